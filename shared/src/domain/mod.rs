@@ -1,0 +1,11 @@
+//! What Calweave is about, with no async, no AWS and no HTTP in it.
+
+pub mod account;
+pub mod agenda;
+pub mod calendar;
+pub mod event;
+pub mod ids;
+pub mod recurrence;
+pub mod rule;
+pub mod time;
+pub mod zones;

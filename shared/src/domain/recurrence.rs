@@ -1,0 +1,550 @@
+//! Which occurrences a series has. Rules are followed on the wall clock of the event's own zone and only then mapped
+//! to instants (RFC 5545 3.3.10, 3.8.5). `docs/api.md` states what is done where the RFC is silent.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::ids::OriginalStart;
+use super::rule::{ByDay, Frequency, Rule, Until};
+use super::time::EventTime;
+
+/// How an event repeats: `RRULE`, `EXRULE`, `RDATE`, `EXDATE`, and which occurrences are overridden.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Series {
+    /// `RRULE`; nearly always one.
+    #[serde(with = "rules", skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// `EXRULE` (RFC 2445): starts that do not take place.
+    #[serde(with = "rules", skip_serializing_if = "Vec::is_empty")]
+    pub except_rules: Vec<Rule>,
+    /// `RDATE`: further starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dates: Vec<EventTime>,
+    /// `EXDATE`: starts that do not take place. A date removes that whole day, also from a timed series.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub except_dates: Vec<OriginalStart>,
+    /// Starts that an event of its own replaces, or that were cancelled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<OriginalStart>,
+    /// Set where an override speaks for all occurrences from its own on (`RANGE=THISANDFUTURE`): no occurrence
+    /// starts at or after this wall-clock time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_before: Option<NaiveDateTime>,
+    /// Set on the later part of such a series: no occurrence starts before this wall-clock time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begins_at: Option<NaiveDateTime>,
+    /// How far the later part of such a series lies from where the rule places it, in seconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shift_seconds: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+/// The starts found in a window.
+#[derive(Clone, Debug, Default)]
+pub struct Expansion {
+    /// In order; for a shifted series, where the rule places them.
+    pub starts: Vec<EventTime>,
+    /// Whether there are more than were asked for, or than could be looked for.
+    pub truncated: bool,
+}
+
+/// Days or finer periods that are looked at for one rule and window before giving up: enough for a daily rule since
+/// 1601, and for a yearly one since then too.
+const MAX_WORK: usize = 400_000;
+
+impl Series {
+    /// The occurrences with `from <= start < to`, at most `limit` of them, for a series that begins at `start`. Dates
+    /// and floating times are compared as a reader in `reader` sees them.
+    pub fn expand(&self, start: EventTime, from: DateTime<Utc>, to: DateTime<Utc>, reader: Tz, limit: usize) -> Expansion {
+        let shift = TimeDelta::seconds(self.shift_seconds);
+        let zone = start.zone().unwrap_or(reader);
+        // Wall clock and instant differ by less than a day at either end; what is too much is dropped below.
+        let local = |at: DateTime<Utc>, margin| {
+            at.with_timezone(&zone).naive_local().checked_add_signed(margin - shift).unwrap_or(at.naive_utc())
+        };
+        let margin = TimeDelta::hours(26);
+        let (low, high) = (local(from, -margin), local(to, margin));
+
+        let mut truncated = false;
+        let mut found: Vec<NaiveDateTime> = Vec::new();
+        // The start is shown even where the rule does not give it, but not when the rule ends before it.
+        let begins = self.rules.iter().all(|rule| Generator::new(rule, start).until.is_none_or(|until| until >= start.local()));
+        found.extend(Some(start.local()).filter(|at| begins && (low..high).contains(at)));
+        for rule in &self.rules {
+            // Room for what the margins add and what exceptions remove.
+            let room = limit.saturating_add(self.except_dates.len()).saturating_add(self.overridden.len()).saturating_mul(2).saturating_add(64);
+            truncated |= Generator::new(rule, start).collect(low, high, room, &mut found);
+        }
+        let mut removed: HashSet<NaiveDateTime> = HashSet::new();
+        for rule in &self.except_rules {
+            let mut starts = Vec::new();
+            truncated |= Generator::new(rule, start).collect(low, high, MAX_WORK, &mut starts);
+            removed.extend(starts);
+        }
+        let mut starts: Vec<EventTime> = found.iter().filter(|at| !removed.contains(at)).map(|at| start.with_local(*at)).collect();
+        starts.extend(self.dates.iter().copied());
+        let gone: HashSet<OriginalStart> = self.except_dates.iter().chain(&self.overridden).copied().collect();
+        starts.retain(|at| {
+            let shifted = |bound: NaiveDateTime, keep: fn(&NaiveDateTime, &NaiveDateTime) -> bool| keep(&at.local(), &bound);
+            let instant = if self.shift_seconds == 0 { at.instant(reader) } else { self.shifted(*at).instant(reader) };
+            instant >= from
+                && instant < to
+                && self.ends_before.is_none_or(|end| shifted(end, |at, end| at < end))
+                && self.begins_at.is_none_or(|begin| shifted(begin, |at, begin| at >= begin))
+                && (gone.is_empty() || !is_gone(at, &gone))
+        });
+        starts.sort_by_key(|at| (at.instant(reader), at.local()));
+        starts.dedup_by_key(|at| (at.instant(reader), at.local()));
+        if starts.len() > limit {
+            starts.truncate(limit);
+            truncated = true;
+        }
+        Expansion { starts, truncated }
+    }
+
+    /// Where the occurrence that the rule places at `at` really is.
+    pub fn shifted(&self, at: EventTime) -> EventTime {
+        let local = at.local().checked_add_signed(TimeDelta::seconds(self.shift_seconds)).unwrap_or(at.local());
+        at.with_local(local)
+    }
+
+    /// The wall-clock time after which no occurrence starts, or `None` for a series without an end. It may be later
+    /// than the last occurrence, never earlier.
+    pub fn last_start(&self, start: EventTime) -> Option<NaiveDateTime> {
+        let mut last = start.local();
+        for rule in &self.rules {
+            let generator = Generator::new(rule, start);
+            let end = match (rule.until, rule.count) {
+                (Some(_), _) => generator.until,
+                (None, Some(_)) => generator.last_counted(),
+                (None, None) => None,
+            };
+            last = last.max(end?);
+        }
+        // An `RDATE` in another zone may be up to a day further on this clock.
+        let dates = self.dates.iter().filter_map(|date| date.local().checked_add_days(Days::new(1)));
+        let last = dates.fold(last, NaiveDateTime::max).checked_add_signed(TimeDelta::seconds(self.shift_seconds))?;
+        Some(self.ends_before.map_or(last, |end| last.min(end)))
+    }
+}
+
+fn is_gone(at: &EventTime, gone: &HashSet<OriginalStart>) -> bool {
+    gone.contains(&at.original_start()) || gone.contains(&OriginalStart::Date(at.local().date()))
+}
+
+/// Follows one rule on the wall clock. A *period* is one year, month, week, day, hour, minute or second of the rule,
+/// counted in intervals from the one that holds the start.
+struct Generator<'a> {
+    rule: &'a Rule,
+    start: NaiveDateTime,
+    until: Option<NaiveDateTime>,
+    by_month: Vec<u8>,
+    by_month_day: Vec<i8>,
+    by_day: Vec<ByDay>,
+    /// Times of day that each matching day has, or, for rules finer than a day, that each period has.
+    times: Vec<NaiveTime>,
+}
+
+impl<'a> Generator<'a> {
+    fn new(rule: &'a Rule, start: EventTime) -> Self {
+        let until = rule.until.map(|until| match (until, start) {
+            (Until::Date(date), _) => date.and_hms_opt(23, 59, 59).unwrap_or(NaiveDateTime::MAX),
+            (Until::Utc(at), EventTime::Zoned(_, zone)) => at.and_utc().with_timezone(&zone).naive_local(),
+            (Until::Utc(at) | Until::Local(at), EventTime::Date(_)) => at.date().and_hms_opt(23, 59, 59).unwrap_or(at),
+            (Until::Utc(at) | Until::Local(at), _) => at,
+        });
+        let start = start.local();
+        let mut by_month = rule.by_month.clone();
+        let mut by_month_day = rule.by_month_day.clone();
+        let mut by_day = rule.by_day.clone();
+        if rule.by_week_no.is_empty() && rule.by_year_day.is_empty() && by_month_day.is_empty() && by_day.is_empty() {
+            // What the rule leaves open, the start decides (RFC 5545 3.3.10).
+            let day = i8::try_from(start.day()).unwrap_or(1);
+            match rule.frequency {
+                Frequency::Yearly => {
+                    if by_month.is_empty() {
+                        by_month.push(u8::try_from(start.month()).unwrap_or(1));
+                    }
+                    by_month_day.push(day);
+                }
+                Frequency::Monthly => by_month_day.push(day),
+                Frequency::Weekly => by_day.push(ByDay { nth: 0, weekday: start.weekday() }),
+                _ => {}
+            }
+        }
+        let times = times(rule, start.time());
+        Self { rule, start, until, by_month, by_month_day, by_day, times }
+    }
+
+    /// Adds the starts in `[low, high)`, at most `room`; answers whether it had to stop early.
+    fn collect(&self, low: NaiveDateTime, high: NaiveDateTime, room: usize, out: &mut Vec<NaiveDateTime>) -> bool {
+        let mut period = 0;
+        let mut counted: u64 = 0;
+        match self.rule.count {
+            None => period = self.period_of(low).saturating_sub(1).max(0),
+            Some(_) if self.one_each_period() => {
+                period = self.period_of(low).saturating_sub(1).max(0);
+                counted = u64::try_from(period).unwrap_or(0);
+            }
+            Some(_) => {}
+        }
+        let before = out.len();
+        let end = self.until.map_or(high, |until| high.min(until + TimeDelta::seconds(1)));
+        let mut buffer = Vec::new();
+        let mut work = 0;
+        while work < MAX_WORK {
+            work += self.work_per_period();
+            if self.rule.count.is_some_and(|count| counted >= u64::from(count)) {
+                return false;
+            }
+            let Some(date) = self.period_start(period) else { return false };
+            if date >= end && date > self.start {
+                return false;
+            }
+            buffer.clear();
+            let next = self.fill(period, date, &mut buffer);
+            for at in buffer.iter().copied().filter(|at| *at >= self.start) {
+                if self.until.is_some_and(|until| at > until) || self.rule.count.is_some_and(|count| counted >= u64::from(count)) {
+                    return false;
+                }
+                counted += 1;
+                if at >= high {
+                    return false;
+                }
+                if at >= low {
+                    out.push(at);
+                    if out.len() - before >= room {
+                        return true;
+                    }
+                }
+            }
+            period = next;
+        }
+        true
+    }
+
+    /// The last start of a rule with a count; `None` when it is too far to look for.
+    fn last_counted(&self) -> Option<NaiveDateTime> {
+        if self.one_each_period() {
+            let count = i64::from(self.rule.count?);
+            return self.period_start(count);
+        }
+        let count = usize::try_from(self.rule.count?).ok()?;
+        let mut found = Vec::new();
+        let stopped = self.collect(self.start, NaiveDateTime::MAX, count.saturating_add(1).min(MAX_WORK), &mut found);
+        if stopped { None } else { Some(found.last().copied().unwrap_or(self.start)) }
+    }
+
+    /// Whether each period has exactly one start, so that starts can be counted without being made.
+    fn one_each_period(&self) -> bool {
+        let rule = self.rule;
+        let unfiltered = rule.by_month.is_empty()
+            && rule.by_month_day.is_empty()
+            && rule.by_year_day.is_empty()
+            && rule.by_week_no.is_empty()
+            && rule.by_day.is_empty()
+            && rule.by_hour.is_empty()
+            && rule.by_minute.is_empty()
+            && rule.by_second.is_empty()
+            && rule.by_set_pos.is_empty();
+        unfiltered
+            && match rule.frequency {
+                Frequency::Yearly => !(self.start.month() == 2 && self.start.day() == 29),
+                Frequency::Monthly => self.start.day() <= 28,
+                _ => true,
+            }
+    }
+
+    /// How many days, or finer periods, one period has to look at.
+    fn work_per_period(&self) -> usize {
+        match self.rule.frequency {
+            Frequency::Yearly => 366,
+            Frequency::Monthly => 31,
+            Frequency::Weekly => 7,
+            _ => 1,
+        }
+    }
+
+    fn interval(&self) -> i64 {
+        i64::from(self.rule.interval)
+    }
+
+    /// Which period holds `at`, rounded down to a whole interval.
+    fn period_of(&self, at: NaiveDateTime) -> i64 {
+        let start = self.start;
+        let months = |at: NaiveDateTime| i64::from(at.year()) * 12 + i64::from(at.month0());
+        let elapsed = match self.rule.frequency {
+            Frequency::Yearly => i64::from(at.year() - start.year()),
+            Frequency::Monthly => months(at) - months(start),
+            Frequency::Weekly => (at.date() - self.week_start(start.date())).num_days().div_euclid(7),
+            Frequency::Daily => (at.date() - start.date()).num_days(),
+            Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => {
+                (at - self.truncated_start()).num_seconds().div_euclid(self.unit())
+            }
+        };
+        elapsed.div_euclid(self.interval())
+    }
+
+    /// When a period begins; `None` beyond the years that a date can have.
+    fn period_start(&self, period: i64) -> Option<NaiveDateTime> {
+        let offset = period.checked_mul(self.interval())?;
+        let start = self.start;
+        match self.rule.frequency {
+            Frequency::Yearly => {
+                let year = i32::try_from(i64::from(start.year()).checked_add(offset)?).ok()?;
+                first_of(year, 1)
+            }
+            Frequency::Monthly => {
+                let months = (i64::from(start.year()) * 12 + i64::from(start.month0())).checked_add(offset)?;
+                first_of(i32::try_from(months.div_euclid(12)).ok()?, u32::try_from(months.rem_euclid(12)).ok()? + 1)
+            }
+            Frequency::Weekly => add_days(self.week_start(start.date()), offset.checked_mul(7)?),
+            Frequency::Daily => add_days(start.date(), offset),
+            Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => {
+                let seconds = TimeDelta::try_seconds(offset.checked_mul(self.unit())?)?;
+                self.truncated_start().checked_add_signed(seconds).filter(|at| at.year() <= LAST_YEAR)
+            }
+        }
+    }
+
+    /// The starts of one period, in order, and the next period that can have any.
+    fn fill(&self, period: i64, begin: NaiveDateTime, out: &mut Vec<NaiveDateTime>) -> i64 {
+        let days = match self.rule.frequency {
+            Frequency::Yearly => days_in_year(begin.year()),
+            Frequency::Monthly => days_in_month(begin.year(), begin.month()),
+            Frequency::Weekly => 7,
+            Frequency::Daily => 1,
+            Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => return self.fill_within_day(period, begin, out),
+        };
+        let mut date = begin.date();
+        for _ in 0..days {
+            if self.allows(date) {
+                out.extend(self.times.iter().map(|time| date.and_time(*time)));
+            }
+            let Some(next) = date.succ_opt() else { break };
+            date = next;
+        }
+        self.pick_positions(out);
+        period + 1
+    }
+
+    fn fill_within_day(&self, period: i64, begin: NaiveDateTime, out: &mut Vec<NaiveDateTime>) -> i64 {
+        let after = |at: Option<NaiveDateTime>| at.map_or(i64::MAX, |at| self.period_of(at - TimeDelta::seconds(1)) + 1).max(period + 1);
+        if !self.allows(begin.date()) {
+            return after(add_days(begin.date(), 1));
+        }
+        let rule = self.rule;
+        if !rule.by_hour.is_empty() && !rule.by_hour.iter().any(|hour| u32::from(*hour) == begin.hour()) {
+            return after(begin.with_minute(0).and_then(|at| at.with_second(0)).map(|at| at + TimeDelta::hours(1)));
+        }
+        let fine = rule.frequency != Frequency::Hourly;
+        if fine && !rule.by_minute.is_empty() && !rule.by_minute.iter().any(|minute| u32::from(*minute) == begin.minute()) {
+            return after(begin.with_second(0).map(|at| at + TimeDelta::minutes(1)));
+        }
+        if rule.frequency == Frequency::Secondly {
+            if rule.by_second.is_empty() || rule.by_second.iter().any(|second| u32::from(*second) == begin.second()) {
+                out.push(begin);
+            }
+        } else {
+            out.extend(self.times.iter().filter_map(|time| {
+                let minute = if rule.frequency == Frequency::Hourly { time.minute() } else { begin.minute() };
+                begin.with_minute(minute).and_then(|at| at.with_second(time.second()))
+            }));
+        }
+        self.pick_positions(out);
+        period + 1
+    }
+
+    fn pick_positions(&self, out: &mut Vec<NaiveDateTime>) {
+        if self.rule.by_set_pos.is_empty() {
+            return;
+        }
+        let len = i64::try_from(out.len()).unwrap_or(i64::MAX);
+        let mut chosen: Vec<usize> = self
+            .rule
+            .by_set_pos
+            .iter()
+            .map(|pos| if *pos > 0 { i64::from(*pos) - 1 } else { len + i64::from(*pos) })
+            .filter_map(|index| usize::try_from(index).ok().filter(|index| *index < out.len()))
+            .collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        *out = chosen.into_iter().map(|index| out[index]).collect();
+    }
+
+    /// Whether the rule's BY parts let this day in.
+    fn allows(&self, date: NaiveDate) -> bool {
+        let in_month = || i32::try_from(days_in_month(date.year(), date.month())).unwrap_or(31);
+        let in_year = || i32::try_from(days_in_year(date.year())).unwrap_or(365);
+        let day = i32::try_from(date.day()).unwrap_or(1);
+        let ordinal = i32::try_from(date.ordinal()).unwrap_or(1);
+        (self.by_month.is_empty() || self.by_month.iter().any(|month| u32::from(*month) == date.month()))
+            && (self.by_month_day.is_empty()
+                || self.by_month_day.iter().any(|want| i32::from(*want) == day || i32::from(*want) == day - in_month() - 1))
+            && (self.rule.by_year_day.is_empty()
+                || self.rule.by_year_day.iter().any(|want| i32::from(*want) == ordinal || i32::from(*want) == ordinal - in_year() - 1))
+            && (self.by_day.is_empty() || self.by_day.iter().any(|want| self.is_weekday(want, date)))
+            && (self.rule.by_week_no.is_empty() || {
+                let (week, weeks) = self.week_of(date);
+                self.rule.by_week_no.iter().any(|want| i32::from(*want) == week || i32::from(*want) == week - weeks - 1)
+            })
+    }
+
+    fn is_weekday(&self, want: &ByDay, date: NaiveDate) -> bool {
+        if want.weekday != date.weekday() {
+            return false;
+        }
+        if want.nth == 0 {
+            return true;
+        }
+        let by_year = self.rule.frequency == Frequency::Yearly && self.by_month.is_empty();
+        let (index, len) =
+            if by_year { (date.ordinal0(), days_in_year(date.year())) } else { (date.day0(), days_in_month(date.year(), date.month())) };
+        let from_start = i64::from(index / 7 + 1);
+        let from_end = -i64::from((len - 1 - index) / 7 + 1);
+        i64::from(want.nth) == from_start || i64::from(want.nth) == from_end
+    }
+
+    /// The number of the week that holds `date`, and how many weeks its year has, by the rule's own start of week.
+    fn week_of(&self, date: NaiveDate) -> (i32, i32) {
+        let middle = |date| self.week_start(date) + TimeDelta::days(3);
+        let number = |middle: NaiveDate| i32::try_from(middle.ordinal0() / 7).unwrap_or(0) + 1;
+        let this = middle(date);
+        let last = NaiveDate::from_ymd_opt(this.year(), 12, 31).map(middle).unwrap_or(this);
+        let last = if last.year() == this.year() { last } else { last - TimeDelta::days(7) };
+        (number(this), number(last))
+    }
+
+    fn week_start(&self, date: NaiveDate) -> NaiveDate {
+        let back = date.weekday().days_since(self.rule.week_start);
+        date.checked_sub_days(Days::new(u64::from(back))).unwrap_or(date)
+    }
+
+    /// Seconds in one period of a rule finer than a day.
+    fn unit(&self) -> i64 {
+        match self.rule.frequency {
+            Frequency::Hourly => 3600,
+            Frequency::Minutely => 60,
+            _ => 1,
+        }
+    }
+
+    fn truncated_start(&self) -> NaiveDateTime {
+        let seconds = i64::from(self.start.num_seconds_from_midnight());
+        self.start - TimeDelta::seconds(seconds % self.unit())
+    }
+}
+
+/// The last year that is looked at: what RFC 3339 can write.
+const LAST_YEAR: i32 = 9999;
+
+fn first_of(year: i32, month: u32) -> Option<NaiveDateTime> {
+    NaiveDate::from_ymd_opt(year, month, 1).filter(|_| year <= LAST_YEAR).map(|date| date.and_time(NaiveTime::MIN))
+}
+
+fn add_days(date: NaiveDate, days: i64) -> Option<NaiveDateTime> {
+    let date = date.checked_add_signed(TimeDelta::try_days(days)?)?;
+    (date.year() <= LAST_YEAR).then(|| date.and_time(NaiveTime::MIN))
+}
+
+fn days_in_year(year: i32) -> u32 {
+    if NaiveDate::from_ymd_opt(year, 2, 29).is_some() { 366 } else { 365 }
+}
+
+fn days_in_month(year: i32, month: u32) -> u32 {
+    match month {
+        2 => days_in_year(year) - 337,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// The times of day of a rule, in order; finer parts than the frequency come from the start where the rule is silent.
+fn times(rule: &Rule, start: NaiveTime) -> Vec<NaiveTime> {
+    let or_start = |list: &[u8], own: u32| -> Vec<u32> {
+        if list.is_empty() { vec![own] } else { list.iter().map(|value| u32::from(*value)).collect() }
+    };
+    let hours = match rule.frequency {
+        // Finer rules take their hours from the period itself.
+        Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => vec![0],
+        _ => or_start(&rule.by_hour, start.hour()),
+    };
+    let minutes = match rule.frequency {
+        Frequency::Minutely | Frequency::Secondly => vec![0],
+        _ => or_start(&rule.by_minute, start.minute()),
+    };
+    let seconds = or_start(&rule.by_second, start.second());
+    let mut times: Vec<NaiveTime> = hours
+        .iter()
+        .flat_map(|hour| minutes.iter().map(move |minute| (*hour, *minute)))
+        .flat_map(|(hour, minute)| seconds.iter().filter_map(move |second| NaiveTime::from_hms_opt(hour, minute, *second)))
+        .collect();
+    times.sort_unstable();
+    times.dedup();
+    times
+}
+
+mod rules {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::Rule;
+
+    pub fn serialize<S: Serializer>(rules: &[Rule], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(rules.iter().map(ToString::to_string))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rule>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starts(start: &str, rule: &str, from: &str, to: &str) -> Vec<String> {
+        let series = Series { rules: vec![rule.parse().unwrap()], ..Series::default() };
+        let found = series.expand(start.parse().unwrap(), from.parse().unwrap(), to.parse().unwrap(), Tz::UTC, 50);
+        found.starts.iter().map(|at| at.to_api(Tz::UTC)).collect()
+    }
+
+    #[test]
+    fn series_off_by_an_hour_after_dst() {
+        let found = starts("2026-03-23T09:00:00[Europe/Berlin]", "FREQ=WEEKLY", "2026-03-23T00:00:00Z", "2026-04-07T00:00:00Z");
+        assert_eq!(found, ["2026-03-23T09:00:00+01:00", "2026-03-30T09:00:00+02:00", "2026-04-06T09:00:00+02:00"]);
+    }
+
+    #[test]
+    fn a_window_far_from_the_start_is_reached_at_once() {
+        let found = starts("1970-01-01T00:00:00[UTC]", "FREQ=SECONDLY", "2026-03-01T00:00:00Z", "2026-03-01T00:00:03Z");
+        assert_eq!(found, ["2026-03-01T00:00:00Z", "2026-03-01T00:00:01Z", "2026-03-01T00:00:02Z"]);
+        let counted = starts("1900-01-01T00:00:00[UTC]", "FREQ=MINUTELY;COUNT=4000000000", "2026-03-01T00:00:00Z", "2026-03-01T00:01:00Z");
+        assert_eq!(counted, ["2026-03-01T00:00:00Z"]);
+    }
+
+    #[test]
+    fn an_impossible_rule_gives_the_start_alone() {
+        let found = starts("2026-01-05", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "2026-01-01T00:00:00Z", "2300-01-01T00:00:00Z");
+        assert_eq!(found, ["2026-01-05"]);
+    }
+
+    #[test]
+    fn the_end_of_a_series_is_known_without_making_it() {
+        let last = |start: &str, rule: &str| {
+            let series = Series { rules: vec![rule.parse().unwrap()], ..Series::default() };
+            series.last_start(start.parse().unwrap()).map(|at| at.date().to_string())
+        };
+        assert_eq!(last("2026-01-05", "FREQ=DAILY;COUNT=3;BYDAY=MO,TU"), Some("2026-01-12".into()));
+        assert_eq!(last("2026-01-05", "FREQ=DAILY;UNTIL=20260202"), Some("2026-02-02".into()));
+        assert_eq!(last("2026-01-05", "FREQ=DAILY"), None);
+    }
+}

@@ -1,0 +1,210 @@
+//! The three kinds of event time, and the one policy by which a wall clock becomes an instant.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Days, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::ids::OriginalStart;
+
+/// The furthest that any zone is from UTC: an all-day or floating event reaches this far beyond its UTC reading.
+pub const MAX_ZONE_SHIFT: TimeDelta = TimeDelta::hours(14);
+
+/// When an event starts or ends. The kind is part of the value: an all-day date never becomes an instant by accident.
+///
+/// As text: `2026-03-02T09:00:00[Europe/Berlin]`, `2026-03-10`, `2026-03-02T09:00:00`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventTime {
+    /// A wall-clock time in a zone.
+    Zoned(NaiveDateTime, Tz),
+    /// A whole day, wherever the reader is. As an end it is exclusive (RFC 5545 3.6.1).
+    Date(NaiveDate),
+    /// A wall-clock time in the zone of whoever reads it (RFC 5545 3.3.5, form 1).
+    Floating(NaiveDateTime),
+}
+
+impl EventTime {
+    /// A time that is known as an instant only.
+    pub fn utc(at: DateTime<Utc>) -> Self {
+        Self::Zoned(at.naive_utc(), Tz::UTC)
+    }
+
+    /// The instant that this time is for a reader in `reader`.
+    pub fn instant(&self, reader: Tz) -> DateTime<Utc> {
+        match *self {
+            Self::Zoned(local, zone) => to_instant(local, zone),
+            Self::Date(date) => to_instant(date.and_time(NaiveTime::MIN), reader),
+            Self::Floating(local) => to_instant(local, reader),
+        }
+    }
+
+    /// The wall clock: what a clock at the event's place shows; midnight for a date.
+    pub fn local(&self) -> NaiveDateTime {
+        match *self {
+            Self::Zoned(local, _) | Self::Floating(local) => local,
+            Self::Date(date) => date.and_time(NaiveTime::MIN),
+        }
+    }
+
+    /// The same kind of time, in the same zone, at another wall clock.
+    #[must_use]
+    pub fn with_local(&self, local: NaiveDateTime) -> Self {
+        match *self {
+            Self::Zoned(_, zone) => Self::Zoned(local, zone),
+            Self::Date(_) => Self::Date(local.date()),
+            Self::Floating(_) => Self::Floating(local),
+        }
+    }
+
+    /// `self` moved by `by`: instants move by elapsed time, dates and floating times by the wall clock.
+    #[must_use]
+    pub fn plus(&self, by: TimeDelta) -> Self {
+        match *self {
+            Self::Zoned(local, zone) => {
+                let end = to_instant(local, zone).checked_add_signed(by).unwrap_or(DateTime::<Utc>::MAX_UTC);
+                Self::Zoned(end.with_timezone(&zone).naive_local(), zone)
+            }
+            Self::Date(date) => Self::Date(date.checked_add_signed(by).unwrap_or(NaiveDate::MAX)),
+            Self::Floating(local) => Self::Floating(local.checked_add_signed(by).unwrap_or(NaiveDateTime::MAX)),
+        }
+    }
+
+    /// What identifies an occurrence that the rule places here.
+    pub fn original_start(&self) -> OriginalStart {
+        match *self {
+            Self::Zoned(local, zone) => OriginalStart::Instant(to_instant(local, zone)),
+            Self::Date(date) => OriginalStart::Date(date),
+            Self::Floating(local) => OriginalStart::Floating(local),
+        }
+    }
+
+    /// The zone of a zoned time.
+    pub fn zone(&self) -> Option<Tz> {
+        match self {
+            Self::Zoned(_, zone) => Some(*zone),
+            _ => None,
+        }
+    }
+
+    /// As the API writes it: RFC 3339 with the offset of the event's own zone, `YYYY-MM-DD` for a date; a floating
+    /// time carries the reader's offset.
+    pub fn to_api(&self, reader: Tz) -> String {
+        match *self {
+            Self::Zoned(local, zone) => rfc3339(to_instant(local, zone), zone),
+            Self::Date(date) => date.to_string(),
+            Self::Floating(local) => rfc3339(to_instant(local, reader), reader),
+        }
+    }
+}
+
+/// An instant as RFC 3339 in this zone: `2026-03-02T09:00:00+01:00`, with `Z` for UTC.
+pub fn rfc3339(at: DateTime<Utc>, zone: Tz) -> String {
+    match zone {
+        Tz::UTC | Tz::Etc__UTC => at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        _ => at.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+    }
+}
+
+/// The instant at which the clocks of `zone` show `local`. A time inside a gap moves forward by the gap's length
+/// (02:30 becomes 03:30); of a time that occurs twice, the first is meant (RFC 5545 3.3.5).
+pub fn to_instant(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
+    match zone.from_local_datetime(&local) {
+        MappedLocalTime::Single(at) | MappedLocalTime::Ambiguous(at, _) => at.to_utc(),
+        MappedLocalTime::None => {
+            // The offset in force before the gap, read from the last wall-clock hour that exists. Apia once skipped
+            // a whole day, so look back a little further than that.
+            let before = (1..=25).find_map(|hours| {
+                let earlier = local.checked_sub_signed(TimeDelta::hours(hours))?;
+                zone.offset_from_local_datetime(&earlier).latest()
+            });
+            let offset = before.map_or(TimeDelta::zero(), |offset| {
+                TimeDelta::seconds(i64::from(offset.fix().local_minus_utc()))
+            });
+            local.checked_sub_signed(offset).unwrap_or(local).and_utc()
+        }
+    }
+}
+
+/// The day after, at the same time.
+pub fn next_day(date: NaiveDate) -> NaiveDate {
+    date.checked_add_days(Days::new(1)).unwrap_or(date)
+}
+
+const LOCAL: &str = "%Y-%m-%dT%H:%M:%S";
+
+impl fmt::Display for EventTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zoned(local, zone) => write!(f, "{}[{zone}]", local.format(LOCAL)),
+            Self::Date(date) => write!(f, "{}", date.format("%Y-%m-%d")),
+            Self::Floating(local) => write!(f, "{}", local.format(LOCAL)),
+        }
+    }
+}
+
+/// The text is none of the three forms.
+#[derive(Debug, thiserror::Error)]
+#[error("not an event time: {0:?}")]
+pub struct InvalidTime(String);
+
+impl FromStr for EventTime {
+    type Err = InvalidTime;
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        let invalid = || InvalidTime(text.to_owned());
+        let local = |text| NaiveDateTime::parse_from_str(text, LOCAL).map_err(|_| invalid());
+        if let Some((time, zone)) = text.split_once('[') {
+            let zone = zone.strip_suffix(']').and_then(|name| name.parse().ok()).ok_or_else(invalid)?;
+            Ok(Self::Zoned(local(time)?, zone))
+        } else if text.contains('T') {
+            Ok(Self::Floating(local(text)?))
+        } else {
+            NaiveDate::parse_from_str(text, "%Y-%m-%d").map(Self::Date).map_err(|_| invalid())
+        }
+    }
+}
+
+impl Serialize for EventTime {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventTime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> EventTime {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_gap_shifts_forward_and_an_overlap_takes_the_first_offset() {
+        assert_eq!(at("2026-03-29T02:30:00[Europe/Berlin]").to_api(Tz::UTC), "2026-03-29T03:30:00+02:00");
+        assert_eq!(at("2026-10-25T02:30:00[Europe/Berlin]").to_api(Tz::UTC), "2026-10-25T02:30:00+02:00");
+        assert_eq!(at("2011-12-30T09:00:00[Pacific/Apia]").to_api(Tz::UTC), "2011-12-31T09:00:00+14:00");
+    }
+
+    #[test]
+    fn all_day_event_shifts_by_a_day() {
+        for zone in chrono_tz::TZ_VARIANTS {
+            let day = at("2026-03-29");
+            assert_eq!(day.to_api(zone), "2026-03-29");
+            assert_eq!(day.to_string().parse::<EventTime>().unwrap(), day);
+            let seen = day.instant(zone).with_timezone(&zone).date_naive();
+            assert_eq!(seen.to_string(), "2026-03-29", "in {zone}");
+        }
+    }
+
+    #[test]
+    fn a_floating_time_carries_the_offset_of_its_reader() {
+        assert_eq!(at("2026-03-02T09:00:00").to_api(Tz::Asia__Tokyo), "2026-03-02T09:00:00+09:00");
+    }
+}

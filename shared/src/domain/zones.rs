@@ -1,0 +1,240 @@
+//! Which zone a name means. Feeds write IANA names, Windows names, display names, and names of their own.
+
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono_tz::{TZ_VARIANTS, Tz};
+use windows_timezones::WindowsTimezone;
+
+use super::recurrence::Series;
+use super::rule::{Frequency, Rule, Until};
+use super::time::EventTime;
+
+/// Names that CLDR's table lacks or that Microsoft writes in place of one (measured; see `docs/api.md`).
+const BY_HAND: [(&str, Tz); 12] = [
+    ("tzone://Microsoft/Utc", Tz::UTC),
+    ("Mid-Atlantic Standard Time", Tz::Etc__GMTPlus2),
+    ("Kamchatka Standard Time", Tz::Asia__Kamchatka),
+    ("Z", Tz::UTC),
+    ("Coordinated Universal Time", Tz::UTC),
+    ("EST", Tz::America__New_York),
+    ("EDT", Tz::America__New_York),
+    ("CST", Tz::America__Chicago),
+    ("CDT", Tz::America__Chicago),
+    ("MDT", Tz::America__Denver),
+    ("PST", Tz::America__Los_Angeles),
+    ("PDT", Tz::America__Los_Angeles),
+];
+
+/// The IANA zone that `name` means, if it is known by itself: an IANA name, one behind a known prefix
+/// (`/citadel.org/20210210_1/Europe/Berlin`), a Windows name, a display name (`(UTC+01:00) Amsterdam, Berlin`), or
+/// whole hours from UTC.
+pub fn resolve(name: &str) -> Option<Tz> {
+    let name = name.trim().trim_matches('"').trim();
+    if name.is_empty() || name.len() > 200 {
+        return None;
+    }
+    let by_hand = || BY_HAND.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, zone)| *zone);
+    by_hand()
+        .or_else(|| Tz::from_str(name).ok())
+        .or_else(|| Tz::from_str_insensitive(name).ok())
+        .or_else(|| WindowsTimezone::from_str(name).ok().map(Tz::from))
+        .or_else(|| behind_prefix(name))
+        .or_else(|| display_name(name))
+        .or_else(|| hours_from_utc(name))
+}
+
+fn behind_prefix(name: &str) -> Option<Tz> {
+    let mut rest = name;
+    while let Some((_, tail)) = rest.split_once('/') {
+        if let Ok(zone) = Tz::from_str(tail) {
+            return Some(zone);
+        }
+        rest = tail;
+    }
+    None
+}
+
+fn display_name(name: &str) -> Option<Tz> {
+    let cities = name.strip_prefix('(')?.split_once(')')?.1;
+    cities.split(',').find_map(|city| {
+        let city = city.trim().replace(' ', "_");
+        TZ_VARIANTS.into_iter().find(|zone| zone.name().rsplit('/').next().is_some_and(|tail| tail == city))
+    })
+}
+
+fn hours_from_utc(name: &str) -> Option<Tz> {
+    let rest = name.strip_prefix("UTC").or_else(|| name.strip_prefix("GMT")).unwrap_or(name);
+    let (sign, digits) = match rest.split_at_checked(1)? {
+        ("+", digits) => ('-', digits),
+        ("-", digits) => ('+', digits),
+        _ => return None,
+    };
+    let digits = digits.strip_suffix(":00").or_else(|| digits.strip_suffix("00")).unwrap_or(digits);
+    let hours: u8 = digits.parse().ok()?;
+    // POSIX signs: Etc/GMT-2 is two hours ahead of UTC.
+    Tz::from_str(&format!("Etc/GMT{sign}{hours}")).ok()
+}
+
+/// One `STANDARD` or `DAYLIGHT` part of a `VTIMEZONE` (RFC 5545 3.6.5). Offsets in seconds east of UTC.
+#[derive(Clone, Debug)]
+pub struct Observance {
+    /// When it first begins, on the clock that it replaces.
+    pub start: NaiveDateTime,
+    /// `TZOFFSETFROM`
+    pub offset_from: i32,
+    /// `TZOFFSETTO`
+    pub offset_to: i32,
+    /// The rule by which it begins again.
+    pub rule: Option<Rule>,
+    /// Further dates on which it begins.
+    pub dates: Vec<NaiveDateTime>,
+}
+
+/// Zones to prefer where several have had the same clocks for years: the best known of each offset.
+const PREFERRED: [Tz; 16] = [
+    Tz::Europe__Berlin,
+    Tz::Europe__London,
+    Tz::Europe__Helsinki,
+    Tz::America__New_York,
+    Tz::America__Chicago,
+    Tz::America__Denver,
+    Tz::America__Los_Angeles,
+    Tz::America__Phoenix,
+    Tz::America__Sao_Paulo,
+    Tz::Asia__Tokyo,
+    Tz::Asia__Shanghai,
+    Tz::Asia__Kolkata,
+    Tz::Asia__Dubai,
+    Tz::Australia__Sydney,
+    Tz::Pacific__Auckland,
+    Tz::UTC,
+];
+
+static CANDIDATES: LazyLock<Vec<Tz>> =
+    LazyLock::new(|| PREFERRED.into_iter().chain(TZ_VARIANTS).collect());
+
+/// The years over which a feed's own zone is compared with the known ones.
+const COMPARED_YEARS: std::ops::Range<i32> = 2020..2032;
+
+/// The clocks of a `VTIMEZONE`, worked out once: when they change, and to what.
+#[derive(Clone, Debug)]
+pub struct Clocks {
+    before: i32,
+    /// When each change happens, on the clock that it replaces, and the offsets before and after, in seconds.
+    changes: Vec<(NaiveDateTime, i32, i32)>,
+}
+
+/// The years for which the clocks of a `VTIMEZONE` are worked out.
+const CLOCK_YEARS: (i32, i32) = (1900, 2100);
+
+impl Clocks {
+    /// The clocks that these rules describe; `None` when there are none.
+    pub fn of(observances: &[Observance]) -> Option<Self> {
+        let first = observances.iter().min_by_key(|part| part.start)?;
+        let mut changes: Vec<_> = observances
+            .iter()
+            .flat_map(|part| part.starts().into_iter().map(|at| (at, part.offset_from, part.offset_to)))
+            .collect();
+        changes.sort_unstable();
+        Some(Self { before: first.offset_from, changes })
+    }
+
+    /// The offset in seconds at a wall-clock time.
+    pub fn offset_of_local(&self, local: NaiveDateTime) -> i32 {
+        let index = self.changes.partition_point(|(at, ..)| *at <= local);
+        index.checked_sub(1).map_or(self.before, |index| self.changes[index].2)
+    }
+
+    fn offset_at(&self, at: DateTime<Utc>) -> i32 {
+        let index = self.changes.partition_point(|(local, from, _)| utc(*local, *from) <= at);
+        index.checked_sub(1).map_or(self.before, |index| self.changes[index].2)
+    }
+
+    /// The IANA zone whose clocks have agreed with these from 2020 to 2031, so that a zone with a name of the feed's
+    /// own is still expanded by rules that are kept up to date.
+    pub fn matching(&self) -> Option<Tz> {
+        let noon = |year, month| Utc.with_ymd_and_hms(year, month, 1, 12, 0, 0).single();
+        let months = COMPARED_YEARS.flat_map(|year| (1..=12).filter_map(move |month| noon(year, month)));
+        let edges = self.changes.iter().map(|(at, from, _)| utc(*at, *from)).filter(|at| COMPARED_YEARS.contains(&at.year()));
+        let samples: Vec<_> = months.chain(edges.flat_map(|at| [at - TimeDelta::seconds(1), at])).collect();
+        let agrees = |zone: &Tz| {
+            samples.iter().all(|at| zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc() == self.offset_at(*at))
+        };
+        CANDIDATES.iter().copied().find(agrees)
+    }
+}
+
+fn utc(local: NaiveDateTime, offset: i32) -> DateTime<Utc> {
+    local.checked_sub_signed(TimeDelta::seconds(i64::from(offset))).unwrap_or(local).and_utc()
+}
+
+impl Observance {
+    /// When it begins, on the clock that it replaces.
+    fn starts(&self) -> Vec<NaiveDateTime> {
+        let mut starts = vec![self.start];
+        starts.extend(&self.dates);
+        let year = |year| NaiveDate::from_ymd_opt(year, 1, 1).map(|date| date.and_time(chrono::NaiveTime::MIN));
+        // Clocks change once or twice a year; a rule that says otherwise is not worth following.
+        let yearly = self.rule.clone().filter(|rule| matches!(rule.frequency, Frequency::Yearly | Frequency::Monthly));
+        if let (Some(mut rule), Some(from), Some(to)) = (yearly, year(CLOCK_YEARS.0), year(CLOCK_YEARS.1)) {
+            // UNTIL of a VTIMEZONE is UTC (RFC 5545 3.6.5), counted here on the clock that is being replaced.
+            if let Some(Until::Utc(at)) = rule.until {
+                rule.until = Some(Until::Local(at + TimeDelta::seconds(i64::from(self.offset_from))));
+            }
+            let series = Series { rules: vec![rule], ..Series::default() };
+            let found = series.expand(EventTime::Floating(self.start), from.and_utc(), to.and_utc(), Tz::UTC, 1_000);
+            starts.extend(found.starts.iter().map(EventTime::local));
+        }
+        starts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_or_unknown_tzids_missing_vtimezone() {
+        for (name, zone) in [
+            ("Europe/Berlin", Tz::Europe__Berlin),
+            ("europe/berlin", Tz::Europe__Berlin),
+            ("\"W. Europe Standard Time\"", Tz::Europe__Berlin),
+            ("India Standard Time", Tz::Asia__Calcutta),
+            ("/freeassociation.sourceforge.net/America/New_York", Tz::America__New_York),
+            ("/citadel.org/20210210_1/America/Argentina/Buenos_Aires", Tz::America__Argentina__Buenos_Aires),
+            ("(UTC+01:00) Amsterdam, Berlin, Bern, Rome", Tz::Europe__Amsterdam),
+            ("tzone://Microsoft/Utc", Tz::UTC),
+            ("UTC+02:00", Tz::Etc__GMTMinus2),
+        ] {
+            assert_eq!(resolve(name), Some(zone), "{name}");
+        }
+        for unknown in ["Customized Time Zone", "Middle-earth/Shire", "", "../../etc/passwd", "+"] {
+            assert_eq!(resolve(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_zone_of_the_feeds_own_is_recognised_by_its_rules() {
+        let part = |start: &str, from, to, rule: Option<&str>| Observance {
+            start: start.parse().unwrap(),
+            offset_from: from,
+            offset_to: to,
+            rule: rule.map(|rule| rule.parse().unwrap()),
+            dates: vec![],
+        };
+        let own = [
+            part("1601-01-01T03:00:00", 7200, 3600, Some("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10")),
+            part("1601-01-01T02:00:00", 3600, 7200, Some("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3")),
+        ];
+        let own = Clocks::of(&own).unwrap();
+        assert_eq!(own.matching(), Some(Tz::Europe__Berlin));
+        assert_eq!(own.offset_of_local("2026-07-01T09:00:00".parse().unwrap()), 7200);
+        let fixed = Clocks::of(&[part("1970-01-01T00:00:00", 20700, 20700, None)]).unwrap();
+        assert_eq!(fixed.matching(), Some(Tz::Asia__Kathmandu));
+        let odd = Clocks::of(&[part("1970-01-01T00:00:00", 1234, 1234, None)]).unwrap();
+        assert_eq!(odd.matching(), None);
+        assert_eq!(odd.offset_of_local("2026-07-01T09:00:00".parse().unwrap()), 1234);
+    }
+}

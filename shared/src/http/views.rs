@@ -1,0 +1,110 @@
+//! What more than one function shows: a calendar.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Answer;
+use super::problem::Problem;
+use crate::app::App;
+use crate::domain::calendar::{CalendarState, Cursor, ProviderKind, SyncStats, SyncStatus};
+use crate::domain::ids::{CalendarId, UserId};
+
+/// A calendar, and how fresh its copy is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Calendar)]
+pub struct CalendarView {
+    /// `cal_…`
+    #[schema(value_type = String)]
+    pub id: CalendarId,
+    /// Where it comes from.
+    pub provider: ProviderKind,
+    /// Its name.
+    pub name: String,
+    /// `#RRGGBB`
+    pub color: String,
+    /// The feed's address, with its secret parts hidden.
+    pub url: String,
+    /// Whether it is kept fresh.
+    pub is_connected: bool,
+    /// Whether it can only be read; a feed always.
+    pub is_read_only: bool,
+    /// When it was first connected.
+    pub created_at: DateTime<Utc>,
+    /// Events stored; a series counts once.
+    pub event_count: u32,
+    /// How the copy stands.
+    pub sync_status: SyncStatus,
+    /// The last success.
+    pub last_synced_at: Option<DateTime<Utc>>,
+    /// When it is next due.
+    pub next_sync_at: Option<DateTime<Utc>>,
+    /// What was odd about the feed.
+    pub warnings: Vec<String>,
+    /// Why the last sync failed, until one succeeds.
+    pub last_error: Option<String>,
+}
+
+impl From<CalendarState> for CalendarView {
+    fn from(CalendarState { calendar, cursor }: CalendarState) -> Self {
+        Self {
+            id: calendar.id,
+            provider: calendar.provider,
+            name: calendar.name,
+            color: calendar.color,
+            url: calendar.masked_url,
+            is_connected: calendar.is_connected,
+            is_read_only: calendar.provider == ProviderKind::Ics,
+            created_at: calendar.created_at,
+            event_count: cursor.event_count,
+            sync_status: cursor.status,
+            last_synced_at: cursor.last_synced_at,
+            next_sync_at: cursor.next_sync_at,
+            warnings: cursor.warnings,
+            last_error: cursor.last_error,
+        }
+    }
+}
+
+/// What a sync did.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncView {
+    /// Which calendar.
+    #[schema(value_type = String)]
+    pub calendar_id: CalendarId,
+    /// How it stands now.
+    pub sync_status: SyncStatus,
+    /// What the last success did.
+    pub stats: SyncStats,
+    /// What was odd about the feed.
+    pub warnings: Vec<String>,
+    /// Why it failed, if it did.
+    pub last_error: Option<String>,
+    /// The last success.
+    pub last_synced_at: Option<DateTime<Utc>>,
+}
+
+impl SyncView {
+    /// Of a calendar and its cursor.
+    pub fn new(calendar_id: CalendarId, cursor: Cursor) -> Self {
+        Self {
+            calendar_id,
+            sync_status: cursor.status,
+            stats: cursor.stats,
+            warnings: cursor.warnings,
+            last_error: cursor.last_error,
+            last_synced_at: cursor.last_synced_at,
+        }
+    }
+}
+
+/// A calendar of this person that is connected.
+///
+/// # Errors
+/// Not found, also when it is somebody else's or was disconnected.
+pub async fn connected(app: &App, user: UserId, calendar: CalendarId) -> Answer<CalendarState> {
+    let state = app.store.calendar(user, calendar).await?;
+    state.filter(|state| state.calendar.is_connected).ok_or_else(Problem::not_found)
+}

@@ -1,0 +1,428 @@
+//! One `VEVENT`, read into Calweave's own terms.
+
+use std::collections::HashSet;
+
+use calcard::common::PartialDateTime;
+use calcard::icalendar::{
+    ICalendar, ICalendarAction, ICalendarClassification, ICalendarDuration, ICalendarEntry, ICalendarParameterName as Parameter,
+    ICalendarParameterValue, ICalendarParticipationRole, ICalendarParticipationStatus, ICalendarPeriod, ICalendarProperty,
+    ICalendarStatus, ICalendarTransparency, ICalendarValue, Uri,
+};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+
+use super::lines::Block;
+use super::zones::{Zones, by_clocks};
+use super::{Warnings, hash, parse};
+use crate::domain::event::{Attendee, Details, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility};
+use crate::domain::ids::OriginalStart;
+use crate::domain::recurrence::Series;
+use crate::domain::rule::{Rule, Until};
+use crate::domain::time::{EventTime, next_day};
+
+/// What one `VEVENT` says.
+pub(super) struct Component {
+    pub uid: String,
+    pub start: EventTime,
+    pub end: EventTime,
+    pub zone_guessed: bool,
+    pub details: Details,
+    pub series: Option<Series>,
+    /// `RECURRENCE-ID`, and whether it stands for all that follow too.
+    pub replaces: Option<(EventTime, bool)>,
+    /// `SEQUENCE`, then when it was written: of two versions the greater counts.
+    pub version: (i64, NaiveDateTime),
+}
+
+/// The longest texts that are kept, in bytes; an item of DynamoDB holds 400 KB.
+const MAX_TITLE: usize = 2 << 10;
+const MAX_TEXT: usize = 100 << 10;
+/// The most dates, people and reminders of one event.
+const MAX_DATES: usize = 10_000;
+const MAX_PEOPLE: usize = 500;
+const MAX_REMINDERS: usize = 20;
+/// The most starts of a series that has to be written out.
+const MAX_WRITTEN_OUT: usize = 2_000;
+
+/// A date or time as a feed writes it, before its zone is known.
+pub(super) enum Wall {
+    Date(NaiveDate),
+    Utc(NaiveDateTime),
+    Floating(NaiveDateTime),
+}
+
+/// `None` for what no calendar has, such as 30 February. Second 60 is read as 59, hour 24 as the next day.
+pub(super) fn wall(at: &PartialDateTime) -> Option<Wall> {
+    let date = NaiveDate::from_ymd_opt(i32::from(at.year?), u32::from(at.month?), u32::from(at.day?))?;
+    let Some(hour) = at.hour else { return Some(Wall::Date(date)) };
+    let (date, hour) = if hour == 24 { (next_day(date), 0) } else { (date, hour) };
+    let (minute, second) = (at.minute.unwrap_or(0), at.second.unwrap_or(0).min(59));
+    let local = date.and_hms_opt(u32::from(hour), u32::from(minute), u32::from(second))?;
+    Some(match at.tz_hour {
+        None => Wall::Floating(local),
+        Some(hours) => {
+            let offset = i64::from(hours) * 3600 + i64::from(at.tz_minute.unwrap_or(0)) * 60;
+            let offset = TimeDelta::seconds(if at.tz_minus { -offset } else { offset });
+            Wall::Utc(local.checked_sub_signed(offset)?)
+        }
+    })
+}
+
+/// Reads a component; `None`, with a warning, when it has no start that anybody could show.
+pub(super) fn read(block: &Block, zones: &mut Zones, now: DateTime<Utc>, warnings: &mut Warnings) -> Option<Component> {
+    let calendar = parse(&block.text)?;
+    let event = calendar.components.first()?;
+    let mut reader = Reader { zones, warnings, now, zone_guessed: false };
+    let mut details = Details::default();
+    let (mut uid, mut start, mut end, mut duration, mut replaces) = (None, None, None, None, None);
+    let (mut sequence, mut written, mut own_start) = (0, NaiveDateTime::MIN, None);
+    let (mut except, mut dates): (Vec<&ICalendarEntry>, Vec<&ICalendarEntry>) = (vec![], vec![]);
+    for entry in &event.entries {
+        let value = entry.values.first();
+        match &entry.name {
+            ICalendarProperty::Uid => uid = value.and_then(ICalendarValue::as_text).map(|text| text.trim().to_owned()),
+            ICalendarProperty::Dtstart => {
+                own_start = own_start.or_else(|| own_zone_start(entry));
+                start = start.or_else(|| reader.time(entry));
+            }
+            ICalendarProperty::Dtend => end = reader.time(entry),
+            ICalendarProperty::Duration => {
+                if let Some(ICalendarValue::Duration(value)) = value {
+                    duration = Some(value.clone());
+                }
+            }
+            ICalendarProperty::RecurrenceId => {
+                let following = matches!(entry.parameter(&Parameter::Range), Some(ICalendarParameterValue::Bool(true)));
+                replaces = reader.time(entry).map(|at| (at, following));
+            }
+            ICalendarProperty::Sequence => {
+                if let Some(ICalendarValue::Integer(number)) = value {
+                    sequence = *number;
+                }
+            }
+            ICalendarProperty::Dtstamp | ICalendarProperty::LastModified => {
+                if let Some(ICalendarValue::PartialDateTime(at)) = value
+                    && let Some(Wall::Utc(at) | Wall::Floating(at)) = wall(at)
+                {
+                    written = written.max(at);
+                }
+            }
+            ICalendarProperty::Exdate => except.push(entry),
+            ICalendarProperty::Rdate => dates.push(entry),
+            _ => reader.detail(entry, &mut details),
+        }
+    }
+    details.reminders = reminders(&calendar);
+    let title = details.title.chars().take(40).collect::<String>();
+    let Some(start) = start else {
+        warnings.add(format!("The event {title:?} has no start that can be read and is not shown."));
+        return None;
+    };
+    let end = reader.end(start, end, duration.as_ref(), &title);
+    let zone_guessed = reader.zone_guessed;
+    let mut series = reader.series(block, start, &except, &dates, &title);
+    if let Some(series) = &mut series {
+        reader.by_own_clocks(series, own_start, &mut details);
+    }
+    let uid = uid.filter(|uid| !uid.is_empty()).map_or_else(
+        || {
+            warnings.add("An event has no UID; it is recognised by its title and start.");
+            format!("calweave-{}", hash(format!("{start}{}", details.title).as_bytes()))
+        },
+        |uid| if uid.len() > 1024 { hash(uid.as_bytes()) } else { uid },
+    );
+    Some(Component { uid, start, end, zone_guessed, details, series, replaces, version: (sequence, written) })
+}
+
+struct Reader<'a> {
+    zones: &'a mut Zones,
+    warnings: &'a mut Warnings,
+    now: DateTime<Utc>,
+    zone_guessed: bool,
+}
+
+impl Reader<'_> {
+    fn time(&mut self, entry: &ICalendarEntry) -> Option<EventTime> {
+        self.times(entry).next()
+    }
+
+    fn times<'e>(&'e mut self, entry: &'e ICalendarEntry) -> impl Iterator<Item = EventTime> + 'e {
+        entry.values.iter().take(MAX_DATES).filter_map(|value| {
+            let at = match value {
+                ICalendarValue::PartialDateTime(at) => wall(at)?,
+                ICalendarValue::Period(ICalendarPeriod::Range { start, .. } | ICalendarPeriod::Duration { start, .. }) => wall(start)?,
+                _ => return None,
+            };
+            Some(match at {
+                Wall::Date(date) => EventTime::Date(date),
+                Wall::Utc(local) => EventTime::Zoned(local, chrono_tz::UTC),
+                Wall::Floating(local) => match entry.tz_id() {
+                    Some(name) => {
+                        let (at, guessed) = self.zones.zoned(local, name);
+                        self.zone_guessed |= guessed;
+                        at
+                    }
+                    None => self.zones.floating(local),
+                },
+            })
+        })
+    }
+
+    /// RFC 5545 3.6.1: the end, or the start and the duration; a date alone takes that day, a time alone no time.
+    fn end(&mut self, start: EventTime, end: Option<EventTime>, duration: Option<&ICalendarDuration>, title: &str) -> EventTime {
+        let least = match start {
+            EventTime::Date(date) => EventTime::Date(next_day(date)),
+            _ => start,
+        };
+        let end = match (end, duration) {
+            (Some(end), _) => match (start, end) {
+                (EventTime::Date(_), end) => EventTime::Date(end.local().date()),
+                (EventTime::Floating(_), end) => start.with_local(end.local()),
+                (EventTime::Zoned(..), EventTime::Zoned(..)) => end,
+                (EventTime::Zoned(..), end) => start.with_local(end.local()),
+            },
+            (None, Some(duration)) => {
+                // Weeks and days count on the wall clock, hours and less in elapsed time (RFC 5545 3.3.6).
+                let sign = if duration.neg { -1 } else { 1 };
+                let days = sign * (i64::from(duration.weeks) * 7 + i64::from(duration.days));
+                let rest = TimeDelta::seconds(duration.as_seconds()) - TimeDelta::days(days);
+                let days = start.local().checked_add_signed(TimeDelta::days(days)).unwrap_or(start.local());
+                start.with_local(days).plus(rest)
+            }
+            (None, None) => return least,
+        };
+        let before = |a: EventTime, b: EventTime| a.instant(chrono_tz::UTC) < b.instant(chrono_tz::UTC);
+        if before(end, least) {
+            if before(end, start) {
+                self.warnings.add(format!("The event {title:?} ends before it starts; its end is ignored."));
+            }
+            return least;
+        }
+        end
+    }
+
+    fn series(&mut self, block: &Block, start: EventTime, except: &[&ICalendarEntry], dates: &[&ICalendarEntry], title: &str) -> Option<Series> {
+        let mut rules = |texts: &[String]| -> Vec<Rule> {
+            let read = texts.iter().filter_map(|text| match text.parse() {
+                Ok(rule) => Some(rule),
+                Err(error) => {
+                    self.warnings.add(format!("The event {title:?} does not repeat: {error}."));
+                    None
+                }
+            });
+            read.collect()
+        };
+        let rules_read = rules(&block.rules);
+        let except_rules = rules(&block.except_rules);
+        let mut more: Vec<EventTime> = Vec::new();
+        for entry in dates {
+            more.extend(self.times(entry).map(|at| like(start, at)));
+        }
+        if rules_read.is_empty() && more.is_empty() {
+            return None;
+        }
+        let mut gone: Vec<OriginalStart> = Vec::new();
+        for entry in except {
+            gone.extend(self.times(entry).map(|at| original_start(start, at)));
+        }
+        let mut seen = HashSet::new();
+        gone.retain(|at| seen.insert(*at));
+        more.sort_by_key(EventTime::local);
+        more.dedup();
+        gone.sort_unstable();
+        if gone.len() > MAX_DATES || more.len() > MAX_DATES {
+            self.warnings.add(format!("Of the event {title:?} only {MAX_DATES} exceptions are kept."));
+            gone.truncate(MAX_DATES);
+            more.truncate(MAX_DATES);
+        }
+        Some(Series { rules: rules_read, except_rules, dates: more, except_dates: gone, ..Series::default() })
+    }
+
+    /// A series in a zone that only the feed's own rules describe is written out: its starts become dates in UTC.
+    fn by_own_clocks(&mut self, series: &mut Series, start: Option<(NaiveDateTime, &str)>, details: &mut Details) {
+        let Some((start, clocks)) = start.and_then(|(start, name)| Some((start, self.zones.own_clocks(name)?))) else { return };
+        let mut rules = std::mem::take(&mut series.rules);
+        for rule in &mut rules {
+            details.unknown.push(("RRULE".to_owned(), rule.to_string()));
+            if let Some(Until::Utc(at)) = rule.until {
+                rule.until = Some(Until::Local(at + TimeDelta::seconds(i64::from(clocks.offset_of_local(at)))));
+            }
+        }
+        let by_rule = Series { rules, except_rules: std::mem::take(&mut series.except_rules), ..Series::default() };
+        // In whole years, so that the same feed reads the same from one day to the next.
+        let end = self.now.with_ordinal0(0).unwrap_or(self.now) + TimeDelta::days(10 * 365);
+        let found = by_rule.expand(EventTime::Floating(start), start.and_utc(), end, chrono_tz::UTC, MAX_WRITTEN_OUT);
+        series.dates.extend(found.starts.iter().map(|at| EventTime::Zoned(by_clocks(clocks, at.local()), chrono_tz::UTC)));
+    }
+
+    fn detail(&mut self, entry: &ICalendarEntry, details: &mut Details) {
+        let value = entry.values.first();
+        let text = |max| {
+            let text = value.and_then(ICalendarValue::as_text).map(str::trim).filter(|text| !text.is_empty())?;
+            Some(cut(text, max).to_owned())
+        };
+        let link = || uri(value?).filter(|link| link.len() <= 4096).map(str::to_owned);
+        match &entry.name {
+            ICalendarProperty::Summary => details.title = text(MAX_TITLE).unwrap_or_default(),
+            ICalendarProperty::Description => details.description = text(MAX_TEXT),
+            ICalendarProperty::Location => details.location = text(MAX_TITLE),
+            ICalendarProperty::Url => details.url = link(),
+            ICalendarProperty::Conference => details.conference_url = link(),
+            ICalendarProperty::Categories => {
+                let names = entry.values.iter().filter_map(ICalendarValue::as_text).map(str::trim).filter(|name| !name.is_empty());
+                details.categories.extend(names.map(|name| cut(name, 100).to_owned()).take(50 - details.categories.len().min(50)));
+            }
+            ICalendarProperty::Status => match value {
+                Some(ICalendarValue::Status(ICalendarStatus::Tentative)) => details.status = Status::Tentative,
+                Some(ICalendarValue::Status(ICalendarStatus::Cancelled)) => details.status = Status::Cancelled,
+                Some(ICalendarValue::Status(ICalendarStatus::Confirmed)) | None => {}
+                Some(other) => unknown(details, "STATUS", other),
+            },
+            ICalendarProperty::Transp => match value {
+                Some(ICalendarValue::Transparency(ICalendarTransparency::Transparent)) => details.transparency = Transparency::Transparent,
+                Some(ICalendarValue::Transparency(ICalendarTransparency::Opaque)) | None => {}
+                Some(other) => unknown(details, "TRANSP", other),
+            },
+            ICalendarProperty::Class => match value {
+                Some(ICalendarValue::Classification(ICalendarClassification::Private)) => details.visibility = Visibility::Private,
+                Some(ICalendarValue::Classification(ICalendarClassification::Confidential)) => {
+                    details.visibility = Visibility::Confidential;
+                }
+                Some(ICalendarValue::Classification(ICalendarClassification::Public)) | None => {}
+                Some(other) => {
+                    // An unknown class is treated as private (RFC 5545 3.8.1.3).
+                    details.visibility = Visibility::Private;
+                    unknown(details, "CLASS", other);
+                }
+            },
+            ICalendarProperty::Organizer | ICalendarProperty::Attendee if details.attendees.len() < MAX_PEOPLE => {
+                let is_organizer = entry.name == ICalendarProperty::Organizer;
+                details.attendees.extend(attendee(entry, is_organizer));
+                merge_organizer(&mut details.attendees);
+            }
+            ICalendarProperty::Other(name) => match name.to_ascii_uppercase().as_str() {
+                "X-GOOGLE-CONFERENCE" | "X-MICROSOFT-SKYPETEAMSMEETINGURL" => {
+                    details.conference_url = details.conference_url.take().or_else(link);
+                }
+                "X-MICROSOFT-CDO-BUSYSTATUS" => match text(40).as_deref() {
+                    Some("FREE") => details.transparency = Transparency::Transparent,
+                    Some("BUSY") | None => {}
+                    Some(other) => details.unknown.push(("X-MICROSOFT-CDO-BUSYSTATUS".into(), other.to_owned())),
+                },
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+}
+
+/// The wall clock and zone name of a start, where it has both.
+fn own_zone_start(entry: &ICalendarEntry) -> Option<(NaiveDateTime, &str)> {
+    match (entry.values.first()?, entry.tz_id()) {
+        (ICalendarValue::PartialDateTime(at), Some(name)) => match wall(at)? {
+            Wall::Floating(local) => Some((local, name)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `at` as a time of the kind that the series has, so that the two can be compared.
+fn like(start: EventTime, at: EventTime) -> EventTime {
+    match (start, at) {
+        (EventTime::Date(_), at) => EventTime::Date(at.local().date()),
+        (EventTime::Zoned(_, zone), EventTime::Zoned(local, _)) if at.zone() == Some(zone) => EventTime::Zoned(local, zone),
+        (EventTime::Zoned(_, zone), EventTime::Zoned(..)) => {
+            EventTime::Zoned(at.instant(chrono_tz::UTC).with_timezone(&zone).naive_local(), zone)
+        }
+        (start, EventTime::Date(date)) => start.with_local(date.and_time(start.local().time())),
+        (start, at) => start.with_local(at.local()),
+    }
+}
+
+/// Which occurrence of a series that begins at `start` is meant by `at`. A date means the whole day of a timed series.
+pub(super) fn original_start(start: EventTime, at: EventTime) -> OriginalStart {
+    match (start, at) {
+        (EventTime::Zoned(..) | EventTime::Floating(_), EventTime::Date(date)) => OriginalStart::Date(date),
+        (start, at) => like(start, at).original_start(),
+    }
+}
+
+fn unknown(details: &mut Details, name: &str, value: &ICalendarValue) {
+    let text = value.as_text().map_or_else(|| format!("{value:?}"), str::to_owned);
+    details.unknown.push((name.to_owned(), cut(&text, 200).to_owned()));
+}
+
+fn uri(value: &ICalendarValue) -> Option<&str> {
+    match value {
+        ICalendarValue::Uri(Uri::Location(link)) => Some(link.trim()),
+        ICalendarValue::Uri(Uri::Data(_)) => None,
+        other => other.as_text().map(str::trim),
+    }
+    .filter(|link| !link.is_empty())
+}
+
+fn attendee(entry: &ICalendarEntry, is_organizer: bool) -> Option<Attendee> {
+    let address = uri(entry.values.first()?)?;
+    let email = match address.get(..7) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => &address[7..],
+        _ => address,
+    };
+    let rsvp_status = match entry.parameter(&Parameter::Partstat) {
+        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Accepted)) => RsvpStatus::Accepted,
+        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Declined)) => RsvpStatus::Declined,
+        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Tentative)) => RsvpStatus::Tentative,
+        _ => RsvpStatus::NeedsAction,
+    };
+    let role = entry.parameter(&Parameter::Role);
+    Some(Attendee {
+        email: cut(email, 320).to_owned(),
+        display_name: entry.parameter(&Parameter::Cn).and_then(|name| name.as_text()).map(|name| decode_caret(cut(name, 200))),
+        rsvp_status,
+        is_organizer,
+        is_optional: matches!(role, Some(ICalendarParameterValue::Role(ICalendarParticipationRole::OptParticipant))),
+    })
+}
+
+/// Parameter values write quotes and line ends with carets (RFC 6868).
+fn decode_caret(text: &str) -> String {
+    text.replace("^n", "\n").replace("^'", "\"").replace("^^", "^")
+}
+
+/// The organizer is often listed once more as an attendee.
+fn merge_organizer(people: &mut Vec<Attendee>) {
+    let Some(last) = people.last().cloned() else { return };
+    let earlier = people.len() - 1;
+    if let Some(same) = people[..earlier].iter_mut().find(|person| person.email.eq_ignore_ascii_case(&last.email)) {
+        same.is_organizer |= last.is_organizer;
+        if last.rsvp_status != RsvpStatus::NeedsAction {
+            same.rsvp_status = last.rsvp_status;
+        }
+        same.display_name = same.display_name.take().or(last.display_name);
+        people.truncate(earlier);
+    }
+}
+
+fn reminders(calendar: &ICalendar) -> Vec<Reminder> {
+    let alarms = calendar.components.iter().filter(|component| component.component_type.is_alarm());
+    let reminder = |alarm: &calcard::icalendar::ICalendarComponent| {
+        let mut reminder = None;
+        let mut method = ReminderMethod::Popup;
+        for entry in &alarm.entries {
+            match (&entry.name, entry.values.first()) {
+                (ICalendarProperty::Trigger, Some(ICalendarValue::Duration(duration))) => {
+                    reminder = Some(duration.as_seconds().div_euclid(60));
+                }
+                (ICalendarProperty::Action, Some(ICalendarValue::Action(ICalendarAction::Email))) => method = ReminderMethod::Email,
+                _ => {}
+            }
+        }
+        reminder.map(|minutes| Reminder { method, minutes_before: -minutes })
+    };
+    alarms.filter_map(reminder).take(MAX_REMINDERS).collect()
+}
+
+/// At most `max` bytes, cut between characters.
+fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+

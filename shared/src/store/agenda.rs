@@ -1,0 +1,81 @@
+//! What a person sees in a stretch of time, from the agenda index.
+//!
+//! Each span is read by itself (see [`crate::domain::agenda::Span`]): short events from as far before the window as
+//! they can reach, in order of their start; long ones and series as far as they are not over. So a query reads what it
+//! returns, whatever else is stored.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use chrono::{DateTime, Utc};
+
+use super::{Item, Result, Store, StoreError, from_item, keys, s};
+use crate::domain::agenda::Span;
+use crate::domain::event::Event;
+use crate::domain::ids::UserId;
+
+/// The events of one span in a stretch of the index, page by page.
+pub struct SpanPages<'a> {
+    store: &'a Store,
+    user: UserId,
+    span: Span,
+    low: String,
+    high: String,
+    next: Next,
+}
+
+enum Next {
+    First,
+    From(Item),
+    Nothing,
+}
+
+impl Store {
+    /// The events of one span that can be seen between two instants of the index.
+    pub fn span(&self, user: UserId, span: Span, from: DateTime<Utc>, to: DateTime<Utc>) -> SpanPages<'_> {
+        let (low, high) = match span.reach() {
+            Some(reach) => (keys::sortable(from.checked_sub_signed(reach).unwrap_or(from)), keys::sortable(to)),
+            // Sorted by end: what ends after the window begins, whenever that is.
+            None => (keys::sortable(from), "A".to_owned()),
+        };
+        SpanPages { store: self, user, span, low, high, next: Next::First }
+    }
+}
+
+impl SpanPages<'_> {
+    /// Whether everything has been read.
+    pub fn is_done(&self) -> bool {
+        matches!(self.next, Next::Nothing)
+    }
+
+    /// The next events, in the order of the index; nothing after the last. `limit` is how many are looked at.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn next(&mut self, limit: i32) -> Result<Vec<Event>> {
+        let operation = "read the agenda";
+        let start = match std::mem::replace(&mut self.next, Next::Nothing) {
+            Next::Nothing => return Ok(vec![]),
+            Next::First => None,
+            Next::From(item) => Some(item),
+        };
+        let partition = keys::agenda_partition(self.user, self.span.name());
+        let answer = self
+            .store
+            .dynamo
+            .query()
+            .table_name(&self.store.calendar)
+            .index_name(keys::AGENDA.name)
+            .key_condition_expression("agendaPk = :pk AND agendaSk BETWEEN :low AND :high")
+            .expression_attribute_values(":pk", s(partition))
+            .expression_attribute_values(":low", AttributeValue::S(self.low.clone()))
+            .expression_attribute_values(":high", AttributeValue::S(self.high.clone()))
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::new(operation, error))?;
+        self.store.meter.reads(answer.consumed_capacity());
+        self.next = answer.last_evaluated_key.map_or(Next::Nothing, Next::From);
+        answer.items.unwrap_or_default().into_iter().map(|item| from_item(operation, item)).collect()
+    }
+}

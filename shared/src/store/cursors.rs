@@ -1,0 +1,257 @@
+//! Where the sync of each calendar stands, and who may work on it.
+//!
+//! A [`Lease`] is the proof that its holder alone works on a calendar: there is no other way to write a cursor. It
+//! carries a fencing number, and each write is refused once somebody else has taken the lease.
+
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::ReturnValue;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::keys::DueKind;
+use super::{Outcome, Result, Store, StoreError, from_item, keys, n, s};
+use crate::domain::calendar::{Cursor, SyncStats, SyncStatus, Validators};
+use crate::domain::ids::{CalendarId, UserId};
+
+/// How long a lease is held without a sign of life. A killed worker's calendar waits this long.
+pub const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// After this long a message that nobody took is thought lost.
+const MESSAGE_LOST: TimeDelta = TimeDelta::minutes(15);
+
+/// The right to write one calendar's events and cursor.
+#[derive(Debug)]
+pub struct Lease {
+    user: UserId,
+    calendar: CalendarId,
+    fencing: u64,
+    until: DateTime<Utc>,
+    cursor: Cursor,
+}
+
+impl Lease {
+    /// Whose calendar it is.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// Which calendar it is.
+    pub fn calendar(&self) -> CalendarId {
+        self.calendar
+    }
+
+    /// The cursor as it was when the lease began.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+}
+
+/// What came of a wish for a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Its number: it is answered once [`Cursor::done`] has reached it.
+    pub number: u64,
+    /// Whether a message has to be sent; otherwise one is under way.
+    pub send: bool,
+}
+
+/// How a sync ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// `None` for a failure: then what the last success left stands.
+    pub success: Option<Success>,
+    /// Why it failed, in words for the person.
+    pub error: Option<String>,
+    /// When the calendar is next due.
+    pub next_sync_at: DateTime<Utc>,
+}
+
+/// What a successful sync leaves behind.
+#[derive(Clone, Debug)]
+pub struct Success {
+    /// What to compare the next answer with; `None` when the provider had nothing new and they stay as they are.
+    pub validators: Option<Validators>,
+    /// Digest of an answer that was not fully believed.
+    pub suspect: Option<String>,
+    /// What was odd; `None` leaves it as it is.
+    pub warnings: Option<Vec<String>>,
+    /// What was done.
+    pub stats: SyncStats,
+}
+
+impl Store {
+    /// Counts a wish for a sync. `None` when the calendar is gone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn wish_for_sync(&self, user: UserId, calendar: CalendarId) -> Result<Option<Wish>> {
+        let operation = "ask for a sync";
+        let now = self.clock.now();
+        let first = self
+            .cursor_update(user, calendar)
+            .update_expression("SET queuedAt = :now ADD wanted :one")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(queuedAt) OR queuedAt < :lost)")
+            .expression_attribute_values(":now", n(now.timestamp_millis()))
+            .expression_attribute_values(":lost", n((now - MESSAGE_LOST).timestamp_millis()))
+            .expression_attribute_values(":one", n(1))
+            .return_values(ReturnValue::AllNew);
+        if let Some(item) = self.update(operation, first).await? {
+            return Ok(Some(Wish { number: from_item::<Cursor>(operation, item)?.wanted, send: true }));
+        }
+        let joined = self
+            .cursor_update(user, calendar)
+            .update_expression("ADD wanted :one")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":one", n(1))
+            .return_values(ReturnValue::AllNew);
+        let item = self.update(operation, joined).await?;
+        item.map(|item| Ok(Wish { number: from_item::<Cursor>(operation, item)?.wanted, send: false })).transpose()
+    }
+
+    /// Takes the lease of a calendar; `None` when somebody holds it, or the calendar is gone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn lease(&self, user: UserId, calendar: CalendarId) -> Result<Option<Lease>> {
+        let operation = "lease a calendar";
+        let now = self.clock.now();
+        let until = now + LEASE;
+        let request = self
+            .cursor_update(user, calendar)
+            // The message that led here is being worked on: from now on a new wish needs a new one.
+            .update_expression("SET leasedUntil = :until ADD fencing :one REMOVE queuedAt")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(leasedUntil) OR leasedUntil < :now)")
+            .expression_attribute_values(":until", n(until.timestamp_millis()))
+            .expression_attribute_values(":now", n(now.timestamp_millis()))
+            .expression_attribute_values(":one", n(1))
+            .return_values(ReturnValue::AllNew);
+        let Some(item) = self.update(operation, request).await? else { return Ok(None) };
+        let cursor: Cursor = from_item(operation, item)?;
+        Ok(Some(Lease { user, calendar, fencing: cursor.fencing, until, cursor }))
+    }
+
+    /// Shows that the holder is alive, where half of the time is over. Refused when somebody else has the lease now:
+    /// then the holder must stop.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn keep_lease(&self, lease: &mut Lease) -> Result<Outcome> {
+        let now = self.clock.now();
+        if lease.until - now > LEASE / 2 {
+            return Ok(Outcome::Done);
+        }
+        let until = now + LEASE;
+        let request = self
+            .held(lease)
+            .update_expression("SET leasedUntil = :until")
+            .expression_attribute_values(":until", n(until.timestamp_millis()));
+        let outcome = outcome(self.update("keep a lease", request).await?.is_some());
+        if outcome == Outcome::Done {
+            lease.until = until;
+        }
+        Ok(outcome)
+    }
+
+    /// Forgets what the last answer is compared with, before the first event is written: if this sync is interrupted,
+    /// the next one must look again.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn begin_writes(&self, lease: &Lease) -> Result<Outcome> {
+        let request = self
+            .held(lease)
+            .update_expression("SET validators = :none")
+            .expression_attribute_values(":none", value("begin to write", &Validators::default())?);
+        Ok(outcome(self.update("begin to write", request).await?.is_some()))
+    }
+
+    /// Ends a sync and gives the lease back. Answers with the cursor as it is now, or with `None` when the lease was
+    /// lost.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_sync(&self, lease: Lease, ending: &Ending) -> Result<Option<Cursor>> {
+        let operation = "end a sync";
+        let mut sets = vec!["done = :done", "nextSyncAt = :next", "duePk = :duePk", "dueSk = :dueSk", "#status = :status", "failures = :failures"];
+        let mut removes = vec!["leasedUntil"];
+        let mut request = self
+            .held(&lease)
+            .expression_attribute_values(":done", n(lease.cursor.wanted))
+            .expression_attribute_values(":next", value(operation, &ending.next_sync_at)?)
+            .expression_attribute_values(":duePk", s(DueKind::Feed.partition_of(lease.user)))
+            .expression_attribute_values(":dueSk", s(keys::due_sort(ending.next_sync_at, &lease.calendar.to_string())))
+            .expression_attribute_names("#status", "status");
+        match &ending.success {
+            Some(success) => {
+                sets.extend(["lastSyncedAt = :now", "stats = :stats", "eventCount = :count"]);
+                removes.push("lastError");
+                request = request
+                    .expression_attribute_values(":status", value(operation, &SyncStatus::Synced)?)
+                    .expression_attribute_values(":failures", n(0))
+                    .expression_attribute_values(":now", value(operation, &self.clock.now())?)
+                    .expression_attribute_values(":count", n(success.stats.total))
+                    .expression_attribute_values(":stats", value(operation, &success.stats)?);
+                if let Some(validators) = &success.validators {
+                    sets.push("validators = :validators");
+                    request = request.expression_attribute_values(":validators", value(operation, validators)?);
+                }
+                if let Some(warnings) = &success.warnings {
+                    sets.push("warnings = :warnings");
+                    request = request.expression_attribute_values(":warnings", value(operation, warnings)?);
+                }
+                match &success.suspect {
+                    Some(suspect) => {
+                        sets.push("suspect = :suspect");
+                        request = request.expression_attribute_values(":suspect", s(suspect));
+                    }
+                    None => removes.push("suspect"),
+                }
+            }
+            None => {
+                sets.push("lastError = :error");
+                request = request
+                    .expression_attribute_values(":status", value(operation, &SyncStatus::Failed)?)
+                    .expression_attribute_values(":failures", n(lease.cursor.failures.saturating_add(1)))
+                    .expression_attribute_values(":error", s(ending.error.as_deref().unwrap_or("the sync failed")));
+            }
+        }
+        let request = request
+            .update_expression(format!("SET {} REMOVE {}", sets.join(", "), removes.join(", ")))
+            .return_values(ReturnValue::AllNew);
+        self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose()
+    }
+
+    /// Gives the lease back without having synced, and takes the calendar off what is due.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_disconnected(&self, lease: Lease) -> Result<Option<Cursor>> {
+        let operation = "end work on a disconnected calendar";
+        let request = self
+            .held(&lease)
+            .update_expression("SET done = :done, validators = :none, eventCount = :zero REMOVE leasedUntil, duePk, dueSk, nextSyncAt, suspect")
+            .expression_attribute_values(":done", n(lease.cursor.wanted))
+            .expression_attribute_values(":none", value(operation, &Validators::default())?)
+            .expression_attribute_values(":zero", n(0))
+            .return_values(ReturnValue::AllNew);
+        self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose()
+    }
+
+    fn cursor_update(&self, user: UserId, calendar: CalendarId) -> UpdateItemFluentBuilder {
+        self.dynamo.update_item().table_name(&self.calendar).set_key(Some(keys::cursor(user, calendar).attributes()))
+    }
+
+    /// An update that only the holder of the lease can make.
+    fn held(&self, lease: &Lease) -> UpdateItemFluentBuilder {
+        self.cursor_update(lease.user, lease.calendar)
+            .condition_expression("fencing = :fencing")
+            .expression_attribute_values(":fencing", n(lease.fencing))
+    }
+}
+
+fn outcome(done: bool) -> Outcome {
+    if done { Outcome::Done } else { Outcome::Refused }
+}
+
+fn value(operation: &'static str, value: &impl Serialize) -> Result<aws_sdk_dynamodb::types::AttributeValue> {
+    serde_dynamo::to_attribute_value(value).map_err(|error| StoreError::new(operation, error))
+}

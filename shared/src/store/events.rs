@@ -1,0 +1,142 @@
+//! Events of a calendar.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, ReturnConsumedCapacity, WriteRequest};
+use serde::Deserialize;
+
+use super::{Item, Result, Store, StoreError, from_item, keys, s, to_item};
+use crate::domain::agenda::place;
+use crate::domain::event::Event;
+use crate::domain::ids::{CalendarId, EventId, UserId};
+
+/// Items that DynamoDB takes in one batch.
+pub const BATCH: usize = 25;
+/// How often a batch is sent again for what was not taken.
+const ATTEMPTS: u32 = 8;
+
+/// Which event, and what it said when it was stored.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredHash {
+    /// Which.
+    pub id: EventId,
+    /// Its content.
+    pub content_hash: String,
+}
+
+/// One write of a sync.
+#[derive(Clone, Debug)]
+pub enum EventWrite<'a> {
+    /// Store the event as it is now.
+    Put(&'a Event),
+    /// Remove it.
+    Delete(&'a EventId),
+}
+
+impl Store {
+    /// What is stored of a calendar, as far as a sync has to know. Reads the whole calendar, so it is asked only when
+    /// the calendar has changed.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn stored_hashes(&self, user: UserId, calendar: CalendarId) -> Result<Vec<StoredHash>> {
+        let operation = "compare a calendar";
+        let query = self
+            .query(&self.calendar, keys::events_partition(user, calendar), "")
+            .consistent_read(true)
+            .projection_expression("id, contentHash");
+        self.all(operation, query).await?.into_iter().map(|item| from_item(operation, item)).collect()
+    }
+
+    /// Carries out up to [`BATCH`] writes. What DynamoDB does not take at once is sent again, ever more slowly.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or still does not take everything.
+    pub async fn write_events(&self, user: UserId, writes: &[EventWrite<'_>]) -> Result<()> {
+        let operation = "write events";
+        let request = |write: &EventWrite<'_>| {
+            let builder = WriteRequest::builder();
+            let built = match write {
+                EventWrite::Put(event) => {
+                    PutRequest::builder().set_item(Some(event_item(user, event)?)).build().map(|put| builder.put_request(put).build())
+                }
+                EventWrite::Delete(id) => delete_request(keys::event(user, id).attributes()),
+            };
+            built.map_err(|error| StoreError::new(operation, error))
+        };
+        self.batch(operation, &self.calendar, writes.iter().map(request).collect::<Result<_>>()?).await
+    }
+
+    /// An event, a series, or an override, by the id it is stored under.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn event(&self, user: UserId, id: &EventId) -> Result<Option<Event>> {
+        self.get("read an event", &self.calendar, keys::event(user, id), true).await
+    }
+
+    /// Removes at most `limit` events of a calendar. Answers whether all are gone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn erase_events(&self, user: UserId, calendar: CalendarId, limit: i32) -> Result<bool> {
+        let operation = "erase the events of a calendar";
+        let query =
+            self.query(&self.calendar, keys::events_partition(user, calendar), "").projection_expression("pk, sk").limit(limit);
+        let (items, more) = self.page(operation, query).await?;
+        self.delete_all(&self.calendar, items).await?;
+        Ok(more.is_none())
+    }
+
+    /// Removes these items, whatever they are.
+    pub(super) async fn delete_all(&self, table: &str, keys: Vec<Item>) -> Result<()> {
+        let operation = "erase items";
+        for keys in keys.chunks(BATCH) {
+            let requests = keys.iter().map(|key| delete_request(key.clone()).map_err(|error| StoreError::new(operation, error)));
+            self.batch(operation, table, requests.collect::<Result<_>>()?).await?;
+        }
+        Ok(())
+    }
+
+    async fn batch(&self, operation: &'static str, table: &str, requests: Vec<WriteRequest>) -> Result<()> {
+        let mut left = requests;
+        for attempt in 0..ATTEMPTS {
+            if left.is_empty() {
+                return Ok(());
+            }
+            if attempt > 0 {
+                tokio::time::sleep(Duration::from_millis(25 << attempt)).await;
+            }
+            let answer = self
+                .dynamo
+                .batch_write_item()
+                .request_items(table, left)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|error| StoreError::new(operation, error))?;
+            self.meter.writes(None);
+            answer.consumed_capacity().iter().for_each(|consumed| self.meter.written(consumed));
+            left = answer.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
+        }
+        if left.is_empty() { Ok(()) } else { Err(StoreError::new(operation, "DynamoDB did not take all items")) }
+    }
+}
+
+fn delete_request(key: Item) -> std::result::Result<WriteRequest, aws_sdk_dynamodb::error::BuildError> {
+    DeleteRequest::builder().set_key(Some(key)).build().map(|delete| WriteRequest::builder().delete_request(delete).build())
+}
+
+fn event_item(user: UserId, event: &Event) -> Result<Item> {
+    let (span, at) = place(event);
+    let mut item = to_item("write events", keys::event(user, &event.id), event)?;
+    let place: HashMap<_, _> = [
+        (keys::AGENDA.pk.to_owned(), s(keys::agenda_partition(user, span.name()))),
+        (keys::AGENDA.sk.to_owned(), s(keys::agenda_sort(at, &event.id))),
+    ]
+    .into();
+    item.extend(place);
+    Ok(item)
+}

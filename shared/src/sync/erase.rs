@@ -1,0 +1,107 @@
+//! Removes what belonged to a calendar or a person: at once for them, in bounded steps for the tables.
+
+use super::SyncError;
+use super::engine::request_sync;
+use crate::app::App;
+use crate::domain::account::User;
+use crate::domain::calendar::Calendar;
+use crate::domain::ids::{CalendarId, UserId};
+use crate::queue::Job;
+use crate::store::calendars::Table;
+use crate::store::erasures::Due;
+use crate::store::{Outcome, StoreError};
+use crate::vault::{FEED_URL, Place};
+
+/// Items that one step removes.
+const STEP: i32 = 500;
+/// Steps of one message: well within the time a worker has; what is left is asked for anew.
+const STEPS: usize = 10;
+
+/// Disconnects a calendar: its secret is gone when this returns, its events soon after. Refused when it is not
+/// connected.
+///
+/// # Errors
+/// When a table, the vault or the queue does not answer.
+pub async fn disconnect(app: &App, calendar: &Calendar) -> Result<Outcome, SyncError> {
+    let due = Due { user_id: calendar.user_id, calendar_id: Some(calendar.id) };
+    // Noted before anything else, so that a half-done disconnect is finished by the job.
+    app.store.begin_erasure(&due).await?;
+    let outcome = app.store.set_connected(calendar.user_id, calendar.id, false).await?;
+    app.vault.remove(Place { user: calendar.user_id, connection: calendar.connection_id, field: FEED_URL }).await?;
+    app.queue.send(&Job::EraseCalendar { user_id: calendar.user_id, calendar_id: calendar.id }, 0).await?;
+    Ok(outcome)
+}
+
+/// Removes the events of a disconnected calendar. Works under the calendar's lease, so it never meets a sync.
+///
+/// # Errors
+/// When a table or the queue does not answer: then the message should come again.
+pub async fn erase_calendar(app: &App, user: UserId, calendar: CalendarId) -> Result<(), SyncError> {
+    let due = Due { user_id: user, calendar_id: Some(calendar) };
+    let Some(state) = app.store.calendar(user, calendar).await? else { return Ok(app.store.end_erasure(&due).await?) };
+    if state.calendar.is_connected {
+        // Revived meanwhile: the next sync knows what to keep.
+        return Ok(app.store.end_erasure(&due).await?);
+    }
+    let Some(mut lease) = app.store.lease(user, calendar).await? else {
+        // A sync is at work; it will find the calendar disconnected.
+        return Ok(app.queue.send(&Job::EraseCalendar { user_id: user, calendar_id: calendar }, 30).await?);
+    };
+    for _ in 0..STEPS {
+        if app.store.keep_lease(&mut lease).await? == Outcome::Refused {
+            return Err(SyncError::LeaseLost);
+        }
+        if app.store.erase_events(user, calendar, STEP).await? {
+            let cursor = app.store.end_disconnected(lease).await?;
+            app.store.end_erasure(&due).await?;
+            if cursor.is_some_and(|cursor| cursor.wanted > cursor.done) {
+                request_sync(app, user, calendar, 0).await?;
+            }
+            return Ok(());
+        }
+    }
+    app.store.end_disconnected(lease).await?;
+    Ok(app.queue.send(&Job::EraseCalendar { user_id: user, calendar_id: calendar }, 0).await?)
+}
+
+/// Ends an account. When this returns, no token of it works, its address is free, and its secrets are shredded; what
+/// else is stored goes soon after.
+///
+/// # Errors
+/// When a table, the vault or the queue does not answer.
+pub async fn request_account_erasure(app: &App, user: &User) -> Result<(), SyncError> {
+    app.store.begin_erasure(&Due { user_id: user.id, calendar_id: None }).await?;
+    app.store.close_account(user).await?;
+    app.store.end_all_sessions(user.id).await?;
+    app.vault.shred(user.id).await?;
+    Ok(app.queue.send(&Job::EraseAccount { user_id: user.id }, 0).await?)
+}
+
+/// Removes what is left of an account, as far as one message reaches.
+///
+/// # Errors
+/// When a table or the queue does not answer: then the message should come again.
+pub async fn erase_account(app: &App, user: UserId) -> Result<(), SyncError> {
+    if app.store.user(user).await?.is_some() {
+        // Interrupted before the account was closed: its owner still has it and can ask again.
+        return Ok(app.store.end_erasure(&Due { user_id: user, calendar_id: None }).await?);
+    }
+    let mut steps = STEPS;
+    for state in app.store.calendars(user).await? {
+        while steps > 0 && !app.store.erase_events(user, state.calendar.id, STEP).await? {
+            steps -= 1;
+        }
+    }
+    if steps > 0 && erase_partitions(app, user).await? {
+        return Ok(app.store.end_erasure(&Due { user_id: user, calendar_id: None }).await?);
+    }
+    Ok(app.queue.send(&Job::EraseAccount { user_id: user }, 0).await?)
+}
+
+async fn erase_partitions(app: &App, user: UserId) -> Result<bool, StoreError> {
+    let mut done = true;
+    for table in [Table::Calendar, Table::Vault, Table::Identity] {
+        done &= app.store.erase_partition(table, user, STEP).await?;
+    }
+    Ok(done)
+}

@@ -1,0 +1,31 @@
+//! Keeps the copy of a calendar fresh. The only part that joins store, vault and providers.
+
+mod engine;
+mod erase;
+pub mod plan;
+mod schedule;
+
+pub use engine::{Synced, request_sync, sync_calendar, wait_for};
+pub use erase::{disconnect, erase_account, erase_calendar, request_account_erasure};
+pub use schedule::{refresh_due, resume_erasures};
+
+use crate::queue::QueueError;
+use crate::store::StoreError;
+use crate::vault::VaultError;
+
+/// A sync could not be carried out for reasons of our own; a provider's failure is no error but an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The tables did not answer.
+    #[error("could not use the tables")]
+    Store(#[from] StoreError),
+    /// The vault did not answer.
+    #[error("could not use the vault")]
+    Vault(#[from] VaultError),
+    /// The queue did not answer.
+    #[error("could not use the queue")]
+    Queue(#[from] QueueError),
+    /// Somebody else has taken the lease meanwhile; what was written is what the next run would have written too.
+    #[error("lost the lease of the calendar")]
+    LeaseLost,
+}

@@ -1,0 +1,60 @@
+//! What the schedules do: find what is due, and ask for it.
+
+use chrono::TimeDelta;
+
+use super::SyncError;
+use super::engine::request_sync;
+use crate::app::App;
+use crate::queue::Job;
+use crate::store::keys::{DUE_SHARDS, DueKind};
+
+/// Feeds that one run asks for per shard; the next run, a quarter of an hour later, finds the rest still due.
+const FEEDS_PER_SHARD: i32 = 500;
+/// Erasures that one run resumes per shard.
+const ERASURES_PER_SHARD: i32 = 100;
+/// Over how many seconds the syncs of one run are spread.
+const SPREAD_SECONDS: usize = 300;
+/// A feed that was asked for is not asked for again so soon, even if nobody has got to it yet.
+const POSTPONED: TimeDelta = TimeDelta::minutes(30);
+
+/// Asks for a sync of every feed that is due. Idempotent: a feed for which a message is under way gets no other.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn refresh_due(app: &App) -> Result<usize, SyncError> {
+    let now = app.clock.now();
+    let mut asked = 0;
+    for shard in 0..DUE_SHARDS {
+        let due = app.store.due(DueKind::Feed, shard, now, FEEDS_PER_SHARD).await?;
+        let count = due.len().max(1);
+        for (index, due) in due.into_iter().enumerate() {
+            let Some(calendar) = due.calendar_id else { continue };
+            let delay = i32::try_from(index * SPREAD_SECONDS / count).unwrap_or(0);
+            request_sync(app, due.user_id, calendar, delay).await?;
+            app.store.postpone(&due, now + POSTPONED).await?;
+            asked += 1;
+        }
+    }
+    Ok(asked)
+}
+
+/// Goes on with removals whose message was lost. Idempotent: each step removes what is still there.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn resume_erasures(app: &App) -> Result<usize, SyncError> {
+    // One that has only just begun has a message of its own.
+    let until = app.clock.now() - TimeDelta::minutes(10);
+    let mut resumed = 0;
+    for shard in 0..DUE_SHARDS {
+        for due in app.store.due(DueKind::Erasure, shard, until, ERASURES_PER_SHARD).await? {
+            let job = match due.calendar_id {
+                Some(calendar_id) => Job::EraseCalendar { user_id: due.user_id, calendar_id },
+                None => Job::EraseAccount { user_id: due.user_id },
+            };
+            app.queue.send(&job, 0).await?;
+            resumed += 1;
+        }
+    }
+    Ok(resumed)
+}
