@@ -1,6 +1,7 @@
 //! Everything that more than one function of Calweave needs, in floors: a module uses only modules on lower floors.
 //! `docs/architecture.md` draws them, and a test holds it.
 
+pub mod agenda;
 pub mod app;
 pub mod boot;
 pub mod clock;

@@ -1,1 +1,30 @@
+//! Accounts and sign-ins.
 
+mod account;
+mod login;
+mod logout;
+mod me;
+mod password;
+mod refresh;
+mod signup;
+mod tokens;
+
+use shared::app::App;
+use shared::http::alias;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(signup::signup))
+        .routes(alias(routes!(signup::signup), "/api/v1/auth/register"))
+        .routes(routes!(login::login))
+        .routes(routes!(login::login_form))
+        .routes(routes!(refresh::refresh))
+        .routes(routes!(logout::logout))
+        .routes(alias(routes!(logout::logout), "/api/v1/auth/jwt/logout"))
+        .routes(routes!(logout::revoke_all))
+        .routes(routes!(me::get, me::patch))
+        .routes(routes!(account::delete))
+}

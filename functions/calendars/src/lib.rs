@@ -1,1 +1,20 @@
+//! A person's calendars, whichever provider they come from.
 
+mod list;
+mod one;
+mod sync;
+
+use shared::app::App;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list))
+        .routes(routes!(list::stats))
+        .routes(routes!(sync::all))
+        .routes(routes!(one::get, one::delete))
+        .routes(routes!(one::color))
+        .routes(routes!(sync::one))
+}

@@ -1,1 +1,23 @@
+//! Whether Calweave is up, and what its API is.
 
+mod check;
+mod docs;
+
+use shared::app::App;
+use shared::http::alias;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(check::health))
+        .routes(alias(routes!(check::health), "/api/v1/health"))
+        .routes(alias(routes!(check::health), "/api/v1/health/health"))
+        .routes(routes!(check::live))
+        .routes(routes!(check::ready))
+        .routes(routes!(docs::openapi))
+        .routes(routes!(docs::page))
+        .routes(routes!(docs::style))
+        .routes(routes!(docs::script))
+}

@@ -7,6 +7,7 @@ pub mod layers;
 pub mod limits;
 pub mod page;
 pub mod problem;
+pub mod sync;
 pub mod token;
 pub mod trail;
 pub mod views;

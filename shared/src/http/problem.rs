@@ -209,7 +209,6 @@ internal!(StoreError, VaultError, QueueError, SyncError, serde_json::Error, toki
 
 /// The problems that any endpoint may answer with, for the OpenAPI document.
 #[derive(utoipa::IntoResponses)]
-#[expect(dead_code, reason = "read by the OpenAPI derive only")]
 pub enum Problems {
     /// The request cannot be read.
     #[response(status = 400, content_type = "application/problem+json")]

@@ -29,14 +29,15 @@ enum Next {
 }
 
 impl Store {
-    /// The events of one span that can be seen between two instants of the index.
-    pub fn span(&self, user: UserId, span: Span, from: DateTime<Utc>, to: DateTime<Utc>) -> SpanPages<'_> {
-        let (low, high) = match span.reach() {
-            Some(reach) => (keys::sortable(from.checked_sub_signed(reach).unwrap_or(from)), keys::sortable(to)),
-            // Sorted by end: what ends after the window begins, whenever that is.
-            None => (keys::sortable(from), "A".to_owned()),
+    /// The events of one span whose place in the index lies between two instants. Long events and series are placed by
+    /// their end, so for them `high` is left out: all that are not over by `low` count.
+    pub fn span(&self, user: UserId, span: Span, low: DateTime<Utc>, high: DateTime<Utc>) -> SpanPages<'_> {
+        let high = match span.reach() {
+            Some(_) => keys::sortable(high),
+            // Behind every year.
+            None => "A".to_owned(),
         };
-        SpanPages { store: self, user, span, low, high, next: Next::First }
+        SpanPages { store: self, user, span, low: keys::sortable(low), high, next: Next::First }
     }
 }
 
@@ -50,7 +51,7 @@ impl SpanPages<'_> {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn next(&mut self, limit: i32) -> Result<Vec<Event>> {
+    pub async fn next(&mut self, limit: Option<i32>) -> Result<Vec<Event>> {
         let operation = "read the agenda";
         let start = match std::mem::replace(&mut self.next, Next::Nothing) {
             Next::Nothing => return Ok(vec![]),
@@ -69,7 +70,7 @@ impl SpanPages<'_> {
             .expression_attribute_values(":low", AttributeValue::S(self.low.clone()))
             .expression_attribute_values(":high", AttributeValue::S(self.high.clone()))
             .set_exclusive_start_key(start)
-            .limit(limit)
+            .set_limit(limit)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await

@@ -1,0 +1,84 @@
+//! `POST /api/v1/auth/login` and `POST /api/v1/auth/jwt/login`
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::extract::State;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use shared::app::App;
+use shared::domain::account::normalise_email;
+use shared::http::extract::Form;
+use shared::http::limits::SignInLimit;
+use shared::http::trail::Trail;
+use shared::http::{Answer, Json, Problem, ProblemType, Problems};
+use shared::store::Outcome;
+use shared::store::counters::Attempt;
+use shared::vault::Secret;
+use utoipa::ToSchema;
+
+use crate::password;
+use crate::tokens::{OAuthTokens, Tokens, begin, hand_out};
+
+/// E-mail and password.
+#[derive(Deserialize, ToSchema)]
+pub struct Login {
+    /// In any case.
+    #[schema(example = "ada@example.org")]
+    email: String,
+    /// The password.
+    #[schema(example = "correct horse battery")]
+    password: String,
+}
+
+/// The OAuth 2.0 password form (RFC 6749 4.3.2).
+#[derive(Deserialize, ToSchema)]
+pub struct LoginForm {
+    /// The e-mail address.
+    username: String,
+    /// The password.
+    password: String,
+}
+
+/// Signs in.
+///
+/// Five failures lock an address for half an hour, whether or not anybody has it (423 with `Retry-After`).
+#[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", request_body = Login,
+    responses((status = 200, body = Tokens), (status = 423, description = "too many failed sign-ins for this address",
+        content_type = "application/problem+json", body = shared::http::problem::ProblemBody), Problems))]
+pub async fn login(State(app): State<App>, _: SignInLimit, trail: Trail, Json(body): Json<Login>) -> Answer<Json<Tokens>> {
+    sign_in(&app, &trail, &body.email, Secret::new(body.password)).await.map(Json)
+}
+
+/// Signs in by form.
+#[utoipa::path(post, path = "/api/v1/auth/jwt/login", tag = "auth",
+    request_body(content = LoginForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, body = OAuthTokens), Problems))]
+pub async fn login_form(State(app): State<App>, _: SignInLimit, trail: Trail, Form(body): Form<LoginForm>) -> Answer<Json<OAuthTokens>> {
+    let tokens = sign_in(&app, &trail, &body.username, Secret::new(body.password)).await?;
+    Ok(Json(tokens.into()))
+}
+
+async fn sign_in(app: &App, trail: &Trail, email: &str, password: Secret) -> Answer<Tokens> {
+    // What cannot be an address is counted and refused like one that nobody has.
+    let email = normalise_email(email).unwrap_or_else(|| email.trim().to_lowercase());
+    let email_digest = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, email.as_bytes()));
+    if let Attempt::LockedUntil(until) = app.store.begin_attempt(&email_digest).await? {
+        trail.failure("anonymous", "LOGIN_FAILURE", "locked").await;
+        let wait = (until - app.clock.now()).num_seconds();
+        return Err(Problem::because(ProblemType::AccountLocked, "try again later").retry_after(wait));
+    }
+    let user = if email.is_empty() || email.len() > 254 { None } else { app.store.user_by_email(&email).await? };
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let right = password::verify(password, hash).await?;
+    let Some(user) = user.filter(|_| right) else {
+        trail.failure("anonymous", "LOGIN_FAILURE", "wrong e-mail or password").await;
+        return Err(Problem::new(ProblemType::InvalidCredentials));
+    };
+    app.store.clear_attempts(&email_digest).await?;
+    let (session, token) = begin(app, user.id);
+    if app.store.create_session(&session).await? == Outcome::Refused {
+        return Err(Problem::new(ProblemType::InvalidCredentials));
+    }
+    trail.success(user.id, "LOGIN_SUCCESS", Some(session.id.to_string())).await;
+    hand_out(app, &session, &token, user)
+}

@@ -1,0 +1,39 @@
+//! `GET` and `PATCH /api/v1/auth/me`
+
+use axum::extract::State;
+use serde::Deserialize;
+use shared::app::App;
+use shared::http::{Answer, Caller, Json, Problem, Problems};
+use utoipa::ToSchema;
+
+use crate::signup::{name, zone};
+use crate::tokens::UserView;
+
+/// Who is signed in.
+#[utoipa::path(get, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), responses((status = 200, body = UserView), Problems))]
+pub async fn get(State(app): State<App>, caller: Caller) -> Answer<Json<UserView>> {
+    let user = app.store.user(caller.user()).await?.ok_or_else(Problem::not_found)?;
+    Ok(Json(user.into()))
+}
+
+/// What may be changed; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    /// How the person is called.
+    #[serde(default, alias = "full_name")]
+    full_name: Option<String>,
+    /// IANA name.
+    #[serde(default)]
+    timezone: Option<String>,
+}
+
+/// Changes name or time zone.
+#[utoipa::path(patch, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), request_body = Profile,
+    responses((status = 200, body = UserView), Problems))]
+pub async fn patch(State(app): State<App>, caller: Caller, Json(body): Json<Profile>) -> Answer<Json<UserView>> {
+    let full_name = name(body.full_name).map_err(|error| Problem::fields(vec![error]))?;
+    let timezone = body.timezone.as_deref().map(|name| zone(Some(name))).transpose().map_err(|error| Problem::fields(vec![error]))?;
+    let user = app.store.update_profile(caller.user(), full_name.as_deref(), timezone).await?.ok_or_else(Problem::not_found)?;
+    Ok(Json(user.into()))
+}

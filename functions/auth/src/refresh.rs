@@ -1,0 +1,44 @@
+//! `POST /api/v1/auth/refresh`
+
+use axum::extract::State;
+use serde::Deserialize;
+use shared::app::App;
+use shared::domain::account::Session;
+use shared::http::token::{REFRESH_LIFETIME, RefreshToken};
+use shared::http::trail::Trail;
+use shared::http::{Answer, Json, Problem, ProblemType, Problems};
+use shared::store::Outcome;
+use utoipa::ToSchema;
+
+use crate::tokens::{Tokens, hand_out};
+
+/// The refresh token that was handed out last.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Refresh {
+    /// From the last sign-in or refresh.
+    #[serde(alias = "refresh_token")]
+    refresh_token: String,
+}
+
+/// Hands out new tokens for a refresh token.
+///
+/// A refresh token is good for one use. One that is used again has been copied: its whole family ends at once, and the
+/// person has to sign in anew.
+#[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Refresh,
+    responses((status = 200, body = Tokens), Problems))]
+pub async fn refresh(State(app): State<App>, trail: Trail, Json(body): Json<Refresh>) -> Answer<Json<Tokens>> {
+    let refused = || Problem::because(ProblemType::Unauthenticated, "this refresh token is not valid; sign in again");
+    let token = RefreshToken::parse(&body.refresh_token).ok_or_else(refused)?;
+    let session = app.store.session(token.user, token.session).await?.filter(|session| token.belongs_to(session)).ok_or_else(refused)?;
+    let next = token.next();
+    let rotated = Session { current_hash: next.hash(), expires_at: (app.clock.now() + REFRESH_LIFETIME).timestamp(), ..session.clone() };
+    let outcome = if token.is_current(&session) { app.store.rotate_session(&rotated, &session.current_hash).await? } else { Outcome::Refused };
+    if outcome == Outcome::Refused {
+        app.store.end_session(token.user, token.session).await?;
+        trail.failure(token.user, "REFRESH_REUSED", "a refresh token was used twice; its session was ended").await;
+        return Err(refused());
+    }
+    let user = app.store.user(token.user).await?.ok_or_else(refused)?;
+    hand_out(&app, &rotated, &next, user).map(Json)
+}

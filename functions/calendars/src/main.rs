@@ -1,0 +1,5 @@
+//! The `calendars` Lambda.
+
+fn main() -> Result<(), shared::boot::Error> {
+    shared::boot::http(calendars::routes)
+}

@@ -1,0 +1,5 @@
+//! The `events` Lambda.
+
+fn main() -> Result<(), shared::boot::Error> {
+    shared::boot::http(events::routes)
+}

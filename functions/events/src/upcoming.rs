@@ -1,0 +1,45 @@
+//! `GET /api/v1/calendar/events/upcoming`
+
+use axum::extract::State;
+use chrono::TimeDelta;
+use serde::Deserialize;
+use shared::agenda::{Look, look};
+use shared::app::App;
+use shared::domain::agenda::Window;
+use shared::http::{Answer, Caller, Json, Problem, Problems, Query};
+use utoipa::IntoParams;
+
+use crate::view::{EventView, Events, choose, connected_calendars, reader_zone};
+
+/// How many.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UpcomingQuery {
+    /// At most how many, up to 100; 10 unless given.
+    #[serde(default)]
+    limit: Option<u32>,
+    /// The reader's zone; the person's own unless given.
+    #[serde(default)]
+    timezone: Option<String>,
+}
+
+/// How far it looks ahead.
+const AHEAD: TimeDelta = TimeDelta::days(30);
+
+/// What is on now and in the next thirty days, the nearest first.
+#[utoipa::path(get, path = "/api/v1/calendar/events/upcoming", tag = "events", security(("bearer" = [])), params(UpcomingQuery),
+    responses((status = 200, body = Events), Problems))]
+pub async fn upcoming(State(app): State<App>, caller: Caller, Query(query): Query<UpcomingQuery>) -> Answer<Json<Events>> {
+    let limit = query.limit.unwrap_or(10);
+    if !(1..=100).contains(&limit) {
+        return Err(Problem::field("limit", "must be between 1 and 100"));
+    }
+    let zone = reader_zone(&app, caller.user(), query.timezone.as_deref()).await?;
+    let now = app.clock.now();
+    let calendars = connected_calendars(&app, caller.user()).await?;
+    let chosen = choose(&calendars, None)?;
+    let window = Window { start: now, end: now + AHEAD, zone };
+    let wanted = Look { user: caller.user(), window, calendars: &chosen, after: None, limit: limit as usize };
+    let page = look(&app.store, wanted, |one| calendars.get(&one.event.calendar()).map(|calendar| EventView::new(one, calendar, zone)));
+    Ok(Json(Events { events: page.await?.seen.into_iter().flatten().collect(), next_cursor: None }))
+}

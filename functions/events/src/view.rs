@@ -1,0 +1,172 @@
+//! An event as the API shows it.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use serde::Serialize;
+use shared::app::App;
+use shared::domain::agenda::Occurrence;
+use shared::domain::calendar::{Calendar, ProviderKind};
+use shared::domain::event::{Attendee, Reminder, Status, Transparency, Visibility};
+use shared::domain::ids::{CalendarId, EventId, UserId};
+use shared::domain::time::EventTime;
+use shared::http::{Answer, Problem};
+use shared::providers::ics::hash;
+use utoipa::ToSchema;
+
+/// An event, or one occurrence of a series.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Event)]
+pub struct EventView {
+    /// `evt_…`; an occurrence's ends with where its rule places it.
+    #[schema(value_type = String)]
+    id: EventId,
+    /// The series that an occurrence belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    series_id: Option<EventId>,
+    /// Where the rule of the series places it, even if it was moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_start: Option<String>,
+    /// `cal_…`
+    #[schema(value_type = String)]
+    calendar_id: CalendarId,
+    /// The calendar's name.
+    calendar_name: String,
+    /// The calendar's colour.
+    calendar_color: String,
+    /// Where the calendar comes from.
+    provider: ProviderKind,
+    /// `SUMMARY`
+    title: String,
+    /// Plain text.
+    description: Option<String>,
+    /// Plain text.
+    location: Option<String>,
+    /// RFC 3339 with the offset of the event's own zone; `YYYY-MM-DD` when it is all-day.
+    #[schema(example = "2026-03-02T09:00:00+01:00")]
+    start_time: String,
+    /// Exclusive, in the same form.
+    #[schema(example = "2026-03-02T10:00:00+01:00")]
+    end_time: String,
+    /// Whether it takes whole days.
+    is_all_day: bool,
+    /// Whether it happens at this wall-clock time wherever its reader is.
+    is_floating: bool,
+    /// IANA name of its zone; the reader's for all-day and floating events.
+    timezone: &'static str,
+    /// Whether the feed names a zone that nobody knows, so that the times may be wrong.
+    is_timezone_guessed: bool,
+    /// Whether it takes place.
+    status: Status,
+    /// Whether it takes up time.
+    transparency: Transparency,
+    /// Who may see it.
+    visibility: Visibility,
+    /// Whether it is a series or belongs to one.
+    is_recurring: bool,
+    /// The `RRULE` of the series, without its name.
+    recurrence_rule: Option<String>,
+    /// Who is invited, the organizer among them.
+    attendees: Vec<Attendee>,
+    /// When to remind.
+    reminders: Vec<Reminder>,
+    /// `CATEGORIES`
+    categories: Vec<String>,
+    /// Where to read more.
+    url: Option<String>,
+    /// Where to meet online.
+    conference_url: Option<String>,
+    /// `UID`
+    ical_uid: String,
+    /// When Calweave last saw it change.
+    updated_at: DateTime<Utc>,
+    /// Changes with everything that is shown here.
+    etag: String,
+}
+
+impl EventView {
+    /// As a reader in `zone` sees it.
+    pub fn new(one: &Occurrence<'_>, calendar: &Calendar, zone: Tz) -> Self {
+        let event = one.event;
+        let details = &event.details;
+        let is_occurrence = one.original_start.is_some();
+        let rule = event.series.as_ref().and_then(|series| series.rules.first()).map(ToString::to_string);
+        // A series that had to be written out keeps its rule among what nobody else has a word for.
+        let written_out = || details.unknown.iter().find(|(name, _)| name == "RRULE").map(|(_, rule)| rule.clone());
+        Self {
+            id: one.id.clone(),
+            series_id: is_occurrence.then(|| one.id.series()),
+            original_start: one.original_start.map(|at| at.to_api(zone)),
+            calendar_id: calendar.id,
+            calendar_name: calendar.name.clone(),
+            calendar_color: calendar.color.clone(),
+            provider: calendar.provider,
+            title: details.title.clone(),
+            description: details.description.clone(),
+            location: details.location.clone(),
+            start_time: one.start.to_api(zone),
+            end_time: one.end.to_api(zone),
+            is_all_day: matches!(one.start, EventTime::Date(_)),
+            is_floating: matches!(one.start, EventTime::Floating(_)),
+            timezone: one.start.zone().unwrap_or(zone).name(),
+            is_timezone_guessed: event.zone_guessed,
+            status: details.status,
+            transparency: details.transparency,
+            visibility: details.visibility,
+            is_recurring: is_occurrence || event.series.is_some(),
+            recurrence_rule: rule.or_else(written_out),
+            attendees: details.attendees.clone(),
+            reminders: details.reminders.clone(),
+            categories: details.categories.clone(),
+            url: details.url.clone(),
+            conference_url: details.conference_url.clone(),
+            ical_uid: event.uid.clone(),
+            updated_at: event.updated_at,
+            etag: etag(&format!("{}|{}|{}|{zone}", event.content_hash, calendar.name, calendar.color)),
+        }
+    }
+
+    /// Its `ETag`.
+    pub fn etag(&self) -> &str {
+        &self.etag
+    }
+}
+
+/// A strong entity tag of a text.
+pub fn etag(text: &str) -> String {
+    format!("\"{}\"", hash(text.as_bytes()))
+}
+
+/// A list of events.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Events {
+    /// By start, then by id.
+    pub events: Vec<EventView>,
+    /// For the `cursor` parameter of the next page; null on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// The connected calendars of a person, by id.
+pub async fn connected_calendars(app: &App, user: UserId) -> Answer<HashMap<CalendarId, Calendar>> {
+    let all = app.store.calendars(user).await?.into_iter().map(|state| state.calendar);
+    Ok(all.filter(|calendar| calendar.is_connected).map(|calendar| (calendar.id, calendar)).collect())
+}
+
+/// The zone to read in: the one that was asked for, else the person's own.
+pub async fn reader_zone(app: &App, user: UserId, wanted: Option<&str>) -> Answer<Tz> {
+    match wanted {
+        Some(name) => name.parse().map_err(|_| Problem::field("timezone", "is not an IANA time zone such as Europe/Berlin")),
+        None => Ok(app.store.user(user).await?.ok_or_else(Problem::not_found)?.timezone),
+    }
+}
+
+/// Which calendars to look in: all that are connected, or those of a comma-separated list.
+pub fn choose(calendars: &HashMap<CalendarId, Calendar>, list: Option<&str>) -> Answer<HashSet<CalendarId>> {
+    let Some(list) = list else { return Ok(calendars.keys().copied().collect()) };
+    let ids = list.split(',').map(str::trim).filter(|id| !id.is_empty());
+    ids.map(|id| id.parse().ok().filter(|id| calendars.contains_key(id)).ok_or_else(Problem::not_found)).collect()
+}

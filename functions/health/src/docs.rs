@@ -1,0 +1,38 @@
+//! The OpenAPI document, and a page to browse it. Everything is shipped with the function; nothing is fetched.
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+
+/// What the browser page may do: load its own script and style, and call this API.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+fn asset(content_type: &'static str, body: &'static str) -> Response {
+    let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "public, max-age=300"), (CONTENT_SECURITY_POLICY, POLICY)];
+    (headers, body).into_response()
+}
+
+/// The OpenAPI 3.1 document of the whole API.
+///
+/// Made from the code of all functions; `cargo test -p tests openapi` compares them.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "health", responses((status = 200, content_type = "application/json")))]
+pub async fn openapi() -> Response {
+    asset("application/json", include_str!("openapi.json"))
+}
+
+/// A page to browse and try the API.
+#[utoipa::path(get, path = "/docs", tag = "health", responses((status = 200, content_type = "text/html")))]
+pub async fn page() -> Response {
+    asset("text/html; charset=utf-8", include_str!("docs.html"))
+}
+
+/// The page's style.
+#[utoipa::path(get, path = "/docs/docs.css", tag = "health", responses((status = 200, content_type = "text/css")))]
+pub async fn style() -> Response {
+    asset("text/css; charset=utf-8", include_str!("docs.css"))
+}
+
+/// The page's script.
+#[utoipa::path(get, path = "/docs/docs.js", tag = "health", responses((status = 200, content_type = "text/javascript")))]
+pub async fn script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("docs.js"))
+}
