@@ -1,1 +1,117 @@
-fn main(){}
+//! `cargo run`: the whole backend on 127.0.0.1.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use local::gateway::DEMO_PATH;
+use local::stack::{Options, Stack, reset};
+use local::{TEMPLATE, demo, functions};
+
+/// Calweave on this machine: the API, with DynamoDB, KMS, SQS and the schedules behind it.
+#[derive(Parser)]
+#[command(name = "calweave", version)]
+struct Arguments {
+    /// Port of the API on 127.0.0.1
+    #[arg(long, default_value_t = 8000)]
+    port: u16,
+    /// Keep everything in memory
+    #[arg(long, conflicts_with_all = ["data", "reset"])]
+    memory: bool,
+    /// Folder that keeps the data
+    #[arg(long, value_name = "DIR", default_value = ".calweave")]
+    data: PathBuf,
+    /// Remove the data of earlier runs first
+    #[arg(long)]
+    reset: bool,
+    /// Take feeds from this machine too, over plain HTTP
+    #[arg(long)]
+    allow_loopback_feeds: bool,
+    /// Do not limit how often somebody may call
+    #[arg(long)]
+    no_rate_limits: bool,
+    /// Add a demo user with a bundled feed (implies --allow-loopback-feeds)
+    #[arg(long)]
+    demo: bool,
+    /// Read this template in place of the one that was built in
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// Print the OpenAPI document of all functions, and end
+    #[arg(long)]
+    print_openapi: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    #[expect(clippy::disallowed_methods, reason = "the level of the log is no configuration of the backend")]
+    shared::telemetry::init_terminal(std::env::var("LOG_LEVEL").ok().as_deref().or(Some("warn")));
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("calweave: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), String> {
+    if arguments.print_openapi {
+        say(&functions::openapi().to_pretty_json().map_err(|error| error.to_string())?);
+        return Ok(());
+    }
+    let template = match &arguments.template {
+        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?,
+        None => TEMPLATE.to_owned(),
+    };
+    if arguments.reset {
+        reset(&arguments.data).map_err(|error| format!("cannot reset {}: {error}", arguments.data.display()))?;
+    }
+    let options = Options {
+        port: arguments.port,
+        data: (!arguments.memory).then(|| arguments.data.clone()),
+        allow_loopback_feeds: arguments.allow_loopback_feeds || arguments.demo,
+        rate_limits: !arguments.no_rate_limits,
+        ..Options::default()
+    };
+    let loopback = options.allow_loopback_feeds;
+    let stack = Stack::start(&template, options).await.map_err(|error| error.to_string())?;
+    if arguments.demo {
+        demo::prepare(&stack).await?;
+    }
+    say(&welcome(&stack, loopback, arguments.demo));
+    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
+    say("\nStopping …");
+    stack.stop().await;
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "what the program has to say to whoever started it")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn welcome(stack: &Stack, loopback: bool, demo: bool) -> String {
+    let url = &stack.url;
+    // On this machine alone there is the bundled feed; without leave to fetch from it, a public one.
+    let feed = if loopback { format!("{url}{DEMO_PATH}") } else { "https://www.gov.uk/bank-holidays/england-and-wales.ics".to_owned() };
+    let user = if demo { format!("\n  demo user  {} / {}", demo::EMAIL, demo::PASSWORD) } else { String::new() };
+    format!(
+        r#"Calweave is up.
+
+  API        {url}/api/v1
+  browser    {url}/docs
+  health     {url}/api/v1/health/ready{user}
+
+A walk to paste:
+
+  TOKEN=$(curl -s {url}/api/v1/auth/signup -H 'content-type: application/json' \
+    -d "{{\"email\":\"you-$RANDOM@example.org\",\"password\":\"correct horse battery\"}}" | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
+  curl -s {url}/api/v1/calendar/ics/connect -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' \
+    -d '{{"url":"{feed}"}}'; echo
+  curl -s -X POST "{url}/api/v1/calendar/calendars/sync-all?wait=20" -H "authorization: Bearer $TOKEN"; echo
+  curl -s "{url}/api/v1/calendar/events?start=2026-01-01&end=2027-01-01&limit=5" -H "authorization: Bearer $TOKEN"; echo
+
+Ctrl-C stops it."#
+    )
+}

@@ -143,9 +143,9 @@ impl InProcess {
         use lambda_http::Service;
         let request: lambda_http::request::LambdaRequest = serde_json::from_value(event)?;
         let router = self.0.lock().await.clone();
-        let mut adapter = lambda_http::Adapter::from(router);
-        let answer = adapter.call(LambdaEvent::new(request, lambda_http::Context::default())).await;
-        match answer {
+        // The adapter itself cannot be held while waiting; what it answers can.
+        let answer = lambda_http::Adapter::from(router).call(LambdaEvent::new(request, lambda_http::Context::default()));
+        match answer.await {
             Ok(answer) => serde_json::to_value(answer),
             Err(never) => match never {},
         }

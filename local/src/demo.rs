@@ -1,0 +1,47 @@
+//! `--demo`: somebody to sign in as, with a calendar that is there already.
+
+use serde_json::json;
+use shared::boot::InProcess;
+
+use crate::gateway::DEMO_PATH;
+use crate::stack::Stack;
+
+/// Who the demo user is.
+pub const EMAIL: &str = "demo@example.org";
+/// And how that user signs in.
+pub const PASSWORD: &str = "demo calendar";
+
+/// Signs the demo user up and connects the bundled feed, unless both are there from an earlier run.
+///
+/// # Errors
+/// What the API said, where it refused.
+pub async fn prepare(stack: &Stack) -> Result<(), String> {
+    let auth = InProcess::new(auth::routes(), stack.app.clone());
+    let ics = InProcess::new(ics::routes(), stack.app.clone());
+    let credentials = json!({ "email": EMAIL, "password": PASSWORD, "fullName": "Demo", "timezone": "Europe/Berlin" });
+    let mut answer = post(&auth, "/api/v1/auth/signup", None, &credentials).await?;
+    if answer.0 == 409 {
+        answer = post(&auth, "/api/v1/auth/login", None, &credentials).await?;
+    }
+    let token = answer.1["accessToken"].as_str().ok_or_else(|| format!("cannot sign the demo user in: {}", answer.1))?.to_owned();
+    let feed = json!({ "url": format!("{}{DEMO_PATH}", stack.url), "displayName": "Demo" });
+    match post(&ics, "/api/v1/calendar/ics/connect", Some(&token), &feed).await? {
+        (201 | 409, _) => Ok(()),
+        (_, problem) => Err(format!("cannot connect the demo feed: {problem}")),
+    }
+}
+
+async fn post(function: &InProcess, path: &str, token: Option<&str>, body: &serde_json::Value) -> Result<(u64, serde_json::Value), String> {
+    let mut headers = json!({ "host": "127.0.0.1", "content-type": "application/json" });
+    if let Some(token) = token {
+        headers["authorization"] = format!("Bearer {token}").into();
+    }
+    let event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "", "headers": headers, "body": body.to_string(),
+        "requestContext": { "requestId": "demo", "stage": "$default", "timeEpoch": 0, "http": { "method": "POST", "path": path } },
+        "isBase64Encoded": false,
+    });
+    let answer = function.invoke(event).await.map_err(|error| error.to_string())?;
+    let body = serde_json::from_str(answer["body"].as_str().unwrap_or("null")).unwrap_or_default();
+    Ok((answer["statusCode"].as_u64().unwrap_or(0), body))
+}

@@ -1,0 +1,198 @@
+//! AWS on this machine: DynamoDB (dynoxide, in a file or in memory), KMS and SQS (winterbaume), each behind a loopback
+//! port, spoken to by the real SDK.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use dynoxide::Database;
+use serde::{Deserialize, Serialize};
+use shared::clock::random_bytes;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use winterbaume_core::{MockRequest, MockService, StatefulService, default_account_id};
+use winterbaume_kms::views::KeyView;
+use winterbaume_kms::{KmsService, KmsStateView};
+use winterbaume_sqs::SqsService;
+
+/// The region that everything is in.
+pub const REGION: &str = "us-east-1";
+
+/// The emulators could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum EmulatorError {
+    /// The data folder cannot be used.
+    #[error("cannot use the data folder {}: {reason}; `--reset` starts anew", folder.display())]
+    Data {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No loopback port was to be had.
+    #[error("cannot listen on 127.0.0.1: {0}")]
+    Listen(#[from] std::io::Error),
+    /// KMS did not take the key.
+    #[error("cannot start the KMS emulator: {0}")]
+    Kms(String),
+}
+
+/// The running emulators.
+pub struct Emulators {
+    /// Where DynamoDB answers.
+    pub dynamodb: String,
+    /// Where KMS answers.
+    pub kms: String,
+    /// Where SQS answers.
+    pub sqs: String,
+    /// What must outlive a restart.
+    pub keys: Keys,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Keys that must outlive a restart, or nothing that was sealed could be opened.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Keys {
+    /// The id of the KMS key.
+    pub kms_key_id: String,
+    kms_material: String,
+    /// The `JWT_KEYS` variable.
+    pub jwt_keys: String,
+}
+
+impl Emulators {
+    /// Starts all three; `folder` keeps their data, or nothing does.
+    ///
+    /// # Errors
+    /// When the folder cannot be used or no port is to be had.
+    pub async fn start(folder: Option<&Path>, stop: watch::Receiver<bool>) -> Result<Self, EmulatorError> {
+        let (database, keys) = match folder {
+            Some(folder) => open(folder).map_err(|reason| EmulatorError::Data { folder: folder.to_owned(), reason })?,
+            None => (Database::memory().map_err(|error| EmulatorError::Kms(error.to_string()))?, Keys::generate()),
+        };
+        // After this, commits reach the log without waiting for the disk: lost only if the machine itself goes down.
+        let fast = database.enable_bulk_loading().and_then(|()| database.disable_bulk_loading());
+        fast.map_err(|error| EmulatorError::Kms(error.to_string()))?;
+        let dynamodb = TcpListener::bind("127.0.0.1:0").await?;
+        let (kms, sqs) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
+        let url = |listener: &TcpListener| listener.local_addr().map(|address| format!("http://{address}"));
+        let (dynamodb_url, kms_url, sqs_url) = (url(&dynamodb)?, url(&kms)?, url(&sqs)?);
+        let kms_service = KmsService::new();
+        keys.install(&kms_service).await.map_err(EmulatorError::Kms)?;
+        let mut stopped = stop.clone();
+        let wait = async move {
+            drop(stopped.wait_for(|stop| *stop).await);
+        };
+        let tasks = vec![
+            tokio::spawn(async move {
+                if let Err(error) = dynoxide::server::serve_with_shutdown(dynamodb, database, wait).await {
+                    tracing::error!("the DynamoDB emulator ended: {error}");
+                }
+            }),
+            tokio::spawn(serve(kms, kms_service)),
+            tokio::spawn(serve(sqs, SqsService::new())),
+        ];
+        Ok(Self { dynamodb: dynamodb_url, kms: kms_url, sqs: sqs_url, keys, tasks })
+    }
+
+    /// Waits until the data is on disk. The stop signal has been given before.
+    pub async fn finish(mut self) {
+        let dynamodb = self.tasks.remove(0);
+        if tokio::time::timeout(std::time::Duration::from_secs(5), dynamodb).await.is_err() {
+            tracing::warn!("the DynamoDB emulator did not stop in time");
+        }
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Keys {
+    fn generate() -> Self {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let id = hex(&random_bytes::<16>());
+        Self {
+            // A KMS key id has the form of a UUID.
+            kms_key_id: format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]),
+            kms_material: hex(&random_bytes::<32>()),
+            jwt_keys: format!(r#"[{{"kid":"local","secret":"{}"}}]"#, hex(&random_bytes::<32>())),
+        }
+    }
+
+    async fn install(&self, service: &KmsService) -> Result<(), String> {
+        let material: Option<Vec<u8>> = (0..32).map(|at| u8::from_str_radix(self.kms_material.get(at * 2..at * 2 + 2)?, 16).ok()).collect();
+        let account = default_account_id();
+        let key = KeyView {
+            key_id: self.kms_key_id.clone(),
+            arn: format!("arn:aws:kms:{REGION}:{account}:key/{}", self.kms_key_id),
+            account_id: account.into(),
+            region: REGION.into(),
+            description: "Calweave, local".into(),
+            key_spec: "SYMMETRIC_DEFAULT".into(),
+            key_usage: "ENCRYPT_DECRYPT".into(),
+            key_state: "Enabled".into(),
+            creation_date: "2026-01-01T00:00:00Z".into(),
+            enabled: true,
+            origin: "AWS_KMS".into(),
+            key_manager: "CUSTOMER".into(),
+            deletion_date: None,
+            key_rotation_enabled: true,
+            key_material: material.ok_or("the key is damaged")?,
+            public_key_der: None,
+            tags: std::collections::HashMap::default(),
+            multi_region: false,
+        };
+        let mut view = KmsStateView::default();
+        view.keys.insert(self.kms_key_id.clone(), key);
+        service.merge(account, REGION, view).await.map_err(|error| format!("{error:?}"))
+    }
+}
+
+fn open(folder: &Path) -> Result<(Database, Keys), String> {
+    fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    let path = folder.join("dynamodb.sqlite");
+    let database = Database::new(&path.to_string_lossy()).map_err(|error| format!("dynamodb.sqlite: {error}"))?;
+    let path = folder.join("keys.json");
+    let keys = match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| format!("keys.json: {error}"))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let keys = Keys::generate();
+            write_private(&path, &serde_json::to_vec_pretty(&keys).map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+            keys
+        }
+        Err(error) => return Err(format!("keys.json: {error}")),
+    };
+    Ok((database, keys))
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+async fn serve<S: MockService>(listener: TcpListener, service: S) {
+    let router = Router::new().fallback(answer::<S>).with_state(Arc::new(service));
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!("an emulator ended: {error}");
+    }
+}
+
+async fn answer<S: MockService>(State(service): State<Arc<S>>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
+    let uri = format!("https://{}.{REGION}.amazonaws.com/", (*service).service_name());
+    let answer = (*service).handle(MockRequest { method: method.to_string(), uri, headers, body }).await;
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.headers_mut() = answer.headers;
+    response
+}

@@ -1,0 +1,49 @@
+//! All functions, by the name that the template gives their binaries. The only place that knows more than one of them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use shared::app::App;
+use shared::boot::InProcess;
+use shared::sync::SyncError;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+
+type Routes = fn() -> OpenApiRouter<App>;
+
+/// Functions that answer HTTP requests.
+pub const HTTP: [(&str, Routes); 5] =
+    [("health", health::routes), ("auth", auth::routes), ("ics", ics::routes), ("calendars", calendars::routes), ("events", events::routes)];
+
+/// A scheduled run.
+pub type Run = fn(App) -> Pin<Box<dyn Future<Output = Result<usize, SyncError>> + Send>>;
+
+/// Functions that a schedule starts.
+pub const SCHEDULED: [(&str, Run); 2] =
+    [("refresh_feeds", |app| Box::pin(refresh_feeds::run(app))), ("cleanup_expired", |app| Box::pin(cleanup_expired::run(app)))];
+
+/// The function that works on messages.
+pub const WORKER: &str = "sync_worker";
+
+/// All HTTP functions, mounted in this process.
+pub fn mount(app: &App) -> BTreeMap<String, InProcess> {
+    HTTP.iter().map(|(name, routes)| ((*name).to_owned(), InProcess::new(routes(), app.clone()))).collect()
+}
+
+/// The OpenAPI document of all functions together.
+pub fn openapi() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Calweave")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("One API over a person's Google, Microsoft and ICS calendars."))
+        .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()));
+    let mut document = OpenApiBuilder::new().info(info.build()).build();
+    for (_, routes) in HTTP {
+        document.merge(routes().into_openapi());
+    }
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    document
+}
