@@ -45,7 +45,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     #[expect(clippy::disallowed_methods, reason = "the level of the log is no configuration of the backend")]
-    shared::telemetry::init_terminal(std::env::var("LOG_LEVEL").ok().as_deref().or(Some("warn")));
+    shared::telemetry::init_terminal(std::env::var("LOG_LEVEL").ok().as_deref().or(Some("warn,dynoxide=error")));
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {

@@ -88,7 +88,10 @@ impl Store {
         let now = self.clock.now();
         let first = self
             .cursor_update(user, calendar)
-            .update_expression("SET queuedAt = :now ADD wanted :one")
+            // Also due, if it is not yet: should the message be lost, the job finds the calendar.
+            .update_expression("SET queuedAt = :now, duePk = if_not_exists(duePk, :duePk), dueSk = if_not_exists(dueSk, :dueSk) ADD wanted :one")
+            .expression_attribute_values(":duePk", s(DueKind::Feed.partition_of(user)))
+            .expression_attribute_values(":dueSk", s(keys::due_sort(now + MESSAGE_LOST, &calendar.to_string())))
             .condition_expression("attribute_exists(pk) AND (attribute_not_exists(queuedAt) OR queuedAt < :lost)")
             .expression_attribute_values(":now", n(now.timestamp_millis()))
             .expression_attribute_values(":lost", n((now - MESSAGE_LOST).timestamp_millis()))

@@ -1,0 +1,72 @@
+//! `template.yaml` against the code and the OpenAPI document.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use local::template::Template;
+use local::{TEMPLATE, functions};
+use serde_json::Value;
+
+fn routes_of(document: &Value) -> BTreeSet<(String, String)> {
+    let paths = document["paths"].as_object().unwrap();
+    paths.iter().flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone()))).collect()
+}
+
+#[test]
+fn every_route_stands_in_template_code_and_openapi() {
+    let template = Template::parse(TEMPLATE).unwrap();
+    for (name, routes) in functions::HTTP {
+        let document = serde_json::to_value(routes().into_openapi()).unwrap();
+        let in_template: BTreeSet<_> = template.functions[name].routes.iter().filter(|(method, _)| method != "OPTIONS").cloned().collect();
+        assert_eq!(in_template, routes_of(&document), "{name}");
+    }
+}
+
+/// `CALWEAVE_BLESS=1 cargo test -p tests openapi` writes the document anew.
+#[test]
+fn the_openapi_document_is_what_the_code_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions/health/src/openapi.json");
+    let document = format!("{}\n", functions::openapi().to_pretty_json().unwrap());
+    if std::env::var_os("CALWEAVE_BLESS").is_some() {
+        fs::write(&path, &document).unwrap();
+    }
+    assert!(fs::read_to_string(&path).unwrap() == document, "functions/health/src/openapi.json is out of date: run with CALWEAVE_BLESS=1");
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let mut ids = BTreeSet::new();
+    for methods in document["paths"].as_object().unwrap().values() {
+        for operation in methods.as_object().unwrap().values() {
+            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "an operation id stands twice: {}", operation["operationId"]);
+        }
+    }
+}
+
+#[test]
+fn every_function_has_its_folder_and_its_binary() {
+    let template = Template::parse(TEMPLATE).unwrap();
+    let in_template: BTreeSet<String> = template.functions.keys().cloned().collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
+    let in_code: BTreeSet<String> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(in_template, in_code);
+    let mounted: BTreeSet<String> =
+        functions::HTTP.iter().map(|(name, _)| *name).chain(functions::SCHEDULED.iter().map(|(name, _)| *name)).chain([functions::WORKER]).map(str::to_owned).collect();
+    assert_eq!(in_template, mounted);
+    for name in in_code {
+        let main = fs::read_to_string(folder.join(&name).join("src/main.rs")).unwrap();
+        assert!(main.lines().count() <= 6 && main.contains("shared::boot::"), "{name}/src/main.rs has more to say than it should");
+    }
+}
+
+#[test]
+fn nobody_may_scan_or_reach_everything() {
+    assert!(!TEMPLATE.contains("dynamodb:Scan") && !TEMPLATE.contains("dynamodb:*"));
+    let stars: Vec<&str> = TEMPLATE.lines().filter(|line| line.contains("Resource:") && line.contains('*')).collect();
+    assert_eq!(stars, [r#"            Resource: "*""#], "only the key's own policy speaks of itself so");
+    for action in TEMPLATE.lines().filter(|line| line.trim_start().starts_with("Action:")) {
+        assert!(!action.contains('*') || action.contains("\"kms:*\""), "{action}");
+    }
+    let tables = Template::parse(TEMPLATE).unwrap().tables.len();
+    assert_eq!(TEMPLATE.matches("PointInTimeRecoveryEnabled: true").count(), tables);
+    assert_eq!(TEMPLATE.matches("TimeToLiveSpecification:").count(), tables);
+}

@@ -1,0 +1,9 @@
+//! What people do, from the outside.
+
+mod accounts;
+mod attacks;
+mod edges;
+mod feeds;
+mod fetching;
+mod isolation;
+mod windows;

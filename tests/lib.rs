@@ -1,0 +1,1 @@
+//! Tests of the whole backend; see `main.rs`.

@@ -1,0 +1,106 @@
+//! A worker that is killed between any two calls, and two workers with the same message: the next run converges.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::task::Poll;
+
+use chrono::TimeDelta;
+use local::stack::Options;
+use serde_json::json;
+use shared::clock::Clock;
+use shared::domain::ids::{CalendarId, UserId};
+use shared::sync::{Synced, sync_calendar};
+
+use crate::world::{World, calendar};
+
+/// How many worlds; more with `CALWEAVE_SEEDS`.
+fn seeds() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+    std::env::var("CALWEAVE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(25)
+}
+
+/// SplitMix64: the same throws from the same seed, on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+/// A feed of some of a hundred events, some of them with a title of their own.
+fn feed(dice: &mut Dice) -> (String, BTreeSet<(String, String)>) {
+    let mut events = Vec::new();
+    let mut expected = BTreeSet::new();
+    for number in 0..100 {
+        if dice.below(10) > 1 {
+            let title = format!("{number} v{}", dice.below(3));
+            events.push(format!("UID:{number}\nDTSTART:20260302T{:02}0000Z\nSUMMARY:{title}", number % 24));
+            expected.insert((number.to_string(), title));
+        }
+    }
+    (calendar(&events.iter().map(String::as_str).collect::<Vec<_>>()), expected)
+}
+
+async fn stored(world: &World, person: &crate::world::Person) -> BTreeSet<(String, String)> {
+    let events = world.events(person, "2026-03-01", "2026-03-05").await;
+    let seen: Vec<_> = events.iter().map(|event| (event["icalUid"].as_str().unwrap().to_owned(), event["title"].as_str().unwrap().to_owned())).collect();
+    let unique: BTreeSet<_> = seen.iter().cloned().collect();
+    assert_eq!(unique.len(), seen.len(), "an event is doubled");
+    unique
+}
+
+/// Runs a sync until it has made `calls` calls of DynamoDB, then drops it as a killed worker would be.
+async fn killed_after(world: &World, user: UserId, calendar: CalendarId, calls: u64) {
+    let app = &world.stack.app;
+    app.store.meter().take();
+    let mut made = 0;
+    let mut sync = pin!(sync_calendar(app, user, calendar));
+    std::future::poll_fn(|context| {
+        made += app.store.meter().take().2;
+        if made >= calls { Poll::Ready(()) } else { sync.as_mut().poll(context).map(drop) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_loses_and_doubles_nothing() {
+    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
+    let world = World::with(Options { clock: clock.clone(), background: false, ..Options::default() }).await;
+    for seed in 0..seeds() {
+        let mut dice = Dice(seed);
+        let path = format!("{seed}.ics");
+        let person = world.sign_up(&format!("p{seed}")).await;
+        world.feeds.set_ics(&path, feed(&mut dice).0);
+        let connected = world.post(&person, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url(&path) })).await;
+        let calendar: CalendarId = connected.body["id"].as_str().unwrap().parse().unwrap();
+        let user: UserId = person.id.parse().unwrap();
+        let mut expected = BTreeSet::new();
+        for _ in 0..4 {
+            let (text, events) = feed(&mut dice);
+            expected = events;
+            world.feeds.set_ics(&path, text);
+            for _ in 0..dice.below(3) {
+                killed_after(&world, user, calendar, 1 + dice.below(12)).await;
+                // The lease of the dead runs out before anybody else may work.
+                clock.advance(TimeDelta::seconds(61));
+            }
+        }
+        let (one, two) = tokio::join!(
+            sync_calendar(&world.stack.app, user, calendar),
+            sync_calendar(&world.stack.app, user, calendar)
+        );
+        assert!(matches!(one, Ok(Synced::Done(_))) || matches!(two, Ok(Synced::Done(_))), "seed {seed}: {one:?} {two:?}");
+        let relogged = crate::world::Person::from(&person.email, &world.call("POST", "/api/v1/auth/login", None, Some(json!({ "email": person.email, "password": crate::world::PASSWORD }))).await.body);
+        assert_eq!(stored(&world, &relogged).await, expected, "seed {seed}");
+        world.stack.app.store.meter().take();
+        let Ok(Synced::Done(cursor)) = sync_calendar(&world.stack.app, user, calendar).await else { panic!("seed {seed}") };
+        assert_eq!((cursor.stats.created, cursor.stats.updated, cursor.stats.deleted), (0, 0, 0), "seed {seed}");
+        let (_, writes, _) = world.stack.app.store.meter().take();
+        assert!(writes <= 6.0, "seed {seed}: a further sync writes only the cursor, not {writes} units");
+    }
+}

@@ -1,0 +1,3 @@
+//! Many small worlds with accidents in them, each repeatable from its seed.
+
+mod crashes;
