@@ -40,8 +40,15 @@ pub fn openapi() -> OpenApi {
         .description(Some("One API over a person's Google, Microsoft and ICS calendars."))
         .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()));
     let mut document = OpenApiBuilder::new().info(info.build()).build();
-    for (_, routes) in HTTP {
-        document.merge(routes().into_openapi());
+    for (name, routes) in HTTP {
+        let mut part = routes().into_openapi();
+        // A handler's name is unique in its function only.
+        for item in part.paths.paths.values_mut() {
+            for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten() {
+                operation.operation_id = operation.operation_id.take().map(|id| format!("{name}_{id}"));
+            }
+        }
+        document.merge(part);
     }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));

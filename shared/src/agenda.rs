@@ -68,7 +68,8 @@ pub async fn look<T>(store: &Store, look: Look<'_>, view: impl Fn(&Occurrence<'_
             }
             None => true,
         };
-        let horizon = if all_read { look.window.end } else { horizon(&streams) };
+        let horizon = if all_read { Some(look.window.end) } else { horizon(&streams) };
+        let Some(horizon) = horizon else { continue };
         let events = streams.iter().flat_map(|stream| &stream.events).chain(&rest);
         let mut seen = seen_until(events, &look, horizon);
         if seen.len() <= look.limit && !all_read {
@@ -110,9 +111,11 @@ fn bounds(look: &Look<'_>, span: Span) -> (DateTime<Utc>, DateTime<Utc>) {
     (low, window.index_end())
 }
 
-fn horizon(streams: &[Stream<'_>]) -> DateTime<Utc> {
+/// As far as every stream has been read; `None` while one has not been read at all.
+fn horizon(streams: &[Stream<'_>]) -> Option<DateTime<Utc>> {
     let unread = streams.iter().filter(|stream| !stream.pages.is_done());
-    unread.map(|stream| stream.read_to.map_or(DateTime::<Utc>::MIN_UTC, |at| at - MAX_ZONE_SHIFT)).min().unwrap_or(DateTime::<Utc>::MAX_UTC)
+    let read: Option<Vec<_>> = unread.map(|stream| stream.read_to).collect();
+    read?.into_iter().min().map(|at| at - MAX_ZONE_SHIFT)
 }
 
 fn seen_until<'e>(events: impl Iterator<Item = &'e Event>, look: &Look<'_>, horizon: DateTime<Utc>) -> Vec<Occurrence<'e>> {

@@ -65,7 +65,7 @@ async fn what_is_stored_survives_every_bad_answer() {
     world.feeds.set_ics("f.ics", cut_off);
     let done = world.sync(&ada, &id).await;
     assert_eq!((&done["syncStatus"], &done["stats"]["deleted"]), (&json!("SYNCED"), &json!(0)));
-    assert!(done["warnings"][0].as_str().unwrap().contains("ends before"), "{done}");
+    assert!(done["warnings"].to_string().contains("ends before"), "{done}");
     assert_eq!(world.events(&ada, "2026-03-01", "2026-05-01").await.len(), 30);
 
     world.feeds.set_ics("f.ics", calendar(&[]));
@@ -122,7 +122,7 @@ async fn tokens_in_plain_text() {
 
 async fn event_items(world: &World) -> Vec<String> {
     let dump = world.dump().await;
-    let mut items: Vec<String> = dump.lines().filter(|line| line.contains("contentHash")).map(|line| {
+    let mut items: Vec<String> = dump.lines().filter(|line| line.contains("agendaPk")).map(|line| {
         // A map prints in any order.
         let mut parts: Vec<char> = line.chars().collect();
         parts.sort_unstable();
