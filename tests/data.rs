@@ -17,7 +17,6 @@ use shared::providers::ics::{self, Feed, NotACalendar, ReadFor};
 const RUNAWAY: Duration = Duration::from_secs(20);
 
 fn folder() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
     let folder = std::env::var_os("CALWEAVE_TEST_DATA").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("skipped: CALWEAVE_TEST_DATA does not say where the data is");
@@ -35,7 +34,8 @@ fn starts(text: &str, window: &Value) -> Vec<String> {
     let at = |index: usize| window[index].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
     let window = Window { start: at(0), end: at(1), zone: Tz::UTC };
     let feed = read(text.as_bytes()).unwrap();
-    let mut found: Vec<_> = feed.events.iter().flat_map(|event| occurrences(event, &window).0).filter(|one| one.starts_at >= window.start).collect();
+    let mut found: Vec<_> =
+        feed.events.iter().flat_map(|event| occurrences(event, &window).0).filter(|one| one.starts_at >= window.start).collect();
     found.sort_by_key(|one| one.starts_at);
     let form = |start: EventTime, at: DateTime<Utc>| match start {
         EventTime::Zoned(..) => at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -45,7 +45,8 @@ fn starts(text: &str, window: &Value) -> Vec<String> {
 }
 
 fn expected(list: &Value) -> Vec<String> {
-    let form = |text: &str| DateTime::parse_from_rfc3339(text).map_or(text.to_owned(), |at| at.to_utc().format("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let form =
+        |text: &str| DateTime::parse_from_rfc3339(text).map_or(text.to_owned(), |at| at.to_utc().format("%Y-%m-%dT%H:%M:%SZ").to_string());
     list.as_array().unwrap().iter().map(|text| form(text.as_str().unwrap())).collect()
 }
 
@@ -116,8 +117,12 @@ fn feeds_of_other_test_suites() {
 
 #[test]
 fn hostile_feeds_are_read_within_bounds() {
-    let event = |lines: &str| format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:19700101T000000Z\r\n{lines}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n");
-    let exdates: String = (0..100_000).map(|minute| format!("EXDATE:{}\r\n", (DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minute)).format("%Y%m%dT%H%M%SZ"))).collect();
+    let event = |lines: &str| {
+        format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:19700101T000000Z\r\n{lines}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+    };
+    let exdates: String = (0..100_000)
+        .map(|minute| format!("EXDATE:{}\r\n", (DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minute)).format("%Y%m%dT%H%M%SZ")))
+        .collect();
     let hostile = [
         ("secondly since 1970", event("RRULE:FREQ=SECONDLY")),
         ("secondly with a count", event("RRULE:FREQ=SECONDLY;COUNT=4294967295;BYSECOND=1")),

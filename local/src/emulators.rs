@@ -163,7 +163,8 @@ fn open(folder: &Path) -> Result<(Database, Keys), String> {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| format!("keys.json: {error}"))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let keys = Keys::generate();
-            write_private(&path, &serde_json::to_vec_pretty(&keys).map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+            write_private(&path, &serde_json::to_vec_pretty(&keys).map_err(|error| error.to_string())?)
+                .map_err(|error| error.to_string())?;
             keys
         }
         Err(error) => return Err(format!("keys.json: {error}")),

@@ -14,8 +14,13 @@ use utoipa_axum::router::OpenApiRouter;
 type Routes = fn() -> OpenApiRouter<App>;
 
 /// Functions that answer HTTP requests.
-pub const HTTP: [(&str, Routes); 5] =
-    [("health", health::routes), ("auth", auth::routes), ("ics", ics::routes), ("calendars", calendars::routes), ("events", events::routes)];
+pub const HTTP: [(&str, Routes); 5] = [
+    ("health", health::routes),
+    ("auth", auth::routes),
+    ("ics", ics::routes),
+    ("calendars", calendars::routes),
+    ("events", events::routes),
+];
 
 /// A scheduled run.
 pub type Run = fn(App) -> Pin<Box<dyn Future<Output = Result<usize, SyncError>> + Send>>;

@@ -41,7 +41,12 @@ pub const DEMO_PATH: &str = "/local/demo.ics";
 
 impl Gateway {
     /// A gateway over these routes (method, path, function) and functions.
-    pub fn new(routes: impl Iterator<Item = (String, String, String)>, functions: BTreeMap<String, InProcess>, clock: Clock, demo_feed: &'static str) -> Self {
+    pub fn new(
+        routes: impl Iterator<Item = (String, String, String)>,
+        functions: BTreeMap<String, InProcess>,
+        clock: Clock,
+        demo_feed: &'static str,
+    ) -> Self {
         let mut routes: Vec<Route> = routes
             .map(|(method, path, function)| Route { method, segments: path.split('/').map(str::to_owned).collect(), function })
             .collect();
@@ -52,7 +57,10 @@ impl Gateway {
 
     fn find(&self, method: &str, path: &str) -> Option<(&Route, Value)> {
         let segments: Vec<&str> = path.split('/').collect();
-        self.routes.iter().filter(|route| route.method == method || route.method == "ANY").find_map(|route| Some((route, route.parameters(&segments)?)))
+        self.routes
+            .iter()
+            .filter(|route| route.method == method || route.method == "ANY")
+            .find_map(|route| Some((route, route.parameters(&segments)?)))
     }
 }
 

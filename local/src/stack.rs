@@ -251,7 +251,8 @@ async fn make_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str, table: &Tab
         let kinds = [KeyType::Hash, KeyType::Range];
         keys.iter().zip(kinds).map(|(key, kind)| element(key, kind).map_err(|error| error.to_string())).collect()
     };
-    let attributes: std::collections::BTreeSet<&String> = table.key.iter().chain(table.indexes.iter().flat_map(|(_, keys, _)| keys)).collect();
+    let attributes: std::collections::BTreeSet<&String> =
+        table.key.iter().chain(table.indexes.iter().flat_map(|(_, keys, _)| keys)).collect();
     let attributes = attributes.into_iter().map(|name| {
         let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
         attribute.map_err(|error| error.to_string())
@@ -273,7 +274,13 @@ async fn make_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str, table: &Tab
         .await;
     match made {
         Ok(_) => Ok(()),
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => Ok(()),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(aws_sdk_dynamodb::operation::create_table::CreateTableError::is_resource_in_use_exception) =>
+        {
+            Ok(())
+        }
         Err(error) => Err(aws_sdk_dynamodb::error::DisplayErrorContext(&error).to_string()),
     }
 }
@@ -305,7 +312,8 @@ async fn receive(sqs: &aws_sdk_sqs::Client, queue: &str, wait: i32) -> Vec<aws_s
 
 /// Hands a batch to the worker, as Lambda's event source mapping does: what it does not report as failed is deleted.
 async fn work_on(app: &App, sqs: &aws_sdk_sqs::Client, queue: &str, batch: Vec<aws_sdk_sqs::types::Message>) {
-    let records = batch.iter().map(|message| json!({ "messageId": message.message_id(), "body": message.body(), "eventSource": "aws:sqs" }));
+    let records =
+        batch.iter().map(|message| json!({ "messageId": message.message_id(), "body": message.body(), "eventSource": "aws:sqs" }));
     let event = json!({ "Records": records.collect::<Vec<_>>() });
     let Ok(event) = serde_json::from_value::<SqsEvent>(event) else { return };
     let answer = messages(app, sync_worker::handle, event).await;

@@ -124,10 +124,15 @@ impl Config {
             rate_limits: optional("RATE_LIMITS").is_none_or(|value| value != "off"),
             allow_loopback_feeds: on("ALLOW_LOOPBACK_FEEDS"),
             region,
-            endpoints: [("", "AWS_ENDPOINT_URL"), ("DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB"), ("KMS", "AWS_ENDPOINT_URL_KMS"), ("SQS", "AWS_ENDPOINT_URL_SQS")]
-                .into_iter()
-                .filter_map(|(service, name)| Some((service, optional(name)?)))
-                .collect(),
+            endpoints: [
+                ("", "AWS_ENDPOINT_URL"),
+                ("DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB"),
+                ("KMS", "AWS_ENDPOINT_URL_KMS"),
+                ("SQS", "AWS_ENDPOINT_URL_SQS"),
+            ]
+            .into_iter()
+            .filter_map(|(service, name)| Some((service, optional(name)?)))
+            .collect(),
             credentials,
         };
         if wrong.is_empty() { Ok(config) } else { Err(InvalidConfig(wrong)) }

@@ -34,7 +34,9 @@ impl Job {
     /// What must not be worked on out of turn: the message group, which keeps one busy owner from delaying others.
     fn group(&self) -> String {
         match self {
-            Self::SyncCalendar { user_id, .. } | Self::EraseCalendar { user_id, .. } | Self::EraseAccount { user_id } => user_id.to_string(),
+            Self::SyncCalendar { user_id, .. } | Self::EraseCalendar { user_id, .. } | Self::EraseAccount { user_id } => {
+                user_id.to_string()
+            }
         }
     }
 }

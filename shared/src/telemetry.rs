@@ -4,13 +4,21 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts logging as JSON lines, at the level that `LOG_LEVEL` names (`info` where it names none). A second call does nothing.
 pub fn init_json(level: Option<&str>) {
-    let started = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_span_list(false).with_target(false).with_env_filter(filter(level)).try_init();
+    let started = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_target(false)
+        .with_env_filter(filter(level))
+        .try_init();
     drop(started);
 }
 
 /// Starts logging as readable lines on standard error. A second call does nothing.
 pub fn init_terminal(level: Option<&str>) {
-    let started = tracing_subscriber::fmt().compact().with_target(false).with_writer(std::io::stderr).with_env_filter(filter(level)).try_init();
+    let started =
+        tracing_subscriber::fmt().compact().with_target(false).with_writer(std::io::stderr).with_env_filter(filter(level)).try_init();
     drop(started);
 }
 

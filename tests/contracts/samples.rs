@@ -21,13 +21,7 @@ async fn every_sample_runs_through_its_function() {
     let ada = world.sign_up("ada").await;
     let mut run = vec!["refresh_feeds.json", "cleanup_expired.json", "sync_worker.json"];
     let mounted = functions::mount(&world.stack.app);
-    for (name, expected) in [
-        ("health", 200),
-        ("auth", 201),
-        ("ics", 422),
-        ("calendars", 200),
-        ("events", 200),
-    ] {
+    for (name, expected) in [("health", 200), ("auth", 201), ("ics", 422), ("calendars", 200), ("events", 200)] {
         let file = format!("{name}.json");
         let mut event = sample(&file);
         if let Some(token) = event["headers"].get_mut("authorization") {
@@ -45,7 +39,10 @@ async fn every_sample_runs_through_its_function() {
         assert_eq!(sample(&format!("{name}.json"))["source"], "aws.scheduler");
         assert_eq!(tick(world.stack.app.clone(), job).await.unwrap(), json!({ "items": 0 }));
     }
-    let mut all: Vec<String> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut all: Vec<String> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../events"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     all.sort();
     run.sort_unstable();
     assert_eq!(all, run, "each sample is run, each function has one");

@@ -10,7 +10,10 @@ use serde_json::Value;
 
 fn routes_of(document: &Value) -> BTreeSet<(String, String)> {
     let paths = document["paths"].as_object().unwrap();
-    paths.iter().flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone()))).collect()
+    paths
+        .iter()
+        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone())))
+        .collect()
 }
 
 #[test]
@@ -37,7 +40,11 @@ fn the_openapi_document_is_what_the_code_says() {
     let mut ids = BTreeSet::new();
     for methods in document["paths"].as_object().unwrap().values() {
         for operation in methods.as_object().unwrap().values() {
-            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "an operation id stands twice: {}", operation["operationId"]);
+            assert!(
+                ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                "an operation id stands twice: {}",
+                operation["operationId"]
+            );
         }
     }
 }
@@ -49,8 +56,13 @@ fn every_function_has_its_folder_and_its_binary() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
     let in_code: BTreeSet<String> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(in_template, in_code);
-    let mounted: BTreeSet<String> =
-        functions::HTTP.iter().map(|(name, _)| *name).chain(functions::SCHEDULED.iter().map(|(name, _)| *name)).chain([functions::WORKER]).map(str::to_owned).collect();
+    let mounted: BTreeSet<String> = functions::HTTP
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(functions::SCHEDULED.iter().map(|(name, _)| *name))
+        .chain([functions::WORKER])
+        .map(str::to_owned)
+        .collect();
     assert_eq!(in_template, mounted);
     for name in in_code {
         let main = fs::read_to_string(folder.join(&name).join("src/main.rs")).unwrap();

@@ -10,7 +10,8 @@ async fn somebody_signs_up_looks_at_themselves_and_signs_out() {
     let ada = world.sign_up("ada").await;
     let me = world.get(&ada, "/api/v1/auth/me").await;
     assert_eq!((me.status, &me.body["email"], &me.body["timezone"]), (200, &json!("ada@example.org"), &json!("Europe/Berlin")));
-    let changed = world.call("PATCH", "/api/v1/auth/me", Some(&ada.token), Some(json!({ "fullName": "Ada", "timezone": "Asia/Tokyo" }))).await;
+    let changed =
+        world.call("PATCH", "/api/v1/auth/me", Some(&ada.token), Some(json!({ "fullName": "Ada", "timezone": "Asia/Tokyo" }))).await;
     assert_eq!((changed.status, &changed.body["fullName"], &changed.body["timezone"]), (200, &json!("Ada"), &json!("Asia/Tokyo")));
     let wrong = world.call("PATCH", "/api/v1/auth/me", Some(&ada.token), Some(json!({ "timezone": "Mars/Base" }))).await;
     assert_eq!((wrong.status, &wrong.body["errors"][0]["field"]), (422, &json!("timezone")));
@@ -54,7 +55,8 @@ async fn a_sign_up_that_cannot_be_names_every_field() {
 async fn both_dialects_of_signing_in_work() {
     let world = World::new().await;
     world.sign_up("ada").await;
-    let json_login = world.call("POST", "/api/v1/auth/login", None, Some(json!({ "email": "Ada@Example.org", "password": PASSWORD }))).await;
+    let json_login =
+        world.call("POST", "/api/v1/auth/login", None, Some(json!({ "email": "Ada@Example.org", "password": PASSWORD }))).await;
     assert_eq!((json_login.status, &json_login.body["tokenType"], &json_login.body["expiresIn"]), (200, &json!("Bearer"), &json!(1800)));
     let form = [("content-type", "application/x-www-form-urlencoded".to_owned())];
     let body = "grant_type=password&username=ada%40example.org&password=correct+horse+battery".to_owned();
@@ -133,7 +135,8 @@ async fn an_account_goes_with_everything_that_belongs_to_it() {
     assert_eq!(world.call("POST", "/api/v1/auth/login", None, Some(login)).await.status, 401);
     let left = world.until("the erasure", async || {
         let dump = world.dump().await;
-        let left: Vec<_> = dump.lines().filter(|line| line.contains(&ada.id) && !line.starts_with("AuditTable")).map(str::to_owned).collect();
+        let left: Vec<_> =
+            dump.lines().filter(|line| line.contains(&ada.id) && !line.starts_with("AuditTable")).map(str::to_owned).collect();
         left.is_empty().then_some(dump)
     });
     let left = left.await;

@@ -39,7 +39,10 @@ async fn no_forged_token_is_taken() {
     let attacks = [
         ("alg none", format!("{}.{}.", part(&json!({ "alg": "none", "typ": "at+jwt" })), part(&body))),
         ("alg none with the signature", format!("{}.{}.{signature}", part(&json!({ "alg": "none", "typ": "at+jwt" })), part(&body))),
-        ("RS256 over the secret", format!("{}.{}.{signature}", part(&json!({ "alg": "RS256", "kid": "local", "typ": "at+jwt" })), part(&body))),
+        (
+            "RS256 over the secret",
+            format!("{}.{}.{signature}", part(&json!({ "alg": "RS256", "kid": "local", "typ": "at+jwt" })), part(&body)),
+        ),
         ("HS512", forge(&world, |header, _| header.alg = Algorithm::HS512, &ada)),
         ("another kid", forge(&world, |header, _| header.kid = Some("other".into()), &ada)),
         ("no kid", forge(&world, |header, _| header.kid = None, &ada)),
@@ -66,7 +69,8 @@ async fn a_token_of_a_megabyte_is_refused_without_being_looked_at() {
     let world = World::new().await;
     // More headers than the gateway takes may also end the connection; either way nothing is served.
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = client.get(format!("{}/api/v1/auth/me", world.stack.url)).header("authorization", format!("Bearer {}", "a".repeat(1 << 20)));
+    let request =
+        client.get(format!("{}/api/v1/auth/me", world.stack.url)).header("authorization", format!("Bearer {}", "a".repeat(1 << 20)));
     if let Ok(response) = request.send().await {
         assert_eq!(response.status().as_u16(), 431);
     }

@@ -97,7 +97,8 @@ async fn only_feeds_that_are_due_are_refreshed() {
     let world = World::with(Options { clock: clock.clone(), background: false, ..Options::default() }).await;
     let app = &world.stack.app;
     let ada = world.sign_up("ada").await;
-    let interval = |interval: &str| daily(1, "2026-03-02", "a").replace("X-WR-CALNAME:Test", &format!("REFRESH-INTERVAL;VALUE=DURATION:{interval}"));
+    let interval =
+        |interval: &str| daily(1, "2026-03-02", "a").replace("X-WR-CALNAME:Test", &format!("REFRESH-INTERVAL;VALUE=DURATION:{interval}"));
     for (path, every) in [("minute.ics", "PT1M"), ("hours.ics", "PT6H"), ("month.ics", "P30D")] {
         world.feeds.set_ics(path, interval(every));
         assert_eq!(world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url(path) })).await.status, 201);
@@ -117,6 +118,7 @@ async fn only_feeds_that_are_due_are_refreshed() {
     assert_eq!(run(TimeDelta::minutes(10)).await, 0);
     assert_eq!(run(TimeDelta::minutes(10)).await, 1, "not more often than every quarter of an hour");
     assert_eq!(run(TimeDelta::hours(7)).await, 2);
+    assert_eq!(run(TimeDelta::hours(1)).await, 1, "an unchanged answer changes nothing about when to ask");
     assert_eq!(run(TimeDelta::hours(20)).await, 3, "nor more seldom than once a day");
 }
 
@@ -143,7 +145,10 @@ async fn ten_wishes_make_one_pull() {
     let world = World::with(Options { background: false, ..Options::default() }).await;
     let ada = world.sign_up("ada").await;
     world.feeds.set("f.ics", Feed::ics(daily(1, "2026-03-02", "a")));
-    let id = world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url("f.ics") })).await.body["id"].as_str().unwrap().to_owned();
+    let id = world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url("f.ics") })).await.body["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     for _ in 0..10 {
         assert_eq!(world.post(&ada, &format!("/api/v1/calendar/ics/{id}/sync"), json!({})).await.status, 202);
     }
@@ -154,7 +159,10 @@ async fn ten_wishes_make_one_pull() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_names_what_is_missing() {
-    let variables = BTreeMap::from([("KMS_KEY_ID".to_owned(), "no-such-key".to_owned()), ("SYNC_QUEUE_URL".to_owned(), "http://127.0.0.1/000000000000/none".to_owned())]);
+    let variables = BTreeMap::from([
+        ("KMS_KEY_ID".to_owned(), "no-such-key".to_owned()),
+        ("SYNC_QUEUE_URL".to_owned(), "http://127.0.0.1/000000000000/none".to_owned()),
+    ]);
     let world = World::with(Options { variables, background: false, ..Options::default() }).await;
     let answer = world.call("GET", "/api/v1/health/ready", None, None).await;
     assert_eq!((answer.status, &answer.body["checks"]), (503, &json!({ "dynamodb": "ok", "kms": "unavailable", "queue": "unavailable" })));

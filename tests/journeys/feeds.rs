@@ -24,12 +24,16 @@ async fn a_feed_is_connected_and_read() {
 
     let listed = world.get(&ada, "/api/v1/calendar/calendars").await;
     let shown = &listed.body["calendars"][0];
-    assert_eq!((&shown["id"], &shown["name"], &shown["syncStatus"], &shown["eventCount"]), (&json!(id), &json!("Test"), &json!("SYNCED"), &json!(5)));
+    assert_eq!(
+        (&shown["id"], &shown["name"], &shown["syncStatus"], &shown["eventCount"]),
+        (&json!(id), &json!("Test"), &json!("SYNCED"), &json!(5))
+    );
     assert!(!listed.body.to_string().contains("private-0123456789"), "the address is a secret");
     assert!(shown["lastSyncedAt"].is_string() && shown["nextSyncAt"].is_string());
 
     let events = world.events(&ada, "2026-03-01", "2026-04-01").await;
-    let seen: Vec<(&str, &str)> = events.iter().map(|event| (event["title"].as_str().unwrap(), event["startTime"].as_str().unwrap())).collect();
+    let seen: Vec<(&str, &str)> =
+        events.iter().map(|event| (event["title"].as_str().unwrap(), event["startTime"].as_str().unwrap())).collect();
     assert_eq!(
         seen,
         [
@@ -49,7 +53,10 @@ async fn a_feed_is_connected_and_read() {
     assert_eq!(tokyo.body["events"][0]["startTime"], "2026-03-11T16:00:00+09:00");
 
     let rich = by_title("A, B; C");
-    assert_eq!((&rich["description"], &rich["status"], &rich["visibility"]), (&json!("Line one\nline two"), &json!("TENTATIVE"), &json!("PRIVATE")));
+    assert_eq!(
+        (&rich["description"], &rich["status"], &rich["visibility"]),
+        (&json!("Line one\nline two"), &json!("TENTATIVE"), &json!("PRIVATE"))
+    );
     assert_eq!(rich["conferenceUrl"], "https://meet.example.org/x");
     assert_eq!(rich["reminders"], json!([{ "method": "POPUP", "minutesBefore": 15 }]));
     assert_eq!(rich["attendees"][1]["displayName"], "Hopper, Grace");
@@ -77,7 +84,10 @@ async fn moved_instance_shows_twice() {
     let one = world.get(&ada, &format!("/api/v1/calendar/events/{}", plain["id"].as_str().unwrap())).await;
     assert_eq!(&one.body, plain, "an occurrence is the same alone and in the list");
     let series = world.get(&ada, &format!("/api/v1/calendar/events/{}", plain["seriesId"].as_str().unwrap())).await;
-    assert_eq!((&series.body["recurrenceRule"], &series.body["startTime"]), (&json!("FREQ=WEEKLY;COUNT=6"), &json!("2026-03-02T09:00:00+01:00")));
+    assert_eq!(
+        (&series.body["recurrenceRule"], &series.body["startTime"]),
+        (&json!("FREQ=WEEKLY;COUNT=6"), &json!("2026-03-02T09:00:00+01:00"))
+    );
     let series_id = plain["seriesId"].as_str().unwrap();
     for missing in ["20260309T080000Z", "20260316T090000Z", "20260310"] {
         let path = format!("/api/v1/calendar/events/{series_id}_{missing}");
@@ -149,8 +159,12 @@ async fn an_address_that_cannot_be_used_says_why_and_is_never_a_5xx() {
     world.feeds.set("inward", Feed::redirect("http://10.0.0.1/secret"));
     world.feeds.set("metadata", Feed::redirect("http://169.254.169.254/latest/meta-data"));
     world.feeds.set("file", Feed::redirect("file:///etc/passwd"));
-    let mut addresses: Vec<String> = ["html", "empty", "json", "down", "loop", "inward", "metadata", "file", "missing"].map(|path| world.feeds.url(path)).into();
-    addresses.extend(["", "x", "ftp://example.org/a", "https://10.0.0.1/", "https://[::1]:443/", "http://127.0.0.1:1/", "https://a@example.org/"].map(str::to_owned));
+    let mut addresses: Vec<String> =
+        ["html", "empty", "json", "down", "loop", "inward", "metadata", "file", "missing"].map(|path| world.feeds.url(path)).into();
+    addresses.extend(
+        ["", "x", "ftp://example.org/a", "https://10.0.0.1/", "https://[::1]:443/", "http://127.0.0.1:1/", "https://a@example.org/"]
+            .map(str::to_owned),
+    );
     for address in addresses {
         let connected = world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": address })).await;
         assert_eq!((connected.status, &connected.body["type"]), (422, &json!("feed-unusable")), "{address}");

@@ -31,7 +31,11 @@ async fn an_unchanged_feed_writes_no_event() {
 async fn a_producer_that_stamps_and_shuffles_anew_changes_nothing() {
     let world = World::new().await;
     let ada = world.sign_up("ada").await;
-    let event = |number: u32, stamp: u32| format!("UID:{number}\nDTSTAMP:202601{stamp:02}T000000Z\nLAST-MODIFIED:202601{stamp:02}T000000Z\nDTSTART:2026030{number}T090000Z\nSUMMARY:{number}");
+    let event = |number: u32, stamp: u32| {
+        format!(
+            "UID:{number}\nDTSTAMP:202601{stamp:02}T000000Z\nLAST-MODIFIED:202601{stamp:02}T000000Z\nDTSTART:2026030{number}T090000Z\nSUMMARY:{number}"
+        )
+    };
     let first: Vec<String> = (1..6).map(|number| event(number, 1)).collect();
     let mut second: Vec<String> = (1..6).map(|number| event(number, 2).lines().rev().collect::<Vec<_>>().join("\n")).collect();
     second.reverse();
@@ -122,12 +126,16 @@ async fn tokens_in_plain_text() {
 
 async fn event_items(world: &World) -> Vec<String> {
     let dump = world.dump().await;
-    let mut items: Vec<String> = dump.lines().filter(|line| line.contains("agendaPk")).map(|line| {
-        // A map prints in any order.
-        let mut parts: Vec<char> = line.chars().collect();
-        parts.sort_unstable();
-        parts.into_iter().collect()
-    }).collect();
+    let mut items: Vec<String> = dump
+        .lines()
+        .filter(|line| line.contains("agendaPk"))
+        .map(|line| {
+            // A map prints in any order.
+            let mut parts: Vec<char> = line.chars().collect();
+            parts.sort_unstable();
+            parts.into_iter().collect()
+        })
+        .collect();
     items.sort_unstable();
     items
 }

@@ -70,7 +70,10 @@ async fn concurrent_insert_while_paging() {
         let (paged, _) = pages(&world, &ada, limit, async |_| {}).await;
         assert_eq!(paged, whole, "limit {limit}");
     }
-    let more = events.iter().map(String::as_str).chain(["UID:new1\nDTSTART:20260202T140000Z\nSUMMARY:n", "UID:new2\nDTSTART:20260220T140000Z\nSUMMARY:n"]);
+    let more = events
+        .iter()
+        .map(String::as_str)
+        .chain(["UID:new1\nDTSTART:20260202T140000Z\nSUMMARY:n", "UID:new2\nDTSTART:20260220T140000Z\nSUMMARY:n"]);
     let more = calendar(&more.collect::<Vec<_>>());
     let (paged, added) = pages(&world, &ada, 40, async |page| {
         if page == 1 {
@@ -141,7 +144,8 @@ async fn a_list_that_has_not_changed_is_not_sent_again() {
     let id = world.connect(&ada, "f.ics").await;
     let path = "/api/v1/calendar/events?start=2026-03-01&end=2026-04-01";
     let first = world.get(&ada, path).await;
-    let headers = [("authorization", format!("Bearer {}", ada.token)), ("if-none-match", first.headers["etag"].to_str().unwrap().to_owned())];
+    let headers =
+        [("authorization", format!("Bearer {}", ada.token)), ("if-none-match", first.headers["etag"].to_str().unwrap().to_owned())];
     assert_eq!(world.send("GET", path, &headers, None).await.status, 304);
     world.feeds.set_ics("f.ics", daily(4, "2026-03-02", "a"));
     world.sync(&ada, &id).await;

@@ -48,7 +48,8 @@ fn feed(dice: &mut Dice) -> (String, BTreeSet<(String, String)>) {
 
 async fn stored(world: &World, person: &crate::world::Person) -> BTreeSet<(String, String)> {
     let events = world.events(person, "2026-03-01", "2026-03-05").await;
-    let seen: Vec<_> = events.iter().map(|event| (event["icalUid"].as_str().unwrap().to_owned(), event["title"].as_str().unwrap().to_owned())).collect();
+    let seen: Vec<_> =
+        events.iter().map(|event| (event["icalUid"].as_str().unwrap().to_owned(), event["title"].as_str().unwrap().to_owned())).collect();
     let unique: BTreeSet<_> = seen.iter().cloned().collect();
     assert_eq!(unique.len(), seen.len(), "an event is doubled");
     unique
@@ -90,12 +91,15 @@ async fn a_killed_worker_loses_and_doubles_nothing() {
                 clock.advance(TimeDelta::seconds(61));
             }
         }
-        let (one, two) = tokio::join!(
-            sync_calendar(&world.stack.app, user, calendar),
-            sync_calendar(&world.stack.app, user, calendar)
-        );
+        let (one, two) = tokio::join!(sync_calendar(&world.stack.app, user, calendar), sync_calendar(&world.stack.app, user, calendar));
         assert!(matches!(one, Ok(Synced::Done(_))) || matches!(two, Ok(Synced::Done(_))), "seed {seed}: {one:?} {two:?}");
-        let relogged = crate::world::Person::from(&person.email, &world.call("POST", "/api/v1/auth/login", None, Some(json!({ "email": person.email, "password": crate::world::PASSWORD }))).await.body);
+        let relogged = crate::world::Person::from(
+            &person.email,
+            &world
+                .call("POST", "/api/v1/auth/login", None, Some(json!({ "email": person.email, "password": crate::world::PASSWORD })))
+                .await
+                .body,
+        );
         assert_eq!(stored(&world, &relogged).await, expected, "seed {seed}");
         world.stack.app.store.meter().take();
         let Ok(Synced::Done(cursor)) = sync_calendar(&world.stack.app, user, calendar).await else { panic!("seed {seed}") };

@@ -37,7 +37,9 @@ pub fn complaint(password: &str, email: &str, min_length: usize) -> Option<Field
 
 /// Hashes a password, off the async threads.
 pub async fn hash(password: Secret) -> Answer<String> {
-    let hash = move || hasher().ok()?.hash_password_with_salt(password.expose().as_bytes(), &random_bytes::<16>()).ok().map(|hash| hash.to_string());
+    let hash = move || {
+        hasher().ok()?.hash_password_with_salt(password.expose().as_bytes(), &random_bytes::<16>()).ok().map(|hash| hash.to_string())
+    };
     tokio::task::spawn_blocking(hash).await?.ok_or_else(|| Problem::new(ProblemType::Internal))
 }
 

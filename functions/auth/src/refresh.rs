@@ -33,7 +33,8 @@ pub async fn refresh(State(app): State<App>, trail: Trail, Json(body): Json<Refr
     let session = app.store.session(token.user, token.session).await?.filter(|session| token.belongs_to(session)).ok_or_else(refused)?;
     let next = token.next();
     let rotated = Session { current_hash: next.hash(), expires_at: (app.clock.now() + REFRESH_LIFETIME).timestamp(), ..session.clone() };
-    let outcome = if token.is_current(&session) { app.store.rotate_session(&rotated, &session.current_hash).await? } else { Outcome::Refused };
+    let outcome =
+        if token.is_current(&session) { app.store.rotate_session(&rotated, &session.current_hash).await? } else { Outcome::Refused };
     if outcome == Outcome::Refused {
         app.store.end_session(token.user, token.session).await?;
         trail.failure(token.user, "REFRESH_REUSED", "a refresh token was used twice; its session was ended").await;

@@ -122,6 +122,9 @@ pub struct Cursor {
     /// When it is next due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_sync_at: Option<DateTime<Utc>>,
+    /// How often the producer wants to be asked, in seconds, as the last answer that was read said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_seconds: Option<i64>,
     /// Events stored.
     pub event_count: u32,
     /// What the last success did.

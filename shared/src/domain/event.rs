@@ -197,15 +197,15 @@ impl Event {
     }
 
     /// Sets [`Event::content_hash`]. Times at which the provider wrote the event are not part of an event, so a
-    /// producer that rewrites them on each fetch changes nothing.
+    /// producer that rewrites them on each fetch changes nothing. Answers also with the event's size as JSON, in bytes.
     #[must_use]
-    pub fn hashed(mut self) -> Self {
+    pub fn hashed(mut self) -> (Self, usize) {
         self.content_hash.clear();
         let updated_at = std::mem::take(&mut self.updated_at);
         // A struct of plain fields always serialises; an empty text would only mean one write too many.
         let text = serde_json::to_string(&self).unwrap_or_default();
         self.content_hash = BASE64_URL_SAFE_NO_PAD.encode(&digest(&SHA256, text.as_bytes()).as_ref()[..12]);
         self.updated_at = updated_at;
-        self
+        (self, text.len())
     }
 }

@@ -67,9 +67,8 @@ impl Series {
         let shift = TimeDelta::seconds(self.shift_seconds);
         let zone = start.zone().unwrap_or(reader);
         // Wall clock and instant differ by less than a day at either end; what is too much is dropped below.
-        let local = |at: DateTime<Utc>, margin| {
-            at.with_timezone(&zone).naive_local().checked_add_signed(margin - shift).unwrap_or(at.naive_utc())
-        };
+        let local =
+            |at: DateTime<Utc>, margin| at.with_timezone(&zone).naive_local().checked_add_signed(margin - shift).unwrap_or(at.naive_utc());
         // Apia once skipped a whole day. A rule finer than a day would give too much in that time for so rare a case.
         let fine = self.rules.iter().any(|rule| matches!(rule.frequency, Frequency::Hourly | Frequency::Minutely | Frequency::Secondly));
         let margin = TimeDelta::hours(if fine { 3 } else { 26 });
@@ -407,14 +406,14 @@ impl<'a> Generator<'a> {
                 || self.by_month_day.iter().any(|want| i32::from(*want) == day || i32::from(*want) == day - in_month() - 1))
             && (self.rule.by_year_day.is_empty()
                 || self.rule.by_year_day.iter().any(|want| i32::from(*want) == ordinal || i32::from(*want) == ordinal - in_year() - 1))
-            && (self.by_day.is_empty() || self.by_day.iter().any(|want| self.is_weekday(want, date)))
+            && (self.by_day.is_empty() || self.by_day.iter().any(|want| self.is_weekday(*want, date)))
             && (self.rule.by_week_no.is_empty() || {
                 let (week, weeks) = self.week_of(date);
                 self.rule.by_week_no.iter().any(|want| i32::from(*want) == week || i32::from(*want) == week - weeks - 1)
             })
     }
 
-    fn is_weekday(&self, want: &ByDay, date: NaiveDate) -> bool {
+    fn is_weekday(&self, want: ByDay, date: NaiveDate) -> bool {
         if want.weekday != date.weekday() {
             return false;
         }
@@ -434,7 +433,7 @@ impl<'a> Generator<'a> {
         let middle = |date| self.week_start(date) + TimeDelta::days(3);
         let number = |middle: NaiveDate| i32::try_from(middle.ordinal0() / 7).unwrap_or(0) + 1;
         let this = middle(date);
-        let last = NaiveDate::from_ymd_opt(this.year(), 12, 31).map(middle).unwrap_or(this);
+        let last = NaiveDate::from_ymd_opt(this.year(), 12, 31).map_or(this, middle);
         let last = if last.year() == this.year() { last } else { last - TimeDelta::days(7) };
         (number(this), number(last))
     }

@@ -138,8 +138,7 @@ impl FromStr for Rule {
         for part in upper.trim_start_matches("RRULE:").split(';') {
             let Some((name, value)) = part.split_once('=') else { continue };
             let (name, value) = (name.trim(), value.trim());
-            let invalid =
-                || InvalidRule::Part { part: name.to_owned(), value: value.chars().take(40).collect::<String>() };
+            let invalid = || InvalidRule::Part { part: name.to_owned(), value: value.chars().take(40).collect::<String>() };
             match name {
                 "FREQ" => frequency = Some(lookup(&FREQUENCIES, value).ok_or_else(invalid)?),
                 "INTERVAL" => rule.interval = value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?,

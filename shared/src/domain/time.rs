@@ -119,9 +119,7 @@ pub fn to_instant(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
                 let earlier = local.checked_sub_signed(TimeDelta::hours(hours))?;
                 zone.offset_from_local_datetime(&earlier).latest()
             });
-            let offset = before.map_or(TimeDelta::zero(), |offset| {
-                TimeDelta::seconds(i64::from(offset.fix().local_minus_utc()))
-            });
+            let offset = before.map_or(TimeDelta::zero(), |offset| TimeDelta::seconds(i64::from(offset.fix().local_minus_utc())));
             local.checked_sub_signed(offset).unwrap_or(local).and_utc()
         }
     }

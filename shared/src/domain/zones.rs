@@ -112,8 +112,7 @@ const PREFERRED: [Tz; 16] = [
     Tz::UTC,
 ];
 
-static CANDIDATES: LazyLock<Vec<Tz>> =
-    LazyLock::new(|| PREFERRED.into_iter().chain(TZ_VARIANTS).collect());
+static CANDIDATES: LazyLock<Vec<Tz>> = LazyLock::new(|| PREFERRED.into_iter().chain(TZ_VARIANTS).collect());
 
 /// The years over which a feed's own zone is compared with the known ones.
 const COMPARED_YEARS: std::ops::Range<i32> = 2020..2032;
@@ -133,10 +132,8 @@ impl Clocks {
     /// The clocks that these rules describe; `None` when there are none.
     pub fn of(observances: &[Observance]) -> Option<Self> {
         let first = observances.iter().min_by_key(|part| part.start)?;
-        let mut changes: Vec<_> = observances
-            .iter()
-            .flat_map(|part| part.starts().into_iter().map(|at| (at, part.offset_from, part.offset_to)))
-            .collect();
+        let mut changes: Vec<_> =
+            observances.iter().flat_map(|part| part.starts().into_iter().map(|at| (at, part.offset_from, part.offset_to))).collect();
         changes.sort_unstable();
         Some(Self { before: first.offset_from, changes })
     }

@@ -102,7 +102,7 @@ fn missing_field(message: &str) -> String {
 /// A text that becomes whatever its field is: a number, a flag, a text.
 struct Text(String);
 
-impl<'de> serde::de::IntoDeserializer<'de, serde::de::value::Error> for Text {
+impl serde::de::IntoDeserializer<'_, serde::de::value::Error> for Text {
     type Deserializer = Self;
     fn into_deserializer(self) -> Self {
         self

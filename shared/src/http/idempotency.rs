@@ -51,7 +51,9 @@ async fn once(app: &App, key: HeaderValue, request: Request, next: Next) -> Resu
         }
         return match earlier.answer {
             Some(answer) => Ok(replay(answer)),
-            None => Err(Problem::because(ProblemType::IdempotencyConflict, "the first request with this key is not finished").retry_after(1)),
+            None => {
+                Err(Problem::because(ProblemType::IdempotencyConflict, "the first request with this key is not finished").retry_after(1))
+            }
         };
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;

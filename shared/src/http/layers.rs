@@ -93,17 +93,18 @@ async fn frame(State(app): State<App>, mut request: Request, next: Next) -> Resp
     secure(response.headers_mut(), &origin);
     let millis = (app.clock.now() - started).num_milliseconds();
     let status = response.status().as_u16();
-    span.in_scope(|| info!(http.method = %method, http.route = route, http.status = status, duration_ms = millis, "{method} {route} {status}"));
+    span.in_scope(
+        || info!(http.method = %method, http.route = route, http.status = status, duration_ms = millis, "{method} {route} {status}"),
+    );
     response
 }
 
 fn origin(request: &Request) -> Origin {
     use lambda_http::request::RequestContext;
     match request.extensions().get::<RequestContext>() {
-        Some(RequestContext::ApiGatewayV2(context)) => Origin {
-            ip: context.http.source_ip.clone().unwrap_or_default(),
-            request_id: context.request_id.clone().unwrap_or_default(),
-        },
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            Origin { ip: context.http.source_ip.clone().unwrap_or_default(), request_id: context.request_id.clone().unwrap_or_default() }
+        }
         _ => Origin::default(),
     }
 }
@@ -149,8 +150,10 @@ async fn limit(State((app, steps)): State<(App, Arc<Steps>)>, request: Request, 
 fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
     let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
-    let sent = [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH, HeaderName::from_static("idempotency-key")];
-    let read = ["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id", "idempotency-replayed"].map(HeaderName::from_static);
+    let sent =
+        [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH, HeaderName::from_static("idempotency-key")];
+    let read =
+        ["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id", "idempotency-replayed"].map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods(methods)

@@ -68,7 +68,13 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn update_calendar(&self, user: UserId, calendar: CalendarId, name: Option<&str>, color: Option<&str>) -> Result<Option<Calendar>> {
+    pub async fn update_calendar(
+        &self,
+        user: UserId,
+        calendar: CalendarId,
+        name: Option<&str>,
+        color: Option<&str>,
+    ) -> Result<Option<Calendar>> {
         let operation = "change a calendar";
         let mut sets = Vec::new();
         let mut request = self.dynamo.update_item().table_name(&self.calendar).set_key(Some(keys::calendar(user, calendar).attributes()));
@@ -144,7 +150,8 @@ impl Store {
         let (items, more) = self.page(operation, query).await?;
         // The note that an erasure is under way goes last, by its own call.
         let gone = keys::erasure(user, "").sk;
-        let keys = items.into_iter().filter(|item| !item.get(keys::SK).and_then(|sk| sk.as_s().ok()).is_some_and(|sk| sk.starts_with(&gone)));
+        let keys =
+            items.into_iter().filter(|item| !item.get(keys::SK).and_then(|sk| sk.as_s().ok()).is_some_and(|sk| sk.starts_with(&gone)));
         self.delete_all(table, keys.collect()).await?;
         Ok(more.is_none())
     }

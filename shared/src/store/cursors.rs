@@ -70,6 +70,8 @@ pub struct Ending {
 pub struct Success {
     /// What to compare the next answer with; `None` when the provider had nothing new and they stay as they are.
     pub validators: Option<Validators>,
+    /// How often the producer wants to be asked, in seconds; `None` leaves it as it is.
+    pub refresh_seconds: Option<i64>,
     /// Digest of an answer that was not fully believed.
     pub suspect: Option<String>,
     /// What was odd; `None` leaves it as it is.
@@ -89,7 +91,9 @@ impl Store {
         let first = self
             .cursor_update(user, calendar)
             // Also due, if it is not yet: should the message be lost, the job finds the calendar.
-            .update_expression("SET queuedAt = :now, duePk = if_not_exists(duePk, :duePk), dueSk = if_not_exists(dueSk, :dueSk) ADD wanted :one")
+            .update_expression(
+                "SET queuedAt = :now, duePk = if_not_exists(duePk, :duePk), dueSk = if_not_exists(dueSk, :dueSk) ADD wanted :one",
+            )
             .expression_attribute_values(":duePk", s(DueKind::Feed.partition_of(user)))
             .expression_attribute_values(":dueSk", s(keys::due_sort(now + MESSAGE_LOST, &calendar.to_string())))
             .condition_expression("attribute_exists(pk) AND (attribute_not_exists(queuedAt) OR queuedAt < :lost)")
@@ -174,7 +178,8 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn end_sync(&self, lease: Lease, ending: &Ending) -> Result<Option<Cursor>> {
         let operation = "end a sync";
-        let mut sets = vec!["done = :done", "nextSyncAt = :next", "duePk = :duePk", "dueSk = :dueSk", "#status = :status", "failures = :failures"];
+        let mut sets =
+            vec!["done = :done", "nextSyncAt = :next", "duePk = :duePk", "dueSk = :dueSk", "#status = :status", "failures = :failures"];
         let mut removes = vec!["leasedUntil"];
         let mut request = self
             .held(&lease)
@@ -201,6 +206,10 @@ impl Store {
                     sets.push("warnings = :warnings");
                     request = request.expression_attribute_values(":warnings", value(operation, warnings)?);
                 }
+                if let Some(seconds) = success.refresh_seconds {
+                    sets.push("refreshSeconds = :refresh");
+                    request = request.expression_attribute_values(":refresh", n(seconds));
+                }
                 match &success.suspect {
                     Some(suspect) => {
                         sets.push("suspect = :suspect");
@@ -217,9 +226,8 @@ impl Store {
                     .expression_attribute_values(":error", s(ending.error.as_deref().unwrap_or("the sync failed")));
             }
         }
-        let request = request
-            .update_expression(format!("SET {} REMOVE {}", sets.join(", "), removes.join(", ")))
-            .return_values(ReturnValue::AllNew);
+        let request =
+            request.update_expression(format!("SET {} REMOVE {}", sets.join(", "), removes.join(", "))).return_values(ReturnValue::AllNew);
         self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose()
     }
 
@@ -231,7 +239,9 @@ impl Store {
         let operation = "end work on a disconnected calendar";
         let request = self
             .held(&lease)
-            .update_expression("SET done = :done, validators = :none, eventCount = :zero REMOVE leasedUntil, duePk, dueSk, nextSyncAt, suspect")
+            .update_expression(
+                "SET done = :done, validators = :none, eventCount = :zero REMOVE leasedUntil, duePk, dueSk, nextSyncAt, suspect",
+            )
             .expression_attribute_values(":done", n(lease.cursor.wanted))
             .expression_attribute_values(":none", value(operation, &Validators::default())?)
             .expression_attribute_values(":zero", n(0))

@@ -83,8 +83,7 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn erase_events(&self, user: UserId, calendar: CalendarId, limit: i32) -> Result<bool> {
         let operation = "erase the events of a calendar";
-        let query =
-            self.query(&self.calendar, keys::events_partition(user, calendar), "").projection_expression("pk, sk").limit(limit);
+        let query = self.query(&self.calendar, keys::events_partition(user, calendar), "").projection_expression("pk, sk").limit(limit);
         let (items, more) = self.page(operation, query).await?;
         self.delete_all(&self.calendar, items).await?;
         Ok(more.is_none())

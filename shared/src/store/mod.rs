@@ -180,11 +180,7 @@ impl Store {
 
     async fn transact(&self, operation: &'static str, writes: Vec<TransactWriteItem>) -> Result<Outcome> {
         let request = self.dynamo.transact_write_items();
-        let answer = request
-            .set_transact_items(Some(writes))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
+        let answer = request.set_transact_items(Some(writes)).return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
         match answer {
             Ok(answer) => {
                 answer.consumed_capacity().iter().for_each(|consumed| self.meter.writes(Some(consumed)));
@@ -232,9 +228,7 @@ impl Store {
         if prefix.is_empty() {
             return request.key_condition_expression("pk = :pk");
         }
-        request
-            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-            .expression_attribute_values(":prefix", s(prefix))
+        request.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)").expression_attribute_values(":prefix", s(prefix))
     }
 }
 

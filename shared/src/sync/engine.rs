@@ -89,8 +89,8 @@ pub async fn sync_calendar(app: &App, user: UserId, calendar: CalendarId) -> Res
     let known = lease.cursor().validators.clone();
     let (lease, ending) = match pull(app, &calendar, zone, &known).await? {
         Ok(None) => {
-            let next = started + spread(SOONEST, &calendar);
-            (lease, unchanged(next))
+            let interval = lease.cursor().refresh_seconds.map_or(SOONEST, TimeDelta::seconds);
+            (lease, unchanged(started + spread(interval, &calendar)))
         }
         Ok(Some((feed, validators))) => write(app, lease, &calendar, feed, validators).await?,
         Err(failure) => {
@@ -167,8 +167,16 @@ async fn read_feed(address: &str, known: &Validators, policy: Policy, target: Re
 }
 
 /// Writes what has changed.
-async fn write(app: &App, mut lease: Lease, calendar: &Calendar, feed: Feed, mut validators: Validators) -> Result<(Lease, Ending), SyncError> {
-    let next_sync_at = app.clock.now() + spread(feed.refresh.unwrap_or(SOONEST).clamp(SOONEST, LATEST), calendar);
+async fn write(
+    app: &App,
+    mut lease: Lease,
+    calendar: &Calendar,
+    feed: Feed,
+    mut validators: Validators,
+) -> Result<(Lease, Ending), SyncError> {
+    let interval = feed.refresh.unwrap_or(SOONEST).clamp(SOONEST, LATEST);
+    let refresh_seconds = Some(interval.num_seconds());
+    let next_sync_at = app.clock.now() + spread(interval, calendar);
     let content_hash = validators.content_hash.clone().unwrap_or_default();
     let known = &lease.cursor().validators;
     let mut warnings = feed.warnings.into_vec();
@@ -176,7 +184,7 @@ async fn write(app: &App, mut lease: Lease, calendar: &Calendar, feed: Feed, mut
         // Another file, but the same events: a producer that stamps or shuffles them anew on each fetch.
         let total = lease.cursor().event_count;
         let stats = SyncStats { total, unchanged: total, ..SyncStats::default() };
-        let success = Success { validators: Some(validators), suspect: None, warnings: Some(warnings), stats };
+        let success = Success { validators: Some(validators), refresh_seconds, suspect: None, warnings: Some(warnings), stats };
         return Ok((lease, Ending { success: Some(success), error: None, next_sync_at }));
     }
     let stored = app.store.stored_hashes(calendar.user_id, calendar.id).await?;
@@ -191,7 +199,8 @@ async fn write(app: &App, mut lease: Lease, calendar: &Calendar, feed: Feed, mut
     if !feed.complete {
         validators = Validators::default();
     }
-    let success = Success { validators: Some(validators), suspect: plan.suspect, warnings: Some(warnings), stats: plan.stats };
+    let success =
+        Success { validators: Some(validators), refresh_seconds, suspect: plan.suspect, warnings: Some(warnings), stats: plan.stats };
     Ok((lease, Ending { success: Some(success), error: None, next_sync_at }))
 }
 
@@ -216,7 +225,7 @@ async fn carry_out(app: &App, lease: &mut Lease, plan: &Plan<'_>) -> Result<(), 
 }
 
 fn unchanged(next_sync_at: DateTime<Utc>) -> Ending {
-    let success = Success { validators: None, suspect: None, warnings: None, stats: SyncStats::default() };
+    let success = Success { validators: None, refresh_seconds: None, suspect: None, warnings: None, stats: SyncStats::default() };
     Ending { success: Some(success), error: None, next_sync_at }
 }
 

@@ -87,15 +87,33 @@ pub async fn erase_account(app: &App, user: UserId) -> Result<(), SyncError> {
         return Ok(app.store.end_erasure(&Due { user_id: user, calendar_id: None }).await?);
     }
     let mut steps = STEPS;
+    let mut finished = true;
     for state in app.store.calendars(user).await? {
-        while steps > 0 && !app.store.erase_events(user, state.calendar.id, STEP).await? {
-            steps -= 1;
+        // Under its lease, so that no sync writes behind the erasure's back. It is never given back: the cursor goes.
+        let Some(mut lease) = app.store.lease(user, state.calendar.id).await? else {
+            finished = false;
+            continue;
+        };
+        loop {
+            steps = steps.saturating_sub(1);
+            if steps == 0 || app.store.keep_lease(&mut lease).await? == Outcome::Refused {
+                finished = false;
+                break;
+            }
+            if app.store.erase_events(user, state.calendar.id, STEP).await? {
+                break;
+            }
+        }
+        if !finished {
+            app.store.end_disconnected(lease).await?;
         }
     }
-    if steps > 0 && erase_partitions(app, user).await? {
+    if finished && erase_partitions(app, user).await? {
         return Ok(app.store.end_erasure(&Due { user_id: user, calendar_id: None }).await?);
     }
-    Ok(app.queue.send(&Job::EraseAccount { user_id: user }, 0).await?)
+    // Where a sync is at work it has to end first.
+    let delay = if finished { 0 } else { 5 };
+    Ok(app.queue.send(&Job::EraseAccount { user_id: user }, delay).await?)
 }
 
 async fn erase_partitions(app: &App, user: UserId) -> Result<bool, StoreError> {

@@ -87,7 +87,7 @@ mod tests {
             content_hash: String::new(),
             updated_at: DateTime::UNIX_EPOCH,
         };
-        range.map(one).map(Event::hashed).collect()
+        range.map(one).map(|event| event.hashed().0).collect()
     }
 
     fn stored(events: &[Event]) -> HashMap<EventId, String> {

@@ -89,6 +89,8 @@ pub enum VaultError {
 }
 
 type DataKey = Zeroizing<[u8; 32]>;
+/// Opened data keys, and until when each may be used.
+type Cache = HashMap<UserId, (DataKey, DateTime<Utc>)>;
 
 /// Seals and opens secrets.
 #[derive(Clone)]
@@ -97,7 +99,7 @@ pub struct Vault {
     key_id: String,
     store: Store,
     clock: Clock,
-    cache: Arc<Mutex<HashMap<UserId, (DataKey, DateTime<Utc>)>>>,
+    cache: Arc<Mutex<Cache>>,
 }
 
 impl Vault {
@@ -161,7 +163,7 @@ impl Vault {
         Ok(BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..18]))
     }
 
-    fn cached(&self) -> std::sync::MutexGuard<'_, HashMap<UserId, (DataKey, DateTime<Utc>)>> {
+    fn cached(&self) -> std::sync::MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

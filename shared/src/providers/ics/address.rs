@@ -121,7 +121,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !matches!(
         (a, b, c),
-        (0 | 10 | 127, ..)
+        (0 | 10 | 127 | 224..=255, ..)
             | (100, 64..=127, _)
             | (169, 254, _)
             | (172, 16..=31, _)
@@ -131,7 +131,6 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
             | (198, 18..=19, _)
             | (198, 51, 100)
             | (203, 0, 113)
-            | (224..=255, ..)
     )
 }
 
@@ -139,7 +138,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     let global = a & 0xe000 == 0x2000;
-    let reserved = (a == 0x2001 && b < 0x0200) || (a == 0x2001 && b == 0x0db8) || a == 0x2002 || (a == 0x3fff && b < 0x1000);
+    let reserved = (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || a == 0x2002 || (a == 0x3fff && b < 0x1000);
     global && !reserved
 }
 
@@ -148,7 +147,8 @@ pub fn masked(url: &Url) -> String {
     let host = url.host_str().unwrap_or("");
     let name = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or("");
     // The file name is shown only where it is too plain to be a secret.
-    let plain = !name.is_empty() && name.len() <= 24 && name.to_ascii_lowercase().ends_with(".ics") && !name.bytes().any(|b| b.is_ascii_digit());
+    let plain =
+        !name.is_empty() && name.len() <= 24 && name.to_ascii_lowercase().ends_with(".ics") && !name.bytes().any(|b| b.is_ascii_digit());
     if plain { format!("{}://{host}/…/{name}", url.scheme()) } else { format!("{}://{host}/…", url.scheme()) }
 }
 
@@ -161,10 +161,37 @@ mod tests {
     #[test]
     fn feed_address_points_inward() {
         for address in [
-            "127.0.0.1", "10.0.0.1", "172.16.0.1", "172.31.255.254", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "192.0.0.1",
-            "192.0.2.1", "192.88.99.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1",
-            "::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::1", "100::1", "2001::1", "2001:db8::1", "2002:a00:1::", "fc00::1", "fd00:ec2::254",
-            "fe80::1", "fec0::1", "ff02::1",
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.254",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "192.0.0.1",
+            "192.0.2.1",
+            "192.88.99.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:a00:1::",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
         ] {
             assert!(!may_connect(address.parse().unwrap(), PUBLIC), "{address}");
         }

@@ -150,8 +150,9 @@ async fn read(mut response: reqwest::Response, known: &Validators) -> Result<Fet
         last_modified: header(response.headers(), LAST_MODIFIED.as_str()),
         ..Validators::default()
     };
-    let charset = header(response.headers(), CONTENT_TYPE.as_str())
-        .and_then(|text| text.split(';').find_map(|part| part.trim().strip_prefix("charset=").map(|name| name.trim_matches('"').to_owned())));
+    let charset = header(response.headers(), CONTENT_TYPE.as_str()).and_then(|text| {
+        text.split(';').find_map(|part| part.trim().strip_prefix("charset=").map(|name| name.trim_matches('"').to_owned()))
+    });
     let mut bytes = Vec::new();
     // What is counted is what comes out of decompression, while it comes.
     while let Some(chunk) = response.chunk().await.map_err(|_| FetchError::Broken)? {

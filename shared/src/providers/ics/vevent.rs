@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use calcard::common::PartialDateTime;
 use calcard::icalendar::{
     ICalendar, ICalendarAction, ICalendarClassification, ICalendarDuration, ICalendarEntry, ICalendarParameterName as Parameter,
-    ICalendarParameterValue, ICalendarParticipationRole, ICalendarParticipationStatus, ICalendarPeriod, ICalendarProperty,
-    ICalendarStatus, ICalendarTransparency, ICalendarValue, Uri,
+    ICalendarParameterValue, ICalendarParticipationRole, ICalendarParticipationStatus, ICalendarPeriod, ICalendarProperty, ICalendarStatus,
+    ICalendarTransparency, ICalendarValue, Uri,
 };
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 
@@ -52,7 +52,9 @@ pub(super) enum Wall {
 
 /// `None` for what no calendar has, such as 30 February. Second 60 is read as 59, hour 24 as the next day.
 pub(super) fn wall(at: &PartialDateTime) -> Option<Wall> {
-    let date = NaiveDate::from_ymd_opt(i32::from(at.year?), u32::from(at.month?), u32::from(at.day?))?;
+    // The years that RFC 3339 can write.
+    let year = at.year.filter(|year| (1..=9999).contains(year))?;
+    let date = NaiveDate::from_ymd_opt(i32::from(year), u32::from(at.month?), u32::from(at.day?))?;
     let Some(hour) = at.hour else { return Some(Wall::Date(date)) };
     let (date, hour) = if hour == 24 { (next_day(date), 0) } else { (date, hour) };
     let (minute, second) = (at.minute.unwrap_or(0), at.second.unwrap_or(0).min(59));
@@ -108,7 +110,7 @@ pub(super) fn read(block: &Block, zones: &mut Zones, now: DateTime<Utc>, warning
             }
             ICalendarProperty::Exdate => except.push(entry),
             ICalendarProperty::Rdate => dates.push(entry),
-            _ => reader.detail(entry, &mut details),
+            _ => detail(entry, &mut details),
         }
     }
     details.reminders = reminders(&calendar);
@@ -200,7 +202,14 @@ impl Reader<'_> {
         end
     }
 
-    fn series(&mut self, block: &Block, start: EventTime, except: &[&ICalendarEntry], dates: &[&ICalendarEntry], title: &str) -> Option<Series> {
+    fn series(
+        &mut self,
+        block: &Block,
+        start: EventTime,
+        except: &[&ICalendarEntry],
+        dates: &[&ICalendarEntry],
+        title: &str,
+    ) -> Option<Series> {
         let mut rules = |texts: &[String]| -> Vec<Rule> {
             let read = texts.iter().filter_map(|text| match text.parse() {
                 Ok(rule) => Some(rule),
@@ -253,65 +262,66 @@ impl Reader<'_> {
         let found = by_rule.expand(EventTime::Floating(start), start.and_utc(), end, chrono_tz::UTC, MAX_WRITTEN_OUT);
         series.dates.extend(found.starts.iter().map(|at| EventTime::Zoned(by_clocks(clocks, at.local()), chrono_tz::UTC)));
     }
+}
 
-    fn detail(&mut self, entry: &ICalendarEntry, details: &mut Details) {
-        let value = entry.values.first();
-        let text = |max| {
-            let text = value.and_then(ICalendarValue::as_text).map(str::trim).filter(|text| !text.is_empty())?;
-            Some(cut(text, max).to_owned())
-        };
-        let link = || uri(value?).filter(|link| link.len() <= 4096).map(str::to_owned);
-        match &entry.name {
-            ICalendarProperty::Summary => details.title = text(MAX_TITLE).unwrap_or_default(),
-            ICalendarProperty::Description => details.description = text(MAX_TEXT),
-            ICalendarProperty::Location => details.location = text(MAX_TITLE),
-            ICalendarProperty::Url => details.url = link(),
-            ICalendarProperty::Conference => details.conference_url = link(),
-            ICalendarProperty::Categories => {
-                let names = entry.values.iter().filter_map(ICalendarValue::as_text).map(str::trim).filter(|name| !name.is_empty());
-                details.categories.extend(names.map(|name| cut(name, 100).to_owned()).take(50 - details.categories.len().min(50)));
+/// Reads what says something other than when the event is.
+fn detail(entry: &ICalendarEntry, details: &mut Details) {
+    let value = entry.values.first();
+    let text = |max| {
+        let text = value.and_then(ICalendarValue::as_text).map(str::trim).filter(|text| !text.is_empty())?;
+        Some(cut(text, max).to_owned())
+    };
+    let link = || uri(value?).filter(|link| link.len() <= 4096).map(str::to_owned);
+    match &entry.name {
+        ICalendarProperty::Summary => details.title = text(MAX_TITLE).unwrap_or_default(),
+        ICalendarProperty::Description => details.description = text(MAX_TEXT),
+        ICalendarProperty::Location => details.location = text(MAX_TITLE),
+        ICalendarProperty::Url => details.url = link(),
+        ICalendarProperty::Conference => details.conference_url = link(),
+        ICalendarProperty::Categories => {
+            let names = entry.values.iter().filter_map(ICalendarValue::as_text).map(str::trim).filter(|name| !name.is_empty());
+            details.categories.extend(names.map(|name| cut(name, 100).to_owned()).take(50 - details.categories.len().min(50)));
+        }
+        ICalendarProperty::Status => match value {
+            Some(ICalendarValue::Status(ICalendarStatus::Tentative)) => details.status = Status::Tentative,
+            Some(ICalendarValue::Status(ICalendarStatus::Cancelled)) => details.status = Status::Cancelled,
+            Some(ICalendarValue::Status(ICalendarStatus::Confirmed)) | None => {}
+            Some(other) => unknown(details, "STATUS", other),
+        },
+        ICalendarProperty::Transp => match value {
+            Some(ICalendarValue::Transparency(ICalendarTransparency::Transparent)) => details.transparency = Transparency::Transparent,
+            Some(ICalendarValue::Transparency(ICalendarTransparency::Opaque)) | None => {}
+            Some(other) => unknown(details, "TRANSP", other),
+        },
+        ICalendarProperty::Class => match value {
+            Some(ICalendarValue::Classification(ICalendarClassification::Private)) => details.visibility = Visibility::Private,
+            Some(ICalendarValue::Classification(ICalendarClassification::Confidential)) => {
+                details.visibility = Visibility::Confidential;
             }
-            ICalendarProperty::Status => match value {
-                Some(ICalendarValue::Status(ICalendarStatus::Tentative)) => details.status = Status::Tentative,
-                Some(ICalendarValue::Status(ICalendarStatus::Cancelled)) => details.status = Status::Cancelled,
-                Some(ICalendarValue::Status(ICalendarStatus::Confirmed)) | None => {}
-                Some(other) => unknown(details, "STATUS", other),
-            },
-            ICalendarProperty::Transp => match value {
-                Some(ICalendarValue::Transparency(ICalendarTransparency::Transparent)) => details.transparency = Transparency::Transparent,
-                Some(ICalendarValue::Transparency(ICalendarTransparency::Opaque)) | None => {}
-                Some(other) => unknown(details, "TRANSP", other),
-            },
-            ICalendarProperty::Class => match value {
-                Some(ICalendarValue::Classification(ICalendarClassification::Private)) => details.visibility = Visibility::Private,
-                Some(ICalendarValue::Classification(ICalendarClassification::Confidential)) => {
-                    details.visibility = Visibility::Confidential;
-                }
-                Some(ICalendarValue::Classification(ICalendarClassification::Public)) | None => {}
-                Some(other) => {
-                    // An unknown class is treated as private (RFC 5545 3.8.1.3).
-                    details.visibility = Visibility::Private;
-                    unknown(details, "CLASS", other);
-                }
-            },
-            ICalendarProperty::Organizer | ICalendarProperty::Attendee if details.attendees.len() < MAX_PEOPLE => {
-                let is_organizer = entry.name == ICalendarProperty::Organizer;
-                details.attendees.extend(attendee(entry, is_organizer));
-                merge_organizer(&mut details.attendees);
+            Some(ICalendarValue::Classification(ICalendarClassification::Public)) | None => {}
+            Some(other) => {
+                // An unknown class is treated as private (RFC 5545 3.8.1.3).
+                details.visibility = Visibility::Private;
+                unknown(details, "CLASS", other);
             }
-            ICalendarProperty::Other(name) => match name.to_ascii_uppercase().as_str() {
-                "X-GOOGLE-CONFERENCE" | "X-MICROSOFT-SKYPETEAMSMEETINGURL" => {
-                    details.conference_url = details.conference_url.take().or_else(link);
-                }
-                "X-MICROSOFT-CDO-BUSYSTATUS" => match text(40).as_deref() {
-                    Some("FREE") => details.transparency = Transparency::Transparent,
-                    Some("BUSY") | None => {}
-                    Some(other) => details.unknown.push(("X-MICROSOFT-CDO-BUSYSTATUS".into(), other.to_owned())),
-                },
-                _ => {}
+        },
+        ICalendarProperty::Organizer | ICalendarProperty::Attendee if details.attendees.len() < MAX_PEOPLE => {
+            let is_organizer = entry.name == ICalendarProperty::Organizer;
+            details.attendees.extend(attendee(entry, is_organizer));
+            merge_organizer(&mut details.attendees);
+        }
+        ICalendarProperty::Other(name) => match name.to_ascii_uppercase().as_str() {
+            "X-GOOGLE-CONFERENCE" | "X-MICROSOFT-SKYPETEAMSMEETINGURL" => {
+                details.conference_url = details.conference_url.take().or_else(link);
+            }
+            "X-MICROSOFT-CDO-BUSYSTATUS" => match text(40).as_deref() {
+                Some("FREE") => details.transparency = Transparency::Transparent,
+                Some("BUSY") | None => {}
+                Some(other) => details.unknown.push(("X-MICROSOFT-CDO-BUSYSTATUS".into(), other.to_owned())),
             },
             _ => {}
-        }
+        },
+        _ => {}
     }
 }
 
@@ -425,4 +435,3 @@ fn reminders(calendar: &ICalendar) -> Vec<Reminder> {
 fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }
-

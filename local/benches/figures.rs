@@ -1,0 +1,207 @@
+//! `cargo bench`: the figures of docs/performance.md. Nothing is asserted; ratios say more than times.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so by panicking")]
+
+use std::fmt::Write;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+use local::TEMPLATE;
+use local::stack::{Options, Stack};
+use serde_json::{Value, json};
+use shared::domain::agenda::{Window, occurrences};
+use shared::domain::ids::CalendarId;
+use shared::providers::ics::{self, Feed, ReadFor};
+use tokio::net::TcpListener;
+
+const EVENTS: u32 = 20_000;
+
+fn main() {
+    parsing();
+    hostile();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(serving());
+}
+
+/// A feed of `EVENTS` events over two years, a tenth of them weekly series; `padding` sets its size.
+fn feed(padding: usize) -> String {
+    let first = NaiveDate::from_ymd_opt(2025, 7, 1).unwrap();
+    let mut text = String::from("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//bench//EN\r\nX-WR-CALNAME:Bench\r\n");
+    let filler = "Minutes of the last meeting\\, and what is to be done. ".repeat(padding / 54 + 1);
+    for number in 0..EVENTS {
+        let date = (first + TimeDelta::days(i64::from(number % 730))).format("%Y%m%d");
+        let hour = 7 + number % 12;
+        let _ = write!(
+            text,
+            "BEGIN:VEVENT\r\nUID:{number}@bench.example.org\r\nDTSTAMP:20260101T000000Z\r\nSEQUENCE:1\r\n\
+             DTSTART;TZID=Europe/Berlin:{date}T{hour:02}0000\r\nDTEND;TZID=Europe/Berlin:{date}T{hour:02}4500\r\n\
+             SUMMARY:Meeting number {number}\r\nLOCATION:Room {}\r\nSTATUS:CONFIRMED\r\n",
+            number % 40
+        );
+        if number % 10 == 0 {
+            text.push_str("RRULE:FREQ=WEEKLY;COUNT=26\r\n");
+        }
+        let _ = write!(
+            text,
+            "ATTENDEE;CN=Grace;PARTSTAT=ACCEPTED:mailto:grace@example.org\r\nDESCRIPTION:{}\r\nEND:VEVENT\r\n",
+            &filler[..padding]
+        );
+    }
+    text.push_str("END:VCALENDAR\r\n");
+    text
+}
+
+fn read(text: &str) -> Feed {
+    let now = "2026-11-21T00:00:00Z".parse().unwrap();
+    ics::read(text.as_bytes(), None, ReadFor { calendar: CalendarId::from_bytes([1; 16]), zone: Tz::UTC, now }).unwrap()
+}
+
+/// The median of some runs.
+fn median(runs: usize, mut run: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..runs)
+        .map(|_| {
+            let started = Instant::now();
+            run();
+            started.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes far below 2^52")]
+fn parsing() {
+    let text = feed(205);
+    let megabytes = text.len() as f64 / 1e6;
+    let parse = median(5, || {
+        black_box(read(&text));
+    });
+    say(&format!("parse and normalise      {megabytes:.1} MB, {EVENTS} events: {parse:.0?}, {:.0} MB/s", megabytes / parse.as_secs_f64()));
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let window = Window { start: at("2026-01-01T00:00:00Z"), end: at("2027-01-01T00:00:00Z"), zone: Tz::Europe__Berlin };
+    let mut shown = 0;
+    let both = median(3, || {
+        let feed = read(&text);
+        shown = feed.events.iter().map(|event| occurrences(event, &window).0.len()).sum();
+    });
+    say(&format!("parse and expand a year  {shown} occurrences: {both:.0?}, peak memory {} MB", peak_memory()));
+}
+
+/// The most memory that this process has had, in MB, where the system says it.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or("?".to_owned(), |kb| (kb / 1000).to_string())
+}
+
+fn hostile() {
+    let event = |lines: &str| {
+        format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:19700101T000000Z\r\n{lines}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+    };
+    let many = |lines: &str| (0..EVENTS).map(|number| event(lines).replace("UID:1", &format!("UID:{number}"))).collect::<String>();
+    for (name, text) in [
+        ("secondly since 1970", event("RRULE:FREQ=SECONDLY")),
+        ("100,000 exceptions", event(&format!("RRULE:FREQ=DAILY\r\n{}", "EXDATE:20260101T000000Z\r\n".repeat(100_000)))),
+        ("nesting 20,000 deep", event(&"BEGIN:VEVENT\r\n".repeat(20_000))),
+        ("a line of 5 MB", event(&format!("DESCRIPTION:{}", "x".repeat(5 << 20)))),
+        ("20,000 minutely series", many("RRULE:FREQ=MINUTELY")),
+    ] {
+        let time = median(1, || {
+            black_box(read(&text));
+        });
+        say(&format!("hostile                  {name}: {time:.0?}"));
+    }
+    say(&format!("hostile                  peak memory {} MB", peak_memory()));
+}
+
+async fn serving() {
+    let options = Options { background: false, ..Options::default() };
+    let stack = Stack::start(TEMPLATE, options).await.unwrap();
+    let text = feed(40);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/f.ics", get(move || async move { ([(CONTENT_TYPE, "text/calendar")], text.clone()) }));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let post = async |path: &str, token: &str, body: Value| -> Value {
+        let request = client.post(format!("{}{path}", stack.url)).bearer_auth(token).header(CONTENT_TYPE, "application/json");
+        serde_json::from_str(&request.body(body.to_string()).send().await.unwrap().text().await.unwrap()).unwrap()
+    };
+    let person = post("/api/v1/auth/signup", "", json!({ "email": "bench@example.org", "password": "correct horse battery" })).await;
+    let token = person["accessToken"].as_str().unwrap().to_owned();
+    post("/api/v1/calendar/ics/connect", &token, json!({ "url": format!("http://{address}/f.ics") })).await;
+
+    stack.app.store.meter().take();
+    let started = Instant::now();
+    stack.work().await;
+    let took = started.elapsed();
+    let (read_units, write_units, calls) = stack.app.store.meter().take();
+    let events = f64::from(EVENTS);
+    say(&format!(
+        "first sync               {EVENTS} events: {took:.1?}, {:.0} events/s, {:.2} write units/event, {read_units:.0} read units, {calls} calls",
+        events / took.as_secs_f64(),
+        write_units / events
+    ));
+    let calendars = format!("{}/api/v1/calendar/calendars", stack.url);
+    let seen = client.get(&calendars).bearer_auth(&token).send().await.unwrap().text().await.unwrap();
+    assert!(seen.contains("\"eventCount\":20000"), "{seen}");
+
+    let health = Arc::new(format!("{}/health", stack.url));
+    let month = Arc::new(format!("{}/api/v1/calendar/events?start=2026-03-01&end=2026-04-01&limit=2500", stack.url));
+    let day = Arc::new(format!("{}/api/v1/calendar/events?start=2026-03-02&end=2026-03-03", stack.url));
+    let mut rates = Vec::new();
+    for (name, url) in [("health", &health), ("day query", &day), ("month query", &month)] {
+        stack.app.store.meter().take();
+        let mut times = Vec::new();
+        for _ in 0..100 {
+            let started = Instant::now();
+            get_one(&client, url, &token).await;
+            times.push(started.elapsed());
+        }
+        let units = stack.app.store.meter().take().0 / 100.0;
+        times.sort_unstable();
+        let rate = at_sixteen(&client, url, &token).await;
+        rates.push(rate);
+        say(&format!(
+            "{name:<24} p50 {:.1?}, p99 {:.1?}, {rate:.0} requests/s at 16 connections, {units:.1} read units each",
+            times[50], times[98]
+        ));
+    }
+    say(&format!("health to month query    {:.1} to 1 in requests per second", rates[0] / rates[2]));
+    stack.stop().await;
+}
+
+async fn get_one(client: &reqwest::Client, url: &str, token: &str) {
+    let response = client.get(url).bearer_auth(token).send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    black_box(response.bytes().await.unwrap());
+}
+
+async fn at_sixteen(client: &reqwest::Client, url: &Arc<String>, token: &str) -> f64 {
+    let started = Instant::now();
+    let one = |_| {
+        let (client, url, token) = (client.clone(), Arc::clone(url), token.to_owned());
+        tokio::spawn(async move {
+            let mut done = 0_u32;
+            while started.elapsed() < Duration::from_secs(4) {
+                get_one(&client, &url, &token).await;
+                done += 1;
+            }
+            done
+        })
+    };
+    let done: u32 = futures::future::join_all((0..16).map(one)).await.into_iter().map(Result::unwrap).sum();
+    f64::from(done) / started.elapsed().as_secs_f64()
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,73 @@
+//! What holds for every time and every rule.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::{TZ_VARIANTS, Tz};
+use proptest::prelude::*;
+use shared::domain::recurrence::Series;
+use shared::domain::rule::Rule;
+use shared::domain::time::{EventTime, to_instant};
+
+fn rules() -> impl Strategy<Value = String> {
+    let frequency = prop::sample::select(vec!["DAILY", "WEEKLY", "MONTHLY", "YEARLY", "HOURLY"]);
+    let part = prop::sample::select(vec![
+        "",
+        ";BYDAY=MO,TH",
+        ";BYDAY=-1FR",
+        ";BYMONTHDAY=1,-1",
+        ";BYMONTH=3,10",
+        ";BYHOUR=2,14",
+        ";BYSETPOS=-1;BYDAY=MO,TU,WE",
+        ";WKST=SU",
+    ]);
+    let end = prop::sample::select(vec!["", ";COUNT=17", ";UNTIL=20270401T000000Z", ";UNTIL=20270401"]);
+    (frequency, 1_u32..5, part, end).prop_map(|(frequency, interval, part, end)| format!("FREQ={frequency};INTERVAL={interval}{part}{end}"))
+}
+
+fn locals() -> impl Strategy<Value = chrono::NaiveDateTime> {
+    let start = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap().and_hms_opt(0, 0, 0).unwrap();
+    (0_i64..525_600).prop_map(move |minutes| start + TimeDelta::minutes(minutes))
+}
+
+fn zones() -> impl Strategy<Value = Tz> {
+    prop::sample::select(TZ_VARIANTS.to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn a_window_is_the_sum_of_its_parts(rule in rules(), local in locals(), zone in zones(), days in 0_i64..400, split in 1_i64..200) {
+        let series = Series { rules: vec![rule.parse().unwrap()], ..Series::default() };
+        let start = EventTime::Zoned(local, zone);
+        let from: DateTime<Utc> = start.instant(zone) + TimeDelta::days(days);
+        let (middle, to) = (from + TimeDelta::hours(split), from + TimeDelta::hours(400));
+        let expand = |from, to| series.expand(start, from, to, Tz::UTC, 5_000).starts;
+        let parts: Vec<_> = expand(from, middle).into_iter().chain(expand(middle, to)).collect();
+        prop_assert_eq!(expand(from, to), parts);
+    }
+
+    #[test]
+    fn no_occurrence_starts_behind_the_last(rule in rules(), local in locals(), zone in zones()) {
+        let series = Series { rules: vec![rule.parse().unwrap()], ..Series::default() };
+        let start = EventTime::Zoned(local, zone);
+        if let Some(last) = series.last_start(start) {
+            let end = start.with_local(last).instant(zone) + TimeDelta::seconds(1);
+            prop_assert!(series.expand(start, end, end + TimeDelta::days(4_000), Tz::UTC, 10).starts.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_rule_survives_being_written_down(rule in rules()) {
+        let read: Rule = rule.parse().unwrap();
+        prop_assert_eq!(read.to_string().parse::<Rule>().unwrap(), read);
+    }
+
+    #[test]
+    fn a_time_survives_being_written_down_and_exists_in_its_zone(local in locals(), zone in zones()) {
+        let time = EventTime::Zoned(local, zone);
+        prop_assert_eq!(time.to_string().parse::<EventTime>().unwrap(), time);
+        let shown = to_instant(local, zone).with_timezone(&zone).naive_local();
+        // Only a gap moves a wall clock, and only forward, by no more than the day that Apia lost.
+        prop_assert!(shown >= local && shown - local <= TimeDelta::days(1));
+    }
+}
