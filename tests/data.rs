@@ -1,6 +1,6 @@
-//! The data that other calendar systems are tested with. It lies beside the project, not in it, because of its
-//! licences: `CALWEAVE_TEST_DATA` says where. Without the variable these tests say so and do nothing; with it, missing
-//! data is a failure.
+//! The data that other calendar systems are tested with. What is in the public domain lies in `tests/data`; the rest
+//! lies beside the project because of its licences: `CALWEAVE_TEST_DATA` says where. Without the variable those tests
+//! say so and do nothing; with it, missing data is a failure.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -59,11 +59,24 @@ fn cases(folder: &std::path::Path, name: &str) -> Vec<Value> {
 /// and so does Calweave. The data lists both.
 const SUPERSEDED: &str = "R1713";
 
+/// The part of the data that lies in this project.
+fn own() -> PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
+}
+
+#[test]
+fn recurrence_cases_in_the_public_domain() {
+    check_recurrence(cases(&own(), "recurrence.jsonl"), 214);
+}
+
 #[test]
 fn recurrence_cases_with_one_right_answer() {
     let Some(folder) = folder() else { return };
-    let cases = cases(&folder, "recurrence.jsonl");
-    assert_eq!(cases.len(), 411);
+    check_recurrence(cases(&folder, "recurrence.jsonl"), 411);
+}
+
+fn check_recurrence(cases: Vec<Value>, count: usize) {
+    assert_eq!(cases.len(), count);
     for case in cases {
         let (id, found) = (case["id"].as_str().unwrap(), starts(case["ics"].as_str().unwrap(), &case["window"]));
         let mut right = expected(&case["expected"]);
@@ -89,10 +102,19 @@ fn recurrence_cases_where_the_rfc_is_silent() {
 }
 
 #[test]
+fn feeds_in_the_public_domain() {
+    check_feeds(&own(), 37);
+}
+
+#[test]
 fn feeds_of_other_test_suites() {
     let Some(folder) = folder() else { return };
-    let manifest = cases(&folder, "ics/manifest.jsonl");
-    assert!(manifest.len() >= 127);
+    check_feeds(&folder, 127);
+}
+
+fn check_feeds(folder: &std::path::Path, count: usize) {
+    let manifest = cases(folder, "ics/manifest.jsonl");
+    assert_eq!(manifest.len(), count);
     for entry in manifest {
         let file = entry["file"].as_str().unwrap();
         let body = std::fs::read(folder.join("ics").join(file)).unwrap();

@@ -48,7 +48,6 @@ pub async fn hash(password: Secret) -> Answer<String> {
 pub async fn verify(password: Secret, hash: Option<String>) -> Answer<bool> {
     let verify = move || match hash {
         Some(hash) => hasher().is_ok_and(|hasher| hasher.verify_password(password.expose().as_bytes(), hash.as_str()).is_ok()),
-        // Spends the same time on nobody; the hash is thrown away.
         // Spends the same time on nobody: a hash is never refused, so this is a no.
         None => hasher().is_ok_and(|hasher| hasher.hash_password_with_salt(password.expose().as_bytes(), &[0; 16]).is_err()),
     };

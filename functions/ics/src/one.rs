@@ -64,12 +64,11 @@ pub async fn put(
 async fn move_to(app: &App, calendar: &Calendar, url: &str) -> Answer<()> {
     let (url, _) = look_at(app, url).await.map_err(|reason| Problem::because(ProblemType::FeedUnusable, reason))?;
     let fingerprint = app.vault.fingerprint(calendar.user_id, url.as_str()).await?;
-    if fingerprint == calendar.feed_fingerprint {
-        return Ok(());
-    }
-    if app.store.move_feed(calendar, &fingerprint, &masked(&url)).await? == Outcome::Refused {
+    let moves = fingerprint != calendar.feed_fingerprint;
+    if moves && app.store.move_feed(calendar, &fingerprint, &masked(&url)).await? == Outcome::Refused {
         return Err(Problem::because(ProblemType::Conflict, "this feed is connected already"));
     }
+    // Stored even if it seems to be there: an earlier move may have been interrupted right here.
     app.vault.put(place(calendar), &Secret::new(url.to_string())).await?;
     request_sync(app, calendar.user_id, calendar.id, 0).await?;
     Ok(())

@@ -169,7 +169,7 @@ pub fn find(event: &Event, original: OriginalStart, zone: Tz) -> Option<Occurren
 fn original_time(original: OriginalStart, like: EventTime) -> EventTime {
     match original {
         OriginalStart::Date(date) => EventTime::Date(date),
-        OriginalStart::Floating(local) => EventTime::Floating(local),
+        OriginalStart::Floating(local) => like.with_local(local),
         OriginalStart::Instant(at) => match like.zone() {
             Some(zone) => EventTime::Zoned(at.with_timezone(&zone).naive_local(), zone),
             None => EventTime::utc(at),

@@ -189,7 +189,7 @@ pub enum OriginalStart {
     Date(NaiveDate),
     /// `20260302T080000Z`
     Instant(DateTime<Utc>),
-    /// `20260302T090000`
+    /// `20260302T090000`; also of a zoned series, for a time inside a gap.
     Floating(NaiveDateTime),
 }
 

@@ -145,7 +145,9 @@ impl Series {
 }
 
 fn is_gone(at: &EventTime, gone: &HashSet<OriginalStart>) -> bool {
-    gone.contains(&at.original_start()) || gone.contains(&OriginalStart::Date(at.local().date()))
+    gone.contains(&at.original_start())
+        || gone.contains(&OriginalStart::Date(at.local().date()))
+        || at.zone().is_some_and(|zone| gone.contains(&OriginalStart::Instant(at.instant(zone))))
 }
 
 /// Follows one rule on the wall clock. A *period* is one year, month, week, day, hour, minute or second of the rule,

@@ -71,9 +71,11 @@ impl EventTime {
         }
     }
 
-    /// What identifies an occurrence that the rule places here.
+    /// What identifies an occurrence that the rule places here. A wall-clock time inside a gap has no instant of its
+    /// own (another occurrence may have the one that it is moved to), so it is named by the wall clock.
     pub fn original_start(&self) -> OriginalStart {
         match *self {
+            Self::Zoned(local, zone) if zone.from_local_datetime(&local) == MappedLocalTime::None => OriginalStart::Floating(local),
             Self::Zoned(local, zone) => OriginalStart::Instant(to_instant(local, zone)),
             Self::Date(date) => OriginalStart::Date(date),
             Self::Floating(local) => OriginalStart::Floating(local),

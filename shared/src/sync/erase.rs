@@ -90,13 +90,19 @@ pub async fn erase_account(app: &App, user: UserId) -> Result<(), SyncError> {
     let mut finished = true;
     for state in app.store.calendars(user).await? {
         // Under its lease, so that no sync writes behind the erasure's back. It is never given back: the cursor goes.
-        let Some(mut lease) = app.store.lease(user, state.calendar.id).await? else {
+        // Without a cursor, which an interrupted erasure may have left behind, no sync can be at work either.
+        let mut lease = app.store.lease(user, state.calendar.id).await?;
+        if lease.is_none() && state.cursor.fencing > 0 {
             finished = false;
             continue;
-        };
+        }
         loop {
             steps = steps.saturating_sub(1);
-            if steps == 0 || app.store.keep_lease(&mut lease).await? == Outcome::Refused {
+            let lost = match &mut lease {
+                Some(lease) => app.store.keep_lease(lease).await? == Outcome::Refused,
+                None => false,
+            };
+            if steps == 0 || lost {
                 finished = false;
                 break;
             }
@@ -104,7 +110,7 @@ pub async fn erase_account(app: &App, user: UserId) -> Result<(), SyncError> {
                 break;
             }
         }
-        if !finished {
+        if let (false, Some(lease)) = (finished, lease) {
             app.store.end_disconnected(lease).await?;
         }
     }

@@ -1,7 +1,7 @@
 //! From bytes to components: unfolds, decodes, bounds, and cuts a file into pieces small enough to parse one by one.
 //!
-//! Nothing here recurses or grows with more than the input, whatever the input is: a line, a header or a list that is
-//! too long is dropped with a warning, and only the properties that Calweave reads are passed on.
+//! Nothing here recurses or grows with more than the input, whatever the input is: a line or a header that is too long
+//! is dropped with a warning, and only the properties that Calweave reads are passed on.
 
 use std::borrow::Cow;
 

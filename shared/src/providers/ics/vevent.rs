@@ -8,7 +8,7 @@ use calcard::icalendar::{
     ICalendarParameterValue, ICalendarParticipationRole, ICalendarParticipationStatus, ICalendarPeriod, ICalendarProperty, ICalendarStatus,
     ICalendarTransparency, ICalendarValue, Uri,
 };
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 use super::lines::Block;
 use super::zones::{Zones, by_clocks};
@@ -41,7 +41,7 @@ const MAX_DATES: usize = 10_000;
 const MAX_PEOPLE: usize = 500;
 const MAX_REMINDERS: usize = 20;
 /// The most starts of a series that has to be written out.
-const MAX_WRITTEN_OUT: usize = 2_000;
+const MAX_WRITTEN_OUT: usize = 5_000;
 
 /// A date or time as a feed writes it, before its zone is known.
 pub(super) enum Wall {
@@ -258,8 +258,14 @@ impl Reader<'_> {
         }
         let by_rule = Series { rules, except_rules: std::mem::take(&mut series.except_rules), ..Series::default() };
         // In whole years, so that the same feed reads the same from one day to the next.
-        let end = self.now.with_ordinal0(0).unwrap_or(self.now) + TimeDelta::days(10 * 365);
-        let found = by_rule.expand(EventTime::Floating(start), start.and_utc(), end, chrono_tz::UTC, MAX_WRITTEN_OUT);
+        let year = |offset| NaiveDate::from_ymd_opt(self.now.year() + offset, 1, 1).map(|date| date.and_time(NaiveTime::MIN).and_utc());
+        let (Some(lately), Some(to)) = (year(-2), year(10)) else { return };
+        let expand = |from| by_rule.expand(EventTime::Floating(start), from, to, chrono_tz::UTC, MAX_WRITTEN_OUT);
+        let mut found = expand(start.and_utc());
+        if found.truncated {
+            // Too many to write out all of them: those of the last years and of the next matter most.
+            found = expand(lately.max(start.and_utc()));
+        }
         series.dates.extend(found.starts.iter().map(|at| EventTime::Zoned(by_clocks(clocks, at.local()), chrono_tz::UTC)));
     }
 }
