@@ -4,6 +4,7 @@ pub mod account;
 pub mod agenda;
 pub mod calendar;
 pub mod event;
+mod generator;
 pub mod ids;
 pub mod recurrence;
 pub mod rule;
