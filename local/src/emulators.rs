@@ -56,6 +56,8 @@ pub struct Emulators {
     /// What must outlive a restart.
     pub keys: Keys,
     tasks: Vec<JoinHandle<()>>,
+    /// Held as long as the data folder is in use.
+    _lock: Option<fs::File>,
 }
 
 /// Keys that must outlive a restart, or nothing that was sealed could be opened.
@@ -73,10 +75,10 @@ impl Emulators {
     ///
     /// # Errors
     /// When the folder cannot be used or no port is to be had.
-    pub async fn start(folder: Option<&Path>, stop: watch::Receiver<bool>) -> Result<Self, EmulatorError> {
-        let (database, keys) = match folder {
-            Some(folder) => open(folder).map_err(|reason| EmulatorError::Data { folder: folder.to_owned(), reason })?,
-            None => (Database::memory().map_err(|error| EmulatorError::Kms(error.to_string()))?, Keys::generate()),
+    pub async fn start(folder: Option<&Path>, reset: bool, stop: watch::Receiver<bool>) -> Result<Self, EmulatorError> {
+        let (database, keys, lock) = match folder {
+            Some(folder) => open(folder, reset).map_err(|reason| EmulatorError::Data { folder: folder.to_owned(), reason })?,
+            None => (Database::memory().map_err(|error| EmulatorError::Kms(error.to_string()))?, Keys::generate(), None),
         };
         // After this, commits reach the log without waiting for the disk: lost only if the machine itself goes down.
         let fast = database.enable_bulk_loading().and_then(|()| database.disable_bulk_loading());
@@ -100,7 +102,7 @@ impl Emulators {
             tokio::spawn(serve(kms, kms_service)),
             tokio::spawn(serve(sqs, SqsService::new())),
         ];
-        Ok(Self { dynamodb: dynamodb_url, kms: kms_url, sqs: sqs_url, keys, tasks })
+        Ok(Self { _lock: lock, dynamodb: dynamodb_url, kms: kms_url, sqs: sqs_url, keys, tasks })
     }
 
     /// Waits until the data is on disk. The stop signal has been given before.
@@ -154,13 +156,28 @@ impl Keys {
     }
 }
 
-fn open(folder: &Path) -> Result<(Database, Keys), String> {
+/// Takes the folder for this process alone, and opens what is in it.
+fn open(folder: &Path, reset: bool) -> Result<(Database, Keys, Option<fs::File>), String> {
     fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    let lock = fs::File::create(folder.join("lock")).map_err(|error| error.to_string())?;
+    lock.try_lock().map_err(|_| "another calweave is using it".to_owned())?;
+    if reset {
+        for name in ["dynamodb.sqlite", "dynamodb.sqlite-wal", "dynamodb.sqlite-shm", "keys.json"] {
+            match fs::remove_file(folder.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(format!("{name}: {error}")),
+                _ => {}
+            }
+        }
+    }
+    let used_before = folder.join("dynamodb.sqlite").exists();
     let path = folder.join("dynamodb.sqlite");
     let database = Database::new(&path.to_string_lossy()).map_err(|error| format!("dynamodb.sqlite: {error}"))?;
     let path = folder.join("keys.json");
     let keys = match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| format!("keys.json: {error}"))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && used_before => {
+            return Err("keys.json is gone, and without it nothing that is sealed can be opened".to_owned());
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let keys = Keys::generate();
             write_private(&path, &serde_json::to_vec_pretty(&keys).map_err(|error| error.to_string())?)
@@ -169,7 +186,7 @@ fn open(folder: &Path) -> Result<(Database, Keys), String> {
         }
         Err(error) => return Err(format!("keys.json: {error}")),
     };
-    Ok((database, keys))
+    Ok((database, keys, Some(lock)))
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

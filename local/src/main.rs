@@ -1,11 +1,12 @@
 //! `cargo run`: the whole backend on 127.0.0.1.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use local::gateway::DEMO_PATH;
-use local::stack::{Options, Stack, reset};
+use local::stack::{Options, Stack};
 use local::{TEMPLATE, demo, functions};
 
 /// Calweave on this machine: the API, with DynamoDB, KMS, SQS and the schedules behind it.
@@ -64,11 +65,9 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?,
         None => TEMPLATE.to_owned(),
     };
-    if arguments.reset {
-        reset(&arguments.data).map_err(|error| format!("cannot reset {}: {error}", arguments.data.display()))?;
-    }
     let options = Options {
         port: arguments.port,
+        reset: arguments.reset,
         data: (!arguments.memory).then(|| arguments.data.clone()),
         allow_loopback_feeds: arguments.allow_loopback_feeds || arguments.demo,
         rate_limits: !arguments.no_rate_limits,
@@ -86,9 +85,9 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "what the program has to say to whoever started it")]
 fn say(text: &str) {
-    println!("{text}");
+    // Whoever reads may have gone.
+    drop(writeln!(std::io::stdout(), "{text}"));
 }
 
 fn welcome(stack: &Stack, loopback: bool, demo: bool) -> String {

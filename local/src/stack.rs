@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub struct Options {
     pub port: u16,
     /// Where the data is kept; in memory without.
     pub data: Option<PathBuf>,
+    /// Whether what earlier runs have left there is removed first.
+    pub reset: bool,
     /// Whether feeds may come from this machine.
     pub allow_loopback_feeds: bool,
     /// Whether callers are limited.
@@ -53,6 +55,7 @@ impl Default for Options {
         Self {
             port: 0,
             data: None,
+            reset: false,
             allow_loopback_feeds: true,
             rate_limits: false,
             clock: Clock::System,
@@ -120,7 +123,7 @@ impl Stack {
         let listener = listener.map_err(|reason| StartError::Port { port: options.port, reason })?;
         let address = listener.local_addr().map_err(|reason| StartError::Port { port: options.port, reason })?;
         let (stop_emulators, emulators_stop) = watch::channel(false);
-        let emulators = Emulators::start(options.data.as_deref(), emulators_stop).await?;
+        let emulators = Emulators::start(options.data.as_deref(), options.reset, emulators_stop).await?;
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk_config(&emulators.dynamodb));
         let sqs = aws_sdk_sqs::Client::new(&sdk_config(&emulators.sqs));
         for (name, table) in &template.tables {
@@ -195,20 +198,6 @@ impl Stack {
         self.stop_emulators.send_replace(true);
         self.emulators.finish().await;
     }
-}
-
-/// Removes what an earlier run has left in this folder.
-///
-/// # Errors
-/// When it cannot be removed.
-pub fn reset(folder: &Path) -> std::io::Result<()> {
-    for name in ["dynamodb.sqlite", "dynamodb.sqlite-wal", "dynamodb.sqlite-shm", "keys.json"] {
-        match std::fs::remove_file(folder.join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 fn sdk_config(endpoint: &str) -> SdkConfig {

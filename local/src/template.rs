@@ -40,7 +40,7 @@ pub struct Table {
 
 /// The template cannot be followed.
 #[derive(Debug, thiserror::Error)]
-#[error("template.yaml: {0}")]
+#[error("the template cannot be followed: {0}")]
 pub struct BadTemplate(String);
 
 impl Template {
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn what_cannot_be_followed_is_named() {
         for (text, message) in [
-            ("Resources: {", "template.yaml"),
+            ("Resources: {", "the template"),
             ("Resources: {}", "it has no functions"),
             ("Resources: {A: {Type: 'AWS::Serverless::Function'}}", "function A names no binary"),
         ] {

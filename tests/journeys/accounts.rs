@@ -47,6 +47,8 @@ async fn a_sign_up_that_cannot_be_names_every_field() {
     assert!(missing.body["errors"][0]["message"].as_str().unwrap().contains("password"), "{missing:?}");
     let typed = world.call("POST", "/api/v1/auth/signup", None, Some(json!({ "email": 7, "password": "x" }))).await;
     assert_eq!(typed.body["errors"][0]["field"], "email");
+    let list = world.call("POST", "/api/v1/auth/signup", None, Some(json!(["a@example.org", PASSWORD]))).await;
+    assert_eq!((list.status, &list.body["errors"][0]["field"]), (422, &json!("body")));
     let broken = world.send("POST", "/api/v1/auth/signup", &[], Some("{".into())).await;
     assert_eq!((broken.status, &broken.body["type"]), (400, &json!("bad-request")));
 }

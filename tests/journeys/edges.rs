@@ -158,6 +158,32 @@ async fn ten_wishes_make_one_pull() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_sync_is_answered_when_it_is_done() {
+    let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("f.ics", daily(3, "2026-03-02", "a"));
+    let id = world.connect(&ada, "f.ics").await;
+    let path = format!("/api/v1/calendar/calendars/{id}/sync?wait=20");
+    let answers = futures::future::join_all((0..20).map(|_| world.post(&ada, &path, json!({})))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_belongs_to_one_backend() {
+    let folder = std::env::temp_dir().join(format!("calweave-test-lock-{}", std::process::id()));
+    let options = |reset| Options { data: Some(folder.clone()), reset, ..Options::default() };
+    let world = World::with(options(false)).await;
+    let second = local::stack::Stack::start(local::TEMPLATE, options(true)).await;
+    assert!(second.err().unwrap().to_string().contains("another calweave is using it"));
+    assert_eq!(world.call("GET", "/api/v1/health/ready", None, None).await.status, 200);
+    world.stack.stop().await;
+    std::fs::remove_file(folder.join("keys.json")).unwrap();
+    let keyless = local::stack::Stack::start(local::TEMPLATE, options(false)).await;
+    assert!(keyless.err().unwrap().to_string().contains("keys.json is gone"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn readiness_names_what_is_missing() {
     let variables = BTreeMap::from([
         ("KMS_KEY_ID".to_owned(), "no-such-key".to_owned()),

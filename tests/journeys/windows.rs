@@ -127,6 +127,7 @@ async fn a_window_that_cannot_be_read_names_the_parameter() {
         ("start=2026-01-01&end=2026-01-02&limit=many", "limit"),
         ("start=2026-01-01&end=2026-01-02&timezone=X", "timezone"),
         ("start=2026-01-01&end=2026-01-02&cursor=x", "cursor"),
+        ("start=2026-01-01&end=2026-01-02&calendarIds=,", "calendarIds"),
     ] {
         let answer = world.get(&ada, &format!("/api/v1/calendar/events?{query}")).await;
         assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (422, &json!(field)), "{query}: {answer:?}");

@@ -78,7 +78,8 @@ pub fn zone(name: Option<&str>) -> Result<Tz, FieldError> {
 
 /// A name as it is kept: trimmed, at most 200 characters, `None` when empty.
 pub fn name(name: Option<String>) -> Result<Option<String>, FieldError> {
-    let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    let name =
+        name.map(|name| name.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()).filter(|name| !name.is_empty());
     match &name {
         Some(long) if long.chars().count() > 200 => {
             Err(FieldError { field: "fullName".into(), message: "must have at most 200 characters".into() })

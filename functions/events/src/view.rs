@@ -167,6 +167,9 @@ pub async fn reader_zone(app: &App, user: UserId, wanted: Option<&str>) -> Answe
 /// Which calendars to look in: all that are connected, or those of a comma-separated list.
 pub fn choose(calendars: &HashMap<CalendarId, Calendar>, list: Option<&str>) -> Answer<HashSet<CalendarId>> {
     let Some(list) = list else { return Ok(calendars.keys().copied().collect()) };
-    let ids = list.split(',').map(str::trim).filter(|id| !id.is_empty());
+    let mut ids = list.split(',').map(str::trim).filter(|id| !id.is_empty()).peekable();
+    if ids.peek().is_none() {
+        return Err(Problem::field("calendarIds", "names no calendar; leave it out for all of them"));
+    }
     ids.map(|id| id.parse().ok().filter(|id| calendars.contains_key(id)).ok_or_else(Problem::not_found)).collect()
 }

@@ -117,7 +117,8 @@ pub fn place(calendar: &Calendar) -> Place {
 
 /// A name as somebody gave it; `None` for none.
 pub fn display_name(name: Option<String>) -> Answer<Option<String>> {
-    let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    let name =
+        name.map(|name| name.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()).filter(|name| !name.is_empty());
     match &name {
         Some(long) if long.chars().count() > 255 => Err(Problem::field("displayName", "must have at most 255 characters")),
         _ => Ok(name),

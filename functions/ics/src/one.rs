@@ -70,6 +70,9 @@ async fn move_to(app: &App, calendar: &Calendar, url: &str) -> Answer<()> {
     }
     // Stored even if it seems to be there: an earlier move may have been interrupted right here.
     app.vault.put(place(calendar), &Secret::new(url.to_string())).await?;
+    if moves {
+        app.store.forget_freshness(calendar.user_id, calendar.id).await?;
+    }
     request_sync(app, calendar.user_id, calendar.id, 0).await?;
     Ok(())
 }

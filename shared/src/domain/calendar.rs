@@ -72,6 +72,9 @@ pub struct SyncStats {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Validators {
+    /// Fingerprint of the feed that they came from: they say nothing about another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feed: Option<String>,
     /// `ETag`, verbatim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Days, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -64,8 +64,7 @@ impl Series {
         let shift = TimeDelta::seconds(self.shift_seconds);
         let zone = start.zone().unwrap_or(reader);
         // Wall clock and instant differ by less than a day at either end; what is too much is dropped below.
-        let local =
-            |at: DateTime<Utc>, margin| at.with_timezone(&zone).naive_local().checked_add_signed(margin - shift).unwrap_or(at.naive_utc());
+        let local = |at: DateTime<Utc>, margin| in_zone(at, zone).checked_add_signed(margin - shift).unwrap_or(at.naive_utc());
         // Apia once skipped a whole day. A rule finer than a day would give too much in that time for so rare a case.
         let fine = self.rules.iter().any(|rule| matches!(rule.frequency, Frequency::Hourly | Frequency::Minutely | Frequency::Secondly));
         let margin = TimeDelta::hours(if fine { 3 } else { 26 });
@@ -139,6 +138,12 @@ impl Series {
         let last = dates.fold(last, NaiveDateTime::max).checked_add_signed(TimeDelta::seconds(self.shift_seconds))?;
         Some(self.ends_before.map_or(last, |end| last.min(end)))
     }
+}
+
+/// What the clocks of a zone show; at the ends of time, what those of UTC do.
+fn in_zone(at: DateTime<Utc>, zone: Tz) -> NaiveDateTime {
+    let utc = at.naive_utc();
+    utc.checked_add_offset(zone.offset_from_utc_datetime(&utc).fix()).unwrap_or(utc)
 }
 
 fn is_gone(at: &EventTime, gone: &HashSet<OriginalStart>) -> bool {

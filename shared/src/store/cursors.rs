@@ -180,7 +180,8 @@ impl Store {
         let operation = "end a sync";
         let mut sets =
             vec!["done = :done", "nextSyncAt = :next", "duePk = :duePk", "dueSk = :dueSk", "#status = :status", "failures = :failures"];
-        let mut removes = vec!["leasedUntil"];
+        // A message that came while the lease was held was dropped, so from here on a wish needs a new one.
+        let mut removes = vec!["leasedUntil", "queuedAt"];
         let mut request = self
             .held(&lease)
             .expression_attribute_values(":done", n(lease.cursor.wanted))
@@ -240,13 +241,32 @@ impl Store {
         let request = self
             .held(&lease)
             .update_expression(
-                "SET done = :done, validators = :none, eventCount = :zero REMOVE leasedUntil, duePk, dueSk, nextSyncAt, suspect",
+                "SET done = :done, validators = :none, eventCount = :zero, #status = :pending, warnings = :nothing \
+                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError",
             )
             .expression_attribute_values(":done", n(lease.cursor.wanted))
             .expression_attribute_values(":none", value(operation, &Validators::default())?)
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":pending", value(operation, &SyncStatus::Pending)?)
+            .expression_attribute_values(":nothing", value(operation, &Vec::<String>::new())?)
             .expression_attribute_values(":zero", n(0))
             .return_values(ReturnValue::AllNew);
         self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose()
+    }
+
+    /// Forgets how fresh a calendar is, because it now stands for another feed.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn forget_freshness(&self, user: UserId, calendar: CalendarId) -> Result<()> {
+        let operation = "forget how fresh a calendar is";
+        let request = self
+            .cursor_update(user, calendar)
+            .update_expression("SET #status = :pending REMOVE lastSyncedAt, lastError, nextSyncAt")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":pending", value(operation, &SyncStatus::Pending)?);
+        self.update(operation, request).await.map(drop)
     }
 
     fn cursor_update(&self, user: UserId, calendar: CalendarId) -> UpdateItemFluentBuilder {

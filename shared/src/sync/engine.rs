@@ -86,13 +86,17 @@ pub async fn sync_calendar(app: &App, user: UserId, calendar: CalendarId) -> Res
     };
     let zone = app.store.user(user).await?.map_or(Tz::UTC, |user| user.timezone);
     let started = app.clock.now();
-    let known = lease.cursor().validators.clone();
+    let known = Some(lease.cursor().validators.clone()).filter(|known| known.feed.as_ref() == Some(&calendar.feed_fingerprint));
+    let known = known.unwrap_or_default();
     let (lease, ending) = match pull(app, &calendar, zone, &known).await? {
         Ok(None) => {
             let interval = lease.cursor().refresh_seconds.map_or(SOONEST, TimeDelta::seconds);
             (lease, unchanged(started + spread(interval, &calendar)))
         }
-        Ok(Some((feed, validators))) => write(app, lease, &calendar, feed, validators).await?,
+        Ok(Some((feed, validators))) => {
+            let validators = Validators { feed: Some(calendar.feed_fingerprint.clone()), ..validators };
+            write(app, lease, &calendar, feed, validators).await?
+        }
         Err(failure) => {
             let next = started + retry_in(&failure, lease.cursor().failures);
             warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
