@@ -203,8 +203,10 @@ impl Event {
         self.content_hash.clear();
         let updated_at = std::mem::take(&mut self.updated_at);
         // A struct of plain fields always serialises; an empty text would only mean one write too many.
-        let text = serde_json::to_string(&self).unwrap_or_default();
-        self.content_hash = BASE64_URL_SAFE_NO_PAD.encode(&digest(&SHA256, text.as_bytes()).as_ref()[..12]);
+        let mut text = Vec::with_capacity(1024);
+        let written = serde_json::to_writer(&mut text, &self);
+        debug_assert!(written.is_ok(), "an event can be written");
+        self.content_hash = BASE64_URL_SAFE_NO_PAD.encode(&digest(&SHA256, &text).as_ref()[..12]);
         self.updated_at = updated_at;
         (self, text.len())
     }

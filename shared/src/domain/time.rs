@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Days, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -137,11 +137,21 @@ const LOCAL: &str = "%Y-%m-%dT%H:%M:%S";
 impl fmt::Display for EventTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Zoned(local, zone) => write!(f, "{}[{zone}]", local.format(LOCAL)),
-            Self::Date(date) => write!(f, "{}", date.format("%Y-%m-%d")),
-            Self::Floating(local) => write!(f, "{}", local.format(LOCAL)),
+            Self::Zoned(local, zone) => {
+                write_local(f, local)?;
+                write!(f, "[{}]", zone.name())
+            }
+            Self::Date(date) => write!(f, "{:04}-{:02}-{:02}", date.year(), date.month(), date.day()),
+            Self::Floating(local) => write_local(f, local),
         }
     }
+}
+
+/// As [`LOCAL`] says, several times faster: every event is written down to be compared.
+fn write_local(f: &mut fmt::Formatter<'_>, local: &NaiveDateTime) -> fmt::Result {
+    let (year, month, day) = (local.year(), local.month(), local.day());
+    let (hour, minute, second) = (local.hour(), local.minute(), local.second());
+    write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
 /// The text is none of the three forms.

@@ -7,6 +7,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use chrono::{DateTime, Utc};
 
+use super::events::StoredEvent;
 use super::{Item, Result, Store, StoreError, from_item, keys, s};
 use crate::domain::agenda::Span;
 use crate::domain::event::Event;
@@ -77,6 +78,7 @@ impl SpanPages<'_> {
             .map_err(|error| StoreError::new(operation, error))?;
         self.store.meter.reads(answer.consumed_capacity());
         self.next = answer.last_evaluated_key.map_or(Next::Nothing, Next::From);
-        answer.items.unwrap_or_default().into_iter().map(|item| from_item(operation, item)).collect()
+        let items = answer.items.unwrap_or_default().into_iter();
+        items.map(|item| from_item::<StoredEvent>(operation, item)?.read(operation)).collect()
     }
 }

@@ -130,7 +130,7 @@ impl<'a> Unfold<'a> {
     }
 
     fn physical(&mut self) -> &'a [u8] {
-        let end = self.rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(self.rest.len());
+        let end = memchr::memchr2(b'\n', b'\r', self.rest).unwrap_or(self.rest.len());
         let line = &self.rest[..end];
         let newline = match self.rest.get(end..) {
             Some([b'\r', b'\n', ..]) => 2,
@@ -280,8 +280,10 @@ impl Splitter {
         if !wanted {
             return;
         }
-        let rest = quoted_zone(rest);
-        let header = header_length(&rest);
+        // Most lines have no parameters: their value begins at once.
+        let has_parameters = rest.starts_with(';');
+        let rest = if has_parameters { quoted_zone(rest) } else { Cow::Borrowed(rest) };
+        let header = if has_parameters { header_length(&rest) } else { 0 };
         if header > MAX_HEADER || rest[..header].matches([';', ',']).count() > MAX_HEADER_PARTS {
             self.file.warnings.add(format!("A {upper} with too many parameters was left out."));
             return;

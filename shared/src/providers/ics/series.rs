@@ -60,10 +60,8 @@ fn fitting(event: Event, warnings: &mut Warnings) -> Option<Event> {
 /// The events of one UID that replace nothing. Several are either versions of one, of which the latest counts, or
 /// different events of a producer that gives them all one UID: then all are kept.
 fn masters_of(uid: &str, mut masters: Vec<Component>, target: ReadFor, warnings: &mut Warnings) -> Vec<Event> {
-    masters.sort_by_key(|component| (component.start.to_string(), std::cmp::Reverse(component.version)));
-    masters.dedup_by(|later, kept| later.start == kept.start && (later.version != kept.version || later.details == kept.details));
-    if let Some(latest) = masters.iter().map(|component| component.version.0).max() {
-        masters.retain(|component| component.version.0 == latest);
+    if masters.len() > 1 {
+        masters = versions(masters);
     }
     if masters.len() > 1 {
         warnings.add("Several events share one UID; all are shown.");
@@ -73,6 +71,16 @@ fn masters_of(uid: &str, mut masters: Vec<Component>, target: ReadFor, warnings:
         event(EventId::of(target.calendar, &key), component, target)
     };
     masters.into_iter().enumerate().map(one).collect()
+}
+
+/// Each event once, in its latest version, by start.
+fn versions(mut masters: Vec<Component>) -> Vec<Component> {
+    masters.sort_by_key(|component| (component.start.to_string(), std::cmp::Reverse(component.version)));
+    masters.dedup_by(|later, kept| later.start == kept.start && (later.version != kept.version || later.details == kept.details));
+    if let Some(latest) = masters.iter().map(|component| component.version.0).max() {
+        masters.retain(|component| component.version.0 == latest);
+    }
+    masters
 }
 
 /// One override for each occurrence: of two, the later version.
