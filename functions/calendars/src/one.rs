@@ -9,8 +9,6 @@ use shared::domain::ids::CalendarId;
 use shared::http::trail::Trail;
 use shared::http::views::{CalendarView, connected};
 use shared::http::{Answer, Caller, Id, Json, Problem, Problems};
-use shared::store::Outcome;
-use shared::sync::disconnect;
 use utoipa::ToSchema;
 
 /// One connected calendar.
@@ -24,12 +22,7 @@ pub async fn get(State(app): State<App>, caller: Caller, Id(id): Id<CalendarId>)
 #[utoipa::path(delete, path = "/api/v1/calendar/calendars/{id}", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 204), Problems))]
 pub async fn delete(State(app): State<App>, caller: Caller, trail: Trail, Id(id): Id<CalendarId>) -> Answer<StatusCode> {
-    let calendar = connected(&app, caller.user(), id).await?.calendar;
-    if disconnect(&app, &calendar).await? == Outcome::Refused {
-        return Err(Problem::not_found());
-    }
-    trail.success(caller.user(), "CALENDAR_DISCONNECT", Some(id.to_string())).await;
-    Ok(StatusCode::NO_CONTENT)
+    shared::http::sync::disconnect_one(&app, &trail, caller.user(), id).await
 }
 
 /// Another colour.

@@ -6,14 +6,14 @@ use axum::response::Response;
 use serde::Deserialize;
 use shared::app::App;
 use shared::domain::calendar::Calendar;
-use shared::domain::ids::{CalendarId, UserId};
+use shared::domain::ids::CalendarId;
 use shared::http::limits::{FeedLimit, SyncLimit};
 use shared::http::trail::Trail;
 use shared::http::views::{CalendarView, SyncView, connected};
 use shared::http::{Answer, Caller, Id, Json, Problem, ProblemType, Problems, Query};
 use shared::providers::ics::address::masked;
 use shared::store::Outcome;
-use shared::sync::{disconnect, request_sync};
+use shared::sync::request_sync;
 use shared::vault::Secret;
 use utoipa::ToSchema;
 
@@ -81,12 +81,7 @@ async fn move_to(app: &App, calendar: &Calendar, url: &str) -> Answer<()> {
 #[utoipa::path(delete, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 204), Problems))]
 pub async fn delete(State(app): State<App>, caller: Caller, trail: Trail, Id(id): Id<CalendarId>) -> Answer<StatusCode> {
-    let calendar = connected(&app, caller.user(), id).await?.calendar;
-    if disconnect(&app, &calendar).await? == Outcome::Refused {
-        return Err(Problem::not_found());
-    }
-    trail.success(caller.user(), "CALENDAR_DISCONNECT", Some(id.to_string())).await;
-    Ok(StatusCode::NO_CONTENT)
+    shared::http::sync::disconnect_one(&app, &trail, caller.user(), id).await
 }
 
 /// Asks for a sync: 202 at once, or with `?wait=20` after up to that many seconds 200 with what was done.
@@ -101,6 +96,5 @@ pub async fn sync(
     Query(wait): Query<shared::http::sync::Wait>,
     Id(id): Id<CalendarId>,
 ) -> Answer<Response> {
-    let user: UserId = caller.user();
-    shared::http::sync::one(&app, &trail, user, id, wait).await
+    shared::http::sync::one(&app, &trail, caller.user(), id, wait).await
 }

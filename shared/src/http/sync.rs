@@ -1,4 +1,4 @@
-//! Asking for a sync over HTTP, for one calendar: what `ics` and `calendars` share.
+//! What `ics` and `calendars` share: asking for a sync of one calendar over HTTP, and disconnecting it.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use super::views::{SyncView, connected};
 use super::{Answer, Json, Problem};
 use crate::app::App;
 use crate::domain::ids::{CalendarId, UserId};
-use crate::sync::{request_sync, wait_for};
+use crate::store::Outcome;
+use crate::sync::{disconnect, request_sync, wait_for};
 
 /// How long the caller wants to wait for the result.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
@@ -54,4 +55,17 @@ pub async fn one(app: &App, trail: &Trail, user: UserId, calendar: CalendarId, w
         Some(cursor) => (StatusCode::OK, Json(SyncView::new(calendar, cursor))).into_response(),
         None => (StatusCode::ACCEPTED, Json(SyncView::new(calendar, state.cursor))).into_response(),
     })
+}
+
+/// Disconnects one calendar.
+///
+/// # Errors
+/// Not found, also when somebody else was faster, or a failure of ours.
+pub async fn disconnect_one(app: &App, trail: &Trail, user: UserId, calendar: CalendarId) -> Answer<StatusCode> {
+    let state = connected(app, user, calendar).await?;
+    if disconnect(app, &state.calendar).await? == Outcome::Refused {
+        return Err(Problem::not_found());
+    }
+    trail.success(user, "CALENDAR_DISCONNECT", Some(calendar.to_string())).await;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -161,12 +161,7 @@ async fn read_feed(address: &str, known: &Validators, policy: Policy, target: Re
     let Fetched::Body { bytes, charset, mut validators } = fetch(&url, known, policy).await? else { return Ok(None) };
     // Reading ten megabytes takes a moment; other messages go on meanwhile, and a panic stays in there.
     let feed = tokio::task::spawn_blocking(move || ics::read(&bytes, charset.as_deref(), target)).await.map_err(|_| Failure::Crashed)??;
-    let content_hash = feed.content_hash();
-    if !feed.complete {
-        // Ask again in full next time.
-        validators = Validators::default();
-    }
-    validators.content_hash = Some(content_hash);
+    validators.content_hash = Some(feed.content_hash());
     Ok(Some((feed, validators)))
 }
 
@@ -198,9 +193,9 @@ async fn write(
     carry_out(app, &mut lease, &plan).await?;
     if plan.suspect.is_some() {
         warnings.push("The feed suddenly lacks most of its events; they are kept until it says so a second time.".to_owned());
-        validators = Validators::default();
     }
-    if !feed.complete {
+    if plan.suspect.is_some() || !feed.complete {
+        // Ask again in full next time.
         validators = Validators::default();
     }
     let success =
