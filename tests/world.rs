@@ -10,8 +10,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use local::TEMPLATE;
 use local::stack::{Options, Stack};
+use local::template::Template;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -48,7 +48,7 @@ impl World {
     }
 
     pub async fn with(options: Options) -> Self {
-        let stack = Stack::start(TEMPLATE, options).await.unwrap();
+        let stack = Stack::start(&Template::bundled().unwrap(), options).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { stack, feeds: Feeds::start().await, client }
     }
@@ -116,7 +116,7 @@ impl World {
         for table in ["IdentityTable", "VaultTable", "CalendarTable", "AuditTable"] {
             let mut next = None;
             loop {
-                let page = self.stack.dynamodb.scan().table_name(table).set_exclusive_start_key(next).send().await.unwrap();
+                let page = self.stack.services.dynamodb.scan().table_name(table).set_exclusive_start_key(next).send().await.unwrap();
                 for item in page.items() {
                     text.push_str(&format!("{table} {item:?}\n"));
                 }

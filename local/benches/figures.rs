@@ -12,8 +12,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
-use local::TEMPLATE;
 use local::stack::{Options, Stack};
+use local::template::Template;
 use serde_json::{Value, json};
 use shared::domain::agenda::{Window, occurrences};
 use shared::domain::ids::CalendarId;
@@ -22,11 +22,20 @@ use tokio::net::TcpListener;
 
 const EVENTS: u32 = 20_000;
 
+/// All of it, or one part: `cargo bench -p local -- parsing`.
 fn main() {
-    parsing();
-    hostile();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(serving());
+    let part = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = |name| part.as_deref().is_none_or(|part| part == name);
+    if wanted("parsing") {
+        parsing();
+    }
+    if wanted("hostile") {
+        hostile();
+    }
+    if wanted("serving") {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(serving());
+    }
 }
 
 /// A feed of `EVENTS` events over two years, a tenth of them weekly series; `padding` sets its size.
@@ -122,7 +131,7 @@ fn hostile() {
 
 async fn serving() {
     let options = Options { background: false, ..Options::default() };
-    let stack = Stack::start(TEMPLATE, options).await.unwrap();
+    let stack = Stack::start(&Template::bundled().unwrap(), options).await.unwrap();
     let text = feed(40);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use local::gateway::DEMO_PATH;
+use local::services::Services;
 use local::stack::{Options, Stack};
-use local::{TEMPLATE, demo, functions};
+use local::template::Template;
+use local::{demo, functions};
 
 /// Calweave on this machine: the API, with DynamoDB, KMS, SQS and the schedules behind it.
 #[derive(Parser)]
@@ -34,6 +36,9 @@ struct Arguments {
     /// Add a demo user with a bundled feed (implies --allow-loopback-feeds)
     #[arg(long)]
     demo: bool,
+    /// Start DynamoDB, KMS and SQS alone, and print the variables that functions need to use them
+    #[arg(long, conflicts_with_all = ["port", "demo"])]
+    emulators_only: bool,
     /// Read this template in place of the one that was built in
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
@@ -62,8 +67,11 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         return Ok(());
     }
     let template = match &arguments.template {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?,
-        None => TEMPLATE.to_owned(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Template::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
+        }
+        None => Template::bundled().map_err(|error| error.to_string())?,
     };
     let options = Options {
         port: arguments.port,
@@ -73,6 +81,9 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         rate_limits: !arguments.no_rate_limits,
         ..Options::default()
     };
+    if arguments.emulators_only {
+        return emulators_only(&template, &options).await;
+    }
     let loopback = options.allow_loopback_feeds;
     let stack = Stack::start(&template, options).await.map_err(|error| error.to_string())?;
     if arguments.demo {
@@ -82,6 +93,17 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
     say("\nStopping …");
     stack.stop().await;
+    Ok(())
+}
+
+/// Serves functions that run elsewhere, such as under `cargo lambda watch`.
+async fn emulators_only(template: &Template, options: &Options) -> Result<(), String> {
+    let services = Services::start(template, options).await.map_err(|error| error.to_string())?;
+    for (name, value) in &services.variables {
+        say(&format!("export {name}='{}'", value.replace('\'', r"'\''")));
+    }
+    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
+    services.stop().await;
     Ok(())
 }
 

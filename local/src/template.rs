@@ -44,6 +44,14 @@ pub struct Table {
 pub struct BadTemplate(String);
 
 impl Template {
+    /// The template that this build was made with.
+    ///
+    /// # Errors
+    /// As for [`Self::parse`]; the contract tests hold that it is sound.
+    pub fn bundled() -> Result<Self, BadTemplate> {
+        Self::parse(crate::TEMPLATE)
+    }
+
     /// Reads a template.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedHttpClient};
 use aws_types::SdkConfig;
 use aws_types::sdk_config::{RetryConfig, SharedCredentialsProvider, TimeoutConfig};
 
@@ -32,8 +32,13 @@ pub struct App {
 impl App {
     /// Builds the clients. Nothing is connected to until it is needed.
     pub fn new(config: Config, clock: Clock) -> Self {
-        let sdk = |service| sdk_config(&config, service);
-        let store = Store::new(aws_sdk_dynamodb::Client::new(&sdk("DYNAMODB")), &config, clock.clone());
+        Self::over(config, clock, None)
+    }
+
+    /// The same, with the SDK's requests sent by `http`: a test's chance to see and to fail them.
+    pub fn over(config: Config, clock: Clock, http: Option<SharedHttpClient>) -> Self {
+        let sdk = |service| sdk_config(&config, service, http.clone());
+        let store = Store::new(&sdk("DYNAMODB"), &config, clock.clone());
         let kms = aws_sdk_kms::Client::new(&sdk("KMS"));
         let vault = Vault::new(kms, config.kms_key_id.clone(), store.clone(), clock.clone());
         let queue = Queue::new(aws_sdk_sqs::Client::new(&sdk("SQS")), config.sync_queue_url.clone());
@@ -43,7 +48,7 @@ impl App {
 
 /// The SDK's configuration by hand: Lambda hands over region and credentials as variables, so nothing has to be looked
 /// for at start-up.
-fn sdk_config(config: &Config, service: &str) -> SdkConfig {
+fn sdk_config(config: &Config, service: &str, http: Option<SharedHttpClient>) -> SdkConfig {
     let credentials = &config.credentials;
     let credentials = Credentials::new(
         &credentials.access_key_id,
@@ -58,11 +63,13 @@ fn sdk_config(config: &Config, service: &str) -> SdkConfig {
         .operation_timeout(Duration::from_secs(15));
     let mut builder = SdkConfig::builder();
     builder.set_endpoint_url(config.endpoint(service).map(str::to_owned));
+    builder.set_http_client(http);
     builder
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        // The SDK begins with a second; somebody may be waiting, and a queue tries again by itself.
+        .retry_config(RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(100)))
         .timeout_config(timeouts.build())
         .build()
 }

@@ -1,6 +1,6 @@
 //! `template.yaml` against the code and the OpenAPI document.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -18,12 +18,31 @@ fn routes_of(document: &Value) -> BTreeSet<(String, String)> {
 
 #[test]
 fn every_route_stands_in_template_code_and_openapi() {
-    let template = Template::parse(TEMPLATE).unwrap();
+    let template = Template::bundled().unwrap();
     for (name, routes) in functions::HTTP {
         let document = serde_json::to_value(routes().into_openapi()).unwrap();
         let in_template: BTreeSet<_> = template.functions[name].routes.iter().filter(|(method, _)| method != "OPTIONS").cloned().collect();
         assert_eq!(in_template, routes_of(&document), "{name}");
     }
+}
+
+#[test]
+fn cargo_lambda_watch_serves_the_routes_of_the_template() {
+    let mut routes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, function) in Template::bundled().unwrap().functions {
+        // It answers preflights by itself.
+        for (method, path) in function.routes.into_iter().filter(|(method, _)| method != "OPTIONS") {
+            routes.entry(path).or_default().push(format!("{{ method = \"{method}\", function = \"{name}\" }}"));
+        }
+    }
+    for functions in routes.values_mut() {
+        functions.sort();
+    }
+    let lines = routes.iter().map(|(path, functions)| format!("\"{path}\" = [{}]", functions.join(", ")));
+    let expected = lines.collect::<Vec<_>>().join("\n");
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml")).unwrap();
+    let (_, router) = manifest.split_once("[workspace.metadata.lambda.watch.router]\n").unwrap();
+    assert_eq!(router.trim_end(), expected, "the router in Cargo.toml should be:\n{expected}");
 }
 
 /// `CALWEAVE_BLESS=1 cargo test -p tests openapi` writes the document anew.
@@ -51,7 +70,7 @@ fn the_openapi_document_is_what_the_code_says() {
 
 #[test]
 fn every_function_has_its_folder_and_its_binary() {
-    let template = Template::parse(TEMPLATE).unwrap();
+    let template = Template::bundled().unwrap();
     let in_template: BTreeSet<String> = template.functions.keys().cloned().collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
     let in_code: BTreeSet<String> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -78,7 +97,7 @@ fn nobody_may_scan_or_reach_everything() {
     for action in TEMPLATE.lines().filter(|line| line.trim_start().starts_with("Action:")) {
         assert!(!action.contains('*') || action.contains("\"kms:*\""), "{action}");
     }
-    let tables = Template::parse(TEMPLATE).unwrap().tables.len();
+    let tables = Template::bundled().unwrap().tables.len();
     assert_eq!(TEMPLATE.matches("PointInTimeRecoveryEnabled: true").count(), tables);
     assert_eq!(TEMPLATE.matches("TimeToLiveSpecification:").count(), tables);
 }

@@ -173,12 +173,12 @@ async fn a_data_folder_belongs_to_one_backend() {
     let folder = std::env::temp_dir().join(format!("calweave-test-lock-{}", std::process::id()));
     let options = |reset| Options { data: Some(folder.clone()), reset, ..Options::default() };
     let world = World::with(options(false)).await;
-    let second = local::stack::Stack::start(local::TEMPLATE, options(true)).await;
+    let second = local::stack::Stack::start(&local::template::Template::bundled().unwrap(), options(true)).await;
     assert!(second.err().unwrap().to_string().contains("another calweave is using it"));
     assert_eq!(world.call("GET", "/api/v1/health/ready", None, None).await.status, 200);
     world.stack.stop().await;
     std::fs::remove_file(folder.join("keys.json")).unwrap();
-    let keyless = local::stack::Stack::start(local::TEMPLATE, options(false)).await;
+    let keyless = local::stack::Stack::start(&local::template::Template::bundled().unwrap(), options(false)).await;
     assert!(keyless.err().unwrap().to_string().contains("keys.json is gone"));
     std::fs::remove_dir_all(&folder).unwrap();
 }

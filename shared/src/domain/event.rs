@@ -122,10 +122,13 @@ pub struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
     /// `STATUS`
+    #[serde(skip_serializing_if = "is_default")]
     pub status: Status,
     /// `TRANSP`
+    #[serde(skip_serializing_if = "is_default")]
     pub transparency: Transparency,
     /// `CLASS`
+    #[serde(skip_serializing_if = "is_default")]
     pub visibility: Visibility,
     /// `URL`
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,7 +150,8 @@ pub struct Details {
     pub unknown: Vec<(String, String)>,
 }
 
-/// An event, a series, or an occurrence of a series that differs from its rule.
+/// An event, a series, or an occurrence of a series that differs from its rule. Its larger parts are boxed: a feed has
+/// thousands of events, and they are moved several times before they are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
@@ -161,18 +165,23 @@ pub struct Event {
     pub end: EventTime,
     /// How it repeats, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub series: Option<Series>,
+    pub series: Option<Box<Series>>,
     /// Whether the zone is a guess, because the feed names one that nobody knows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub zone_guessed: bool,
     /// What it says.
     #[serde(flatten)]
-    pub details: Details,
+    pub details: Box<Details>,
     /// Digest of everything above: what decides whether a sync writes the event.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content_hash: String,
     /// When Calweave last saw it change.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub updated_at: DateTime<Utc>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Event {
@@ -197,17 +206,16 @@ impl Event {
     }
 
     /// Sets [`Event::content_hash`]. Times at which the provider wrote the event are not part of an event, so a
-    /// producer that rewrites them on each fetch changes nothing. Answers also with the event's size as JSON, in bytes.
-    #[must_use]
-    pub fn hashed(mut self) -> (Self, usize) {
+    /// producer that rewrites them on each fetch changes nothing. Answers with the event's size as JSON, in bytes.
+    pub fn hash(&mut self) -> usize {
         self.content_hash.clear();
         let updated_at = std::mem::take(&mut self.updated_at);
         // A struct of plain fields always serialises; an empty text would only mean one write too many.
         let mut text = Vec::with_capacity(1024);
-        let written = serde_json::to_writer(&mut text, &self);
+        let written = serde_json::to_writer(&mut text, self);
         debug_assert!(written.is_ok(), "an event can be written");
         self.content_hash = BASE64_URL_SAFE_NO_PAD.encode(&digest(&SHA256, &text).as_ref()[..12]);
         self.updated_at = updated_at;
-        (self, text.len())
+        text.len()
     }
 }

@@ -94,8 +94,8 @@ ulid_id!(
 /// `evt_{calendar}{digest}` names an event or a series; `…_{original start}` names one occurrence. The calendar's
 /// ULID stands inside, so an event is read with one key and no index, and the digest is of what the provider calls
 /// the event, so that the same event always gets the same id, however often and by whomever it is synced.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct EventId {
     calendar: CalendarId,
     digest: String,
@@ -139,11 +139,16 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "evt_{}{}", self.calendar.0, self.digest)?;
-        match &self.original_start {
-            Some(start) => write!(f, "_{start}"),
-            None => Ok(()),
-        }
+        let mut calendar = [0; ULID_LEN];
+        let calendar = self.calendar.0.array_to_str(&mut calendar);
+        let (line, start) = self.original_start.as_deref().map_or(("", ""), |start| ("_", start));
+        ["evt_", calendar, &self.digest, line, start].into_iter().try_for_each(|part| f.write_str(part))
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -172,12 +177,6 @@ impl TryFrom<String> for EventId {
     type Error = InvalidId;
     fn try_from(text: String) -> Result<Self, InvalidId> {
         text.parse()
-    }
-}
-
-impl From<EventId> for String {
-    fn from(id: EventId) -> String {
-        id.to_string()
     }
 }
 

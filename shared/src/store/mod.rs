@@ -12,18 +12,21 @@ use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, TransactWriteItem};
+use aws_types::SdkConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
 use crate::config::Config;
 
+use self::conflicts::Conflicts;
 use self::keys::{Item, Key};
 
 pub mod accounts;
 pub mod agenda;
 pub mod audit;
 pub mod calendars;
+mod conflicts;
 pub mod counters;
 pub mod cursors;
 pub mod erasures;
@@ -110,9 +113,10 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 impl Store {
     /// A store over the tables that the configuration names.
-    pub fn new(dynamo: Client, config: &Config, clock: Clock) -> Self {
+    pub fn new(sdk: &SdkConfig, config: &Config, clock: Clock) -> Self {
+        let sdk = aws_sdk_dynamodb::config::Builder::from(sdk).retry_classifier(Conflicts);
         Self {
-            dynamo,
+            dynamo: Client::from_conf(sdk.build()),
             identity: config.identity_table.clone(),
             vault: config.vault_table.clone(),
             calendar: config.calendar_table.clone(),

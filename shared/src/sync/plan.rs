@@ -83,11 +83,15 @@ mod tests {
             end: "2026-03-11".parse().unwrap(),
             series: None,
             zone_guessed: false,
-            details: Details { title: title.to_owned(), ..Details::default() },
+            details: Box::new(Details { title: title.to_owned(), ..Details::default() }),
             content_hash: String::new(),
             updated_at: DateTime::UNIX_EPOCH,
         };
-        range.map(one).map(|event| event.hashed().0).collect()
+        let mut events: Vec<Event> = range.map(one).collect();
+        events.iter_mut().for_each(|event| {
+            event.hash();
+        });
+        events
     }
 
     fn stored(events: &[Event]) -> HashMap<EventId, String> {

@@ -29,6 +29,16 @@ pub(super) struct Block {
     pub rules: Vec<String>,
     /// The `EXRULE` values, as written.
     pub except_rules: Vec<String>,
+    /// The texts that most of a feed consists of, read here because calcard looks at each of their bytes several times.
+    pub texts: Texts,
+}
+
+/// `SUMMARY`, `DESCRIPTION` and `LOCATION` where they have no parameters; calcard reads the others.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    pub summary: Option<String>,
+    pub description: Option<String>,
+    pub location: Option<String>,
 }
 
 /// A file cut into its components.
@@ -183,9 +193,10 @@ impl Splitter {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => fallback.decode_without_bom_handling(bytes).0,
         };
-        let line = if line.contains('\0') { Cow::Owned(line.replace('\0', "")) } else { line };
+        let has_nul = memchr::memchr(0, line.as_bytes()).is_some();
+        let line = if has_nul { Cow::Owned(line.replace('\0', "")) } else { line };
         let line = line.trim_end();
-        let name_end = line.find([':', ';']).unwrap_or(line.len());
+        let name_end = memchr::memchr2(b':', b';', line.as_bytes()).unwrap_or(line.len());
         let name = line[..name_end].trim();
         if name.eq_ignore_ascii_case("BEGIN") {
             self.begin(&line[name_end..]);
@@ -199,7 +210,7 @@ impl Splitter {
     fn begin(&mut self, rest: &str) {
         let name = component_name(rest);
         let parent = self.open.last().copied();
-        let component = match name.as_str() {
+        let component = match &*name {
             "VCALENDAR" => Component::Calendar,
             "VEVENT" => Component::Event,
             "VTIMEZONE" => Component::Timezone,
@@ -213,7 +224,7 @@ impl Splitter {
         }
         match component {
             Component::Calendar => self.calendars += 1,
-            Component::Event | Component::Timezone => self.current = Block::default(),
+            Component::Event | Component::Timezone => self.current = Block { text: String::with_capacity(512), ..Block::default() },
             _ => {}
         }
         self.components += 1;
@@ -225,7 +236,7 @@ impl Splitter {
 
     fn end(&mut self, rest: &str) {
         let name = component_name(rest);
-        let ends = match name.as_str() {
+        let ends = match &*name {
             "VCALENDAR" => Component::Calendar,
             "VEVENT" => Component::Event,
             "VTIMEZONE" => Component::Timezone,
@@ -259,11 +270,11 @@ impl Splitter {
     }
 
     fn property(&mut self, name: &str, rest: &str) {
-        let upper = name.to_ascii_uppercase();
+        let upper = upper_case(name);
         let wanted = match self.open.last() {
-            Some(Component::Calendar) => CALENDAR_PROPERTIES.contains(&upper.as_str()),
-            Some(Component::Timezone | Component::Observance) => TIMEZONE_PROPERTIES.contains(&upper.as_str()),
-            Some(Component::Event) => match upper.as_str() {
+            Some(Component::Calendar) => CALENDAR_PROPERTIES.contains(&&*upper),
+            Some(Component::Timezone | Component::Observance) => TIMEZONE_PROPERTIES.contains(&&*upper),
+            Some(Component::Event) => match &*upper {
                 "RRULE" | "EXRULE" => {
                     let value = rest.split_once(':').map_or("", |(_, value)| value).to_owned();
                     let rules = if upper == "RRULE" { &mut self.current.rules } else { &mut self.current.except_rules };
@@ -272,9 +283,19 @@ impl Splitter {
                     }
                     false
                 }
+                "SUMMARY" | "DESCRIPTION" | "LOCATION" if rest.starts_with(':') => {
+                    let texts = &mut self.current.texts;
+                    let place = match &*upper {
+                        "SUMMARY" => &mut texts.summary,
+                        "DESCRIPTION" => &mut texts.description,
+                        _ => &mut texts.location,
+                    };
+                    *place = Some(unescaped(&rest[1..]));
+                    false
+                }
                 name => EVENT_PROPERTIES.contains(&name),
             },
-            Some(Component::Alarm) => ALARM_PROPERTIES.contains(&upper.as_str()),
+            Some(Component::Alarm) => ALARM_PROPERTIES.contains(&&*upper),
             Some(Component::Ignored) | None => false,
         };
         if !wanted {
@@ -294,7 +315,7 @@ impl Splitter {
                 text.push_str("BEGIN:VCALENDAR\r\n");
             }
             if text.len() < MAX_LINE {
-                text.extend([upper.as_str(), &rest, "\r\n"]);
+                text.extend([&*upper, &rest, "\r\n"]);
             }
         } else if self.current.text.len() + rest.len() > MAX_EVENT {
             self.file.warnings.add("An event of more than 4 MiB was cut short.");
@@ -350,9 +371,32 @@ impl Splitter {
     }
 }
 
-fn component_name(rest: &str) -> String {
+fn component_name(rest: &str) -> Cow<'_, str> {
     let name = rest.rsplit_once(':').map_or("", |(_, name)| name).trim();
-    name.chars().take(32).collect::<String>().to_ascii_uppercase()
+    upper_case(&name[..name.floor_char_boundary(32)])
+}
+
+/// Names count in any case (RFC 5545 2); nearly all stand in capitals.
+fn upper_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_lowercase()) { Cow::Owned(name.to_ascii_uppercase()) } else { Cow::Borrowed(name) }
+}
+
+/// What a `TEXT` value means (RFC 5545 3.3.11).
+fn unescaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        text.push_str(&rest[..at]);
+        let mut escaped = rest[at + 1..].chars();
+        match escaped.next() {
+            Some('n' | 'N') => text.push('\n'),
+            Some(other) => text.push(other),
+            None => text.push('\\'),
+        }
+        rest = escaped.as_str();
+    }
+    text.push_str(rest);
+    text
 }
 
 /// How long the parameters are: up to the first colon outside of quotes.
@@ -368,7 +412,10 @@ fn header_length(rest: &str) -> usize {
 
 /// Outlook writes `TZID=(UTC+01:00) Amsterdam, Berlin` without the quotes that its colon needs.
 fn quoted_zone(rest: &str) -> Cow<'_, str> {
-    let Some((before, after)) = rest.split_once("TZID=(") else { return Cow::Borrowed(rest) };
+    // Looked for only where there is a parenthesis: nearly every line with parameters has none.
+    let Some((before, after)) = memchr::memchr(b'(', rest.as_bytes()).and_then(|_| rest.split_once("TZID=(")) else {
+        return Cow::Borrowed(rest);
+    };
     match after.rsplit_once(':') {
         Some((zone, value)) => Cow::Owned(format!("{before}TZID=\"({zone}\":{value}")),
         None => Cow::Borrowed(rest),

@@ -107,7 +107,7 @@ pub fn read(body: &[u8], charset: Option<&str>, target: ReadFor) -> Result<Feed,
     read_header(&file.header, &mut feed, &mut own_zone);
     let mut zones = Zones::new(&file.timezones, own_zone, target.zone);
     let mut components = Vec::with_capacity(file.events.len());
-    for block in &file.events {
+    for block in file.events {
         components.extend(vevent::read(block, &mut zones, target.now, &mut feed.warnings));
     }
     zones.warn(&mut feed.warnings);

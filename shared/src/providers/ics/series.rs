@@ -32,29 +32,29 @@ pub(super) fn assemble(components: Vec<Component>, target: ReadFor, warnings: &m
         }
         events.extend(segments.into_iter().map(|event| (event.id.clone(), event)));
     }
-    events.into_values().filter_map(|event| fitting(event, warnings)).collect()
+    let mut events: Vec<Event> = events.into_values().collect();
+    events.retain_mut(|event| fits(event, warnings));
+    events
 }
 
 /// The most bytes of one event as JSON: an item of DynamoDB holds 400 KB, and says more of each value.
 const MAX_EVENT: usize = 300_000;
 
-/// The event as it can be stored: one that is too large loses its text and most of its people, then itself.
-fn fitting(event: Event, warnings: &mut Warnings) -> Option<Event> {
-    let (event, size) = event.hashed();
-    if size <= MAX_EVENT {
-        return Some(event);
+/// Makes the event one that can be stored: if it is too large it loses its text and most of its people, then itself.
+fn fits(event: &mut Event, warnings: &mut Warnings) -> bool {
+    if event.hash() <= MAX_EVENT {
+        return true;
     }
     let title: String = event.details.title.chars().take(40).collect();
-    let mut slim = event;
-    slim.details.description = None;
-    slim.details.attendees.truncate(20);
-    let (slim, size) = slim.hashed();
-    if size <= MAX_EVENT {
-        warnings.add(format!("The event {title:?} is too large; its description and most of its people are not kept."));
-        return Some(slim);
-    }
-    warnings.add(format!("The event {title:?} is too large to be kept."));
-    None
+    event.details.description = None;
+    event.details.attendees.truncate(20);
+    let fits = event.hash() <= MAX_EVENT;
+    warnings.add(if fits {
+        format!("The event {title:?} is too large; its description and most of its people are not kept.")
+    } else {
+        format!("The event {title:?} is too large to be kept.")
+    });
+    fits
 }
 
 /// The events of one UID that replace nothing. Several are either versions of one, of which the latest counts, or
@@ -150,8 +150,13 @@ fn split_following(uid: &str, original: OriginalStart, component: Component, seg
         Some(zone) => component.start.instant(zone).with_timezone(&zone).naive_local(),
         None => component.start.local(),
     };
-    let later =
-        Series { begins_at: Some(from), ends_before: None, shift_seconds: (to - from).num_seconds(), overridden: vec![], ..series.clone() };
+    let later = Series {
+        begins_at: Some(from),
+        ends_before: None,
+        shift_seconds: (to - from).num_seconds(),
+        overridden: vec![],
+        ..(**series).clone()
+    };
     let length = component.end.instant(chrono_tz::UTC) - component.start.instant(chrono_tz::UTC);
     let (start, rule_start) = (component.start, segment.start);
     let mut event = event(EventId::of(target.calendar, &format!("{uid}\n{original}")), component, target);
@@ -162,7 +167,7 @@ fn split_following(uid: &str, original: OriginalStart, component: Component, seg
     } else {
         rule_start.plus(length)
     };
-    event.series = Some(later);
+    event.series = Some(Box::new(later));
     Some(event)
 }
 

@@ -25,8 +25,8 @@ pub(super) struct Component {
     pub start: EventTime,
     pub end: EventTime,
     pub zone_guessed: bool,
-    pub details: Details,
-    pub series: Option<Series>,
+    pub details: Box<Details>,
+    pub series: Option<Box<Series>>,
     /// `RECURRENCE-ID`, and whether it stands for all that follow too.
     pub replaces: Option<(EventTime, bool)>,
     /// `SEQUENCE`, then when it was written: of two versions the greater counts.
@@ -70,11 +70,16 @@ pub(super) fn wall(at: &PartialDateTime) -> Option<Wall> {
 }
 
 /// Reads a component; `None`, with a warning, when it has no start that anybody could show.
-pub(super) fn read(block: &Block, zones: &mut Zones, now: DateTime<Utc>, warnings: &mut Warnings) -> Option<Component> {
+pub(super) fn read(block: Block, zones: &mut Zones, now: DateTime<Utc>, warnings: &mut Warnings) -> Option<Component> {
     let calendar = parse(&block.text)?;
     let event = calendar.components.first()?;
     let mut reader = Reader { zones, warnings, now, zone_guessed: false };
-    let mut details = Details::default();
+    let mut details = Box::new(Details {
+        title: block.texts.summary.and_then(|text| kept(text, MAX_TITLE)).unwrap_or_default(),
+        description: block.texts.description.and_then(|text| kept(text, MAX_TEXT)),
+        location: block.texts.location.and_then(|text| kept(text, MAX_TITLE)),
+        ..Details::default()
+    });
     let (mut uid, mut start, mut end, mut duration, mut replaces) = (None, None, None, None, None);
     let (mut sequence, mut written, mut own_start) = (0, NaiveDateTime::MIN, None);
     let (mut except, mut dates): (Vec<&ICalendarEntry>, Vec<&ICalendarEntry>) = (vec![], vec![]);
@@ -114,14 +119,13 @@ pub(super) fn read(block: &Block, zones: &mut Zones, now: DateTime<Utc>, warning
         }
     }
     details.reminders = reminders(&calendar);
-    let title = details.title.chars().take(40).collect::<String>();
     let Some(start) = start else {
-        warnings.add(format!("The event {title:?} has no start that can be read and is not shown."));
+        warnings.add(format!("The event {:?} has no start that can be read and is not shown.", short(&details.title)));
         return None;
     };
-    let end = reader.end(start, end, duration.as_ref(), &title);
+    let end = reader.end(start, end, duration.as_ref(), &details.title);
     let zone_guessed = reader.zone_guessed;
-    let mut series = reader.series(block, start, &except, &dates, &title);
+    let mut series = reader.series([&block.rules, &block.except_rules], start, &except, &dates, &details.title);
     if let Some(series) = &mut series {
         reader.by_own_clocks(series, own_start, &mut details);
     }
@@ -195,7 +199,7 @@ impl Reader<'_> {
         let before = |a: EventTime, b: EventTime| a.instant(chrono_tz::UTC) < b.instant(chrono_tz::UTC);
         if before(end, least) {
             if before(end, start) {
-                self.warnings.add(format!("The event {title:?} ends before it starts; its end is ignored."));
+                self.warnings.add(format!("The event {:?} ends before it starts; its end is ignored.", short(title)));
             }
             return least;
         }
@@ -204,29 +208,28 @@ impl Reader<'_> {
 
     fn series(
         &mut self,
-        block: &Block,
+        [rules, except_rules]: [&[String]; 2],
         start: EventTime,
         except: &[&ICalendarEntry],
         dates: &[&ICalendarEntry],
         title: &str,
-    ) -> Option<Series> {
-        let mut rules = |texts: &[String]| -> Vec<Rule> {
+    ) -> Option<Box<Series>> {
+        let mut read = |texts: &[String]| -> Vec<Rule> {
             let read = texts.iter().filter_map(|text| match text.parse() {
                 Ok(rule) => Some(rule),
                 Err(error) => {
-                    self.warnings.add(format!("The event {title:?} does not repeat: {error}."));
+                    self.warnings.add(format!("The event {:?} does not repeat: {error}.", short(title)));
                     None
                 }
             });
             read.collect()
         };
-        let rules_read = rules(&block.rules);
-        let except_rules = rules(&block.except_rules);
+        let (rules, except_rules) = (read(rules), read(except_rules));
         let mut more: Vec<EventTime> = Vec::new();
         for entry in dates {
             more.extend(self.times(entry).map(|at| like(start, at)));
         }
-        if rules_read.is_empty() && more.is_empty() {
+        if rules.is_empty() && more.is_empty() {
             return None;
         }
         let mut gone: Vec<OriginalStart> = Vec::new();
@@ -239,11 +242,11 @@ impl Reader<'_> {
         more.dedup();
         gone.sort_unstable();
         if gone.len() > MAX_DATES || more.len() > MAX_DATES {
-            self.warnings.add(format!("Of the event {title:?} only {MAX_DATES} exceptions are kept."));
+            self.warnings.add(format!("Of the event {:?} only {MAX_DATES} exceptions are kept.", short(title)));
             gone.truncate(MAX_DATES);
             more.truncate(MAX_DATES);
         }
-        Some(Series { rules: rules_read, except_rules, dates: more, except_dates: gone, ..Series::default() })
+        Some(Box::new(Series { rules, except_rules, dates: more, except_dates: gone, ..Series::default() }))
     }
 
     /// A series in a zone that only the feed's own rules describe is written out: its starts become dates in UTC.
@@ -435,6 +438,21 @@ fn reminders(calendar: &ICalendar) -> Vec<Reminder> {
         reminder.map(|minutes| Reminder { method, minutes_before: -minutes })
     };
     alarms.filter_map(reminder).take(MAX_REMINDERS).collect()
+}
+
+/// The text without white space around it, where there is any; at most `max` bytes.
+fn kept(text: String, max: usize) -> Option<String> {
+    let trimmed = cut(text.trim(), max);
+    match trimmed.len() {
+        0 => None,
+        all if all == text.len() => Some(text),
+        _ => Some(trimmed.to_owned()),
+    }
+}
+
+/// As much of a title as a warning shows.
+fn short(title: &str) -> &str {
+    title.char_indices().nth(40).map_or(title, |(end, _)| &title[..end])
 }
 
 /// At most `max` bytes, cut between characters.

@@ -1,0 +1,148 @@
+//! What the functions run on: the emulators with the template's tables and queue in them.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use aws_types::sdk_config::SharedCredentialsProvider;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::emulators::{Emulators, REGION};
+use crate::stack::{Options, StartError};
+use crate::template::{Table, Template};
+
+/// The running emulators, and what a function must be told to use them.
+pub struct Services {
+    /// Client of the emulated DynamoDB, for looking at tables from outside.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Client of the emulated SQS.
+    pub sqs: aws_sdk_sqs::Client,
+    /// The environment of every function, as the template and Lambda itself set it.
+    pub variables: BTreeMap<String, String>,
+    emulators: Emulators,
+    stop: watch::Sender<bool>,
+}
+
+impl Services {
+    /// Starts the emulators and makes what the template asks for, where it is not there yet.
+    ///
+    /// # Errors
+    /// One clear line about what is in the way.
+    pub async fn start(template: &Template, options: &Options) -> Result<Self, StartError> {
+        let (stop, stopped) = watch::channel(false);
+        let emulators = Emulators::start(options.data.as_deref(), options.reset, stopped).await?;
+        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk_config(&emulators.dynamodb));
+        let sqs = aws_sdk_sqs::Client::new(&sdk_config(&emulators.sqs));
+        for (name, table) in &template.tables {
+            make_table(&dynamodb, name, table).await.map_err(|reason| StartError::Make { what: format!("the table {name}"), reason })?;
+        }
+        let queue = make_queues(&sqs).await.map_err(|reason| StartError::Make { what: "the queue".to_owned(), reason })?;
+        let variables = variables(template, &emulators, &queue, options)?;
+        Ok(Self { dynamodb, sqs, variables, emulators, stop })
+    }
+
+    /// Stops the emulators; the data is on disk afterwards.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.emulators.finish().await;
+    }
+}
+
+fn sdk_config(endpoint: &str) -> SdkConfig {
+    let credentials = aws_credential_types::Credentials::new("local", "local", None, None, "local");
+    SdkConfig::builder()
+        .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}
+
+fn variables(template: &Template, emulators: &Emulators, queue: &str, options: &Options) -> Result<BTreeMap<String, String>, StartError> {
+    let resource = |name: &str| match name {
+        "Key" => Some(emulators.keys.kms_key_id.clone()),
+        "SyncQueue" => Some(queue.to_owned()),
+        table if template.tables.contains_key(table) => Some(table.to_owned()),
+        _ => None,
+    };
+    let mut variables = template.environment(&resource, &emulators.keys.jwt_keys)?;
+    let flag = |on: bool| if on { "on" } else { "off" }.to_owned();
+    // What Lambda itself sets, and what only development may.
+    variables.extend([
+        ("AWS_REGION".to_owned(), REGION.to_owned()),
+        ("AWS_ACCESS_KEY_ID".to_owned(), "local".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY".to_owned(), "local".to_owned()),
+        ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), emulators.dynamodb.clone()),
+        ("AWS_ENDPOINT_URL_KMS".to_owned(), emulators.kms.clone()),
+        ("AWS_ENDPOINT_URL_SQS".to_owned(), emulators.sqs.clone()),
+        ("RATE_LIMITS".to_owned(), flag(options.rate_limits)),
+        ("ALLOW_LOOPBACK_FEEDS".to_owned(), flag(options.allow_loopback_feeds)),
+    ]);
+    variables.extend(options.variables.clone());
+    Ok(variables)
+}
+
+async fn make_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str, table: &Table) -> Result<(), String> {
+    let element = |name: &String, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    let schema = |keys: &[String]| -> Result<Vec<KeySchemaElement>, String> {
+        let kinds = [KeyType::Hash, KeyType::Range];
+        keys.iter().zip(kinds).map(|(key, kind)| element(key, kind).map_err(|error| error.to_string())).collect()
+    };
+    let attributes: std::collections::BTreeSet<&String> =
+        table.key.iter().chain(table.indexes.iter().flat_map(|(_, keys, _)| keys)).collect();
+    let attributes = attributes.into_iter().map(|name| {
+        let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+        attribute.map_err(|error| error.to_string())
+    });
+    let indexes = table.indexes.iter().map(|(name, keys, projection)| {
+        let projection = Projection::builder().projection_type(ProjectionType::from(projection.as_str())).build();
+        let index = GlobalSecondaryIndex::builder().index_name(name).set_key_schema(Some(schema(keys)?)).projection(projection);
+        index.build().map_err(|error| error.to_string())
+    });
+    let indexes: Vec<_> = indexes.collect::<Result<_, _>>()?;
+    let made = dynamodb
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .set_key_schema(Some(schema(&table.key)?))
+        .set_attribute_definitions(Some(attributes.collect::<Result<_, _>>()?))
+        .set_global_secondary_indexes(Some(indexes).filter(|indexes| !indexes.is_empty()))
+        .send()
+        .await;
+    match made {
+        Ok(_) => Ok(()),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(aws_sdk_dynamodb::operation::create_table::CreateTableError::is_resource_in_use_exception) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(aws_sdk_dynamodb::error::DisplayErrorContext(&error).to_string()),
+    }
+}
+
+async fn make_queues(sqs: &aws_sdk_sqs::Client) -> Result<String, String> {
+    let context = |error: &dyn std::error::Error| aws_sdk_sqs::error::DisplayErrorContext(error).to_string();
+    let dead = sqs.create_queue().queue_name("SyncDeadLetters").send().await.map_err(|error| context(&error))?;
+    let url = dead.queue_url.unwrap_or_default();
+    let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::QueueArn).send().await;
+    let attributes = attributes.map_err(|error| context(&error))?.attributes.unwrap_or_default();
+    let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
+    let redrive = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 5 }).to_string();
+    let queue = sqs
+        .create_queue()
+        .queue_name("SyncQueue")
+        .attributes(QueueAttributeName::RedrivePolicy, redrive)
+        // On AWS six times the worker's time. Here nobody kills a worker halfway, so a failure may come again sooner.
+        .attributes(QueueAttributeName::VisibilityTimeout, "60")
+        .send()
+        .await
+        .map_err(|error| context(&error))?;
+    Ok(queue.queue_url.unwrap_or_default())
+}

@@ -1,0 +1,334 @@
+"""Deploys template.yaml by CloudFormation on an AWS that is not our own emulators, and walks through it over HTTP.
+
+    python tests/deploy/deploy.py [FOLDER WITH ONE BINARY FOR EACH FUNCTION]
+
+The binaries run as processes of this machine, each with the role that the template gives it, and that AWS checks every
+call against the role's policies. Prints one line for each thing that holds; at the first that does not, the logs of
+all functions, and ends with 1.
+"""
+
+import datetime
+import http.server
+import io
+import json
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import zipfile
+
+import boto3
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STACK = "calweave"
+REGION = "us-east-1"
+PORT = 18200
+ENDPOINT = f"http://127.0.0.1:{PORT}"
+# What this AWS does not do, each with what stands in for it:
+# - it ignores the OpenAPI body that SAM makes of `HttpApi` events: `add_routes` reads the routes from the template.
+# - it fires schedules at the minute: `hurry` sets the deployed schedule to every minute.
+SERVICES = "dynamodb,kms,sqs,lambda,apigateway,iam,sts,s3,logs,cloudformation,scheduler,events,secretsmanager,cloudwatch,monitoring"
+
+
+class Intrinsic(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms, which only have to be read past."""
+
+
+def short_form(loader, _tag, node):
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_mapping(node, deep=True)
+
+
+Intrinsic.add_multi_constructor("!", short_form)
+
+
+def client(service):
+    return boto3.client(service, endpoint_url=ENDPOINT, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
+
+
+def start_aws(folder):
+    environment = os.environ | {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(PORT),
+        "IOT_MTLS_ENABLED": "0",
+        "AUTH": "true",
+        "AWS_ENDPOINT_URL": ENDPOINT,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "SERVICES": SERVICES,
+    }
+    log = open(folder / "aws.log", "wb")
+    command = [str(pathlib.Path(sys.executable).parent / "ministack")]
+    process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    wait_for("the other AWS to listen", lambda: client("sts").get_caller_identity() and process.poll() is None, 60)
+    return process
+
+
+def stop(process):
+    """Stops the process that we started, and the functions that it started: they share its session."""
+    if process.poll() is None:
+        os.killpg(process.pid, 15)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+
+
+def wait_for(what, ready, seconds):
+    last = None
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            found = ready()
+            if found:
+                return found
+        except Exception as error:  # not there yet
+            last = error
+        time.sleep(0.5)
+    raise AssertionError(f"waited {seconds} s for {what}: {last}")
+
+
+def package(binaries, template_text):
+    """What `sam package` does: each function's code as a zip in S3, and the template that says where."""
+    s3 = client("s3")
+    s3.create_bucket(Bucket="code")
+
+    def upload(match):
+        name = match.group(1)
+        with tempfile.TemporaryDirectory() as folder:
+            stripped = pathlib.Path(folder) / "bootstrap"
+            shutil.copy(binaries / name, stripped)
+            subprocess.run(["strip", stripped], check=True)
+            info = zipfile.ZipInfo("bootstrap")
+            info.external_attr, info.compress_type = 0o755 << 16, zipfile.ZIP_DEFLATED
+            archive = io.BytesIO()
+            with zipfile.ZipFile(archive, "w", compresslevel=1) as zipped:
+                zipped.writestr(info, stripped.read_bytes())
+        s3.put_object(Bucket="code", Key=f"{name}.zip", Body=archive.getvalue())
+        return f"CodeUri: s3://code/{name}.zip"
+
+    return re.sub(r"CodeUri: functions/(\w+)", upload, template_text)
+
+
+def deploy(template_text):
+    cloudformation = client("cloudformation")
+    machine = {"x86_64": "x86_64", "aarch64": "arm64"}[os.uname().machine]
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateBody=template_text,
+        Parameters=[{"ParameterKey": "Architecture", "ParameterValue": machine}, {"ParameterKey": "LogLevel", "ParameterValue": "debug"}],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+
+    def done():
+        stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+        return stack if not stack["StackStatus"].endswith("IN_PROGRESS") else None
+
+    stack = wait_for("the stack", done, 120)
+    if stack["StackStatus"] != "CREATE_COMPLETE":
+        for event in cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]:
+            print(event.get("LogicalResourceId"), event.get("ResourceStatus"), event.get("ResourceStatusReason", ""))
+        raise AssertionError(f"the stack is {stack['StackStatus']}: {stack.get('StackStatusReason')}")
+    resources = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
+    return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+
+
+def functions_of(template):
+    return {name: one["Properties"] for name, one in template["Resources"].items() if one["Type"] == "AWS::Serverless::Function"}
+
+
+def add_routes(template, resources):
+    api, functions = client("apigatewayv2"), client("lambda")
+    count = 0
+    for name, properties in functions_of(template).items():
+        routes = [event["Properties"] for event in properties["Events"].values() if event["Type"] == "HttpApi"]
+        if not routes:
+            continue
+        arn = functions.get_function(FunctionName=resources[name])["Configuration"]["FunctionArn"]
+        integration = api.create_integration(
+            ApiId=resources["Api"], IntegrationType="AWS_PROXY", IntegrationUri=arn, PayloadFormatVersion="2.0"
+        )["IntegrationId"]
+        for route in routes:
+            api.create_route(
+                ApiId=resources["Api"], RouteKey=f"{route['Method']} {route['Path']}", Target=f"integrations/{integration}"
+            )
+            count += 1
+    return count
+
+
+def allow_loopback(template, resources):
+    """The one thing that no deployment may do: the test's feed comes from this machine."""
+    functions = client("lambda")
+    for name in functions_of(template):
+        variables = functions.get_function_configuration(FunctionName=resources[name])["Environment"]["Variables"]
+        variables["ALLOW_LOOPBACK_FEEDS"] = "on"
+        functions.update_function_configuration(FunctionName=resources[name], Environment={"Variables": variables})
+
+
+def hurry(schedule_of):
+    """Sets the deployed schedule of a function to every minute, and changes nothing else."""
+    scheduler = client("scheduler")
+    for summary in scheduler.list_schedules()["Schedules"]:
+        schedule = scheduler.get_schedule(Name=summary["Name"], GroupName=summary.get("GroupName", "default"))
+        if schedule_of in schedule["Target"]["Arn"]:
+            kept = {key: schedule[key] for key in ("Name", "GroupName", "Target", "FlexibleTimeWindow") if key in schedule}
+            expression = schedule["ScheduleExpression"]
+            scheduler.update_schedule(**kept, ScheduleExpression="rate(1 minute)")
+            return expression
+    raise AssertionError(f"no schedule for {schedule_of}")
+
+
+class Feed(http.server.BaseHTTPRequestHandler):
+    """A feed whose one event has as many words in its title as it was fetched times."""
+
+    fetches = 0
+
+    def do_GET(self):
+        Feed.fetches += 1
+        day = datetime.date.today() + datetime.timedelta(days=2)
+        lines = [
+            "BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//deploy test//EN", "X-WR-CALNAME:Deployed", "REFRESH-INTERVAL:PT15M",
+            "BEGIN:VEVENT", "UID:1@deploy.example.org", "DTSTAMP:20260101T000000Z", f"DTSTART;TZID=Europe/Berlin:{day:%Y%m%d}T090000",
+            "DURATION:PT1H", f"SUMMARY:Fetched {Feed.fetches} times", "END:VEVENT", "END:VCALENDAR", "",
+        ]
+        body = "\r\n".join(lines).encode()
+        self.send_response(200)
+        self.send_header("content-type", "text/calendar")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Api:
+    def __init__(self, resources):
+        self.base = f"{ENDPOINT}/_aws/execute-api/{resources['Api']}/$default"
+        self.token = None
+
+    def call(self, method, path, body=None, headers=()):
+        request = urllib.request.Request(self.base + path, method=method, headers=dict(headers))
+        if self.token:
+            request.add_header("authorization", f"Bearer {self.token}")
+        if body is not None:
+            request.add_header("content-type", "application/json")
+            request.data = json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(request, timeout=40) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or b"null")
+
+
+passed = 0
+
+
+def holds(what, condition, seen=None):
+    global passed
+    if not condition:
+        raise AssertionError(f"{what}: {seen}")
+    passed += 1
+    print(f"ok  {what}", flush=True)
+
+
+def journey(template, resources, feed):
+    api = Api(resources)
+    status, ready = api.call("GET", "/api/v1/health/ready")
+    holds("health/ready reaches DynamoDB, KMS and the queue with the role's own permissions", status == 200, (status, ready))
+    status, person = api.call("POST", "/api/v1/auth/signup", {"email": "ada@example.org", "password": "correct horse battery"})
+    holds("somebody signs up", status == 201, (status, person))
+    api.token = person["accessToken"]
+    status, calendar = api.call("POST", "/api/v1/calendar/ics/connect", {"url": feed})
+    holds("a feed is connected, its address sealed", status == 201, (status, calendar))
+
+    def shown():
+        today = datetime.date.today()
+        window = f"start={today}&end={today + datetime.timedelta(days=7)}"
+        status, answer = api.call("GET", f"/api/v1/calendar/events?{window}")
+        assert status == 200, (status, answer)
+        return answer["events"]
+
+    events = wait_for("the worker to bring the event", shown, 60)
+    holds("the queue hands the message to the worker, and the event comes back", events[0]["timezone"] == "Europe/Berlin", events)
+    queue = client("sqs")
+    left = queue.get_queue_attributes(QueueUrl=resources["SyncQueue"], AttributeNames=["All"])["Attributes"]
+    dead = queue.get_queue_attributes(QueueUrl=resources["SyncDeadLetters"], AttributeNames=["All"])["Attributes"]
+    holds("no message is left over", left["ApproximateNumberOfMessages"] == dead["ApproximateNumberOfMessages"] == "0", (left, dead))
+
+    # Due again: moves the feed's due time into the past, as a quarter of an hour would.
+    dynamodb = client("dynamodb")
+    table = resources["CalendarTable"]
+    for item in dynamodb.scan(TableName=table)["Items"]:
+        if "dueSk" in item:
+            past = re.sub(r"^\d{4}", "2020", item["dueSk"]["S"])
+            dynamodb.update_item(
+                TableName=table, Key={"pk": item["pk"], "sk": item["sk"]},
+                UpdateExpression="SET dueSk = :past", ExpressionAttributeValues={":past": {"S": past}},
+            )
+    before = Feed.fetches
+    holds("the schedule is every quarter of an hour", hurry(resources["RefreshFeedsFunction"]) == "rate(15 minutes)")
+    wait_for("the schedule to fire and the worker to fetch", lambda: Feed.fetches > before, 150)
+    wait_for("the changed event", lambda: shown()[0]["title"] != events[0]["title"], 30)
+    holds("the schedule fires refresh_feeds, and the change arrives", True)
+
+    status, answer = api.call("DELETE", f"/api/v1/calendar/calendars/{calendar['id']}")
+    holds("the calendar is disconnected", status in (200, 204), (status, answer))
+    wait_for("its events to go", lambda: not shown(), 30)
+    holds("its events go", True)
+    status, answer = api.call("DELETE", "/api/v1/auth/account", {"password": "correct horse battery"})
+    holds("the account is deleted", status in (200, 202, 204), (status, answer))
+
+
+def logs():
+    groups = client("logs")
+    for group in groups.describe_log_groups()["logGroups"]:
+        print(f"== {group['logGroupName']}")
+        for event in groups.filter_log_events(logGroupName=group["logGroupName"])["events"][-60:]:
+            print(event["message"].rstrip())
+
+
+def main():
+    binaries = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/debug").resolve()
+    text = (ROOT / "template.yaml").read_text()
+    template = yaml.load(text, Intrinsic)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="calweave-deploy-"))
+    feed = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Feed)
+    threading.Thread(target=feed.serve_forever, daemon=True).start()
+    aws = start_aws(folder)
+    try:
+        resources = deploy(package(binaries, text))
+        holds(f"CloudFormation makes all {len(resources)} resources of template.yaml", True)
+        holds(f"{add_routes(template, resources)} routes are added", True)
+        allow_loopback(template, resources)
+        journey(template, resources, f"http://127.0.0.1:{feed.server_port}/{secrets.token_hex(8)}.ics")
+        print(f"{passed} passed, 0 failed")
+        return 0
+    except Exception as error:
+        print(f"FAILED  {error}")
+        try:
+            logs()
+        except Exception as missing:
+            print(f"no logs: {missing}")
+        print("\n".join((folder / "aws.log").read_text(errors="replace").splitlines()[-60:]))
+        print(f"{passed} passed, 1 failed")
+        return 1
+    finally:
+        stop(aws)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

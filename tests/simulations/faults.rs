@@ -1,0 +1,273 @@
+//! What AWS does and no emulator shows: it throttles, takes half a batch, cancels a transaction because of another one,
+//! and loses answers. Injected where the SDK sends its requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_dynamodb::config::{HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use chrono::TimeDelta;
+use local::stack::Options;
+use serde_json::{Value, json};
+use shared::boot::messages;
+use shared::clock::Clock;
+
+use super::{Dice, seeds};
+use crate::world::{World, calendar, daily};
+
+/// What becomes of a request.
+enum Fate {
+    /// It is carried out.
+    Done,
+    /// It is refused with this error.
+    Refused(Value),
+    /// It is carried out, and nobody hears of it.
+    Lost,
+    /// Of the items of a batch, every other one is taken.
+    Half,
+}
+
+/// Decides by the operation (`BatchWriteItem`) and the body.
+type Decide = Box<dyn FnMut(&str, &str) -> Fate + Send>;
+
+/// The SDK's HTTP client, with a say in what becomes of each request.
+#[derive(Clone)]
+struct Faults {
+    decide: Arc<Mutex<Decide>>,
+    real: SharedHttpClient,
+    connector: Option<SharedHttpConnector>,
+}
+
+impl std::fmt::Debug for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Faults")
+    }
+}
+
+impl Faults {
+    fn new(decide: impl FnMut(&str, &str) -> Fate + Send + 'static) -> Self {
+        let real = aws_smithy_http_client::Builder::new().build_http();
+        Self { decide: Arc::new(Mutex::new(Box::new(decide))), real, connector: None }
+    }
+
+    fn now(&self, decide: impl FnMut(&str, &str) -> Fate + Send + 'static) {
+        *self.decide.lock().unwrap() = Box::new(decide);
+    }
+
+    /// A world whose functions speak to AWS through this client, and whose messages are worked on by hand.
+    async fn world(&self, clock: Clock) -> World {
+        let http = Some(SharedHttpClient::new(self.clone()));
+        World::with(Options { clock, background: false, http, ..Options::default() }).await
+    }
+}
+
+impl HttpClient for Faults {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let connector = Some(self.real.http_connector(settings, components));
+        SharedHttpConnector::new(Self { connector, ..self.clone() })
+    }
+}
+
+impl HttpConnector for Faults {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let Some(connector) = self.connector.clone() else { panic!("no connector yet") };
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+        let fate = (self.decide.lock().unwrap())(&operation, &body);
+        HttpConnectorFuture::new(async move {
+            match fate {
+                Fate::Done => connector.call(request).await,
+                Fate::Refused(error) => Ok(answer(400, &error)),
+                Fate::Lost => {
+                    connector.call(request).await?;
+                    Err(ConnectorError::io("the answer was lost".into()))
+                }
+                Fate::Half => {
+                    let (taken, left) = halved(&body);
+                    request.headers_mut().insert("content-length", taken.len().to_string());
+                    *request.body_mut() = SdkBody::from(taken);
+                    connector.call(request).await?;
+                    Ok(answer(200, &json!({ "UnprocessedItems": left })))
+                }
+            }
+        })
+    }
+}
+
+fn answer(status: u16, body: &Value) -> HttpResponse {
+    let mut answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body.to_string()));
+    answer.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+    answer
+}
+
+/// The batch with every other item of each table, and the items that are left.
+fn halved(body: &str) -> (String, Value) {
+    let mut batch: Value = serde_json::from_str(body).unwrap();
+    let mut left = json!({});
+    for (table, requests) in batch["RequestItems"].as_object_mut().unwrap() {
+        let (odd, even): (Vec<_>, Vec<_>) = requests.as_array().unwrap().iter().cloned().enumerate().partition(|(at, _)| at % 2 == 1);
+        let without_place = |list: Vec<(usize, Value)>| Value::from(list.into_iter().map(|(_, request)| request).collect::<Vec<_>>());
+        *requests = without_place(even);
+        if !odd.is_empty() {
+            left[table] = without_place(odd);
+        }
+    }
+    (batch.to_string(), left)
+}
+
+fn throttled() -> Fate {
+    Fate::Refused(json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+        "message": "The level of configured provisioned throughput for the table was exceeded"
+    }))
+}
+
+fn cancelled_by_conflict() -> Fate {
+    Fate::Refused(json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons [TransactionConflict, None]",
+        "CancellationReasons": [{ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" }, { "Code": "None" }]
+    }))
+}
+
+fn conflict() -> Fate {
+    Fate::Refused(json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
+        "message": "Transaction is ongoing for the item"
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_third_call_throttled_is_a_sync_all_the_same() {
+    let mut calls = 0;
+    let faults = Faults::new(move |_, _| {
+        calls += 1;
+        if calls % 3 == 0 { throttled() } else { Fate::Done }
+    });
+    let world = faults.world(Clock::System).await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("f.ics", daily(60, "2026-03-01", "e"));
+    world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url("f.ics") })).await;
+    world.stack.work().await;
+    assert_eq!(world.events(&ada, "2026-03-01", "2026-06-01").await.len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_batch_leaves_is_written_again() {
+    let mut batches = 0;
+    let faults = Faults::new(move |operation, _| {
+        batches += u32::from(operation == "BatchWriteItem");
+        if operation == "BatchWriteItem" && !batches.is_multiple_of(4) { Fate::Half } else { Fate::Done }
+    });
+    let world = faults.world(Clock::System).await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("f.ics", daily(60, "2026-03-01", "e"));
+    world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url("f.ics") })).await;
+    world.stack.work().await;
+    assert_eq!(world.events(&ada, "2026-03-01", "2026-06-01").await.len(), 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_meets_another_transaction_is_tried_again() {
+    let mut met = BTreeMap::<String, u32>::new();
+    let faults = Faults::new(move |operation, _| {
+        let times = met.entry(operation.to_owned()).or_default();
+        *times += 1;
+        match operation {
+            "TransactWriteItems" if *times % 3 != 0 => cancelled_by_conflict(),
+            "PutItem" | "UpdateItem" | "DeleteItem" if *times % 2 == 1 => conflict(),
+            _ => Fate::Done,
+        }
+    });
+    let world = faults.world(Clock::System).await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("f.ics", daily(3, "2026-03-01", "e"));
+    let answer = world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url("f.ics") })).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    world.stack.work().await;
+    assert_eq!(world.events(&ada, "2026-03-01", "2026-06-01").await.len(), 3);
+    // A conflict is no excuse for a condition that does not hold.
+    let body = json!({ "email": ada.email, "password": crate::world::PASSWORD });
+    assert_eq!(world.call("POST", "/api/v1/auth/signup", None, Some(body)).await.status, 409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_messages_only_the_one_that_failed_comes_again() {
+    let faults = Faults::new(|_, _| Fate::Done);
+    let world = faults.world(Clock::System).await;
+    let ada = world.sign_up("ada").await;
+    let mut calendars = Vec::new();
+    for path in ["a.ics", "b.ics"] {
+        world.feeds.set_ics(path, calendar(&[&format!("UID:1\nDTSTART:20260302T090000Z\nSUMMARY:{path}")]));
+        let answer = world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url(path) })).await;
+        calendars.push(answer.body["id"].as_str().unwrap().to_owned());
+    }
+    let records = calendars.iter().map(|calendar| {
+        let job = json!({ "type": "syncCalendar", "userId": ada.id, "calendarId": calendar });
+        json!({ "messageId": calendar, "body": job.to_string(), "eventSource": "aws:sqs" })
+    });
+    let batch: SqsEvent = serde_json::from_value(json!({ "Records": records.collect::<Vec<_>>() })).unwrap();
+    let unlucky = calendars[1].clone();
+    faults.now(move |_, body| if body.contains(&unlucky) { throttled() } else { Fate::Done });
+    let answer = messages(&world.stack.app, sync_worker::handle, batch).await;
+    let failed: Vec<_> = answer.batch_item_failures.iter().map(|failure| failure.item_identifier.clone()).collect();
+    assert_eq!(failed, [calendars[1].clone()]);
+    faults.now(|_, _| Fate::Done);
+    world.stack.work().await;
+    let titles: Vec<_> =
+        world.events(&ada, "2026-03-01", "2026-04-01").await.iter().map(|event| event["title"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(titles.len(), 2, "{titles:?}");
+}
+
+/// Throttled, half taken, in conflict or unheard of, at random: callers try again as callers do, and in the end every
+/// event is there once.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_faults_lose_and_double_nothing() {
+    for seed in 0..seeds().div_ceil(5) {
+        let mut dice = Dice(seed);
+        let random = move |operation: &str, _: &str| match (dice.below(10), operation) {
+            (0, _) => throttled(),
+            (1, _) => Fate::Lost,
+            (2 | 3, "BatchWriteItem") => Fate::Half,
+            (2, "TransactWriteItems") => cancelled_by_conflict(),
+            (2, "PutItem" | "UpdateItem" | "DeleteItem") => conflict(),
+            _ => Fate::Done,
+        };
+        let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
+        let faults = Faults::new(|_, _| Fate::Done);
+        let world = faults.world(clock.clone()).await;
+        let ada = world.sign_up("ada").await;
+        world.feeds.set_ics("f.ics", daily(60, "2026-03-01", "e"));
+        faults.now(random);
+        let connect = json!({ "url": world.feeds.url("f.ics") }).to_string();
+        let headers = [("authorization", format!("Bearer {}", ada.token)), ("idempotency-key", format!("connect-{seed}"))];
+        world
+            .until("the feed to be connected", async || {
+                let answer = world.send("POST", "/api/v1/calendar/ics/connect", &headers, Some(connect.clone())).await;
+                // 409 where an earlier try was carried out and its answer lost.
+                matches!(answer.status, 201 | 409).then_some(())
+            })
+            .await;
+        world.stack.work().await;
+        faults.now(|_, _| Fate::Done);
+        let mut ids = BTreeSet::new();
+        for _ in 0..5 {
+            // The lease of a worker that was not heard of runs out first.
+            clock.advance(TimeDelta::seconds(61));
+            world.post(&ada, "/api/v1/calendar/calendars/sync-all", json!({})).await;
+            world.stack.work().await;
+            let events = world.events(&ada, "2026-03-01", "2026-06-01").await;
+            ids = events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+            assert_eq!(ids.len(), events.len(), "seed {seed}: an event is doubled");
+        }
+        assert_eq!(ids.len(), 60, "seed {seed}");
+        let calendars = world.get(&ada, "/api/v1/calendar/calendars").await.body;
+        assert_eq!(calendars["calendars"].as_array().unwrap().len(), 1, "seed {seed}: {calendars}");
+        world.stack.stop().await;
+    }
+}
