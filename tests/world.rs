@@ -88,6 +88,14 @@ impl World {
         Person::from(&email, &answer.body)
     }
 
+    /// The same person with new tokens.
+    pub async fn sign_in(&self, person: &Person) -> Person {
+        let body = json!({ "email": person.email, "password": PASSWORD });
+        let answer = self.call("POST", "/api/v1/auth/login", None, Some(body)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Person::from(&person.email, &answer.body)
+    }
+
     /// Connects a feed and waits for its first sync.
     pub async fn connect(&self, person: &Person, path: &str) -> String {
         let answer = self.post(person, "/api/v1/calendar/ics/connect", json!({ "url": self.feeds.url(path) })).await;

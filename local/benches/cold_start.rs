@@ -150,7 +150,8 @@ async fn cold_start(binary: &Path, services: &Services, event: &Value) -> Figure
         }
     }
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
     child.kill().unwrap();
     child.wait().unwrap();
     server.abort();

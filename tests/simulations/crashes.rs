@@ -75,14 +75,8 @@ async fn a_killed_worker_loses_and_doubles_nothing() {
         }
         let (one, two) = tokio::join!(sync_calendar(&world.stack.app, user, calendar), sync_calendar(&world.stack.app, user, calendar));
         assert!(matches!(one, Ok(Synced::Done(_))) || matches!(two, Ok(Synced::Done(_))), "seed {seed}: {one:?} {two:?}");
-        let relogged = crate::world::Person::from(
-            &person.email,
-            &world
-                .call("POST", "/api/v1/auth/login", None, Some(json!({ "email": person.email, "password": crate::world::PASSWORD })))
-                .await
-                .body,
-        );
-        assert_eq!(stored(&world, &relogged).await, expected, "seed {seed}");
+        let person = world.sign_in(&person).await;
+        assert_eq!(stored(&world, &person).await, expected, "seed {seed}");
         world.stack.app.store.meter().take();
         let Ok(Synced::Done(cursor)) = sync_calendar(&world.stack.app, user, calendar).await else { panic!("seed {seed}") };
         assert_eq!((cursor.stats.created, cursor.stats.updated, cursor.stats.deleted), (0, 0, 0), "seed {seed}");

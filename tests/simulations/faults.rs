@@ -249,23 +249,27 @@ async fn random_faults_lose_and_double_nothing() {
         world
             .until("the feed to be connected", async || {
                 let answer = world.send("POST", "/api/v1/calendar/ics/connect", &headers, Some(connect.clone())).await;
-                // 409 where an earlier try was carried out and its answer lost.
-                matches!(answer.status, 201 | 409).then_some(())
+                // 409 where an earlier try was carried out and its answer lost; but an earlier try with the same key
+                // that never ended has to run out first.
+                clock.advance(TimeDelta::seconds(10));
+                let exists = answer.status == 409 && answer.body["type"] != "idempotency-conflict";
+                (answer.status == 201 || exists).then_some(())
             })
             .await;
         world.stack.work().await;
         faults.now(|_, _| Fate::Done);
+        // A message that failed is seen again later, and the lease of a worker that was not heard of runs out first.
+        clock.advance(TimeDelta::minutes(16));
+        let ada = world.sign_in(&ada).await;
         let mut ids = BTreeSet::new();
-        for _ in 0..5 {
-            // The lease of a worker that was not heard of runs out first.
-            clock.advance(TimeDelta::seconds(61));
+        for _ in 0..2 {
             world.post(&ada, "/api/v1/calendar/calendars/sync-all", json!({})).await;
             world.stack.work().await;
             let events = world.events(&ada, "2026-03-01", "2026-06-01").await;
             ids = events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
             assert_eq!(ids.len(), events.len(), "seed {seed}: an event is doubled");
         }
-        assert_eq!(ids.len(), 60, "seed {seed}");
+        assert_eq!(ids.len(), 60, "seed {seed}: {}", world.get(&ada, "/api/v1/calendar/calendars").await.body);
         let calendars = world.get(&ada, "/api/v1/calendar/calendars").await.body;
         assert_eq!(calendars["calendars"].as_array().unwrap().len(), 1, "seed {seed}: {calendars}");
         world.stack.stop().await;
