@@ -47,7 +47,11 @@ impl World {
         Self::with(Options::default()).await
     }
 
+    /// On another AWS than the emulators where `CALWEAVE_TEST_AWS_ENDPOINT` names one.
     pub async fn with(options: Options) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+        let elsewhere = std::env::var("CALWEAVE_TEST_AWS_ENDPOINT").ok();
+        let options = Options { elsewhere, ..options };
         let stack = Stack::start(&Template::bundled().unwrap(), options).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { stack, feeds: Feeds::start().await, client }
@@ -121,12 +125,13 @@ impl World {
     /// Everything that is stored, as text.
     pub async fn dump(&self) -> String {
         let mut text = String::new();
-        for table in ["IdentityTable", "VaultTable", "CalendarTable", "AuditTable"] {
+        for variable in ["IDENTITY_TABLE", "VAULT_TABLE", "CALENDAR_TABLE", "AUDIT_TABLE"] {
+            let table = &self.stack.services.variables[variable];
             let mut next = None;
             loop {
                 let page = self.stack.services.dynamodb.scan().table_name(table).set_exclusive_start_key(next).send().await.unwrap();
                 for item in page.items() {
-                    text.push_str(&format!("{table} {item:?}\n"));
+                    text.push_str(&format!("{variable} {item:?}\n"));
                 }
                 next = page.last_evaluated_key;
                 if next.is_none() {

@@ -158,6 +158,15 @@ async fn serving() {
         events / took.as_secs_f64(),
         write_units / events
     ));
+    post("/api/v1/calendar/calendars/sync-all", &token, json!({})).await;
+    stack.app.store.meter().take();
+    let started = Instant::now();
+    stack.work().await;
+    let (read_units, write_units, calls) = stack.app.store.meter().take();
+    say(&format!(
+        "unchanged sync           {:.0?}, {read_units:.1} read units, {write_units:.0} write units, {calls} calls",
+        started.elapsed()
+    ));
     let calendars = format!("{}/api/v1/calendar/calendars", stack.url);
     let seen = client.get(&calendars).bearer_auth(&token).send().await.unwrap().text().await.unwrap();
     assert!(seen.contains("\"eventCount\":20000"), "{seen}");

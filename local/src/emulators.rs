@@ -116,7 +116,8 @@ impl Emulators {
 }
 
 impl Keys {
-    fn generate() -> Self {
+    /// New ones.
+    pub fn generate() -> Self {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let id = hex(&random_bytes::<16>());
         Self {

@@ -10,9 +10,10 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use aws_types::sdk_config::SharedCredentialsProvider;
 use serde_json::json;
+use shared::clock::random_bytes;
 use tokio::sync::watch;
 
-use crate::emulators::{Emulators, REGION};
+use crate::emulators::{Emulators, Keys, REGION};
 use crate::stack::{Options, StartError};
 use crate::template::{Table, Template};
 
@@ -24,8 +25,19 @@ pub struct Services {
     pub sqs: aws_sdk_sqs::Client,
     /// The environment of every function, as the template and Lambda itself set it.
     pub variables: BTreeMap<String, String>,
-    emulators: Emulators,
+    emulators: Option<Emulators>,
     stop: watch::Sender<bool>,
+}
+
+/// Where the three services are, and what is called how there.
+struct Place {
+    dynamodb: String,
+    kms: String,
+    sqs: String,
+    kms_key_id: String,
+    jwt_keys: String,
+    /// Before the names of tables and queues: another AWS may be shared.
+    prefix: String,
 }
 
 impl Services {
@@ -35,21 +47,55 @@ impl Services {
     /// One clear line about what is in the way.
     pub async fn start(template: &Template, options: &Options) -> Result<Self, StartError> {
         let (stop, stopped) = watch::channel(false);
-        let emulators = Emulators::start(options.data.as_deref(), options.reset, stopped).await?;
-        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk_config(&emulators.dynamodb));
-        let sqs = aws_sdk_sqs::Client::new(&sdk_config(&emulators.sqs));
+        let make = |what: String| move |reason| StartError::Make { what, reason };
+        let (place, emulators) = match &options.elsewhere {
+            Some(endpoint) => (Place::elsewhere(endpoint).await.map_err(make("a key".to_owned()))?, None),
+            None => {
+                let emulators = Emulators::start(options.data.as_deref(), options.reset, stopped).await?;
+                (Place::of(&emulators), Some(emulators))
+            }
+        };
+        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk_config(&place.dynamodb));
+        let sqs = aws_sdk_sqs::Client::new(&sdk_config(&place.sqs));
         for (name, table) in &template.tables {
-            make_table(&dynamodb, name, table).await.map_err(|reason| StartError::Make { what: format!("the table {name}"), reason })?;
+            let name = format!("{}{name}", place.prefix);
+            make_table(&dynamodb, &name, table).await.map_err(make(format!("the table {name}")))?;
         }
-        let queue = make_queues(&sqs).await.map_err(|reason| StartError::Make { what: "the queue".to_owned(), reason })?;
-        let variables = variables(template, &emulators, &queue, options)?;
+        let queue = make_queues(&sqs, &place.prefix).await.map_err(make("the queue".to_owned()))?;
+        let variables = variables(template, &place, &queue, options)?;
         Ok(Self { dynamodb, sqs, variables, emulators, stop })
     }
 
     /// Stops the emulators; the data is on disk afterwards.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        self.emulators.finish().await;
+        if let Some(emulators) = self.emulators {
+            emulators.finish().await;
+        }
+    }
+}
+
+impl Place {
+    fn of(emulators: &Emulators) -> Self {
+        Self {
+            dynamodb: emulators.dynamodb.clone(),
+            kms: emulators.kms.clone(),
+            sqs: emulators.sqs.clone(),
+            kms_key_id: emulators.keys.kms_key_id.clone(),
+            jwt_keys: emulators.keys.jwt_keys.clone(),
+            prefix: String::new(),
+        }
+    }
+
+    /// Another AWS, with a key of its own there.
+    async fn elsewhere(endpoint: &str) -> Result<Self, String> {
+        let made = aws_sdk_kms::Client::new(&sdk_config(endpoint)).create_key().send().await;
+        let made = made.map_err(|error| aws_sdk_kms::error::DisplayErrorContext(&error).to_string())?;
+        let kms_key_id = made.key_metadata.map(|key| key.key_id).ok_or("no key was made")?;
+        let prefix = format!("t{:032x}-", u128::from_be_bytes(random_bytes()));
+        let jwt_keys = Keys::generate().jwt_keys;
+        let [dynamodb, kms, sqs] = [(); 3].map(|()| endpoint.to_owned());
+        Ok(Self { dynamodb, kms, sqs, kms_key_id, jwt_keys, prefix })
     }
 }
 
@@ -63,23 +109,23 @@ fn sdk_config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-fn variables(template: &Template, emulators: &Emulators, queue: &str, options: &Options) -> Result<BTreeMap<String, String>, StartError> {
+fn variables(template: &Template, place: &Place, queue: &str, options: &Options) -> Result<BTreeMap<String, String>, StartError> {
     let resource = |name: &str| match name {
-        "Key" => Some(emulators.keys.kms_key_id.clone()),
+        "Key" => Some(place.kms_key_id.clone()),
         "SyncQueue" => Some(queue.to_owned()),
-        table if template.tables.contains_key(table) => Some(table.to_owned()),
+        table if template.tables.contains_key(table) => Some(format!("{}{table}", place.prefix)),
         _ => None,
     };
-    let mut variables = template.environment(&resource, &emulators.keys.jwt_keys)?;
+    let mut variables = template.environment(&resource, &place.jwt_keys)?;
     let flag = |on: bool| if on { "on" } else { "off" }.to_owned();
     // What Lambda itself sets, and what only development may.
     variables.extend([
         ("AWS_REGION".to_owned(), REGION.to_owned()),
         ("AWS_ACCESS_KEY_ID".to_owned(), "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY".to_owned(), "local".to_owned()),
-        ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), emulators.dynamodb.clone()),
-        ("AWS_ENDPOINT_URL_KMS".to_owned(), emulators.kms.clone()),
-        ("AWS_ENDPOINT_URL_SQS".to_owned(), emulators.sqs.clone()),
+        ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), place.dynamodb.clone()),
+        ("AWS_ENDPOINT_URL_KMS".to_owned(), place.kms.clone()),
+        ("AWS_ENDPOINT_URL_SQS".to_owned(), place.sqs.clone()),
         ("RATE_LIMITS".to_owned(), flag(options.rate_limits)),
         ("ALLOW_LOOPBACK_FEEDS".to_owned(), flag(options.allow_loopback_feeds)),
     ]);
@@ -127,9 +173,9 @@ async fn make_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str, table: &Tab
     }
 }
 
-async fn make_queues(sqs: &aws_sdk_sqs::Client) -> Result<String, String> {
+async fn make_queues(sqs: &aws_sdk_sqs::Client, prefix: &str) -> Result<String, String> {
     let context = |error: &dyn std::error::Error| aws_sdk_sqs::error::DisplayErrorContext(error).to_string();
-    let dead = sqs.create_queue().queue_name("SyncDeadLetters").send().await.map_err(|error| context(&error))?;
+    let dead = sqs.create_queue().queue_name(format!("{prefix}SyncDeadLetters")).send().await.map_err(|error| context(&error))?;
     let url = dead.queue_url.unwrap_or_default();
     let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::QueueArn).send().await;
     let attributes = attributes.map_err(|error| context(&error))?.attributes.unwrap_or_default();
@@ -137,7 +183,7 @@ async fn make_queues(sqs: &aws_sdk_sqs::Client) -> Result<String, String> {
     let redrive = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 5 }).to_string();
     let queue = sqs
         .create_queue()
-        .queue_name("SyncQueue")
+        .queue_name(format!("{prefix}SyncQueue"))
         .attributes(QueueAttributeName::RedrivePolicy, redrive)
         // On AWS six times the worker's time. Here nobody kills a worker halfway, so a failure may come again sooner.
         .attributes(QueueAttributeName::VisibilityTimeout, "60")

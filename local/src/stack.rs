@@ -43,6 +43,8 @@ pub struct Options {
     pub background: bool,
     /// Variables in place of the template's.
     pub variables: BTreeMap<String, String>,
+    /// The endpoint of another AWS, in place of the emulators.
+    pub elsewhere: Option<String>,
     /// Sends the functions' requests to AWS; a test may fail some of them.
     pub http: Option<SharedHttpClient>,
 }
@@ -58,6 +60,7 @@ impl Default for Options {
             clock: Clock::System,
             background: true,
             variables: BTreeMap::new(),
+            elsewhere: None,
             http: None,
         }
     }

@@ -138,11 +138,11 @@ async fn an_account_goes_with_everything_that_belongs_to_it() {
     let left = world.until("the erasure", async || {
         let dump = world.dump().await;
         let left: Vec<_> =
-            dump.lines().filter(|line| line.contains(&ada.id) && !line.starts_with("AuditTable")).map(str::to_owned).collect();
+            dump.lines().filter(|line| line.contains(&ada.id) && !line.starts_with("AUDIT_TABLE")).map(str::to_owned).collect();
         left.is_empty().then_some(dump)
     });
     let left = left.await;
-    assert!(!left.lines().any(|line| !line.starts_with("AuditTable") && line.contains(&calendar_id)));
+    assert!(!left.lines().any(|line| !line.starts_with("AUDIT_TABLE") && line.contains(&calendar_id)));
     assert!(left.contains(&grace.id), "others are not concerned");
     world.sign_up("ada").await;
 }

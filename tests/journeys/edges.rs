@@ -85,7 +85,7 @@ async fn the_trail_says_who_did_what() {
     world.call("POST", "/api/v1/auth/login", None, Some(json!({ "email": ada.email, "password": PASSWORD }))).await;
     world.call("DELETE", &format!("/api/v1/calendar/ics/{id}"), Some(&ada.token), None).await;
     let dump = world.dump().await;
-    let trail: Vec<&str> = dump.lines().filter(|line| line.starts_with("AuditTable")).collect();
+    let trail: Vec<&str> = dump.lines().filter(|line| line.starts_with("AUDIT_TABLE")).collect();
     for action in ["SIGNUP_SUCCESS", "LOGIN_FAILURE", "LOGIN_SUCCESS", "CALENDAR_CONNECT", "CALENDAR_SYNC", "CALENDAR_DISCONNECT"] {
         assert!(trail.iter().any(|line| line.contains(action) && line.contains("127.0.0.1")), "{action}");
     }

@@ -6,4 +6,5 @@ mod edges;
 mod feeds;
 mod fetching;
 mod isolation;
+mod vault;
 mod windows;

@@ -1,0 +1,65 @@
+//! The vault over real tables and a KMS, as several functions use it at once.
+
+use chrono::Utc;
+use futures::future::join_all;
+use shared::app::App;
+use shared::clock::Clock;
+use shared::domain::ids::{ConnectionId, UserId};
+use shared::store::Outcome;
+use shared::vault::{FEED_URL, Place, Secret, VaultError};
+
+use crate::world::World;
+
+/// Another function: the same tables and key, and nothing in memory.
+fn another(world: &World) -> App {
+    App::new((*world.stack.app.config).clone(), Clock::System)
+}
+
+fn place(user: UserId) -> Place {
+    Place { user, connection: ConnectionId::new(Utc::now()), field: FEED_URL }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_seal_at_once_share_one_key() {
+    let world = World::new().await;
+    let user = UserId::new(Utc::now());
+    let places: Vec<Place> = (0..8).map(|_| place(user)).collect();
+    let functions: Vec<App> = places.iter().map(|_| another(&world)).collect();
+    let secrets: Vec<Secret> = (0..8).map(|number| Secret::new(format!("https://example.org/{number}"))).collect();
+    let sealing = functions.iter().zip(&places).zip(&secrets).map(|((function, place), secret)| function.vault.put(*place, secret));
+    join_all(sealing).await.into_iter().for_each(|sealed| sealed.unwrap());
+    let reader = another(&world);
+    for (number, place) in places.iter().enumerate() {
+        let opened = reader.vault.get(*place).await.unwrap().unwrap();
+        assert_eq!(opened.expose(), format!("https://example.org/{number}"));
+    }
+    assert!(!world.dump().await.contains("example.org"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_moved_to_another_person_does_not_open() {
+    let world = World::new().await;
+    let (ada, eve) = (UserId::new(Utc::now()), UserId::new(Utc::now()));
+    world.stack.app.vault.put(place(ada), &Secret::new("of ada".into())).await.unwrap();
+    let eves = place(eve);
+    world.stack.app.vault.put(eves, &Secret::new("of eve".into())).await.unwrap();
+    let store = &world.stack.app.store;
+    let wrapped = store.wrapped_key(ada).await.unwrap().unwrap();
+    store.shred_key(eve).await.unwrap();
+    assert_eq!(store.create_wrapped_key(eve, &wrapped).await.unwrap(), Outcome::Done);
+    let opened = another(&world).vault.get(eves).await;
+    assert!(matches!(opened, Err(VaultError::Kms(_))), "{opened:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_shredded_never_opens_again() {
+    let world = World::new().await;
+    let user = UserId::new(Utc::now());
+    let place = place(user);
+    world.stack.app.vault.put(place, &Secret::new("gone".into())).await.unwrap();
+    world.stack.app.vault.shred(user).await.unwrap();
+    for function in [&world.stack.app, &another(&world)] {
+        let opened = function.vault.get(place).await;
+        assert!(matches!(opened, Err(VaultError::Shredded)), "{opened:?}");
+    }
+}
