@@ -179,8 +179,8 @@ async fn a_write_that_meets_another_transaction_is_tried_again() {
         let times = met.entry(operation.to_owned()).or_default();
         *times += 1;
         match operation {
-            "TransactWriteItems" if *times % 3 != 0 => cancelled_by_conflict(),
-            "PutItem" | "UpdateItem" | "DeleteItem" if *times % 2 == 1 => conflict(),
+            "TransactWriteItems" if !times.is_multiple_of(3) => cancelled_by_conflict(),
+            "PutItem" | "UpdateItem" | "DeleteItem" if !times.is_multiple_of(2) => conflict(),
             _ => Fate::Done,
         }
     });

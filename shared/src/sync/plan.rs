@@ -88,9 +88,9 @@ mod tests {
             updated_at: DateTime::UNIX_EPOCH,
         };
         let mut events: Vec<Event> = range.map(one).collect();
-        events.iter_mut().for_each(|event| {
+        for event in &mut events {
             event.hash();
-        });
+        }
         events
     }
 
