@@ -137,6 +137,8 @@ async fn cold_start(binary: &Path, services: &Services, event: &Value) -> Figure
         .env("AWS_LAMBDA_FUNCTION_NAME", "bench")
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        // One file of certificates, as on Lambda; a folder of hundreds would be read instead.
+        .env("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

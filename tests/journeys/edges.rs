@@ -118,7 +118,10 @@ async fn only_feeds_that_are_due_are_refreshed() {
     assert_eq!(run(TimeDelta::minutes(10)).await, 0);
     assert_eq!(run(TimeDelta::minutes(10)).await, 1, "not more often than every quarter of an hour");
     assert_eq!(run(TimeDelta::hours(7)).await, 2);
+    app.store.meter().take();
     assert_eq!(run(TimeDelta::hours(1)).await, 1, "an unchanged answer changes nothing about when to ask");
+    let (reads, writes, _) = app.store.meter().take();
+    assert!(reads <= 11.0 && writes <= 15.0, "one feed that is due and unchanged costs {reads} read and {writes} write units");
     assert_eq!(run(TimeDelta::hours(20)).await, 3, "nor more seldom than once a day");
 }
 
