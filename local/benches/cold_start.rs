@@ -1,6 +1,6 @@
 //! `cargo bench -p local --bench cold_start`: what a cold start costs, against a Runtime API of our own.
 //!
-//! Build the functions first (`local/build-functions`); the binaries are taken from `target/lambda`, or from the folder
+//! Build the functions first, for this machine (`local/build-functions --x86-64`); the binaries are taken from `target/lambda`, or from the folder
 //! given as an argument. Times are medians of some runs: compare ratios.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so by panicking")]
@@ -27,6 +27,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 const RUNS: usize = 20;
+/// Where systems keep all certificates in one file.
+const CERTIFICATES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 /// What a function told its Runtime API, and when.
 enum Told {
@@ -53,8 +55,8 @@ async fn main() {
     let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lambda"));
     let template = Template::bundled().unwrap();
     let services = Services::start(&template, &Options::default()).await.unwrap();
-    say("function          binary     zipped   to /next   to answer   peak RSS   to /next, of bare");
-    let mut bare = None;
+    say("function          binary     zipped   to /next   to answer   peak RSS   to /next, of bare_sdk");
+    let mut bare_sdk = None;
     let names = ["bare".to_owned(), "bare_sdk".to_owned()].into_iter().chain(template.functions.keys().cloned());
     for name in names {
         let binary = [folder.join(&name).join("bootstrap"), folder.join(&name)].into_iter().find(|path| path.is_file());
@@ -81,9 +83,12 @@ async fn main() {
         let (ready, answered) = (median(|run| run.ready), median(|run| run.answered));
         let bytes = std::fs::read(&binary).unwrap();
         let peak = runs.iter().map(|run| run.peak_kb).max().unwrap_or_default();
-        let to_bare = ready.as_secs_f64() / bare.get_or_insert(ready).as_secs_f64();
+        if name == "bare_sdk" {
+            bare_sdk = Some(ready);
+        }
+        let to_bare = bare_sdk.map_or("-".to_owned(), |bare| format!("{:.1}", ready.as_secs_f64() / bare.as_secs_f64()));
         say(&format!(
-            "{name:<16} {:>5.1} MB  {:>6.1} MB  {:>6.1} ms   {:>6.1} ms   {:>5.1} MB   {to_bare:.1}",
+            "{name:<16} {:>5.1} MB  {:>6.1} MB  {:>6.1} ms   {:>6.1} ms   {:>5.1} MB   {to_bare}",
             megabytes(bytes.len()),
             megabytes(zipped(&bytes)),
             ready.as_secs_f64() * 1e3,
@@ -138,7 +143,7 @@ async fn cold_start(binary: &Path, services: &Services, event: &Value) -> Figure
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
         // One file of certificates, as on Lambda; a folder of hundreds would be read instead.
-        .env("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+        .envs(CERTIFICATES.iter().find(|file| Path::new(file).is_file()).map(|file| ("SSL_CERT_FILE", *file)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -7,6 +7,7 @@ call against the role's policies. Prints one line for each thing that holds; at 
 all functions, and ends with 1.
 """
 
+import contextlib
 import datetime
 import http.server
 import io
@@ -16,6 +17,7 @@ import pathlib
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -71,19 +73,17 @@ def start_aws(folder):
     }
     log = open(folder / "aws.log", "wb")
     command = [str(pathlib.Path(sys.executable).parent / "ministack")]
-    process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    wait_for("the other AWS to listen", lambda: client("sts").get_caller_identity() and process.poll() is None, 60)
-    return process
+    return subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
 
 def stop(process):
     """Stops the process that we started, and the functions that it started: they share its session."""
-    if process.poll() is None:
-        os.killpg(process.pid, 15)
+    for sign in (signal.SIGTERM, signal.SIGKILL):
         try:
+            os.killpg(process.pid, sign)
             process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
 
 
 def wait_for(what, ready, seconds):
@@ -190,6 +190,21 @@ def hurry(schedule_of):
     raise AssertionError(f"no schedule for {schedule_of}")
 
 
+@contextlib.contextmanager
+def without_role(template, resources, function):
+    """Takes a function's policies away for a while: shows that this AWS asks them."""
+    iam, role = client("iam"), resources[f"{function}Role"]
+    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    kept = {name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
+    for name in names:
+        iam.delete_role_policy(RoleName=role, PolicyName=name)
+    try:
+        yield
+    finally:
+        for name, document in kept.items():
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+
+
 class Feed(http.server.BaseHTTPRequestHandler):
     """A feed whose one event has as many words in its title as it was fetched times."""
 
@@ -246,6 +261,9 @@ def holds(what, condition, seen=None):
 
 def journey(template, resources, feed):
     api = Api(resources)
+    with without_role(template, resources, "HealthFunction"):
+        status, ready = api.call("GET", "/api/v1/health/ready")
+        holds("a function whose role may do nothing is refused", status == 503, (status, ready))
     status, ready = api.call("GET", "/api/v1/health/ready")
     holds("health/ready reaches DynamoDB, KMS and the queue with the role's own permissions", status == 200, (status, ready))
     status, person = api.call("POST", "/api/v1/auth/signup", {"email": "ada@example.org", "password": "correct horse battery"})
@@ -264,9 +282,13 @@ def journey(template, resources, feed):
     events = wait_for("the worker to bring the event", shown, 60)
     holds("the queue hands the message to the worker, and the event comes back", events[0]["timezone"] == "Europe/Berlin", events)
     queue = client("sqs")
-    left = queue.get_queue_attributes(QueueUrl=resources["SyncQueue"], AttributeNames=["All"])["Attributes"]
-    dead = queue.get_queue_attributes(QueueUrl=resources["SyncDeadLetters"], AttributeNames=["All"])["Attributes"]
-    holds("no message is left over", left["ApproximateNumberOfMessages"] == dead["ApproximateNumberOfMessages"] == "0", (left, dead))
+
+    def messages(name):
+        counts = queue.get_queue_attributes(QueueUrl=resources[name], AttributeNames=["All"])["Attributes"]
+        return int(counts["ApproximateNumberOfMessages"]) + int(counts["ApproximateNumberOfMessagesNotVisible"])
+
+    wait_for("the message to be deleted", lambda: messages("SyncQueue") == 0, 30)
+    holds("no message is left over, waiting or under way", messages("SyncDeadLetters") == 0)
 
     # Due again: moves the feed's due time into the past, as a quarter of an hour would.
     dynamodb = client("dynamodb")
@@ -307,8 +329,10 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="calweave-deploy-"))
     feed = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Feed)
     threading.Thread(target=feed.serve_forever, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     aws = start_aws(folder)
     try:
+        wait_for("the other AWS to listen", lambda: client("sts").get_caller_identity() and aws.poll() is None, 60)
         resources = deploy(package(binaries, text))
         holds(f"CloudFormation makes all {len(resources)} resources of template.yaml", True)
         holds(f"{add_routes(template, resources)} routes are added", True)

@@ -23,19 +23,23 @@ trap finish EXIT
 
 "$binaries/calweave" --emulators-only --memory --allow-loopback-feeds >"$folder/variables" 2>"$folder/emulators.log" &
 started+=($!)
-for _ in $(seq 100); do
-    grep -q SYNC_QUEUE_URL "$folder/variables" && break
-    sleep 0.1
-done
+# The last variable that is printed; until then the file is not whole.
+wait_for() {
+    for _ in $(seq 300); do
+        "$@" 2>/dev/null && return
+        sleep 0.1
+    done
+    echo "waited in vain: $*" >&2
+    cat "$folder"/*.log >&2
+    exit 1
+}
+wait_for grep -q VAULT_TABLE "$folder/variables"
 # shellcheck disable=SC1091
 source "$folder/variables"
 
 cargo lambda watch --only-lambda-apis --invoke-address 127.0.0.1 --invoke-port "$port" >"$folder/watch.log" 2>&1 &
 started+=($!)
-for _ in $(seq 100); do
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
-    sleep 0.1
-done
+wait_for bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
 
 passed=0 failed=0
 # Name, sample event, and what the answer must contain.

@@ -1,5 +1,5 @@
-//! Writes that met a transaction on the same item. Nothing of them was written, so they are tried again; the SDK leaves
-//! that to its callers.
+//! Writes that met a transaction on the same item, and transactions that were throttled. Nothing of them was written, so
+//! they are tried again; the SDK leaves that to its callers.
 
 use aws_sdk_dynamodb::config::interceptors::InterceptorContext;
 use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
@@ -17,7 +17,7 @@ impl ClassifyRetry for Conflicts {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
         let Some(error) = error.as_operation_error() else { return RetryAction::NoActionIndicated };
-        let conflict = error.downcast_ref().is_some_and(cancelled_by_conflict)
+        let conflict = error.downcast_ref().is_some_and(cancelled_by_others)
             || error.downcast_ref().is_some_and(PutItemError::is_transaction_conflict_exception)
             || error.downcast_ref().is_some_and(UpdateItemError::is_transaction_conflict_exception)
             || error.downcast_ref().is_some_and(DeleteItemError::is_transaction_conflict_exception);
@@ -29,9 +29,9 @@ impl ClassifyRetry for Conflicts {
     }
 }
 
-/// Whether another transaction is the only reason: a condition that does not hold will not hold the next time either.
-fn cancelled_by_conflict(error: &TransactWriteItemsError) -> bool {
+/// Whether only what others do is the reason: a condition that does not hold will not hold the next time either.
+fn cancelled_by_others(error: &TransactWriteItemsError) -> bool {
     let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return false };
     let mut codes = cancelled.cancellation_reasons().iter().filter_map(CancellationReason::code).filter(|code| *code != "None").peekable();
-    codes.peek().is_some() && codes.all(|code| code == "TransactionConflict")
+    codes.peek().is_some() && codes.all(|code| matches!(code, "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded"))
 }
