@@ -16,7 +16,7 @@ use shared::providers::ics::{self, Feed, NotACalendar, ReadFor};
 /// No measure of speed (the benchmarks print that), only the line beyond which something runs away.
 const RUNAWAY: Duration = Duration::from_secs(20);
 
-fn folder() -> Option<PathBuf> {
+pub(crate) fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("CALWEAVE_TEST_DATA").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("skipped: CALWEAVE_TEST_DATA does not say where the data is");

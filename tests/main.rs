@@ -7,5 +7,6 @@ mod contracts;
 mod data;
 mod journeys;
 mod properties;
+mod sandboxes;
 mod simulations;
 mod world;

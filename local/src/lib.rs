@@ -4,6 +4,7 @@ pub mod demo;
 pub mod emulators;
 pub mod functions;
 pub mod gateway;
+pub mod google;
 pub mod services;
 pub mod stack;
 pub mod template;

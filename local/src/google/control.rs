@@ -1,0 +1,162 @@
+//! `/sandbox/google/…`: makes people and calendars, acts for them, and lets things go wrong.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::events::{Query, parameter};
+use super::state::{self, Calendar, Fault, Grant, Person};
+use super::{Shared, random_id};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewPerson {
+    email: String,
+    name: String,
+    time_zone: String,
+}
+
+/// Makes an account with its primary calendar.
+pub(super) async fn person(State(google): State<Shared>, Json(new): Json<NewPerson>) -> Response {
+    let sub = format!("1{:020}", google.state().people.len());
+    let person = Person {
+        sub: sub.clone(),
+        email: new.email.clone(),
+        name: new.name,
+        time_zone: new.time_zone.clone(),
+        list: [].into(),
+        consented: [].into(),
+    };
+    let mut state = google.state();
+    state.people.insert(sub.clone(), person);
+    let calendar = NewCalendar { owner: new.email.clone(), summary: new.email.clone(), id: Some(new.email), ..NewCalendar::default() };
+    let id = add_calendar(&mut state, &sub, calendar, true, &new.time_zone);
+    Json(json!({ "sub": sub, "primary": id })).into_response()
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct NewCalendar {
+    owner: String,
+    summary: String,
+    id: Option<String>,
+    access_role: Option<String>,
+    unwatchable: bool,
+}
+
+/// Adds a calendar to somebody's list.
+pub(super) async fn calendar(State(google): State<Shared>, Json(new): Json<NewCalendar>) -> Response {
+    let mut state = google.state();
+    let Some(person) = state.person_by_email(&new.owner).cloned() else { return StatusCode::NOT_FOUND.into_response() };
+    let id = add_calendar(&mut state, &person.sub, new, false, &person.time_zone);
+    Json(json!({ "id": id })).into_response()
+}
+
+fn add_calendar(state: &mut state::State, sub: &str, new: NewCalendar, primary: bool, time_zone: &str) -> String {
+    let id = new.id.unwrap_or_else(|| format!("c_{}@group.calendar.google.com", random_id(26)));
+    let entry = json!({
+        "kind": "calendar#calendarListEntry", "etag": format!("\"{}\"", state.next_version()), "id": id, "summary": new.summary,
+        "timeZone": time_zone, "accessRole": new.access_role.as_deref().unwrap_or("owner"), "selected": true, "colorId": "14",
+        "backgroundColor": "#9fe1e7", "foregroundColor": "#000000", "defaultReminders": []
+    });
+    let mut entry: Map<String, Value> = entry.as_object().cloned().unwrap_or_default();
+    if primary {
+        entry.insert("primary".into(), true.into());
+    }
+    let known = state.calendars.entry(id.clone()).or_default();
+    *known = Calendar {
+        id: id.clone(),
+        summary: new.summary,
+        time_zone: time_zone.to_owned(),
+        unwatchable: new.unwatchable,
+        ..std::mem::take(known)
+    };
+    if let Some(person) = state.people.get_mut(sub) {
+        person.list.insert(id.clone(), entry);
+    }
+    id
+}
+
+/// `calendarList.list`: whole, in pages.
+pub(super) fn calendar_list(state: &state::State, person: &Person, query: &Query) -> Value {
+    let shown = |name: &str| parameter(query, name) == Some("true");
+    let is = |entry: &Map<String, Value>, name: &str| entry.get(name) == Some(&true.into());
+    let entries: Vec<&Map<String, Value>> = person
+        .list
+        .values()
+        .filter(|entry| (shown("showHidden") || !is(entry, "hidden")) && (shown("showDeleted") || !is(entry, "deleted")))
+        .collect();
+    let limit = parameter(query, "maxResults").and_then(|text| text.parse().ok()).unwrap_or(100_usize).min(250);
+    let from = parameter(query, "pageToken").and_then(|token| token.parse().ok()).unwrap_or(0_usize);
+    let mut answer = json!({
+        "kind": "calendar#calendarList", "etag": format!("\"p{}\"", state.version),
+        "items": entries.iter().skip(from).take(limit).collect::<Vec<_>>()
+    });
+    if from + limit < entries.len() {
+        answer["nextPageToken"] = (from + limit).to_string().into();
+    } else {
+        answer["nextSyncToken"] = format!("l{}", state.version).into();
+    }
+    answer
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ForWhom {
+    email: String,
+    #[serde(default)]
+    scopes: Option<String>,
+}
+
+/// An access token with which a test acts as the Google user, through Google's own API.
+pub(super) async fn token(State(google): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
+    let mut state = google.state();
+    let Some(sub) = state.person_by_email(&whom.email).map(|person| person.sub.clone()) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let scopes = whom.scopes.unwrap_or_else(|| "https://www.googleapis.com/auth/calendar".to_owned());
+    let token = state.open_access(Grant { sub, client: "sandbox".to_owned(), scopes });
+    Json(json!({ "accessToken": token })).into_response()
+}
+
+/// The user takes everything back, at Google.
+pub(super) async fn revoke(State(google): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
+    let mut state = google.state();
+    let Some(sub) = state.person_by_email(&whom.email).map(|person| person.sub.clone()) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    state.withdraw(&sub, None);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Which {
+    calendar_id: String,
+}
+
+/// Lets all sync tokens of a calendar expire.
+pub(super) async fn expire(State(google): State<Shared>, Json(which): Json<Which>) -> Response {
+    let mut state = google.state();
+    let now = state.next_version();
+    match state.calendars.get_mut(&which.calendar_id) {
+        Some(calendar) => calendar.tokens_since = now,
+        None => return StatusCode::NOT_FOUND.into_response(),
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Answers to be given in place of the right ones, each once, in this order.
+pub(super) async fn faults(State(google): State<Shared>, Json(faults): Json<Vec<Fault>>) -> Response {
+    google.state().faults.extend(faults);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// How often each method was called, and what strayed from the contract.
+pub(super) async fn report(State(google): State<Shared>) -> Response {
+    let state = google.state();
+    Json(json!({ "calls": state.calls, "violations": state.violations, "channels": state.channels.len() })).into_response()
+}

@@ -1,0 +1,52 @@
+//! How Google says no (Calendar API, "Handle API errors").
+
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// An answer that is no success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub status: u16,
+    pub reason: String,
+    pub message: String,
+    pub retry_after: Option<u64>,
+}
+
+impl Refusal {
+    pub fn new(status: u16, reason: &str, message: impl Into<String>) -> Self {
+        Self { status, reason: reason.to_owned(), message: message.into(), retry_after: None }
+    }
+
+    pub fn not_found() -> Self {
+        Self::new(404, "notFound", "Not Found")
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(400, "invalid", message)
+    }
+
+    fn body(&self) -> Value {
+        let domain = match self.reason.as_str() {
+            "rateLimitExceeded" | "userRateLimitExceeded" | "quotaExceeded" => "usageLimits",
+            "fullSyncRequired" | "updatedMinTooLongAgo" => "calendar",
+            _ => "global",
+        };
+        json!({ "error": {
+            "code": self.status,
+            "message": self.message,
+            "errors": [{ "domain": domain, "reason": self.reason, "message": self.message }]
+        } })
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(self.body())).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert("retry-after", HeaderValue::from(seconds));
+        }
+        response
+    }
+}

@@ -1,0 +1,302 @@
+//! A Google on this machine: accounts and a consent page, calendars and events, pushes to whoever watches. It speaks
+//! the wire protocol of Google Calendar API v3 and of Google's OAuth 2.0, and is held to Google's discovery document.
+//!
+//! Not in it yet: `events.instances` and `singleEvents`, `freeBusy`, `settings`, `acl`, batches.
+
+mod contract;
+mod control;
+mod errors;
+mod events;
+mod oauth;
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use shared::clock::{Clock, random_bytes};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub use self::contract::Contract;
+use self::errors::Refusal;
+use self::events::Query;
+use self::oauth::SigningKey;
+use self::state::Channel;
+
+/// The sandbox, as its routes share it.
+type Shared = Arc<Google>;
+
+/// A running sandbox.
+pub struct Google {
+    /// Where it answers: all of Google's hosts in one.
+    pub url: String,
+    state: Mutex<state::State>,
+    key: SigningKey,
+    contract: Option<Contract>,
+    client: reqwest::Client,
+}
+
+const SERVICE: &str = "/calendar/v3/";
+/// How long a channel lives unless it asks for less.
+const CHANNEL: TimeDelta = TimeDelta::days(7);
+
+impl Google {
+    /// Starts the sandbox on any loopback port. With a contract, whatever strays from it is noted.
+    ///
+    /// # Errors
+    /// When no port or no key is to be had.
+    pub async fn start(clock: Clock, contract: Option<Contract>) -> Result<(Arc<Self>, JoinHandle<()>), String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
+        let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+        let client = client.map_err(|error| error.to_string())?;
+        let google = Arc::new(Self {
+            url,
+            state: Mutex::new(state::State::new(clock)),
+            key: SigningKey::generate().map_err(|_| "no key could be made")?,
+            contract,
+            client,
+        });
+        let router = Router::new()
+            .route("/o/oauth2/v2/auth", get(oauth::authorize))
+            .route("/o/oauth2/v2/consent", post(oauth::consent))
+            .route("/token", post(oauth::token))
+            .route("/revoke", post(oauth::revoke))
+            .route("/oauth2/v3/certs", get(oauth::certs))
+            .route("/v1/userinfo", get(oauth::userinfo))
+            .route("/sandbox/google/people", post(control::person))
+            .route("/sandbox/google/calendars", post(control::calendar))
+            .route("/sandbox/google/token", post(control::token))
+            .route("/sandbox/google/revoke", post(control::revoke))
+            .route("/sandbox/google/expire", post(control::expire))
+            .route("/sandbox/google/faults", post(control::faults))
+            .route("/sandbox/google/report", get(control::report))
+            .fallback(api)
+            .with_state(Arc::clone(&google));
+        let server = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!("the Google sandbox ended: {error}");
+            }
+        });
+        Ok((google, server))
+    }
+
+    fn state(&self) -> MutexGuard<'_, state::State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells everybody who watches this calendar that something has changed, as Google does: an empty POST that says
+    /// nothing else.
+    fn notify(&self, calendar: &str, kind: &'static str) {
+        let mut state = self.state();
+        let now = state.now();
+        state.channels.retain(|_, channel| channel.expires > now);
+        for channel in state.channels.values_mut().filter(|channel| channel.calendar == calendar) {
+            channel.messages += 1;
+            self.push(channel, kind);
+        }
+    }
+
+    fn push(&self, channel: &Channel, kind: &'static str) {
+        let mut request = self
+            .client
+            .post(&channel.address)
+            .header("content-length", "0")
+            .header("x-goog-channel-id", &channel.id)
+            .header("x-goog-channel-expiration", channel.expires.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+            .header("x-goog-resource-id", &channel.resource_id)
+            .header("x-goog-resource-uri", format!("{}{SERVICE}calendars/{}/events?alt=json", self.url, channel.calendar))
+            .header("x-goog-resource-state", kind)
+            .header("x-goog-message-number", channel.messages.to_string());
+        if let Some(token) = &channel.token {
+            request = request.header("x-goog-channel-token", token);
+        }
+        // A notification that nobody takes is lost, as at Google after some tries.
+        tokio::spawn(async move { drop(request.send().await) });
+    }
+}
+
+/// One call of the Calendar API: who it is, what the contract says, what comes of it.
+async fn api(State(google): State<Shared>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some(path) = parts.uri.path().strip_prefix(SERVICE).map(str::to_owned) else { return StatusCode::NOT_FOUND.into_response() };
+    let Ok(body) = to_bytes(body, 1 << 20).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    let body = match (body.is_empty(), serde_json::from_slice::<Value>(&body)) {
+        (true, _) => None,
+        (false, Ok(body)) => Some(body),
+        (false, Err(_)) => return Refusal::new(400, "parseError", "Parse Error").into_response(),
+    };
+    let query: Vec<(String, String)> = reqwest::Url::parse(&format!("http://localhost/?{}", parts.uri.query().unwrap_or_default()))
+        .map(|url| url.query_pairs().into_owned().collect())
+        .unwrap_or_default();
+    let method = google.contract.as_ref().and_then(|contract| contract.method(parts.method.as_str(), &path));
+    let name = method.map_or_else(|| format!("{} {path}", parts.method), |method| method.id().to_owned());
+    let fault = {
+        let mut state = google.state();
+        *state.calls.entry(name.clone()).or_default() += 1;
+        if let (Some(contract), Some(method)) = (&google.contract, method) {
+            state.violations.extend(contract.request(method, &query, body.as_ref()));
+        } else if google.contract.is_some() {
+            state.violations.push(format!("Google knows no {name}"));
+        }
+        state.fault(&name)
+    };
+    let call = Call { verb: parts.method.as_str(), path: &path, query: &query, body, headers: &parts.headers };
+    let refusal = |fault: state::Fault| Refusal {
+        retry_after: fault.retry_after,
+        ..Refusal::new(fault.status, &fault.reason, fault.reason.as_str())
+    };
+    let answer = match fault {
+        Some(fault) if !fault.after => Err(refusal(fault)),
+        Some(fault) => answer(&google, call, method).and(Err(refusal(fault))),
+        None => answer(&google, call, method),
+    };
+    match answer {
+        Ok(answer) => {
+            if let (Some(contract), Some(method)) = (&google.contract, method) {
+                let wrong = contract.answer(method, answer.as_ref());
+                google.state().violations.extend(wrong);
+            }
+            match answer {
+                Some(answer) => axum::Json(answer).into_response(),
+                None => StatusCode::NO_CONTENT.into_response(),
+            }
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+struct Call<'a> {
+    verb: &'a str,
+    path: &'a str,
+    query: &'a Query,
+    body: Option<Value>,
+    headers: &'a HeaderMap,
+}
+
+/// `None` for an answer without a body.
+fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>) -> Result<Option<Value>, Refusal> {
+    let invalid = || Refusal::new(401, "authError", "Invalid Credentials");
+    let (person, scopes) = {
+        let state = google.state();
+        let (access, person) = bearer(call.headers).and_then(|token| state.holder(token)).ok_or_else(invalid)?;
+        (person.clone(), access.grant.scopes.clone())
+    };
+    if method.is_some_and(|method| !method.allows(&scopes)) {
+        return Err(Refusal::new(403, "insufficientPermissions", "Request had insufficient authentication scopes."));
+    }
+    let parts: Vec<String> = call.path.split('/').map(decoded).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let if_match = call.headers.get("if-match").and_then(|tag| tag.to_str().ok());
+    let body = call.body.unwrap_or(Value::Null);
+    let mut state = google.state();
+    let (answer, changed) = match (call.verb, parts.as_slice()) {
+        ("GET", ["users", "me", "calendarList"]) => (Some(control::calendar_list(&state, &person, call.query)), vec![]),
+        ("GET", ["calendars", calendar, "events"]) => (Some(events::list(&state, &person, calendar, call.query)?), vec![]),
+        ("GET", ["calendars", calendar, "events", id]) => (Some(events::get(&state, &person, calendar, id)?), vec![]),
+        ("POST", ["calendars", calendar, "events"]) => {
+            (Some(events::insert(&mut state, &person, calendar, call.query, body)?), vec![*calendar])
+        }
+        ("POST", ["calendars", calendar, "events", "watch"]) => {
+            let answer = watch(google, &mut state, &person, calendar, &body)?;
+            return Ok(Some(answer));
+        }
+        ("PUT" | "PATCH", ["calendars", calendar, "events", id]) => {
+            let change = (body, call.verb == "PUT", if_match);
+            (Some(events::change(&mut state, &person, calendar, id, call.query, change)?), vec![*calendar])
+        }
+        ("DELETE", ["calendars", calendar, "events", id]) => {
+            events::delete(&mut state, &person, calendar, id, if_match)?;
+            (None, vec![*calendar])
+        }
+        ("POST", ["calendars", calendar, "events", id, "move"]) => {
+            let to = events::parameter(call.query, "destination").unwrap_or_default();
+            (Some(events::relocate(&mut state, &person, calendar, id, to)?), vec![*calendar, to])
+        }
+        ("POST", ["channels", "stop"]) => {
+            let id = body["id"].as_str().unwrap_or_default();
+            let known =
+                state.channels.get(id).is_some_and(|channel| body["resourceId"] == channel.resource_id && channel.sub == person.sub);
+            if !known {
+                return Err(Refusal::new(404, "notFound", "Channel not found"));
+            }
+            state.channels.remove(id);
+            (None, vec![])
+        }
+        _ => return Err(Refusal::not_found()),
+    };
+    drop(state);
+    for calendar in changed {
+        google.notify(if calendar == "primary" { &person.email } else { calendar }, "exists");
+    }
+    Ok(answer)
+}
+
+/// `events.watch`: the first message is `sync`, and may well be there before the answer.
+fn watch(google: &Google, state: &mut state::State, person: &state::Person, calendar: &str, body: &Value) -> Result<Value, Refusal> {
+    let calendar = if calendar == "primary" { &person.email } else { calendar };
+    let watched = state.calendars.get(calendar).filter(|_| person.list.contains_key(calendar)).ok_or_else(Refusal::not_found)?;
+    if watched.unwatchable {
+        return Err(Refusal::new(400, "pushNotSupportedForRequestedResource", "Push notifications are not supported by this resource."));
+    }
+    let id = body["id"].as_str().filter(|id| !id.is_empty() && id.len() <= 64).ok_or_else(|| Refusal::invalid("Invalid channel id"))?;
+    let address =
+        body["address"].as_str().filter(|address| address.starts_with("http")).ok_or_else(|| Refusal::invalid("Invalid address"))?;
+    if body["type"] != "web_hook" {
+        return Err(Refusal::invalid("Unknown channel type"));
+    }
+    if state.channels.contains_key(id) {
+        return Err(Refusal::new(400, "channelIdNotUnique", format!("Channel id {id} not unique")));
+    }
+    let asked = body["expiration"].as_str().and_then(|text| text.parse().ok()).and_then(DateTime::from_timestamp_millis);
+    let latest = state.now() + CHANNEL;
+    let channel = Channel {
+        id: id.to_owned(),
+        resource_id: random_id(27),
+        calendar: calendar.to_owned(),
+        sub: person.sub.clone(),
+        address: address.to_owned(),
+        token: body["token"].as_str().map(str::to_owned),
+        expires: asked.map_or(latest, |asked: DateTime<Utc>| asked.min(latest)),
+        messages: 1,
+    };
+    google.push(&channel, "sync");
+    let answer = json!({
+        "kind": "api#channel", "id": channel.id, "resourceId": channel.resource_id,
+        "resourceUri": format!("{}{SERVICE}calendars/{}/events?alt=json", google.url, channel.calendar),
+        "token": channel.token, "expiration": channel.expires.timestamp_millis().to_string()
+    });
+    let answer = answer
+        .as_object()
+        .map(|fields| fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect());
+    state.channels.insert(channel.id.clone(), channel);
+    Ok(Value::Object(answer.unwrap_or_default()))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+fn decoded(part: &str) -> String {
+    // The query of a URL decodes percent signs for us; a plus stays one.
+    let text = part.replace('+', "%2B");
+    let url = reqwest::Url::parse(&format!("http://localhost/?part={text}"));
+    url.ok().and_then(|url| url.query_pairs().next().map(|(_, value)| value.into_owned())).unwrap_or_else(|| part.to_owned())
+}
+
+/// Letters and digits that Google takes for an event's id too.
+fn random_id(length: usize) -> String {
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
+        let [byte] = random_bytes::<1>();
+        text.push(char::from(b"0123456789abcdefghijklmnopqrstuv"[usize::from(byte % 32)]));
+    }
+    text
+}
