@@ -5,25 +5,8 @@
 #   tests/second_opinion.sh FOLDER_OF_MINISTACK FOLDER_OF_MOTO    (the bin folders of their Python environments)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-folder=$(mktemp -d)
-started=()
-finish() {
-    for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$folder"
-}
-trap finish EXIT
-
-# Waits for the server that was started last.
-listening() {
-    for _ in $(seq 300); do
-        kill -0 "${started[-1]}" && (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
-        sleep 0.2
-    done
-    echo "nothing listens on $1" >&2
-    cat "$folder"/*.log >&2
-    return 1
-}
+# shellcheck source=tests/background.sh
+source tests/background.sh
 
 BIND_HOST=127.0.0.1 GATEWAY_PORT=18201 IOT_MTLS_ENABLED=0 AWS_ENDPOINT_URL=http://127.0.0.1:18201 SERVICES=dynamodb,kms,sqs \
     "$1/ministack" >"$folder/ministack.log" 2>&1 &

@@ -1,7 +1,7 @@
 //! `cargo bench -p local --bench cold_start`: what a cold start costs, against a Runtime API of our own.
 //!
-//! Build the functions first, for this machine (`local/build-functions --x86-64`); the binaries are taken from `target/lambda`, or from the folder
-//! given as an argument. Times are medians of some runs: compare ratios.
+//! Build the functions first, for this machine (`local/build-functions --x86-64`); the binaries are taken from
+//! `target/lambda`, or from the folder given as an argument. Times are medians of some runs: compare ratios.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so by panicking")]
 

@@ -8,35 +8,20 @@ if ! command -v cargo-lambda >/dev/null; then
     echo "cargo-lambda is missing: pip install cargo-lambda" >&2
     exit 1
 fi
-folder=$(mktemp -d)
+# shellcheck source=tests/background.sh
+source tests/background.sh
 port=19000
-started=()
-finish() {
-    for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$folder"
-}
-trap finish EXIT
 
 cargo run --quiet --locked -- --emulators-only --memory --allow-loopback-feeds >"$folder/variables" 2>"$folder/emulators.log" &
 started+=($!)
 # The last variable that is printed; until then the file is not whole.
-wait_for() {
-    for _ in $(seq 3000); do
-        "$@" 2>/dev/null && return
-        sleep 0.1
-    done
-    echo "waited in vain: $*" >&2
-    cat "$folder"/*.log >&2
-    exit 1
-}
 wait_for grep -q VAULT_TABLE "$folder/variables"
 # shellcheck disable=SC1091
 source "$folder/variables"
 
 cargo lambda watch --ignore-changes --invoke-address 127.0.0.1 --invoke-port "$port" >"$folder/watch.log" 2>&1 &
 started+=($!)
-wait_for bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
+listening "$port"
 
 passed=0 failed=0
 # Name, sample event, and what the answer must contain.

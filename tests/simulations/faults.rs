@@ -17,7 +17,7 @@ use shared::boot::messages;
 use shared::clock::Clock;
 
 use super::{Dice, seeds};
-use crate::world::{World, calendar, daily};
+use crate::world::{Person, World, calendar, daily};
 
 /// What becomes of a request.
 enum Fate {
@@ -34,15 +34,14 @@ enum Fate {
 /// Decides by the operation (`BatchWriteItem`) and the body.
 type Decide = Box<dyn FnMut(&str, &str) -> Fate + Send>;
 
-/// The SDK's HTTP client, with a say in what becomes of each request.
+/// The SDK's HTTP client or, once connected, its connector, with a say in what becomes of each request.
 #[derive(Clone)]
-struct Faults {
+struct Faults<Real = SharedHttpClient> {
     decide: Arc<Mutex<Decide>>,
-    real: SharedHttpClient,
-    connector: Option<SharedHttpConnector>,
+    real: Real,
 }
 
-impl std::fmt::Debug for Faults {
+impl<Real> std::fmt::Debug for Faults<Real> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Faults")
     }
@@ -51,7 +50,7 @@ impl std::fmt::Debug for Faults {
 impl Faults {
     fn new(decide: impl FnMut(&str, &str) -> Fate + Send + 'static) -> Self {
         let real = aws_smithy_http_client::Builder::new().build_http();
-        Self { decide: Arc::new(Mutex::new(Box::new(decide))), real, connector: None }
+        Self { decide: Arc::new(Mutex::new(Box::new(decide))), real }
     }
 
     fn now(&self, decide: impl FnMut(&str, &str) -> Fate + Send + 'static) {
@@ -67,14 +66,13 @@ impl Faults {
 
 impl HttpClient for Faults {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        let connector = Some(self.real.http_connector(settings, components));
-        SharedHttpConnector::new(Self { connector, ..self.clone() })
+        SharedHttpConnector::new(Faults { decide: Arc::clone(&self.decide), real: self.real.http_connector(settings, components) })
     }
 }
 
-impl HttpConnector for Faults {
+impl HttpConnector for Faults<SharedHttpConnector> {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
-        let Some(connector) = self.connector.clone() else { panic!("no connector yet") };
+        let connector = self.real.clone();
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
         let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
@@ -143,6 +141,18 @@ fn conflict() -> Fate {
     }))
 }
 
+/// Somebody signs up and connects a feed of `count` events, and sees them all.
+async fn assert_a_feed_arrives(faults: Faults, count: u32) -> (World, Person) {
+    let world = faults.world(Clock::System).await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("f.ics", daily(count, "2026-03-01", "e"));
+    let answer = world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url("f.ics") })).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    world.stack.work().await;
+    assert_eq!(world.events(&ada, "2026-03-01", "2026-06-01").await.len(), count as usize);
+    (world, ada)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_third_call_throttled_is_a_sync_all_the_same() {
     let mut calls = 0;
@@ -150,12 +160,7 @@ async fn every_third_call_throttled_is_a_sync_all_the_same() {
         calls += 1;
         if calls % 3 == 0 { throttled() } else { Fate::Done }
     });
-    let world = faults.world(Clock::System).await;
-    let ada = world.sign_up("ada").await;
-    world.feeds.set_ics("f.ics", daily(60, "2026-03-01", "e"));
-    world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url("f.ics") })).await;
-    world.stack.work().await;
-    assert_eq!(world.events(&ada, "2026-03-01", "2026-06-01").await.len(), 60);
+    assert_a_feed_arrives(faults, 60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,12 +170,7 @@ async fn what_a_batch_leaves_is_written_again() {
         batches += u32::from(operation == "BatchWriteItem");
         if operation == "BatchWriteItem" && !batches.is_multiple_of(4) { Fate::Half } else { Fate::Done }
     });
-    let world = faults.world(Clock::System).await;
-    let ada = world.sign_up("ada").await;
-    world.feeds.set_ics("f.ics", daily(60, "2026-03-01", "e"));
-    world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url("f.ics") })).await;
-    world.stack.work().await;
-    assert_eq!(world.events(&ada, "2026-03-01", "2026-06-01").await.len(), 60);
+    assert_a_feed_arrives(faults, 60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,13 +186,7 @@ async fn a_write_that_meets_another_transaction_is_tried_again() {
             _ => Fate::Done,
         }
     });
-    let world = faults.world(Clock::System).await;
-    let ada = world.sign_up("ada").await;
-    world.feeds.set_ics("f.ics", daily(3, "2026-03-01", "e"));
-    let answer = world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url("f.ics") })).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
-    world.stack.work().await;
-    assert_eq!(world.events(&ada, "2026-03-01", "2026-06-01").await.len(), 3);
+    let (world, ada) = assert_a_feed_arrives(faults, 3).await;
     // A conflict is no excuse for a condition that does not hold.
     let body = json!({ "email": ada.email, "password": crate::world::PASSWORD });
     assert_eq!(world.call("POST", "/api/v1/auth/signup", None, Some(body)).await.status, 409);

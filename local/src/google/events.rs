@@ -128,8 +128,7 @@ fn instant(time: &Value) -> Option<DateTime<Utc>> {
 
 /// `events.get`: deleted events can still be read.
 pub(super) fn get(state: &State, person: &Person, calendar: &str, id: &str) -> Answer {
-    let (calendar, _) = readable(state, person, calendar)?;
-    calendar.events.get(id).map(|stored| stored.event.clone()).or_else(|| occurrence(calendar, id)).ok_or_else(Refusal::not_found)
+    current(readable(state, person, calendar)?.0, id)
 }
 
 /// `events.insert`
@@ -262,7 +261,7 @@ fn store(state: &mut State, calendar: &str, id: &str, mut event: Map<String, Val
 
 /// The calendar that a person's list names, and with what access.
 fn readable<'a>(state: &'a State, person: &Person, calendar: &str) -> Result<(&'a Calendar, String), Refusal> {
-    let id = if calendar == "primary" { &person.email } else { calendar };
+    let id = person.calendar_id(calendar);
     let entry = person.list.get(id).filter(|entry| entry.get("deleted") != Some(&true.into())).ok_or_else(Refusal::not_found)?;
     let role = entry.get("accessRole").and_then(Value::as_str).unwrap_or("reader").to_owned();
     Ok((state.calendars.get(id).ok_or_else(Refusal::not_found)?, role))
@@ -356,7 +355,7 @@ fn check_times(event: &Map<String, Value>) -> Result<(), Refusal> {
     }
 }
 
-/// Meet links are made a moment later; without `conferenceDataVersion=1` what a body says of them is ignored.
+/// Meet links are made at once, unlike at Google; without `conferenceDataVersion=1` what a body says of them is ignored.
 fn conference(event: &mut Map<String, Value>, query: &Query, before: Option<&Value>) {
     if parameter(query, "conferenceDataVersion") != Some("1") {
         event.remove("conferenceData");
@@ -365,9 +364,9 @@ fn conference(event: &mut Map<String, Value>, query: &Query, before: Option<&Val
         }
         return;
     }
-    if let Some(request) = event.get("conferenceData").and_then(|data| data.get("createRequest")).cloned() {
+    if let Some(request) = event.get("conferenceData").and_then(|data| data.get("createRequest")) {
         let link = format!("https://meet.google.test/{}", super::random_id(10));
-        let mut request = request;
+        let mut request = request.clone();
         request["status"] = json!({ "statusCode": "success" });
         event.insert("hangoutLink".into(), link.clone().into());
         event.insert(

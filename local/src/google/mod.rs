@@ -94,13 +94,13 @@ impl Google {
 
     /// Tells everybody who watches this calendar that something has changed, as Google does: an empty POST that says
     /// nothing else.
-    fn notify(&self, calendar: &str, kind: &'static str) {
+    fn notify(&self, calendar: &str) {
         let mut state = self.state();
         let now = state.now();
         state.channels.retain(|_, channel| channel.expires > now);
         for channel in state.channels.values_mut().filter(|channel| channel.calendar == calendar) {
             channel.messages += 1;
-            self.push(channel, kind);
+            self.push(channel, "exists");
         }
     }
 
@@ -112,7 +112,7 @@ impl Google {
             .header("x-goog-channel-id", &channel.id)
             .header("x-goog-channel-expiration", channel.expires.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
             .header("x-goog-resource-id", &channel.resource_id)
-            .header("x-goog-resource-uri", format!("{}{SERVICE}calendars/{}/events?alt=json", self.url, channel.calendar))
+            .header("x-goog-resource-uri", channel.resource_uri(&self.url))
             .header("x-goog-resource-state", kind)
             .header("x-goog-message-number", channel.messages.to_string());
         if let Some(token) = &channel.token {
@@ -234,14 +234,14 @@ fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>)
     };
     drop(state);
     for calendar in changed {
-        google.notify(if calendar == "primary" { &person.email } else { calendar }, "exists");
+        google.notify(person.calendar_id(calendar));
     }
     Ok(answer)
 }
 
 /// `events.watch`: the first message is `sync`, and may well be there before the answer.
 fn watch(google: &Google, state: &mut state::State, person: &state::Person, calendar: &str, body: &Value) -> Result<Value, Refusal> {
-    let calendar = if calendar == "primary" { &person.email } else { calendar };
+    let calendar = person.calendar_id(calendar);
     let watched = state.calendars.get(calendar).filter(|_| person.list.contains_key(calendar)).ok_or_else(Refusal::not_found)?;
     if watched.unwatchable {
         return Err(Refusal::new(400, "pushNotSupportedForRequestedResource", "Push notifications are not supported by this resource."));
@@ -268,16 +268,15 @@ fn watch(google: &Google, state: &mut state::State, person: &state::Person, cale
         messages: 1,
     };
     google.push(&channel, "sync");
-    let answer = json!({
-        "kind": "api#channel", "id": channel.id, "resourceId": channel.resource_id,
-        "resourceUri": format!("{}{SERVICE}calendars/{}/events?alt=json", google.url, channel.calendar),
-        "token": channel.token, "expiration": channel.expires.timestamp_millis().to_string()
+    let mut answer = json!({
+        "kind": "api#channel", "id": channel.id, "resourceId": channel.resource_id, "resourceUri": channel.resource_uri(&google.url),
+        "expiration": channel.expires.timestamp_millis().to_string()
     });
-    let answer = answer
-        .as_object()
-        .map(|fields| fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect());
+    if let Some(token) = &channel.token {
+        answer["token"] = token.as_str().into();
+    }
     state.channels.insert(channel.id.clone(), channel);
-    Ok(Value::Object(answer.unwrap_or_default()))
+    Ok(answer)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use shared::clock::Clock;
 
+use super::SERVICE;
+
 /// Everything, behind one lock.
 #[derive(Debug)]
 pub(super) struct State {
@@ -109,6 +111,20 @@ pub(super) struct Fault {
     /// Carry the request out all the same: only the answer is lost.
     #[serde(default)]
     pub after: bool,
+}
+
+impl Person {
+    /// The id of the calendar that this person calls `name`: `primary` is the one named like the account.
+    pub fn calendar_id<'a>(&'a self, name: &'a str) -> &'a str {
+        if name == "primary" { &self.email } else { name }
+    }
+}
+
+impl Channel {
+    /// What is watched, as Google names it.
+    pub fn resource_uri(&self, google: &str) -> String {
+        format!("{google}{SERVICE}calendars/{}/events?alt=json", self.calendar)
+    }
 }
 
 impl State {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use super::vevent::{Component, original_start};
+use super::vevent::{Component, original_start, short};
 use super::{ReadFor, Warnings};
 use crate::domain::event::{Event, Status};
 use crate::domain::ids::{EventId, OriginalStart};
@@ -45,7 +45,7 @@ fn fits(event: &mut Event, warnings: &mut Warnings) -> bool {
     if event.hash() <= MAX_EVENT {
         return true;
     }
-    let title: String = event.details.title.chars().take(40).collect();
+    let title = short(&event.details.title).to_owned();
     event.details.description = None;
     event.details.attendees.truncate(20);
     let fits = event.hash() <= MAX_EVENT;

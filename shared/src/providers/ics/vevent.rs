@@ -451,7 +451,7 @@ fn kept(text: String, max: usize) -> Option<String> {
 }
 
 /// As much of a title as a warning shows.
-fn short(title: &str) -> &str {
+pub(super) fn short(title: &str) -> &str {
     title.char_indices().nth(40).map_or(title, |(end, _)| &title[..end])
 }
 
