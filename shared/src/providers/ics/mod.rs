@@ -1,6 +1,7 @@
 //! ICS feeds: an address that answers with a whole calendar (RFC 5545, RFC 7986).
 
 pub mod address;
+mod details;
 pub mod fetch;
 mod lines;
 mod series;
