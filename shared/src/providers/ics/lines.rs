@@ -41,12 +41,19 @@ pub(super) struct Texts {
     pub location: Option<String>,
 }
 
-/// A file cut into its components.
+/// What the events of a file stand in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// The calendar's own properties, a line each.
+    pub header: String,
+    /// The text of each `VTIMEZONE`.
+    pub timezones: Vec<String>,
+}
+
+/// A file without its events, which have been handed over one by one.
 #[derive(Debug, Default)]
 pub(super) struct File {
-    pub header: Block,
-    pub timezones: Vec<Block>,
-    pub events: Vec<Block>,
+    pub frame: Frame,
     pub event_count: usize,
     pub complete: bool,
     pub warnings: Warnings,
@@ -94,15 +101,16 @@ const EVENT_PROPERTIES: [&str; 24] = [
 ];
 const ALARM_PROPERTIES: [&str; 2] = ["TRIGGER", "ACTION"];
 
-/// Cuts a file into components.
-pub(super) fn split(body: &[u8], charset: Option<&str>) -> Result<File, NotACalendar> {
+/// Cuts a file into components. `each` gets every event as soon as its end is read, with as much of the frame as stood
+/// before it.
+pub(super) fn split(body: &[u8], charset: Option<&str>, each: impl FnMut(Block, &Frame, &mut Warnings)) -> Result<File, NotACalendar> {
     let (body, encoding) = encoding_of(body, charset);
     let body: Cow<'_, [u8]> = match encoding {
         Some(wide) if wide == UTF_16LE || wide == UTF_16BE => Cow::Owned(wide.decode(body).0.into_owned().into_bytes()),
         _ => Cow::Borrowed(body),
     };
     check_kind(&body)?;
-    let mut splitter = Splitter::default();
+    let mut splitter = Splitter { open: vec![], current: Block::default(), file: File::default(), components: 0, calendars: 0, each };
     for line in Unfold::new(&body) {
         splitter.line(&line, encoding.unwrap_or(WINDOWS_1252));
     }
@@ -171,16 +179,16 @@ impl<'a> Iterator for Unfold<'a> {
     }
 }
 
-#[derive(Default)]
-struct Splitter {
+struct Splitter<F> {
     open: Vec<Component>,
     current: Block,
     file: File,
     components: usize,
     calendars: usize,
+    each: F,
 }
 
-impl Splitter {
+impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
     fn line(&mut self, bytes: &[u8], fallback: &'static Encoding) {
         if bytes.len() > MAX_LINE {
             self.file.warnings.add("A line of more than 1 MiB was left out.");
@@ -264,7 +272,7 @@ impl Splitter {
         }
         match ends {
             Component::Event => self.keep_event(),
-            Component::Timezone => self.file.timezones.push(std::mem::take(&mut self.current)),
+            Component::Timezone => self.file.frame.timezones.push(std::mem::take(&mut self.current.text)),
             _ => {}
         }
     }
@@ -310,10 +318,7 @@ impl Splitter {
             return;
         }
         if self.open.last() == Some(&Component::Calendar) {
-            let text = &mut self.file.header.text;
-            if text.is_empty() {
-                text.push_str("BEGIN:VCALENDAR\r\n");
-            }
+            let text = &mut self.file.frame.header;
             if text.len() < MAX_LINE {
                 text.extend([&*upper, &rest, "\r\n"]);
             }
@@ -343,8 +348,8 @@ impl Splitter {
     fn keep_event(&mut self) {
         self.file.event_count += 1;
         let block = std::mem::take(&mut self.current);
-        if self.file.events.len() < MAX_EVENTS {
-            self.file.events.push(block);
+        if self.file.event_count <= MAX_EVENTS {
+            (self.each)(block, &self.file.frame, &mut self.file.warnings);
         } else {
             self.file.warnings.add(format!("Only the first {MAX_EVENTS} events were read."));
         }
@@ -363,9 +368,6 @@ impl Splitter {
         }
         if !self.file.complete {
             self.file.warnings.add("The file ends before its calendar does; nothing is removed on the word of it.");
-        }
-        if !self.file.header.text.is_empty() {
-            self.file.header.text.push_str("END:VCALENDAR\r\n");
         }
         Ok(self.file)
     }

@@ -13,11 +13,11 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use calcard::Parser;
 use calcard::common::IanaParse;
-use calcard::icalendar::{ICalendarDuration, ICalendarProperty, ICalendarValue};
+use calcard::icalendar::{ICalendarDuration, ICalendarEntry, ICalendarProperty, ICalendarValue};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use self::lines::Block;
+use self::lines::{Block, Frame};
 use self::zones::Zones;
 use crate::domain::calendar::normalise_color;
 use crate::domain::event::Event;
@@ -102,18 +102,45 @@ impl Warnings {
 /// # Errors
 /// [`NotACalendar`] says what the bytes are instead.
 pub fn read(body: &[u8], charset: Option<&str>, target: ReadFor) -> Result<Feed, NotACalendar> {
-    let file = lines::split(body, charset)?;
-    let mut feed = Feed { complete: file.complete, vevent_count: file.event_count, warnings: file.warnings, ..Feed::default() };
-    let mut own_zone = None;
-    read_header(&file.header, &mut feed, &mut own_zone);
-    let mut zones = Zones::new(&file.timezones, own_zone, target.zone);
-    let mut components = Vec::with_capacity(file.events.len());
-    for block in file.events {
-        components.extend(vevent::read(block, &mut zones, target.now, &mut feed.warnings));
+    let mut events = Events::default();
+    let mut file = lines::split(body, charset, |block, frame, warnings| events.read(block, frame, target, warnings))?;
+    if let Some((_, known)) = &events.zones
+        && *known != file.frame
+    {
+        // A time zone stood behind an event that may need it.
+        events = Events { zones: Some((Zones::new(&file.frame, target.zone), file.frame)), components: vec![] };
+        file = lines::split(body, charset, |block, frame, warnings| events.read(block, frame, target, warnings))?;
     }
-    zones.warn(&mut feed.warnings);
-    feed.events = series::assemble(components, target, &mut feed.warnings);
-    Ok(feed)
+    let header = Header::read(&file.frame);
+    let mut warnings = file.warnings;
+    if let Some((mut zones, _)) = events.zones {
+        zones.warn(&mut warnings);
+    }
+    Ok(Feed {
+        name: header.name,
+        color: header.color,
+        refresh: header.refresh,
+        events: series::assemble(events.components, target, &mut warnings),
+        vevent_count: file.event_count,
+        complete: file.complete,
+        warnings,
+    })
+}
+
+/// The events of a feed, each read as soon as it ends: its text is then still in the processor's cache, and no more than
+/// one is held.
+#[derive(Default)]
+struct Events {
+    /// The zones, made when the first event is read, and what they were made from.
+    zones: Option<(Zones, Frame)>,
+    components: Vec<vevent::Component>,
+}
+
+impl Events {
+    fn read(&mut self, block: Block, frame: &Frame, target: ReadFor, warnings: &mut Warnings) {
+        let (zones, _) = self.zones.get_or_insert_with(|| (Zones::new(frame, target.zone), frame.clone()));
+        self.components.extend(vevent::read(block, zones, target.now, warnings));
+    }
 }
 
 impl Feed {
@@ -133,9 +160,26 @@ pub fn hash(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(&digest(&SHA256, bytes).as_ref()[..18])
 }
 
-fn read_header(header: &Block, feed: &mut Feed, own_zone: &mut Option<Tz>) {
-    let Some(calendar) = parse(&header.text) else { return };
-    for entry in calendar.components.iter().flat_map(|component| &component.entries) {
+/// What a feed says of itself.
+#[derive(Default)]
+struct Header {
+    name: Option<String>,
+    color: Option<String>,
+    zone: Option<Tz>,
+    refresh: Option<TimeDelta>,
+}
+
+impl Header {
+    fn read(frame: &Frame) -> Self {
+        let mut header = Self::default();
+        let calendar = parse(&format!("BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n", frame.header));
+        for entry in calendar.iter().flat_map(|calendar| &calendar.components).flat_map(|component| &component.entries) {
+            header.property(entry);
+        }
+        header
+    }
+
+    fn property(&mut self, entry: &ICalendarEntry) {
         let text = || {
             let parts: Vec<&str> = entry.values.iter().filter_map(ICalendarValue::as_text).collect();
             Some(parts.join(";").trim().to_owned()).filter(|text| !text.is_empty())
@@ -145,20 +189,20 @@ fn read_header(header: &Block, feed: &mut Feed, own_zone: &mut Option<Tz>) {
             ICalendarProperty::Color => "COLOR",
             ICalendarProperty::RefreshInterval => "REFRESH-INTERVAL",
             ICalendarProperty::Other(name) => name.as_str(),
-            _ => continue,
+            _ => return,
         };
         match name.to_ascii_uppercase().as_str() {
-            "NAME" => feed.name = text(),
-            "X-WR-CALNAME" => feed.name = feed.name.take().or_else(text),
-            "X-APPLE-CALENDAR-COLOR" => feed.color = text().and_then(|text| normalise_color(text.get(..7)?)),
-            "COLOR" => feed.color = feed.color.take().or_else(|| css_color(&text()?)),
-            "X-WR-TIMEZONE" => *own_zone = text().and_then(|text| resolve(&text)),
+            "NAME" => self.name = text(),
+            "X-WR-CALNAME" => self.name = self.name.take().or_else(text),
+            "X-APPLE-CALENDAR-COLOR" => self.color = text().and_then(|text| normalise_color(text.get(..7)?)),
+            "COLOR" => self.color = self.color.take().or_else(|| css_color(&text()?)),
+            "X-WR-TIMEZONE" => self.zone = text().and_then(|text| resolve(&text)),
             "REFRESH-INTERVAL" | "X-PUBLISHED-TTL" => {
                 let value = match entry.values.first() {
                     Some(ICalendarValue::Duration(duration)) => Some(duration.clone()),
                     _ => text().and_then(|text| ICalendarDuration::parse(text.as_bytes())),
                 };
-                feed.refresh = feed.refresh.or(value.map(|duration| TimeDelta::seconds(duration.as_seconds())));
+                self.refresh = self.refresh.or(value.map(|duration| TimeDelta::seconds(duration.as_seconds())));
             }
             _ => {}
         }
@@ -196,4 +240,23 @@ fn css_color(name: &str) -> Option<String> {
     ];
     let known = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, color)| (*color).to_owned());
     known.or_else(|| normalise_color(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_that_stands_behind_its_events_counts() {
+        let zone = "BEGIN:VTIMEZONE\nTZID:Here\nBEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:+0530\nTZOFFSETTO:+0530\n\
+                    END:STANDARD\nEND:VTIMEZONE\n";
+        let event = "BEGIN:VEVENT\nUID:a\nDTSTART;TZID=Here:20260302T090000\nDTEND;TZID=Here:20260302T100000\nEND:VEVENT\n";
+        let target = ReadFor { calendar: CalendarId::from_bytes([1; 16]), zone: Tz::UTC, now: DateTime::UNIX_EPOCH };
+        let read = |inner: [&str; 2]| {
+            let feed = read(format!("BEGIN:VCALENDAR\n{}END:VCALENDAR\n", inner.concat()).as_bytes(), None, target).unwrap();
+            (feed.events[0].start.instant(Tz::UTC).to_rfc3339(), feed.vevent_count, feed.warnings.into_vec())
+        };
+        assert_eq!(read([event, zone]), read([zone, event]));
+        assert_eq!(read([event, zone]).0, "2026-03-02T03:30:00+00:00");
+    }
 }

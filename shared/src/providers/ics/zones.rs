@@ -6,9 +6,9 @@ use calcard::icalendar::{ICalendarComponentType, ICalendarProperty, ICalendarVal
 use chrono::{NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
 
-use super::lines::Block;
+use super::lines::Frame;
 use super::vevent::{Wall, wall};
-use super::{Warnings, parse};
+use super::{Header, Warnings, parse};
 use crate::domain::time::EventTime;
 use crate::domain::zones::{Clocks, Observance, resolve};
 
@@ -41,8 +41,10 @@ enum Meaning {
 }
 
 impl Zones {
-    pub fn new(timezones: &[Block], feed_zone: Option<Tz>, reader: Tz) -> Self {
-        let own = timezones.iter().take(MAX_TIMEZONES).filter_map(read_timezone).collect();
+    /// The zones that stand in a feed's frame; `reader` is where nobody knows better.
+    pub fn new(frame: &Frame, reader: Tz) -> Self {
+        let own = frame.timezones.iter().take(MAX_TIMEZONES).filter_map(|text| read_timezone(text)).collect();
+        let feed_zone = Header::read(frame).zone;
         Self { by_name: HashMap::new(), own, clocks: HashMap::new(), feed_zone, reader, guessed: vec![], fixed: vec![] }
     }
 
@@ -107,8 +109,8 @@ impl Zones {
 }
 
 /// The name and rules of one `VTIMEZONE`.
-fn read_timezone(block: &Block) -> Option<(String, Vec<Observance>)> {
-    let calendar = parse(&block.text)?;
+fn read_timezone(text: &str) -> Option<(String, Vec<Observance>)> {
+    let calendar = parse(text)?;
     let mut name = None;
     let mut observances = Vec::new();
     for component in calendar.components {
