@@ -5,6 +5,7 @@
 
 mod contracts;
 mod data;
+mod google;
 mod journeys;
 mod properties;
 mod sandboxes;

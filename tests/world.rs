@@ -16,6 +16,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::google::Sandbox;
+
 /// A backend in memory and a server of feeds beside it.
 pub struct World {
     pub stack: Stack,
@@ -55,6 +57,55 @@ impl World {
         let stack = Stack::start(&Template::bundled().unwrap(), options).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { stack, feeds: Feeds::start().await, client }
+    }
+
+    /// With a Google beside it, in which one person has an account.
+    pub async fn with_google() -> (Self, Sandbox) {
+        Self::with_google_at(Options::default()).await
+    }
+
+    pub async fn with_google_at(options: Options) -> (Self, Sandbox) {
+        let google = Sandbox::at(options.clock.clone()).await;
+        (Self::with(Options { google: Some(google.url.clone()), ..options }).await, google)
+    }
+
+    /// Goes through the browser's part of linking an account; answers with the page that the browser ends on.
+    pub async fn link(&self, google: &Sandbox, person: &Person, email: &str, answer: &str, unticked: &[&str]) -> reqwest::Url {
+        let login = self.get(person, "/api/v1/calendar/oauth/google/login").await;
+        assert_eq!(login.status, 200, "{login:?}");
+        let cookie = login.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let back = google.consent(login.body["authUrl"].as_str().unwrap(), email, answer, unticked).await;
+        self.come_back(&back, &cookie).await
+    }
+
+    /// What a browser with this cookie is sent on to from the callback.
+    pub async fn come_back(&self, callback: &str, cookie: &str) -> reqwest::Url {
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let response = client.get(callback).header("cookie", cookie).send().await.unwrap();
+        assert_eq!(response.status(), 303, "{callback}");
+        reqwest::Url::parse(response.headers()["location"].to_str().unwrap()).unwrap()
+    }
+
+    /// Links an account and connects some of its calendars, and waits for their first sync. Answers with their ids.
+    pub async fn connect_google(&self, google: &Sandbox, person: &Person, email: &str, calendars: &[&str]) -> Vec<String> {
+        let page = self.link(google, person, email, "allow", &[]).await;
+        let session = page.query_pairs().find(|(name, _)| name == "session").unwrap_or_else(|| panic!("{page}")).1.into_owned();
+        let choice = json!({ "sessionId": session, "selectedCalendarIds": calendars });
+        let selected = self.post(person, "/api/v1/calendar/oauth/google/select", choice).await;
+        assert_eq!(selected.status, 201, "{selected:?}");
+        let ids: Vec<String> =
+            selected.body["calendars"].as_array().unwrap().iter().map(|calendar| calendar["id"].as_str().unwrap().to_owned()).collect();
+        for id in &ids {
+            self.sync_calendar(person, id).await;
+        }
+        ids
+    }
+
+    /// Syncs a calendar of an account; answers with what was done.
+    pub async fn sync_calendar(&self, person: &Person, calendar: &str) -> Value {
+        let answer = self.post(person, &format!("/api/v1/calendar/calendars/{calendar}/sync?wait=25"), json!({})).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
     }
 
     pub async fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {

@@ -14,20 +14,27 @@ use utoipa_axum::router::OpenApiRouter;
 type Routes = fn() -> OpenApiRouter<App>;
 
 /// Functions that answer HTTP requests.
-pub const HTTP: [(&str, Routes); 5] = [
+pub const HTTP: [(&str, Routes); 7] = [
     ("health", health::routes),
     ("auth", auth::routes),
+    ("oauth", oauth::routes),
     ("ics", ics::routes),
     ("calendars", calendars::routes),
     ("events", events::routes),
+    ("webhooks", webhooks::routes),
 ];
 
 /// A scheduled run.
 pub type Run = fn(App) -> Pin<Box<dyn Future<Output = Result<usize, SyncError>> + Send>>;
 
 /// Functions that a schedule starts.
-pub const SCHEDULED: [(&str, Run); 2] =
-    [("refresh_feeds", |app| Box::pin(refresh_feeds::run(app))), ("cleanup_expired", |app| Box::pin(cleanup_expired::run(app)))];
+pub const SCHEDULED: [(&str, Run); 5] = [
+    ("refresh_feeds", |app| Box::pin(refresh_feeds::run(app))),
+    ("reconcile", |app| Box::pin(reconcile::run(app))),
+    ("refresh_tokens", |app| Box::pin(refresh_tokens::run(app))),
+    ("renew_channels", |app| Box::pin(renew_channels::run(app))),
+    ("cleanup_expired", |app| Box::pin(cleanup_expired::run(app))),
+];
 
 /// The function that works on messages.
 pub const WORKER: &str = "sync_worker";

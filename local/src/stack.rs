@@ -43,6 +43,8 @@ pub struct Options {
     pub background: bool,
     /// Variables in place of the template's.
     pub variables: BTreeMap<String, String>,
+    /// Where a Google sandbox answers; without it nobody can link a Google account.
+    pub google: Option<String>,
     /// The endpoint of another AWS, in place of the emulators.
     pub elsewhere: Option<String>,
     /// Sends the functions' requests to AWS; a test may fail some of them.
@@ -60,6 +62,7 @@ impl Default for Options {
             clock: Clock::System,
             background: true,
             variables: BTreeMap::new(),
+            google: None,
             elsewhere: None,
             http: None,
         }
@@ -114,10 +117,13 @@ impl Stack {
     ///
     /// # Errors
     /// One clear line about what is in the way.
-    pub async fn start(template: &Template, options: Options) -> Result<Self, StartError> {
+    pub async fn start(template: &Template, mut options: Options) -> Result<Self, StartError> {
         let listener = TcpListener::bind(("127.0.0.1", options.port)).await;
         let listener = listener.map_err(|reason| StartError::Port { port: options.port, reason })?;
         let address = listener.local_addr().map_err(|reason| StartError::Port { port: options.port, reason })?;
+        if let Some(google) = &options.google {
+            options.variables.extend(sandbox_client(google, address));
+        }
         let services = Services::start(template, &options).await?;
         let config = Config::read(&|name| services.variables.get(name).cloned())?;
         let (sqs, queue) = (services.sqs.clone(), config.sync_queue_url.clone());
@@ -178,6 +184,13 @@ impl Stack {
         drop(tokio::time::timeout(Duration::from_secs(2), self.gateway).await);
         self.services.stop().await;
     }
+}
+
+/// What makes this deployment known to a sandbox.
+fn sandbox_client(google: &str, address: SocketAddr) -> [(String, String); 4] {
+    let callback = format!("http://{address}/api/v1/calendar/oauth/google/callback");
+    [("GOOGLE_CLIENT_ID", "calweave"), ("GOOGLE_CLIENT_SECRET", "sandbox"), ("GOOGLE_REDIRECT_URI", &callback), ("GOOGLE_ENDPOINT", google)]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 async fn receive(sqs: &aws_sdk_sqs::Client, queue: &str, wait: i32) -> Vec<aws_sdk_sqs::types::Message> {

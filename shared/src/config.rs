@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use chrono::TimeDelta;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -22,6 +23,10 @@ pub struct Config {
     pub kms_key_id: String,
     /// SQS queue of sync work.
     pub sync_queue_url: String,
+    /// How Google knows this deployment; without it nobody can link a Google account.
+    pub google: Option<OAuthClient>,
+    /// How much of an account's calendars is read.
+    pub sync_window: SyncWindow,
     /// Keys of access tokens: the first signs, all verify.
     pub jwt_keys: JwtKeys,
     /// Origins that may read answers in a browser; none when empty.
@@ -38,6 +43,56 @@ pub struct Config {
     pub endpoints: BTreeMap<&'static str, String>,
     /// Access key, secret key and, where it is temporary, session token.
     pub credentials: Credentials,
+}
+
+/// How far back and ahead the calendars of accounts are read.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncWindow {
+    /// Before the first sync.
+    pub past: TimeDelta,
+    /// From now on; it moves along.
+    pub future: TimeDelta,
+}
+
+/// What a provider knows this deployment by.
+#[derive(Clone)]
+pub struct OAuthClient {
+    /// Public.
+    pub client_id: String,
+    /// Secret.
+    pub client_secret: Zeroizing<String>,
+    /// Where people are sent back to: this API's own callback.
+    pub redirect_uri: String,
+    /// A host in place of all of the provider's. For development only.
+    pub endpoint: Option<String>,
+}
+
+impl fmt::Debug for OAuthClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OAuthClient({})", self.client_id)
+    }
+}
+
+impl OAuthClient {
+    /// Where this API is, as the provider reaches it.
+    pub fn own_origin(&self) -> &str {
+        let after_scheme = self.redirect_uri.find("://").map_or(0, |at| at + 3);
+        let end = self.redirect_uri[after_scheme..].find('/').map_or(self.redirect_uri.len(), |at| after_scheme + at);
+        &self.redirect_uri[..end]
+    }
+
+    /// All of a provider's variables, or none; those that are missing are named.
+    fn read(provider: &str, optional: &dyn Fn(&str) -> Option<String>, wrong: &mut Vec<String>) -> Option<Self> {
+        let names = ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"].map(|name| format!("{provider}_{name}"));
+        let values = names.each_ref().map(|name| optional(name));
+        if values.iter().all(Option::is_none) {
+            return None;
+        }
+        wrong.extend(names.iter().zip(&values).filter(|(_, value)| value.is_none()).map(|(name, _)| format!("{name} is missing")));
+        let [client_id, client_secret, redirect_uri] = values.map(Option::unwrap_or_default);
+        let endpoint = optional(&format!("{provider}_ENDPOINT"));
+        Some(Self { client_id, client_secret: Zeroizing::new(client_secret), redirect_uri, endpoint })
+    }
 }
 
 /// What the SDK signs requests with.
@@ -108,6 +163,15 @@ impl Config {
             wrong.push("PASSWORD_MIN_LENGTH is not a number".to_owned());
             8
         });
+        let mut days = |name: &str, default: i64| {
+            let days = optional(name).map_or(Ok(default), |text| text.parse()).ok().filter(|days| (1..=3650).contains(days));
+            TimeDelta::days(days.unwrap_or_else(|| {
+                wrong.push(format!("{name} is not a number of days from 1 to 3650"));
+                default
+            }))
+        };
+        let sync_window = SyncWindow { past: days("SYNC_PAST_DAYS", 30), future: days("SYNC_FUTURE_DAYS", 365) };
+        let google = OAuthClient::read("GOOGLE", &optional, &mut wrong);
         let on = |name: &str| optional(name).is_some_and(|value| value == "on");
         let config = Self {
             identity_table,
@@ -116,6 +180,8 @@ impl Config {
             audit_table,
             kms_key_id,
             sync_queue_url,
+            google,
+            sync_window,
             jwt_keys,
             cors_origins: optional("CORS_ORIGINS")
                 .map(|list| list.split(',').map(|origin| origin.trim().to_owned()).filter(|o| !o.is_empty()).collect())

@@ -5,6 +5,7 @@ mod attacks;
 mod edges;
 mod feeds;
 mod fetching;
+mod google;
 mod isolation;
 mod vault;
 mod windows;

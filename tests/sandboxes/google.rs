@@ -8,74 +8,11 @@ use axum::http::HeaderMap;
 use axum::routing::post;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use local::google::{Contract, Google};
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 use tokio::net::TcpListener;
 
-/// A sandbox with one person in it, and that person's browser.
-struct Sandbox {
-    url: String,
-    client: reqwest::Client,
-    token: String,
-}
-
-const EMAIL: &str = "grace@example.org";
-
-impl Sandbox {
-    async fn new() -> Self {
-        let contract =
-            crate::data::folder().map(|folder| std::fs::read_to_string(folder.join("contracts/google-calendar.v3.json")).unwrap());
-        let (google, _) = Google::start(Clock::System, contract.map(|text| Contract::parse(&text).unwrap())).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let mut sandbox = Self { url: google.url.clone(), client, token: String::new() };
-        sandbox.control("people", json!({ "email": EMAIL, "name": "Grace", "timeZone": "Europe/Berlin" })).await;
-        let token = sandbox.control("token", json!({ "email": EMAIL })).await;
-        token["accessToken"].as_str().unwrap().clone_into(&mut sandbox.token);
-        sandbox
-    }
-
-    async fn control(&self, what: &str, body: Value) -> Value {
-        let request = self.client.post(format!("{}/sandbox/google/{what}", self.url)).header("content-type", "application/json");
-        let text = request.body(body.to_string()).send().await.unwrap().text().await.unwrap();
-        serde_json::from_str(&text).unwrap_or_default()
-    }
-
-    async fn call(&self, method: Method, path: &str, if_match: Option<&str>, body: Option<Value>) -> (StatusCode, Value) {
-        let mut request = self.client.request(method, format!("{}/calendar/v3/{path}", self.url)).bearer_auth(&self.token);
-        if let Some(tag) = if_match {
-            request = request.header("if-match", tag);
-        }
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let response = request.send().await.unwrap();
-        let status = response.status();
-        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let (status, body) = self.call(Method::GET, path, None, None).await;
-        assert_eq!(status, 200, "{path}: {body}");
-        body
-    }
-
-    async fn insert(&self, id: &str, hour: u32) -> (StatusCode, Value) {
-        let time = |hour| json!({ "dateTime": format!("2026-03-02T{hour:02}:00:00+01:00"), "timeZone": "Europe/Berlin" });
-        let body = json!({ "id": id, "summary": id, "start": time(hour), "end": time(hour + 1) });
-        self.call(Method::POST, "calendars/primary/events?sendUpdates=none", None, Some(body)).await
-    }
-
-    async fn violations(&self) -> Vec<Value> {
-        let report = self.client.get(format!("{}/sandbox/google/report", self.url)).send().await.unwrap().text().await.unwrap();
-        serde_json::from_str::<Value>(&report).unwrap()["violations"].as_array().unwrap().clone()
-    }
-}
-
-fn reason(body: &Value) -> &str {
-    body["error"]["errors"][0]["reason"].as_str().unwrap_or_default()
-}
+use crate::google::{EMAIL, Sandbox, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn google_hands_out_changes_in_pages_and_by_sync_token() {

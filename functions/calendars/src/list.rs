@@ -4,7 +4,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::app::App;
-use shared::domain::calendar::{CalendarState, SyncStatus};
+use shared::domain::calendar::{CalendarState, ProviderKind, SyncStatus};
 use shared::http::views::CalendarView;
 use shared::http::{Answer, Caller, Json, Problems};
 use utoipa::ToSchema;
@@ -61,12 +61,13 @@ pub async fn stats(State(app): State<App>, caller: Caller) -> Answer<Json<Stats>
     let all = app.store.calendars(caller.user()).await?;
     let connected: Vec<&CalendarState> = all.iter().filter(|state| state.calendar.is_connected).collect();
     let synced: Option<Vec<_>> = connected.iter().map(|state| state.cursor.last_synced_at).collect();
+    let from = |provider| connected.iter().filter(|state| state.calendar.provider == provider).count();
     Ok(Json(Stats {
         total_calendars: all.len(),
         connected_calendars: connected.len(),
         failed_calendars: connected.iter().filter(|state| state.cursor.status == SyncStatus::Failed).count(),
         total_events: connected.iter().map(|state| u64::from(state.cursor.event_count)).sum(),
-        providers: Providers { google: 0, microsoft: 0, ics: connected.len() },
+        providers: Providers { google: from(ProviderKind::Google), microsoft: 0, ics: from(ProviderKind::Ics) },
         oldest_sync_at: synced.and_then(|times| times.into_iter().min()),
     }))
 }

@@ -36,7 +36,11 @@ pub async fn get(
 ) -> Answer<Response> {
     let calendar = connected(&app, caller.user(), id.calendar()).await?.calendar;
     let zone = reader_zone(&app, caller.user(), query.timezone.as_deref()).await?;
-    let view = match (app.store.event(caller.user(), &id).await?, id.original_start()) {
+    let stored = app.store.event(caller.user(), &id).await?;
+    if stored.as_ref().and_then(|event| event.link.as_ref()).is_some_and(|link| link.is_leaving()) {
+        return Err(Problem::not_found());
+    }
+    let view = match (stored, id.original_start()) {
         // An event, a series, or an occurrence that differs from its rule.
         (Some(event), _) => EventView::new(&alone(&event, zone), &calendar, zone),
         (None, None) => return Err(Problem::not_found()),

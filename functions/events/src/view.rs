@@ -10,6 +10,7 @@ use shared::domain::agenda::Occurrence;
 use shared::domain::calendar::{Calendar, ProviderKind};
 use shared::domain::event::{Attendee, Reminder, Status, Transparency, Visibility};
 use shared::domain::ids::{CalendarId, EventId, UserId};
+use shared::domain::link::{Kept, Link, LinkStatus};
 use shared::domain::time::EventTime;
 use shared::http::{Answer, Problem};
 use shared::providers::ics::hash;
@@ -79,12 +80,59 @@ pub struct EventView {
     url: Option<String>,
     /// Where to meet online.
     conference_url: Option<String>,
+    /// Where the provider shows the event.
+    html_link: Option<String>,
+    /// The provider's id of the event's own colour.
+    color_id: Option<String>,
+    /// What kind of event the provider says it is, where it is no ordinary one; then it can only be read.
+    event_type: Option<String>,
+    /// Whether it is the same here and at its provider.
+    sync_status: LinkStatus,
+    /// Why a change made here could not be written, and what to do about it.
+    sync_error: Option<String>,
+    /// A change made here that lost against one at the provider.
+    kept_edit: Option<KeptEdit>,
     /// `UID`
     ical_uid: String,
     /// When Calweave last saw it change.
     updated_at: DateTime<Utc>,
     /// Changes with everything that is shown here.
     etag: String,
+}
+
+/// A change made here that lost against one at the provider.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptEdit {
+    /// When that was decided.
+    at: DateTime<Utc>,
+    /// Where the provider's values stand now; `deleted` where the event was to be removed.
+    fields: Vec<String>,
+    /// What the event was to say.
+    title: String,
+    /// What the event was to say.
+    description: Option<String>,
+    /// What the event was to say.
+    location: Option<String>,
+    /// When it was to start.
+    start_time: String,
+    /// When it was to end.
+    end_time: String,
+}
+
+impl KeptEdit {
+    fn new(kept: &Kept, zone: Tz) -> Self {
+        let content = &kept.content;
+        Self {
+            at: kept.at,
+            fields: kept.fields.clone(),
+            title: content.details.title.clone(),
+            description: content.details.description.clone(),
+            location: content.details.location.clone(),
+            start_time: content.start.to_api(zone),
+            end_time: content.end.to_api(zone),
+        }
+    }
 }
 
 impl EventView {
@@ -95,6 +143,9 @@ impl EventView {
         let is_occurrence = one.original_start.is_some();
         let rule = event.series.as_ref().and_then(|series| series.rules.first()).map(ToString::to_string);
         // A series that had to be written out keeps its rule among what nobody else has a word for.
+        // An occurrence that the rule gives has nothing of its own to be written.
+        let link = event.link.as_deref().filter(|_| !is_occurrence || event.original_start().is_some());
+        let sync_status = link.map_or(LinkStatus::Synced, Link::status);
         let written_out = || details.unknown.iter().find(|(name, _)| name == "RRULE").map(|(_, rule)| rule.clone());
         Self {
             id: one.id.clone(),
@@ -123,9 +174,15 @@ impl EventView {
             categories: details.categories.clone(),
             url: details.url.clone(),
             conference_url: details.conference_url.clone(),
+            html_link: details.html_link.clone(),
+            color_id: details.color_id.clone(),
+            event_type: details.event_type.clone(),
+            sync_status,
+            sync_error: link.and_then(|link| link.failure.clone()),
+            kept_edit: link.and_then(|link| Some(KeptEdit::new(link.kept.as_deref()?, zone))),
             ical_uid: event.uid.clone(),
             updated_at: event.updated_at,
-            etag: etag(&format!("{}|{}|{}|{zone}", event.content_hash, calendar.name, calendar.color)),
+            etag: etag(&format!("{}|{}|{}|{zone}|{sync_status:?}", event.content_hash, calendar.name, calendar.color)),
         }
     }
 

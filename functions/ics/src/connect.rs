@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use shared::app::App;
-use shared::domain::calendar::{Calendar, CalendarState, Cursor, DEFAULT_COLOR, ProviderKind, normalise_color};
+use shared::domain::calendar::{Calendar, CalendarState, Cursor, DEFAULT_COLOR, FeedSource, ProviderKind, Source, normalise_color};
 use shared::domain::ids::{CalendarId, ConnectionId, UserId};
 use shared::http::limits::FeedLimit;
 use shared::http::trail::Trail;
@@ -56,7 +56,7 @@ pub async fn connect(
         }
     };
     let fingerprint = app.vault.fingerprint(caller.user(), url.as_str()).await?;
-    let calendar = match app.store.calendar_of_feed(caller.user(), &fingerprint).await? {
+    let calendar = match app.store.calendar_of(caller.user(), &fingerprint).await? {
         Some(known) => revive(&app, caller.user(), known, &url, &wanted).await?,
         None => {
             let calendar = Calendar {
@@ -67,9 +67,8 @@ pub async fn connect(
                 name: wanted.name.or(feed.name).unwrap_or_else(|| url.host_str().unwrap_or("Calendar").to_owned()),
                 color: wanted.color.or(feed.color).unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
                 is_connected: true,
-                masked_url: masked(&url),
-                feed_fingerprint: fingerprint,
                 created_at: app.clock.now(),
+                source: Source::Feed(FeedSource { masked_url: masked(&url), fingerprint }),
             };
             // The address first: a calendar without one could never be synced, an address without one is no harm.
             app.vault.put(place(&calendar), &Secret::new(url.to_string())).await?;

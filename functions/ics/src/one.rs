@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use shared::app::App;
-use shared::domain::calendar::Calendar;
-use shared::domain::ids::CalendarId;
+use shared::domain::calendar::{Calendar, CalendarState, FeedSource, ProviderKind};
+use shared::domain::ids::{CalendarId, UserId};
 use shared::http::limits::{FeedLimit, SyncLimit};
 use shared::http::trail::Trail;
 use shared::http::views::{CalendarView, SyncView, connected};
@@ -24,7 +24,13 @@ use crate::feed::look_at;
 #[utoipa::path(get, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn get(State(app): State<App>, caller: Caller, Id(id): Id<CalendarId>) -> Answer<Json<CalendarView>> {
-    Ok(Json(connected(&app, caller.user(), id).await?.into()))
+    Ok(Json(feed(&app, caller.user(), id).await?.into()))
+}
+
+/// A connected calendar that is a feed.
+async fn feed(app: &App, user: UserId, id: CalendarId) -> Answer<CalendarState> {
+    let state = connected(app, user, id).await?;
+    if state.calendar.provider == ProviderKind::Ics { Ok(state) } else { Err(Problem::not_found()) }
 }
 
 /// What may be changed; what is left out stays.
@@ -53,7 +59,7 @@ pub async fn put(
     Json(body): Json<Change>,
 ) -> Answer<Json<CalendarView>> {
     let (name, color) = (display_name(body.display_name)?, color(body.color.as_deref())?);
-    let calendar = connected(&app, caller.user(), id).await?.calendar;
+    let calendar = feed(&app, caller.user(), id).await?.calendar;
     if let Some(url) = body.url {
         move_to(&app, &calendar, &url).await?;
     }
@@ -64,8 +70,9 @@ pub async fn put(
 async fn move_to(app: &App, calendar: &Calendar, url: &str) -> Answer<()> {
     let (url, _) = look_at(app, url).await.map_err(|reason| Problem::because(ProblemType::FeedUnusable, reason))?;
     let fingerprint = app.vault.fingerprint(calendar.user_id, url.as_str()).await?;
-    let moves = fingerprint != calendar.feed_fingerprint;
-    if moves && app.store.move_feed(calendar, &fingerprint, &masked(&url)).await? == Outcome::Refused {
+    let moves = fingerprint != calendar.source.key(calendar.connection_id);
+    let feed = FeedSource { masked_url: masked(&url), fingerprint };
+    if moves && app.store.move_feed(calendar, feed).await? == Outcome::Refused {
         return Err(Problem::because(ProblemType::Conflict, "this feed is connected already"));
     }
     // Stored even if it seems to be there: an earlier move may have been interrupted right here.
@@ -81,6 +88,7 @@ async fn move_to(app: &App, calendar: &Calendar, url: &str) -> Answer<()> {
 #[utoipa::path(delete, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 204), Problems))]
 pub async fn delete(State(app): State<App>, caller: Caller, trail: Trail, Id(id): Id<CalendarId>) -> Answer<StatusCode> {
+    feed(&app, caller.user(), id).await?;
     shared::http::sync::disconnect_one(&app, &trail, caller.user(), id).await
 }
 
@@ -96,5 +104,6 @@ pub async fn sync(
     Query(wait): Query<shared::http::sync::Wait>,
     Id(id): Id<CalendarId>,
 ) -> Answer<Response> {
+    feed(&app, caller.user(), id).await?;
     shared::http::sync::one(&app, &trail, caller.user(), id, wait).await
 }

@@ -1,6 +1,7 @@
 //! Every quarter of an hour: asks for a sync of the feeds that are due, and only of those.
 
 use shared::app::App;
+use shared::store::keys::DueKind;
 use shared::sync::{SyncError, refresh_due};
 
 /// Runs once; answers with how many feeds were due.
@@ -8,5 +9,5 @@ use shared::sync::{SyncError, refresh_due};
 /// # Errors
 /// When a table or the queue does not answer.
 pub async fn run(app: App) -> Result<usize, SyncError> {
-    refresh_due(&app).await
+    refresh_due(&app, DueKind::Feed).await
 }

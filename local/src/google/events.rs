@@ -131,6 +131,25 @@ pub(super) fn get(state: &State, person: &Person, calendar: &str, id: &str) -> A
     current(readable(state, person, calendar)?.0, id)
 }
 
+/// `events.instances`, of one original start.
+pub(super) fn instances(state: &State, person: &Person, calendar: &str, id: &str, query: &Query) -> Answer {
+    let (calendar, role) = readable(state, person, calendar)?;
+    let series = current(calendar, id)?;
+    let Some(original) = parameter(query, "originalStart") else {
+        return Err(Refusal::new(501, "notImplemented", "the sandbox leaves the expansion of series to its client"));
+    };
+    let suffix = match DateTime::parse_from_rfc3339(original) {
+        Ok(at) => at.to_utc().format("%Y%m%dT%H%M%SZ").to_string(),
+        Err(_) => original.replace('-', ""),
+    };
+    let found =
+        current(calendar, &format!("{id}_{suffix}")).ok().filter(|event| event["status"] != "cancelled" || flag(query, "showDeleted"));
+    Ok(json!({
+        "kind": "calendar#events", "etag": series["etag"], "summary": calendar.summary, "updated": stamp(state.now()),
+        "timeZone": calendar.time_zone, "accessRole": role, "defaultReminders": [], "items": found.into_iter().collect::<Vec<_>>()
+    }))
+}
+
 /// `events.insert`
 pub(super) fn insert(state: &mut State, person: &Person, calendar: &str, query: &Query, body: Value) -> Answer {
     let calendar = writable(state, person, calendar)?;

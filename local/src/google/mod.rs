@@ -1,7 +1,7 @@
 //! A Google on this machine: accounts and a consent page, calendars and events, pushes to whoever watches. It speaks
 //! the wire protocol of Google Calendar API v3 and of Google's OAuth 2.0, and is held to Google's discovery document.
 //!
-//! Not in it yet: `events.instances` and `singleEvents`, `freeBusy`, `settings`, `acl`, batches.
+//! Not in it yet: `events.instances` but of one original start, `singleEvents`, `freeBusy`, `settings`, `acl`, batches.
 
 mod contract;
 mod control;
@@ -200,6 +200,9 @@ fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>)
     let (answer, changed) = match (call.verb, parts.as_slice()) {
         ("GET", ["users", "me", "calendarList"]) => (Some(control::calendar_list(&state, &person, call.query)), vec![]),
         ("GET", ["calendars", calendar, "events"]) => (Some(events::list(&state, &person, calendar, call.query)?), vec![]),
+        ("GET", ["calendars", calendar, "events", id, "instances"]) => {
+            (Some(events::instances(&state, &person, calendar, id, call.query)?), vec![])
+        }
         ("GET", ["calendars", calendar, "events", id]) => (Some(events::get(&state, &person, calendar, id)?), vec![]),
         ("POST", ["calendars", calendar, "events"]) => {
             (Some(events::insert(&mut state, &person, calendar, call.query, body)?), vec![*calendar])

@@ -1,6 +1,7 @@
 //! Calendars, and how fresh they are.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{CalendarId, ConnectionId, UserId};
@@ -9,8 +10,105 @@ use super::ids::{CalendarId, ConnectionId, UserId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ProviderKind {
+    /// Google Calendar.
+    Google,
     /// A feed that is read over HTTP.
     Ics,
+}
+
+impl ProviderKind {
+    /// What people call it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Google => "Google",
+            Self::Ics => "the feed",
+        }
+    }
+}
+
+/// What a calendar is a copy of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// A feed.
+    Feed(FeedSource),
+    /// A calendar of somebody's account with a provider.
+    Account(AccountCalendar),
+}
+
+impl Source {
+    /// What tells it from the person's other calendars; a second connect of the same one is recognised by it.
+    pub fn key(&self, connection: ConnectionId) -> String {
+        match self {
+            Self::Feed(feed) => feed.fingerprint.clone(),
+            Self::Account(calendar) => format!("{connection}#{}", calendar.remote_id),
+        }
+    }
+}
+
+impl Source {
+    /// What the provider calls a calendar of an account; nothing for a feed.
+    pub fn remote_id(&self) -> &str {
+        match self {
+            Self::Feed(_) => "",
+            Self::Account(calendar) => &calendar.remote_id,
+        }
+    }
+}
+
+/// The feed that a calendar is a copy of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedSource {
+    /// Its address with the secret parts hidden.
+    pub masked_url: String,
+    /// Fingerprint of its address.
+    pub fingerprint: String,
+}
+
+/// A calendar as the provider's list of calendars has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountCalendar {
+    /// What the provider calls it.
+    pub remote_id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// `#RRGGBB`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color: Option<String>,
+    /// What the account may do with it.
+    pub access: Access,
+    /// Whether it is the account's own.
+    #[serde(default)]
+    pub is_primary: bool,
+    /// Whether the account's owner has hidden it from the provider's list.
+    #[serde(default)]
+    pub is_hidden: bool,
+    /// The zone of its floating events and of people who look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<Tz>,
+}
+
+/// What an account may do with a calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Access {
+    /// Everything.
+    Owner,
+    /// Read and write events.
+    Writer,
+    /// Read events.
+    Reader,
+    /// See when somebody is busy, and nothing more.
+    FreeBusyReader,
+}
+
+impl Access {
+    /// Whether events can be written.
+    pub fn can_write(self) -> bool {
+        matches!(self, Self::Owner | Self::Writer)
+    }
 }
 
 /// A calendar that a person has connected.
@@ -31,12 +129,17 @@ pub struct Calendar {
     pub color: String,
     /// False after a disconnect, until it is revived.
     pub is_connected: bool,
-    /// The feed's address with its secret parts hidden.
-    pub masked_url: String,
-    /// Fingerprint of the feed's address, by which a second connect of the same feed is recognised.
-    pub feed_fingerprint: String,
     /// When it was first connected.
     pub created_at: DateTime<Utc>,
+    /// What it is a copy of.
+    pub source: Source,
+}
+
+impl Calendar {
+    /// Whether its events can be changed here.
+    pub fn is_writable(&self) -> bool {
+        matches!(&self.source, Source::Account(calendar) if calendar.access.can_write())
+    }
 }
 
 /// How the copy of a calendar stands.
@@ -89,10 +192,42 @@ pub struct Validators {
     pub content_hash: Option<String>,
 }
 
+/// How far a calendar of an account has been read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Position {
+    /// What the provider wants to be shown to say what has changed since.
+    pub token: String,
+    /// The query that the token was given for: it is good for no other.
+    pub query: String,
+    /// Events that end before this were not asked for.
+    pub from: DateTime<Utc>,
+    /// Events that start after this were not asked for.
+    pub to: DateTime<Utc>,
+}
+
+/// Whether the provider pushes changes of a calendar, and by which channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelState {
+    /// The channel; `None` where the calendar cannot be watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What the provider calls that which is watched: needed to stop the channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<String>,
+    /// When another channel should take its place, or watching be tried again.
+    pub renew_at: DateTime<Utc>,
+    /// When the provider stops pushing.
+    pub expires_at: DateTime<Utc>,
+}
+
 /// Where the sync of a calendar stands: everything that changes with each sync, apart from the calendar itself.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Cursor {
+    /// The partition of the due index that the calendar is found in once it is due.
+    pub due_in: String,
     /// Counts the wishes for a sync.
     pub wanted: u64,
     /// The wish that the last finished sync answered.
@@ -107,6 +242,12 @@ pub struct Cursor {
     pub leased_until: Option<i64>,
     /// Absent while a sync is half done, so that nothing is skipped on the word of an interrupted one.
     pub validators: Validators,
+    /// How far a calendar of an account has been read; absent before the first sync.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// Whether the provider pushes its changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelState>,
     /// Digest of an answer that would delete too much: only a second, identical one is believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspect: Option<String>,

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{CalendarId, EventId, OriginalStart};
+use super::link::Link;
 use super::recurrence::Series;
 use super::time::EventTime;
 
@@ -96,6 +97,9 @@ pub struct Attendee {
     /// `ROLE=OPT-PARTICIPANT`
     #[serde(default)]
     pub is_optional: bool,
+    /// Whether this is the account that the calendar belongs to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_self: bool,
 }
 
 /// When to remind the person.
@@ -145,6 +149,21 @@ pub struct Details {
     /// `VALARM`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reminders: Vec<Reminder>,
+    /// Where the provider shows the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub html_link: Option<String>,
+    /// The provider's id of the event's own colour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub color_id: Option<String>,
+    /// What kind of event the provider says it is, where it is no ordinary one: it can only be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<String>,
+    /// Whether the calendar's default reminders are used in place of `reminders`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub uses_default_reminders: bool,
+    /// Whether the provider has left out attendees, so that the list must not be written back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub attendees_omitted: bool,
     /// Values that Calweave has no word for, kept as they came: property name and value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<(String, String)>,
@@ -172,7 +191,10 @@ pub struct Event {
     /// What it says.
     #[serde(flatten)]
     pub details: Box<Details>,
-    /// Digest of everything above: what decides whether a sync writes the event.
+    /// How it stands with the account that it belongs to; none in a feed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Box<Link>>,
+    /// Digest of everything above but the link: what decides whether a sync writes the event.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content_hash: String,
     /// When Calweave last saw it change.
@@ -209,13 +231,13 @@ impl Event {
     /// producer that rewrites them on each fetch changes nothing. Answers with the event's size as JSON, in bytes.
     pub fn hash(&mut self) -> usize {
         self.content_hash.clear();
-        let updated_at = std::mem::take(&mut self.updated_at);
+        let (updated_at, link) = (std::mem::take(&mut self.updated_at), self.link.take());
         // A struct of plain fields always serialises; an empty text would only mean one write too many.
         let mut text = Vec::with_capacity(1024);
         let written = serde_json::to_writer(&mut text, self);
         debug_assert!(written.is_ok(), "an event can be written");
         self.content_hash = BASE64_URL_SAFE_NO_PAD.encode(&digest(&SHA256, &text).as_ref()[..12]);
-        self.updated_at = updated_at;
+        (self.updated_at, self.link) = (updated_at, link);
         text.len()
     }
 }

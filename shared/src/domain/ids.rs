@@ -103,9 +103,11 @@ pub struct EventId {
 }
 
 const ULID_LEN: usize = 26;
-const DIGEST_LEN: usize = 20;
 
 impl EventId {
+    /// Characters of the part that tells an event from the others of its calendar.
+    pub const DIGEST_LEN: usize = 20;
+
     /// The id of the event or series that the provider names `remote_key` in this calendar.
     pub fn of(calendar: CalendarId, remote_key: &str) -> Self {
         let hash = digest(&SHA256, remote_key.as_bytes());
@@ -113,7 +115,17 @@ impl EventId {
         first.copy_from_slice(&hash.as_ref()[..16]);
         // The first characters of a ULID's text carry the high bits; any twenty of the rest are 100 random bits.
         let text = Ulid::from_bytes(first).to_string();
-        Self { calendar, digest: text[ULID_LEN - DIGEST_LEN..].to_owned(), original_start: None }
+        Self { calendar, digest: text[ULID_LEN - Self::DIGEST_LEN..].to_owned(), original_start: None }
+    }
+
+    /// The id whose telling part is `digest`; `None` when that is no such part.
+    pub fn with_digest(calendar: CalendarId, digest: String) -> Option<Self> {
+        is_digest(&digest).then_some(Self { calendar, digest, original_start: None })
+    }
+
+    /// The part that tells the event from the others of its calendar.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The id of this series' occurrence that the rule places at `original_start`.
@@ -135,6 +147,10 @@ impl EventId {
     pub fn calendar(&self) -> CalendarId {
         self.calendar
     }
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == EventId::DIGEST_LEN && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 impl fmt::Display for EventId {
@@ -163,7 +179,7 @@ impl FromStr for EventId {
             };
             let digest = body.get(ULID_LEN..)?;
             let calendar = format!("cal_{}", body.get(..ULID_LEN)?).parse().ok()?;
-            let sound = digest.len() == DIGEST_LEN && digest.bytes().all(|b| b.is_ascii_alphanumeric());
+            let sound = is_digest(digest);
             if let Some(start) = start {
                 start.parse::<OriginalStart>().ok()?;
             }

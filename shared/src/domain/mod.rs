@@ -3,9 +3,11 @@
 pub mod account;
 pub mod agenda;
 pub mod calendar;
+pub mod connection;
 pub mod event;
 mod generator;
 pub mod ids;
+pub mod link;
 pub mod recurrence;
 pub mod rule;
 pub mod time;

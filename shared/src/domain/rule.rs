@@ -113,14 +113,11 @@ pub enum InvalidRule {
     },
 }
 
-impl FromStr for Rule {
-    type Err = InvalidRule;
-
-    fn from_str(text: &str) -> Result<Self, InvalidRule> {
-        let upper = text.trim().to_ascii_uppercase();
-        let mut frequency = None;
-        let mut rule = Self {
-            frequency: Frequency::Daily,
+impl Rule {
+    /// Every one of these, for ever.
+    pub fn every(frequency: Frequency) -> Self {
+        Self {
+            frequency,
             interval: 1,
             count: None,
             until: None,
@@ -134,7 +131,22 @@ impl FromStr for Rule {
             by_minute: vec![],
             by_second: vec![],
             by_set_pos: vec![],
-        };
+        }
+    }
+
+    /// The weekday that `BYDAY` calls by these two letters, in any case.
+    pub fn weekday(name: &str) -> Option<Weekday> {
+        lookup(&WEEKDAYS, &name.to_ascii_uppercase())
+    }
+}
+
+impl FromStr for Rule {
+    type Err = InvalidRule;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRule> {
+        let upper = text.trim().to_ascii_uppercase();
+        let mut frequency = None;
+        let mut rule = Self::every(Frequency::Daily);
         for part in upper.trim_start_matches("RRULE:").split(';') {
             let Some((name, value)) = part.split_once('=') else { continue };
             let (name, value) = (name.trim(), value.trim());

@@ -58,6 +58,15 @@ impl EventTime {
         }
     }
 
+    /// The same wall clock in another zone, where one is given and the time has one.
+    #[must_use]
+    pub fn with_zone(&self, zone: Option<Tz>) -> Self {
+        match (*self, zone) {
+            (Self::Zoned(local, _), Some(zone)) => Self::Zoned(local, zone),
+            (other, _) => other,
+        }
+    }
+
     /// `self` moved by `by`: instants move by elapsed time, dates and floating times by the wall clock.
     #[must_use]
     pub fn plus(&self, by: TimeDelta) -> Self {

@@ -30,6 +30,10 @@ pub const EVERYTHING: Policy = Policy { name: "everything", quota: 100, seconds:
 pub const SIGN_IN: Policy = Policy { name: "sign-in", quota: 30, seconds: 60 };
 /// Asking for a sync, per person.
 pub const SYNC: Policy = Policy { name: "sync", quota: 5, seconds: 60 };
+/// Beginning to link accounts, per person.
+pub const OAUTH: Policy = Policy { name: "oauth", quota: 10, seconds: 60 };
+/// Writing events, per person.
+pub const EVENT_WRITES: Policy = Policy { name: "event-writes", quota: 30, seconds: 60 };
 /// Looking at and connecting feeds, per person: each makes this server fetch something.
 pub const FEEDS: Policy = Policy { name: "feeds", quota: 20, seconds: 60 };
 
@@ -118,6 +122,14 @@ macro_rules! limited {
 limited!(
     /// Lets a person ask for a sync only so often.
     SyncLimit, SYNC, caller
+);
+limited!(
+    /// Lets a person begin to link accounts only so often.
+    OAuthLimit, OAUTH, caller
+);
+limited!(
+    /// Lets a person write events only so often.
+    EventWriteLimit, EVENT_WRITES, caller
 );
 limited!(
     /// Lets a person have feeds fetched only so often.

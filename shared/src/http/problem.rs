@@ -39,6 +39,10 @@ pub enum ProblemType {
     UnsupportedMediaType,
     /// The address of a feed cannot be used.
     FeedUnusable,
+    /// It can only be read.
+    ReadOnly,
+    /// It is another by now than `If-Match` says.
+    PreconditionFailed,
     /// Too many requests.
     RateLimited,
     /// Something on our side failed.
@@ -52,6 +56,8 @@ impl ProblemType {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::ValidationFailed | Self::FeedUnusable => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Unauthenticated | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
             Self::AccountLocked => StatusCode::LOCKED,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -79,6 +85,8 @@ impl ProblemType {
             Self::TooLarge => "The request is too large",
             Self::UnsupportedMediaType => "The body is not of a type that can be read",
             Self::FeedUnusable => "The feed cannot be used",
+            Self::ReadOnly => "It can only be read",
+            Self::PreconditionFailed => "It has changed meanwhile",
             Self::RateLimited => "Too many requests",
             Self::Internal => "Something went wrong on our side",
             Self::Unavailable => "Not available right now",
@@ -216,12 +224,18 @@ pub enum Problems {
     /// There is no valid access token.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthenticated(ProblemBody),
+    /// It can only be read.
+    #[response(status = 403, content_type = "application/problem+json")]
+    ReadOnly(ProblemBody),
     /// There is nothing here, or it is somebody else's.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(ProblemBody),
     /// It exists already, or the idempotency key is taken.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(ProblemBody),
+    /// It is another by now than `If-Match` says.
+    #[response(status = 412, content_type = "application/problem+json")]
+    PreconditionFailed(ProblemBody),
     /// A field has a value that cannot be used.
     #[response(status = 422, content_type = "application/problem+json")]
     ValidationFailed(ProblemBody),

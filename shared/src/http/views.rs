@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::Answer;
 use super::problem::Problem;
 use crate::app::App;
-use crate::domain::calendar::{CalendarState, Cursor, ProviderKind, SyncStats, SyncStatus};
+use crate::domain::calendar::{Access, CalendarState, Cursor, ProviderKind, Source, SyncStats, SyncStatus};
 use crate::domain::ids::{CalendarId, UserId};
 
 /// A calendar, and how fresh its copy is.
@@ -24,8 +24,12 @@ pub struct CalendarView {
     pub name: String,
     /// `#RRGGBB`
     pub color: String,
-    /// The feed's address, with its secret parts hidden.
-    pub url: String,
+    /// The feed's address, with its secret parts hidden; null for a calendar of an account.
+    pub url: Option<String>,
+    /// What the account may do with the calendar; null for a feed.
+    pub access_role: Option<Access>,
+    /// Whether it is the account's own calendar.
+    pub is_primary: bool,
     /// Whether it is kept fresh.
     pub is_connected: bool,
     /// Whether it can only be read; a feed always.
@@ -48,14 +52,21 @@ pub struct CalendarView {
 
 impl From<CalendarState> for CalendarView {
     fn from(CalendarState { calendar, cursor }: CalendarState) -> Self {
+        let is_read_only = !calendar.is_writable();
+        let (url, account) = match calendar.source {
+            Source::Feed(feed) => (Some(feed.masked_url), None),
+            Source::Account(account) => (None, Some(account)),
+        };
         Self {
             id: calendar.id,
             provider: calendar.provider,
             name: calendar.name,
             color: calendar.color,
-            url: calendar.masked_url,
+            url,
+            access_role: account.as_ref().map(|account| account.access),
+            is_primary: account.is_some_and(|account| account.is_primary),
             is_connected: calendar.is_connected,
-            is_read_only: calendar.provider == ProviderKind::Ics,
+            is_read_only,
             created_at: calendar.created_at,
             event_count: cursor.event_count,
             sync_status: cursor.status,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Result, Store, keys, to_item};
+use super::{Result, Store, keys, to_item};
 
 /// One thing that somebody did.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,8 +37,6 @@ impl Store {
         let now = self.clock.now();
         let unique = crate::domain::ids::SessionId::new(now).to_string();
         let item = to_item(operation, keys::audit(&entry.actor, now, &unique["ses_".len()..]), entry)?;
-        match self.put(operation, self.dynamo.put_item().table_name(&self.audit).set_item(Some(item))).await? {
-            Outcome::Done | Outcome::Refused => Ok(()),
-        }
+        self.put_item(operation, &self.audit, item).await
     }
 }

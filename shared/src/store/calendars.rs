@@ -1,46 +1,52 @@
-//! Calendars, and which feed belongs to which.
+//! Calendars, and what each is a copy of.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::put;
+use super::keys::DueKind;
 use super::{Item, Outcome, Result, Store, from_item, keys, s, to_item};
-use crate::domain::calendar::{Calendar, CalendarState, Cursor};
+use crate::domain::calendar::{Calendar, CalendarState, Cursor, FeedSource, Source};
 use crate::domain::ids::{CalendarId, UserId};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FeedMarker {
+struct SourceMarker {
     calendar_id: CalendarId,
 }
 
 impl Store {
-    /// Creates a calendar; refused when this person has the same feed already.
+    /// Creates a calendar; refused when this person has one of the same source already.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn create_calendar(&self, calendar: &Calendar) -> Result<Outcome> {
         let operation = "create a calendar";
         let user = calendar.user_id;
-        let marker = FeedMarker { calendar_id: calendar.id };
+        let marker = SourceMarker { calendar_id: calendar.id };
+        let due = match calendar.source {
+            Source::Feed(_) => DueKind::Feed,
+            Source::Account(_) => DueKind::Account,
+        };
+        let cursor = Cursor { due_in: due.partition_of(user), ..Cursor::default() };
         let writes = vec![
             put(
                 &self.calendar,
-                to_item(operation, keys::feed(user, &calendar.feed_fingerprint), &marker)?,
+                to_item(operation, keys::source(user, &calendar.source.key(calendar.connection_id)), &marker)?,
                 Some("attribute_not_exists(pk)"),
             )?,
             put(&self.calendar, to_item(operation, keys::calendar(user, calendar.id), calendar)?, None)?,
-            put(&self.calendar, to_item(operation, keys::cursor(user, calendar.id), &Cursor::default())?, None)?,
+            put(&self.calendar, to_item(operation, keys::cursor(user, calendar.id), &cursor)?, None)?,
         ];
         self.transact(operation, writes).await
     }
 
-    /// The calendar that holds this feed, connected or not.
+    /// The calendar that is a copy of this source (see [`Source::key`]), connected or not.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn calendar_of_feed(&self, user: UserId, fingerprint: &str) -> Result<Option<CalendarId>> {
-        let marker: Option<FeedMarker> = self.get("find a feed", &self.calendar, keys::feed(user, fingerprint), true).await?;
+    pub async fn calendar_of(&self, user: UserId, source: &str) -> Result<Option<CalendarId>> {
+        let marker: Option<SourceMarker> = self.get("find a calendar", &self.calendar, keys::source(user, source), true).await?;
         Ok(marker.map(|marker| marker.calendar_id))
     }
 
@@ -118,19 +124,20 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn move_feed(&self, calendar: &Calendar, fingerprint: &str, masked_url: &str) -> Result<Outcome> {
+    pub async fn move_feed(&self, calendar: &Calendar, feed: FeedSource) -> Result<Outcome> {
         let operation = "move a calendar to another feed";
         let user = calendar.user_id;
-        let moved = Calendar { feed_fingerprint: fingerprint.to_owned(), masked_url: masked_url.to_owned(), ..calendar.clone() };
-        let marker = FeedMarker { calendar_id: calendar.id };
-        let marker = to_item(operation, keys::feed(user, fingerprint), &marker)?;
+        let moved = Calendar { source: Source::Feed(feed), ..calendar.clone() };
+        let (from, to) = (calendar.source.key(calendar.connection_id), moved.source.key(calendar.connection_id));
+        let marker = SourceMarker { calendar_id: calendar.id };
+        let marker = to_item(operation, keys::source(user, &to), &marker)?;
         let writes = vec![
             put(&self.calendar, marker, Some("attribute_not_exists(pk)"))?,
             put(&self.calendar, to_item(operation, keys::calendar(user, calendar.id), &moved)?, Some("attribute_exists(pk)"))?,
         ];
         let outcome = self.transact(operation, writes).await?;
         if outcome == Outcome::Done {
-            self.delete(operation, &self.calendar, keys::feed(user, &calendar.feed_fingerprint)).await?;
+            self.delete(operation, &self.calendar, keys::source(user, &from)).await?;
         }
         Ok(outcome)
     }

@@ -8,9 +8,8 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::keys::DueKind;
 use super::{Outcome, Result, Store, StoreError, from_item, keys, n, s};
-use crate::domain::calendar::{Cursor, SyncStats, SyncStatus, Validators};
+use crate::domain::calendar::{ChannelState, Cursor, Position, SyncStats, SyncStatus, Validators};
 use crate::domain::ids::{CalendarId, UserId};
 
 /// How long a lease is held without a sign of life. A killed worker's calendar waits this long.
@@ -63,13 +62,19 @@ pub struct Ending {
     pub error: Option<String>,
     /// When the calendar is next due.
     pub next_sync_at: DateTime<Utc>,
+    /// In how many seconds to try again at once, where that may help.
+    pub again_in: Option<i32>,
 }
 
 /// What a successful sync leaves behind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Success {
-    /// What to compare the next answer with; `None` when the provider had nothing new and they stay as they are.
+    /// What to compare a feed's next answer with; `None` when there was nothing new and they stay as they are.
     pub validators: Option<Validators>,
+    /// How far an account's calendar has been read; `None` leaves it as it is.
+    pub position: Option<Position>,
+    /// Who pushes changes of the calendar; `None` leaves it as it is.
+    pub channel: Option<ChannelState>,
     /// How often the producer wants to be asked, in seconds; `None` leaves it as it is.
     pub refresh_seconds: Option<i64>,
     /// Digest of an answer that was not fully believed.
@@ -92,9 +97,8 @@ impl Store {
             .cursor_update(user, calendar)
             // Also due, if it is not yet: should the message be lost, the job finds the calendar.
             .update_expression(
-                "SET queuedAt = :now, duePk = if_not_exists(duePk, :duePk), dueSk = if_not_exists(dueSk, :dueSk) ADD wanted :one",
+                "SET queuedAt = :now, duePk = if_not_exists(duePk, dueIn), dueSk = if_not_exists(dueSk, :dueSk) ADD wanted :one",
             )
-            .expression_attribute_values(":duePk", s(DueKind::Feed.partition_of(user)))
             .expression_attribute_values(":dueSk", s(keys::due_sort(now + MESSAGE_LOST, &calendar.to_string())))
             .condition_expression("attribute_exists(pk) AND (attribute_not_exists(queuedAt) OR queuedAt < :lost)")
             .expression_attribute_values(":now", n(now.timestamp_millis()))
@@ -179,14 +183,13 @@ impl Store {
     pub async fn end_sync(&self, lease: Lease, ending: &Ending) -> Result<Option<Cursor>> {
         let operation = "end a sync";
         let mut sets =
-            vec!["done = :done", "nextSyncAt = :next", "duePk = :duePk", "dueSk = :dueSk", "#status = :status", "failures = :failures"];
+            vec!["done = :done", "nextSyncAt = :next", "duePk = dueIn", "dueSk = :dueSk", "#status = :status", "failures = :failures"];
         // A message that came while the lease was held was dropped, so from here on a wish needs a new one.
         let mut removes = vec!["leasedUntil", "queuedAt"];
         let mut request = self
             .held(&lease)
             .expression_attribute_values(":done", n(lease.cursor.wanted))
             .expression_attribute_values(":next", value(operation, &ending.next_sync_at)?)
-            .expression_attribute_values(":duePk", s(DueKind::Feed.partition_of(lease.user)))
             .expression_attribute_values(":dueSk", s(keys::due_sort(ending.next_sync_at, &lease.calendar.to_string())))
             .expression_attribute_names("#status", "status");
         match &ending.success {
@@ -202,6 +205,16 @@ impl Store {
                 if let Some(validators) = &success.validators {
                     sets.push("validators = :validators");
                     request = request.expression_attribute_values(":validators", value(operation, validators)?);
+                }
+                if let Some(position) = &success.position {
+                    sets.push("#position = :position");
+                    request = request
+                        .expression_attribute_names("#position", "position")
+                        .expression_attribute_values(":position", value(operation, position)?);
+                }
+                if let Some(channel) = &success.channel {
+                    sets.push("channel = :channel");
+                    request = request.expression_attribute_values(":channel", value(operation, channel)?);
                 }
                 if let Some(warnings) = &success.warnings {
                     sets.push("warnings = :warnings");
@@ -242,8 +255,9 @@ impl Store {
             .held(&lease)
             .update_expression(
                 "SET done = :done, validators = :none, eventCount = :zero, #status = :pending, warnings = :nothing \
-                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError",
+                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError, #position, channel",
             )
+            .expression_attribute_names("#position", "position")
             .expression_attribute_values(":done", n(lease.cursor.wanted))
             .expression_attribute_values(":none", value(operation, &Validators::default())?)
             .expression_attribute_names("#status", "status")

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE, DueKind};
-use super::{Item, Outcome, Result, Store, keys, n, s, to_item};
+use super::{Item, Result, Store, keys, n, s, to_item};
 use crate::domain::ids::{CalendarId, UserId};
 
 /// Something that a job finds to do.
@@ -35,9 +35,7 @@ impl Store {
         let mut item = to_item(operation, keys::erasure(due.user_id, &subject), due)?;
         item.insert(DUE.pk.to_owned(), s(DueKind::Erasure.partition_of(due.user_id)));
         item.insert(DUE.sk.to_owned(), s(keys::due_sort(self.clock.now(), &subject)));
-        match self.put(operation, self.dynamo.put_item().table_name(&self.calendar).set_item(Some(item))).await? {
-            Outcome::Done | Outcome::Refused => Ok(()),
-        }
+        self.put_item(operation, &self.calendar, item).await
     }
 
     /// Notes that a removal is finished.
@@ -53,6 +51,10 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn due(&self, kind: DueKind, shard: u32, until: DateTime<Utc>, limit: i32) -> Result<Vec<Due>> {
+        Ok(self.due_items(kind, shard, until, limit).await?.iter().filter_map(read_due).collect())
+    }
+
+    pub(super) async fn due_items(&self, kind: DueKind, shard: u32, until: DateTime<Utc>, limit: i32) -> Result<Vec<Item>> {
         let query = self
             .dynamo
             .query()
@@ -62,8 +64,7 @@ impl Store {
             .expression_attribute_values(":pk", s(kind.partition(shard)))
             .expression_attribute_values(":until", s(keys::due_sort(until, "~")))
             .limit(limit);
-        let (items, _) = self.page("find what is due", query).await?;
-        Ok(items.iter().filter_map(read_due).collect())
+        Ok(self.page("find what is due", query).await?.0)
     }
 
     /// Moves a calendar's due time, so that one that cannot be synced does not stand first in line for ever.

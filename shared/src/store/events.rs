@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, ReturnConsumedCapacity, WriteRequest};
+use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest};
 use serde::{Deserialize, Serialize};
 
 use super::{Item, Result, Store, StoreError, from_item, keys, s, to_item};
@@ -15,6 +15,8 @@ use crate::domain::ids::{CalendarId, EventId, UserId};
 pub const BATCH: usize = 25;
 /// How often a batch is sent again for what was not taken.
 const ATTEMPTS: u32 = 8;
+/// Items that DynamoDB gives in one batch.
+const READ_BATCH: usize = 100;
 
 /// Which event, and what it said when it was stored.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,6 +26,9 @@ pub struct StoredHash {
     pub id: EventId,
     /// Its content.
     pub content_hash: String,
+    /// The provider's version of it.
+    #[serde(default)]
+    pub version: Option<String>,
 }
 
 /// An event as its item holds it: what a sync compares, and the whole as JSON. One attribute is several times cheaper to
@@ -34,6 +39,11 @@ pub(super) struct StoredEvent {
     id: EventId,
     content_hash: String,
     body: String,
+    /// The provider's version, and the count of writes: as in the body's link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
 }
 
 impl StoredEvent {
@@ -62,7 +72,7 @@ impl Store {
         let query = self
             .query(&self.calendar, keys::events_partition(user, calendar), "")
             .consistent_read(true)
-            .projection_expression("id, contentHash");
+            .projection_expression("id, contentHash, version");
         self.all(operation, query).await?.into_iter().map(|item| from_item(operation, item)).collect()
     }
 
@@ -85,6 +95,14 @@ impl Store {
         self.batch(operation, &self.calendar, writes.iter().map(request).collect::<Result<_>>()?).await
     }
 
+    /// Carries out any number of writes, some batches at once: DynamoDB takes them side by side.
+    ///
+    /// # Errors
+    /// As [`Store::write_events`].
+    pub async fn write_all_events(&self, user: UserId, writes: &[EventWrite<'_>]) -> Result<()> {
+        futures::future::try_join_all(writes.chunks(BATCH).map(|batch| self.write_events(user, batch))).await.map(drop)
+    }
+
     /// An event, a series, or an override, by the id it is stored under.
     ///
     /// # Errors
@@ -93,6 +111,51 @@ impl Store {
         let operation = "read an event";
         let stored: Option<StoredEvent> = self.get(operation, &self.calendar, keys::event(user, id), true).await?;
         stored.map(|stored| stored.read(operation)).transpose()
+    }
+
+    /// Those of these events that are stored.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn events(&self, user: UserId, ids: &[EventId]) -> Result<Vec<Event>> {
+        let operation = "read events";
+        let mut events = Vec::new();
+        for ids in ids.chunks(READ_BATCH) {
+            let mut left: Vec<Item> = ids.iter().map(|id| keys::event(user, id).attributes()).collect();
+            for attempt in 0..ATTEMPTS {
+                if attempt > 0 {
+                    tokio::time::sleep(Duration::from_millis(25 << attempt)).await;
+                }
+                let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
+                let wanted = wanted.map_err(|error| StoreError::new(operation, error))?;
+                let request = self.dynamo.batch_get_item().request_items(&self.calendar, wanted);
+                let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+                let answer = answer.map_err(|error| StoreError::new(operation, error))?;
+                answer.consumed_capacity().iter().for_each(|consumed| self.meter.reads(Some(consumed)));
+                for item in answer.responses.unwrap_or_default().into_values().flatten() {
+                    events.push(from_item::<StoredEvent>(operation, item)?.read(operation)?);
+                }
+                left = answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|keys| keys.keys).collect();
+                if left.is_empty() {
+                    break;
+                }
+            }
+            if !left.is_empty() {
+                return Err(StoreError::new(operation, "DynamoDB did not give all items"));
+            }
+        }
+        Ok(events)
+    }
+
+    /// The occurrences of a series that are stored as events of their own.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn overrides(&self, user: UserId, series: &EventId) -> Result<Vec<Event>> {
+        let operation = "read the changed occurrences of a series";
+        let prefix = format!("{series}_");
+        let query = self.query(&self.calendar, keys::events_partition(user, series.calendar()), &prefix).consistent_read(true);
+        self.all(operation, query).await?.into_iter().map(|item| from_item::<StoredEvent>(operation, item)?.read(operation)).collect()
     }
 
     /// Removes at most `limit` events of a calendar. Answers whether all are gone.
@@ -146,12 +209,22 @@ fn delete_request(key: Item) -> std::result::Result<WriteRequest, aws_sdk_dynamo
     DeleteRequest::builder().set_key(Some(key)).build().map(|delete| WriteRequest::builder().delete_request(delete).build())
 }
 
-fn event_item(user: UserId, event: &Event) -> Result<Item> {
+pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
     let (span, at) = place(event);
     let operation = "write events";
     let body = serde_json::to_string(event).map_err(|error| StoreError::new(operation, error))?;
-    let stored = StoredEvent { id: event.id.clone(), content_hash: event.content_hash.clone(), body };
+    let stored = StoredEvent {
+        id: event.id.clone(),
+        content_hash: event.content_hash.clone(),
+        body,
+        version: event.link.as_ref().and_then(|link| link.version.clone()),
+        revision: event.link.as_ref().map(|link| link.revision),
+    };
     let mut item = to_item(operation, keys::event(user, &event.id), &stored)?;
+    if event.link.as_ref().is_some_and(|link| link.is_leaving()) {
+        // Nobody sees it any more; it is kept until the provider has let it go.
+        return Ok(item);
+    }
     let place: HashMap<_, _> = [
         (keys::AGENDA.pk.to_owned(), s(keys::agenda_partition(user, span.name()))),
         (keys::AGENDA.sk.to_owned(), s(keys::agenda_sort(at, &event.id))),

@@ -100,6 +100,11 @@ pub fn data_key(user: UserId) -> Key {
     Key::new(user_partition(user), "DATAKEY")
 }
 
+/// `vault`: the grant of a connection.
+pub fn grant(user: UserId, connection: ConnectionId) -> Key {
+    secret(user, connection, "grant")
+}
+
 /// `vault`: one sealed secret of a connection.
 pub fn secret(user: UserId, connection: ConnectionId, field: &str) -> Key {
     Key::new(user_partition(user), format!("SECRET#{connection}#{field}"))
@@ -120,9 +125,47 @@ pub const CALENDAR_PREFIX: &str = "CAL#";
 /// End of the sort keys of cursors.
 pub const CURSOR_SUFFIX: &str = "#CURSOR";
 
-/// `calendar`: which calendar holds this feed, so that a person connects it once.
-pub fn feed(user: UserId, fingerprint: &str) -> Key {
-    Key::new(user_partition(user), format!("FEED#{fingerprint}"))
+/// `calendar`: which calendar is a copy of this source, so that a person connects it once.
+pub fn source(user: UserId, source: &str) -> Key {
+    Key::new(user_partition(user), format!("SOURCE#{source}"))
+}
+
+/// `calendar`: a link to an account.
+pub fn connection(user: UserId, connection: ConnectionId) -> Key {
+    Key::new(user_partition(user), format!("{CONNECTION_PREFIX}{connection}"))
+}
+
+/// Start of the sort keys of links to accounts.
+pub const CONNECTION_PREFIX: &str = "CON#";
+
+/// `calendar`: who has linked this account.
+pub fn account(provider: &str, account: &str) -> Key {
+    Key::new(format!("ACCOUNT#{provider}#{account}"), "ACCOUNT")
+}
+
+/// `calendar`: a sign-in with a provider that is under way, by the digest of its state.
+pub fn authorization(state_digest: &str) -> Key {
+    Key::new(format!("AUTHORIZATION#{state_digest}"), "AUTHORIZATION")
+}
+
+/// `calendar`: calendars that somebody may choose from.
+pub fn selection(user: UserId, id: &str) -> Key {
+    Key::new(user_partition(user), format!("SELECTION#{id}"))
+}
+
+/// `calendar`: who pushes changes, and of which calendar.
+pub fn channel(channel: &str) -> Key {
+    Key::new(format!("CHANNEL#{channel}"), "CHANNEL")
+}
+
+/// Partition of the changes of one calendar that are still to be written to its provider.
+pub fn edits_partition(user: UserId, calendar: CalendarId) -> String {
+    format!("USER#{user}#EDITS#{calendar}")
+}
+
+/// `calendar`: an event that has such a change.
+pub fn edit(user: UserId, event: &EventId) -> Key {
+    Key::new(edits_partition(user, event.calendar()), event.to_string())
 }
 
 /// `calendar`: a removal that is not finished. `subject` is `ACCOUNT` or a calendar's id.
@@ -163,6 +206,12 @@ pub const DUE_SHARDS: u32 = 8;
 pub enum DueKind {
     /// Calendars whose feed is to be read.
     Feed,
+    /// Calendars of accounts that nothing was heard of for long.
+    Account,
+    /// Grants whose access token is about to expire.
+    Grant,
+    /// Channels that should be renewed.
+    Channel,
     /// Removals that are not finished.
     Erasure,
 }
@@ -172,6 +221,9 @@ impl DueKind {
     pub fn partition(self, shard: u32) -> String {
         let kind = match self {
             Self::Feed => "FEED",
+            Self::Account => "ACCOUNT",
+            Self::Grant => "GRANT",
+            Self::Channel => "CHANNEL",
             Self::Erasure => "ERASURE",
         };
         format!("DUE#{kind}#{shard}")

@@ -25,12 +25,17 @@ use self::keys::{Item, Key};
 pub mod accounts;
 pub mod agenda;
 pub mod audit;
+pub mod authorizations;
 pub mod calendars;
+pub mod channels;
 mod conflicts;
+pub mod connections;
 pub mod counters;
 pub mod cursors;
+pub mod edits;
 pub mod erasures;
 pub mod events;
+pub mod grants;
 pub mod idempotency;
 pub mod keys;
 pub mod secrets;
@@ -152,6 +157,29 @@ impl Store {
             .map_err(|error| StoreError::new(operation, error))?;
         self.meter.reads(answer.consumed_capacity());
         answer.item.map(|item| from_item(operation, item)).transpose()
+    }
+
+    /// Writes an item unconditionally.
+    async fn put_item(&self, operation: &'static str, table: &str, item: Item) -> Result<()> {
+        match self.put(operation, self.dynamo.put_item().table_name(table).set_item(Some(item))).await? {
+            Outcome::Done | Outcome::Refused => Ok(()),
+        }
+    }
+
+    /// Takes an item away and answers with what it was; `None` when there was none.
+    async fn take<T: DeserializeOwned>(&self, operation: &'static str, table: &str, key: Key) -> Result<Option<T>> {
+        let answer = self
+            .dynamo
+            .delete_item()
+            .table_name(table)
+            .set_key(Some(key.attributes()))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::new(operation, error))?;
+        self.meter.writes(answer.consumed_capacity());
+        answer.attributes.map(|item| from_item(operation, item)).transpose()
     }
 
     async fn put(&self, operation: &'static str, request: PutItemFluentBuilder) -> Result<Outcome> {

@@ -62,9 +62,7 @@ impl Store {
     pub async fn put_secret(&self, user: UserId, connection: ConnectionId, field: &str, sealed: &str) -> Result<()> {
         let operation = "store a secret";
         let item = to_item(operation, keys::secret(user, connection, field), &SealedSecret { sealed: sealed.to_owned() })?;
-        match self.put(operation, self.dynamo.put_item().table_name(&self.vault).set_item(Some(item))).await? {
-            Outcome::Done | Outcome::Refused => Ok(()),
-        }
+        self.put_item(operation, &self.vault, item).await
     }
 
     /// Removes a sealed secret.

@@ -1,10 +1,11 @@
 //! Removes what belonged to a calendar or a person: at once for them, in bounded steps for the tables.
 
-use super::SyncError;
 use super::engine::request_sync;
+use super::{SyncError, account};
 use crate::app::App;
 use crate::domain::account::User;
-use crate::domain::calendar::Calendar;
+use crate::domain::calendar::{Calendar, Source};
+use crate::domain::connection::ConnectionStatus;
 use crate::domain::ids::{CalendarId, UserId};
 use crate::queue::Job;
 use crate::store::calendars::Table;
@@ -17,8 +18,8 @@ const STEP: i32 = 500;
 /// Steps of one message: well within the time a worker has; what is left is asked for anew.
 const STEPS: usize = 10;
 
-/// Disconnects a calendar: its secret is gone when this returns, its events soon after. Refused when it is not
-/// connected.
+/// Disconnects a calendar: a feed's address is gone when this returns; events, channels, and the grant of an account that
+/// this was the last calendar of, soon after. Refused when it is not connected.
 ///
 /// # Errors
 /// When a table, the vault or the queue does not answer.
@@ -27,7 +28,9 @@ pub async fn disconnect(app: &App, calendar: &Calendar) -> Result<Outcome, SyncE
     // Noted before anything else, so that a half-done disconnect is finished by the job.
     app.store.begin_erasure(&due).await?;
     let outcome = app.store.set_connected(calendar.user_id, calendar.id, false).await?;
-    app.vault.remove(Place { user: calendar.user_id, connection: calendar.connection_id, field: FEED_URL }).await?;
+    if matches!(calendar.source, Source::Feed(_)) {
+        app.vault.remove(Place { user: calendar.user_id, connection: calendar.connection_id, field: FEED_URL }).await?;
+    }
     app.queue.send(&Job::EraseCalendar { user_id: calendar.user_id, calendar_id: calendar.id }, 0).await?;
     Ok(outcome)
 }
@@ -47,11 +50,18 @@ pub async fn erase_calendar(app: &App, user: UserId, calendar: CalendarId) -> Re
         // A sync is at work; it will find the calendar disconnected.
         return Ok(app.queue.send(&Job::EraseCalendar { user_id: user, calendar_id: calendar }, 30).await?);
     };
+    if let Some(channel) = &state.cursor.channel {
+        account::leave(app, &state.calendar, channel).await?;
+    }
     for _ in 0..STEPS {
         if app.store.keep_lease(&mut lease).await? == Outcome::Refused {
             return Err(SyncError::LeaseLost);
         }
-        if app.store.erase_events(user, calendar, STEP).await? {
+        let edits = app.store.erase_edits(user, calendar, STEP).await?;
+        if app.store.erase_events(user, calendar, STEP).await? && edits {
+            if matches!(state.calendar.source, Source::Account(_)) {
+                account::unlink_unused(app, user, state.calendar.connection_id).await?;
+            }
             let cursor = app.store.end_disconnected(lease).await?;
             app.store.end_erasure(&due).await?;
             if cursor.is_some_and(|cursor| cursor.wanted > cursor.done) {
@@ -92,6 +102,9 @@ pub async fn erase_account(app: &App, user: UserId) -> Result<(), SyncError> {
         // Under its lease, so that no sync writes behind the erasure's back. It is never given back: the cursor goes.
         // Without a cursor, which an interrupted erasure may have left behind, no sync can be at work either.
         let mut lease = app.store.lease(user, state.calendar.id).await?;
+        if let Some(channel) = state.cursor.channel.as_ref().and_then(|channel| channel.id.as_deref()) {
+            app.store.delete_channel(channel).await?;
+        }
         if lease.is_none() && state.cursor.fencing > 0 {
             finished = false;
             continue;
@@ -106,12 +119,17 @@ pub async fn erase_account(app: &App, user: UserId) -> Result<(), SyncError> {
                 finished = false;
                 break;
             }
-            if app.store.erase_events(user, state.calendar.id, STEP).await? {
+            if app.store.erase_edits(user, state.calendar.id, STEP).await? && app.store.erase_events(user, state.calendar.id, STEP).await? {
                 break;
             }
         }
         if let (false, Some(lease)) = (finished, lease) {
             app.store.end_disconnected(lease).await?;
+        }
+    }
+    for connection in app.store.connections(user).await? {
+        if connection.status != ConnectionStatus::Disconnected {
+            app.store.release_account(connection.provider, &connection.account_id).await?;
         }
     }
     if finished && erase_partitions(app, user).await? {

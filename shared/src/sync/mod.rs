@@ -1,13 +1,21 @@
 //! Keeps the copy of a calendar fresh. The only part that joins store, vault and providers.
 
+pub mod access;
+mod account;
 mod engine;
 mod erase;
+mod feed;
 pub mod plan;
+mod pull;
+mod push;
+mod reconcile;
 mod schedule;
+pub mod watch;
 
 pub use engine::{Synced, request_sync, sync_calendar, wait_for};
 pub use erase::{disconnect, erase_account, erase_calendar, request_account_erasure};
-pub use schedule::{refresh_due, resume_erasures};
+pub use pull::hide_overrides;
+pub use schedule::{refresh_due, refresh_tokens, renew_channels, resume_erasures};
 
 use crate::queue::QueueError;
 use crate::store::StoreError;
@@ -25,6 +33,9 @@ pub enum SyncError {
     /// The queue did not answer.
     #[error("could not use the queue")]
     Queue(#[from] QueueError),
+    /// An event was written by somebody else each time that it was to be written.
+    #[error("an event is being written over and over again by somebody else")]
+    Contended,
     /// Somebody else has taken the lease meanwhile; what was written is what the next run would have written too.
     #[error("lost the lease of the calendar")]
     LeaseLost,

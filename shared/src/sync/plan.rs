@@ -52,7 +52,7 @@ pub fn plan<'a>(mut stored: HashMap<EventId, String>, remote: Remote<'a>, suspec
         }
     }
     let gone = stored.len();
-    let doubtful = gone > 0 && (remote.events.is_empty() || (count >= GUARDED && gone * 2 > count));
+    let doubtful = is_doubtful(count, gone, remote.events.is_empty());
     if remote.complete && (!doubtful || suspect == Some(remote.content_hash)) {
         plan.stats.deleted = u32::try_from(gone).unwrap_or(u32::MAX);
         plan.deletes = stored.into_keys().collect();
@@ -63,6 +63,11 @@ pub fn plan<'a>(mut stored: HashMap<EventId, String>, remote: Remote<'a>, suspec
     let kept = count - plan.deletes.len() + plan.stats.created as usize;
     plan.stats.total = u32::try_from(kept).unwrap_or(u32::MAX);
     plan
+}
+
+/// Whether an answer that lacks `gone` of `count` events is only believed a second time.
+pub(super) fn is_doubtful(count: usize, gone: usize, is_empty: bool) -> bool {
+    gone > 0 && (is_empty || (count >= GUARDED && gone * 2 > count))
 }
 
 #[cfg(test)]
@@ -82,6 +87,7 @@ mod tests {
             start,
             end: "2026-03-11".parse().unwrap(),
             series: None,
+            link: None,
             zone_guessed: false,
             details: Box::new(Details { title: title.to_owned(), ..Details::default() }),
             content_hash: String::new(),

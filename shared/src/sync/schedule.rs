@@ -3,29 +3,33 @@
 use chrono::TimeDelta;
 
 use super::SyncError;
+use super::access::renew_early;
 use super::engine::request_sync;
 use crate::app::App;
 use crate::queue::Job;
 use crate::store::keys::{DUE_SHARDS, DueKind};
 
-/// Feeds that one run asks for per shard; the next run, a quarter of an hour later, finds the rest still due.
-const FEEDS_PER_SHARD: i32 = 500;
+/// Calendars that one run asks for per shard; the next run, a quarter of an hour later, finds the rest still due.
+const CALENDARS_PER_SHARD: i32 = 500;
+/// Grants that one run renews per shard, one after the other.
+const GRANTS_PER_SHARD: i32 = 50;
 /// Erasures that one run resumes per shard.
 const ERASURES_PER_SHARD: i32 = 100;
 /// Over how many seconds the syncs of one run are spread.
 const SPREAD_SECONDS: usize = 300;
-/// A feed that was asked for is not asked for again so soon, even if nobody has got to it yet.
+/// A calendar that was asked for is not asked for again so soon, even if nobody has got to it yet.
 const POSTPONED: TimeDelta = TimeDelta::minutes(30);
 
-/// Asks for a sync of every feed that is due. Idempotent: a feed for which a message is under way gets no other.
+/// Asks for a sync of every calendar of this kind that is due. Idempotent: one for which a message is under way gets no
+/// other.
 ///
 /// # Errors
 /// When a table or the queue does not answer.
-pub async fn refresh_due(app: &App) -> Result<usize, SyncError> {
+pub async fn refresh_due(app: &App, kind: DueKind) -> Result<usize, SyncError> {
     let now = app.clock.now();
     let mut asked = 0;
     for shard in 0..DUE_SHARDS {
-        let due = app.store.due(DueKind::Feed, shard, now, FEEDS_PER_SHARD).await?;
+        let due = app.store.due(kind, shard, now, CALENDARS_PER_SHARD).await?;
         let count = due.len().max(1);
         for (index, due) in due.into_iter().enumerate() {
             let Some(calendar) = due.calendar_id else { continue };
@@ -36,6 +40,38 @@ pub async fn refresh_due(app: &App) -> Result<usize, SyncError> {
         }
     }
     Ok(asked)
+}
+
+/// Asks for a sync of every calendar whose channel should be renewed: the sync opens the new one before it closes the old.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn renew_channels(app: &App, within: TimeDelta) -> Result<usize, SyncError> {
+    let until = app.clock.now() + within;
+    let mut asked = 0;
+    for shard in 0..DUE_SHARDS {
+        for due in app.store.channels_due(shard, until, CALENDARS_PER_SHARD).await? {
+            asked += usize::from(request_sync(app, due.user, due.calendar, 0).await?.is_some());
+        }
+    }
+    Ok(asked)
+}
+
+/// Renews the access tokens that are about to expire, so that no sync has to wait for one. One that cannot be renewed
+/// because of a passing failure is tried again by the next run.
+///
+/// # Errors
+/// When a table or the vault does not answer.
+pub async fn refresh_tokens(app: &App) -> Result<usize, SyncError> {
+    let now = app.clock.now();
+    let mut renewed = 0;
+    for shard in 0..DUE_SHARDS {
+        for due in app.store.grants_due(shard, now, GRANTS_PER_SHARD).await? {
+            let Some(connection) = app.store.connection(due.user_id, due.connection_id).await? else { continue };
+            renewed += usize::from(renew_early(app, &connection).await?);
+        }
+    }
+    Ok(renewed)
 }
 
 /// Goes on with removals whose message was lost. Idempotent: each step removes what is still there.

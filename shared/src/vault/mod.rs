@@ -11,6 +11,8 @@
 //! so a sealed secret opens only where it was put. The data key lies in the vault table, wrapped by KMS; removing it
 //! shreds everything that was sealed with it.
 
+pub mod grant;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -134,6 +136,24 @@ impl Vault {
         let Some(sealed) = self.store.sealed_secret(place.user, place.connection, place.field).await? else { return Ok(None) };
         let key = self.data_key(place.user, false).await?;
         open(&key, place, &sealed).map(Some)
+    }
+
+    /// Seals a text for a place of its own choice: for what is stored outside of the vault table, for minutes.
+    ///
+    /// # Errors
+    /// When KMS or the table does not answer.
+    pub async fn seal(&self, place: Place, secret: &Secret) -> Result<String, VaultError> {
+        let key = self.data_key(place.user, true).await?;
+        seal(&key, place, secret.expose().as_bytes())
+    }
+
+    /// Opens what [`Vault::seal`] has sealed for this place.
+    ///
+    /// # Errors
+    /// When KMS or the table does not answer, or the text does not open.
+    pub async fn open(&self, place: Place, sealed: &str) -> Result<Secret, VaultError> {
+        let key = self.data_key(place.user, false).await?;
+        open(&key, place, sealed)
     }
 
     /// Removes a secret.

@@ -119,6 +119,7 @@ fn attendee(entry: &ICalendarEntry, is_organizer: bool) -> Option<Attendee> {
         display_name: entry.parameter(&Parameter::Cn).and_then(|name| name.as_text()).map(|name| decode_caret(cut(name, 200))),
         rsvp_status,
         is_organizer,
+        is_self: false,
         is_optional: matches!(role, Some(ICalendarParameterValue::Role(ICalendarParticipationRole::OptParticipant))),
     })
 }

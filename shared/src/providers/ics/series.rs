@@ -178,6 +178,7 @@ fn event(id: EventId, component: Component, target: ReadFor) -> Event {
         start: component.start,
         end: component.end,
         series: component.series,
+        link: None,
         zone_guessed: component.zone_guessed,
         details: component.details,
         content_hash: String::new(),

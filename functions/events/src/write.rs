@@ -1,0 +1,309 @@
+//! `POST /api/v1/calendar/events`, `PUT` and `DELETE /api/v1/calendar/events/{id}`, and
+//! `POST /api/v1/calendar/events/{id}/retry-sync`
+//!
+//! A change is stored here first, then the worker writes it to the provider; the answer waits for that as long as a caller
+//! can be expected to.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use shared::app::App;
+use shared::domain::agenda::{alone, find};
+use shared::domain::calendar::Calendar;
+use shared::domain::event::Event;
+use shared::domain::ids::{CalendarId, EventId, SessionId, UserId};
+use shared::domain::link::{Content, Edit, Link, LinkStatus, Operation, SendUpdates};
+use shared::http::limits::EventWriteLimit;
+use shared::http::trail::Trail;
+use shared::http::views::connected;
+use shared::http::{Answer, Caller, Id, Json, Problem, ProblemType, Problems, Query};
+use shared::store::Outcome;
+use shared::sync::{hide_overrides, request_sync, wait_for};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::body::EventBody;
+use crate::view::{EventView, reader_zone};
+
+/// How long an answer waits for the provider.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How often a change is made anew because the event was written meanwhile.
+const TRIES: usize = 5;
+
+/// A new event.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewEvent {
+    /// Into which calendar: `cal_…`
+    #[serde(alias = "calendarConnectionId", alias = "calendar_id")]
+    #[schema(value_type = String)]
+    calendar_id: CalendarId,
+    /// What it is to say.
+    #[serde(flatten)]
+    event: EventBody,
+}
+
+/// Who is told.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct DeleteQuery {
+    /// Who is told by mail; nobody unless said.
+    #[serde(default)]
+    send_updates: SendUpdates,
+}
+
+/// What became of a removal.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Deleted {
+    /// Which event.
+    #[schema(value_type = String)]
+    id: EventId,
+    /// Whether the provider has let it go.
+    sync_status: LinkStatus,
+}
+
+/// Creates an event: 201 when the provider has it, 202 when it is on its way.
+#[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = NewEvent,
+    responses((status = 201, body = EventView), (status = 202, body = EventView), Problems))]
+pub async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    _: EventWriteLimit,
+    trail: Trail,
+    Json(body): Json<NewEvent>,
+) -> Answer<Response> {
+    let user = caller.user();
+    let calendar = writable(&app, user, body.calendar_id).await?;
+    let zone = reader_zone(&app, user, None).await?;
+    let (send_updates, wants_conference) = (body.event.send_updates, body.event.create_conference);
+    let content = body.event.create(zone)?;
+    let now = app.clock.now();
+    let id = EventId::of(calendar.id, &SessionId::new(now).to_string());
+    let edit = Edit { send_updates, wants_conference, ..Edit::new(Operation::Create, None, now) };
+    let mut event = Event {
+        uid: id.to_string(),
+        id,
+        start: content.start,
+        end: content.end,
+        series: content.series,
+        zone_guessed: false,
+        details: content.details,
+        link: Some(Box::new(Link { edit: Some(Box::new(edit)), ..Link::default() })),
+        content_hash: String::new(),
+        updated_at: now,
+    };
+    event.hash();
+    let _: Outcome = app.store.put_edit(user, &mut event).await?;
+    trail.success(user, "EVENT_CREATE", Some(event.id.to_string())).await;
+    let event = pushed(&app, user, &event.id).await?.unwrap_or(event);
+    Ok(answer(&event, &calendar, zone, StatusCode::CREATED))
+}
+
+/// Changes an event, a series, or one occurrence of a series: 200 when the provider has the change, 202 when it is on its
+/// way. What is left out stays as it is. With `If-Match`, 412 when the event is another by now.
+#[utoipa::path(put, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])), request_body = EventBody,
+    params(("id" = String, Path, description = "`evt_…`")),
+    responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]
+pub async fn change(
+    State(app): State<App>,
+    caller: Caller,
+    _: EventWriteLimit,
+    trail: Trail,
+    headers: HeaderMap,
+    Id(id): Id<EventId>,
+    Json(body): Json<EventBody>,
+) -> Answer<Response> {
+    let user = caller.user();
+    let calendar = writable(&app, user, id.calendar()).await?;
+    let zone = reader_zone(&app, user, None).await?;
+    let (send_updates, wants_conference) = (body.send_updates, body.create_conference);
+    let mut event = editable(&app, user, &id, zone).await?;
+    check_version(&headers, &event, &calendar, zone)?;
+    let wanted = body.change(Content::of(&event), zone)?;
+    if id.original_start().is_some() && wanted.series.is_some() {
+        return Err(Problem::field("recurrence", "belongs to the series, not to one occurrence of it"));
+    }
+    let before = Content::of(&event);
+    for _ in 0..TRIES {
+        // Over what somebody else may have written meanwhile only what this caller has changed is put.
+        let merged = shared::domain::link::merge(Some(&before), &wanted, &Content::of(&event)).content;
+        let merged = if event.content_hash.is_empty() { wanted.clone() } else { merged };
+        let edit = next_edit(&event, Operation::Update, &app, send_updates);
+        merged.write_to(&mut event);
+        let link = event.link.get_or_insert_default();
+        (link.edit, link.failure, link.kept) = (Some(Box::new(Edit { wants_conference, ..edit })), None, None);
+        event.updated_at = app.clock.now();
+        event.hash();
+        if app.store.put_edit(user, &mut event).await? == Outcome::Done {
+            hide_in_series(&app, user, &event).await?;
+            trail.success(user, "EVENT_UPDATE", Some(id.to_string())).await;
+            let event = pushed(&app, user, &id).await?.unwrap_or(event);
+            return Ok(answer(&event, &calendar, zone, StatusCode::OK));
+        }
+        event = editable(&app, user, &id, zone).await?;
+    }
+    Err(Problem::because(ProblemType::Conflict, "the event is being changed by others; try again"))
+}
+
+/// Removes an event, a series, or one occurrence of a series: 200 when the provider has let it go, 202 when that is on its
+/// way; here it is gone at once. With `If-Match`, 412 when the event is another by now.
+#[utoipa::path(delete, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])),
+    params(("id" = String, Path, description = "`evt_…`"), DeleteQuery),
+    responses((status = 200, body = Deleted), (status = 202, body = Deleted), Problems))]
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    _: EventWriteLimit,
+    trail: Trail,
+    headers: HeaderMap,
+    Query(query): Query<DeleteQuery>,
+    Id(id): Id<EventId>,
+) -> Answer<Response> {
+    let user = caller.user();
+    let calendar = writable(&app, user, id.calendar()).await?;
+    let zone = reader_zone(&app, user, None).await?;
+    let mut event = editable(&app, user, &id, zone).await?;
+    check_version(&headers, &event, &calendar, zone)?;
+    for _ in 0..TRIES {
+        let edit = next_edit(&event, Operation::Delete, &app, query.send_updates);
+        let link = event.link.get_or_insert_default();
+        (link.edit, link.failure) = (Some(Box::new(edit)), None);
+        event.hash();
+        if app.store.put_edit(user, &mut event).await? == Outcome::Done {
+            hide_in_series(&app, user, &event).await?;
+            if event.series.is_some() {
+                hide_overrides(&app, user, &id, true).await?;
+            }
+            trail.success(user, "EVENT_DELETE", Some(id.to_string())).await;
+            let (status, sync_status) = match pushed(&app, user, &id).await? {
+                None => (StatusCode::OK, LinkStatus::Synced),
+                Some(left) => (StatusCode::ACCEPTED, left.link.map_or(LinkStatus::Pending, |link| link.status())),
+            };
+            return Ok((status, Json(Deleted { id, sync_status })).into_response());
+        }
+        event = editable(&app, user, &id, zone).await?;
+    }
+    Err(Problem::because(ProblemType::Conflict, "the event is being changed by others; try again"))
+}
+
+/// Tries again to write a change to the provider. An event that was deleted there is created anew.
+#[utoipa::path(post, path = "/api/v1/calendar/events/{id}/retry-sync", tag = "events", security(("bearer" = [])),
+    params(("id" = String, Path, description = "`evt_…`")),
+    responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]
+pub async fn retry(State(app): State<App>, caller: Caller, _: EventWriteLimit, Id(id): Id<EventId>) -> Answer<Response> {
+    let user = caller.user();
+    let calendar = writable(&app, user, id.calendar()).await?;
+    let zone = reader_zone(&app, user, None).await?;
+    for _ in 0..TRIES {
+        let mut event = app.store.event(user, &id).await?.ok_or_else(Problem::not_found)?;
+        let link = event.link.get_or_insert_default();
+        let Some(edit) = link.edit.as_deref_mut() else {
+            return Err(Problem::because(ProblemType::Conflict, "there is nothing to write: the event is in sync"));
+        };
+        (edit.is_paused, link.failure) = (false, None);
+        edit.rewrites.clear();
+        if app.store.put_edit(user, &mut event).await? == Outcome::Done {
+            let event = pushed(&app, user, &id).await?.unwrap_or(event);
+            return Ok(answer(&event, &calendar, zone, StatusCode::OK));
+        }
+    }
+    Err(Problem::because(ProblemType::Conflict, "the event is being changed by others; try again"))
+}
+
+/// A connected calendar whose events can be changed.
+async fn writable(app: &App, user: UserId, calendar: CalendarId) -> Answer<Calendar> {
+    let calendar = connected(app, user, calendar).await?.calendar;
+    if calendar.is_writable() {
+        return Ok(calendar);
+    }
+    Err(Problem::because(ProblemType::ReadOnly, format!("{:?} can only be read", calendar.name)))
+}
+
+/// The event as it is stored, or the occurrence that the rule of a series gives; that one has no hash yet.
+async fn editable(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer<Event> {
+    let found = match app.store.event(user, id).await? {
+        Some(event) => Some(event).filter(|event| !event.link.as_ref().is_some_and(|link| link.is_leaving())),
+        None => occurrence(app, user, id, zone).await?,
+    };
+    let event = found.ok_or_else(Problem::not_found)?;
+    if event.details.event_type.is_some() {
+        return Err(Problem::because(ProblemType::ReadOnly, "the provider lets nobody change events of this kind from outside"));
+    }
+    Ok(event)
+}
+
+async fn occurrence(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer<Option<Event>> {
+    let Some(original) = id.original_start() else { return Ok(None) };
+    let Some(series) = app.store.event(user, &id.series()).await? else { return Ok(None) };
+    let Some(one) = find(&series, original, zone) else { return Ok(None) };
+    Ok(Some(Event {
+        id: id.clone(),
+        start: one.start,
+        end: one.end,
+        series: None,
+        link: None,
+        content_hash: String::new(),
+        ..series.clone()
+    }))
+}
+
+/// The change to be written: what both sides last agreed on stays what it was.
+fn next_edit(event: &Event, operation: Operation, app: &App, send_updates: SendUpdates) -> Edit {
+    let earlier = event.link.as_ref().and_then(|link| link.edit.as_deref());
+    let base = match earlier {
+        Some(edit) => edit.base.clone(),
+        None => Some(Box::new(Content::of(event))),
+    };
+    // What the provider has never seen is still to be created.
+    let operation = match (operation, earlier) {
+        (Operation::Update, Some(edit)) if edit.operation == Operation::Create => Operation::Create,
+        (operation, _) => operation,
+    };
+    Edit { send_updates, ..Edit::new(operation, base, app.clock.now()) }
+}
+
+/// The series no longer gives the occurrence that has become an event of its own.
+async fn hide_in_series(app: &App, user: UserId, event: &Event) -> Answer<()> {
+    let Some(original) = event.original_start() else { return Ok(()) };
+    for _ in 0..TRIES {
+        let Some(mut series) = app.store.event(user, &event.id.series()).await? else { return Ok(()) };
+        let Some(rule) = series.series.as_deref_mut().filter(|series| !series.overridden.contains(&original)) else { return Ok(()) };
+        rule.overridden.push(original);
+        rule.overridden.sort_unstable();
+        series.updated_at = app.clock.now();
+        series.hash();
+        if app.store.put_event(user, &mut series).await? == Outcome::Done {
+            return Ok(());
+        }
+    }
+    Err(Problem::because(ProblemType::Conflict, "the series is being changed by others; try again"))
+}
+
+fn check_version(headers: &HeaderMap, event: &Event, calendar: &Calendar, zone: Tz) -> Answer<()> {
+    let Some(wanted) = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()) else { return Ok(()) };
+    let view = EventView::new(&alone(event, zone), calendar, zone);
+    if wanted.split(',').map(str::trim).any(|tag| tag == "*" || tag == view.etag()) {
+        return Ok(());
+    }
+    Err(Problem::because(ProblemType::PreconditionFailed, "the event is another by now; read it again"))
+}
+
+/// Has a change written, and waits a while for it. The event as it is then; `None` when it is gone.
+async fn pushed(app: &App, user: UserId, id: &EventId) -> Answer<Option<Event>> {
+    if let Some(wish) = request_sync(app, user, id.calendar(), 0).await? {
+        wait_for(app, user, id.calendar(), wish, PATIENCE).await?;
+    }
+    Ok(app.store.event(user, id).await?)
+}
+
+fn answer(event: &Event, calendar: &Calendar, zone: Tz, done: StatusCode) -> Response {
+    let is_done = event.link.as_ref().is_none_or(|link| link.status() == LinkStatus::Synced);
+    let view = EventView::new(&alone(event, zone), calendar, zone);
+    let etag = view.etag().to_owned();
+    (if is_done { done } else { StatusCode::ACCEPTED }, [(header::ETAG, etag)], Json(view)).into_response()
+}

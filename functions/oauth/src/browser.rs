@@ -1,0 +1,58 @@
+//! Ties a sign-in to the browser that began it, and knows where a browser may be sent.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::http::{HeaderMap, header};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use shared::app::App;
+use shared::http::{Answer, Problem};
+use url::Url;
+
+const COOKIE: &str = "calweave_oauth";
+
+/// How a secret is recognised without being stored.
+pub fn fingerprint(secret: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
+}
+
+/// The cookie that gives a browser its secret to keep. A page of another site may ask for it, so over TLS it is sent
+/// across sites; it opens nothing by itself.
+pub fn cookie(secret: &str, own_origin: &str, seconds: i64) -> String {
+    let site = if own_origin.starts_with("https:") { "SameSite=None; Secure" } else { "SameSite=Lax" };
+    format!("{COOKIE}={secret}; Path=/api/v1/calendar/oauth; Max-Age={seconds}; HttpOnly; {site}")
+}
+
+/// The fingerprints of the secrets that this browser shows.
+pub fn shown(headers: &HeaderMap) -> Vec<String> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, secret)| fingerprint(secret)).collect()
+}
+
+/// Where to send the browser in the end: to a page of a configured origin, or of this API itself.
+///
+/// # Errors
+/// When the page is anywhere else.
+pub fn return_to(app: &App, own_origin: &str, wanted: Option<&str>) -> Answer<String> {
+    let allowed = || app.config.cors_origins.iter().map(String::as_str).chain([own_origin]);
+    let Some(wanted) = wanted else {
+        return Ok(format!("{}/", allowed().next().unwrap_or(own_origin)));
+    };
+    let url = Url::parse(wanted).ok().filter(|url| url.fragment().is_none());
+    let origin = url.as_ref().map(|url| url.origin().ascii_serialization());
+    match (url, origin) {
+        (Some(url), Some(origin)) if allowed().any(|allowed| allowed == origin) => Ok(url.into()),
+        _ => Err(Problem::field("returnTo", "must be a page of an origin that this deployment lists in CORS_ORIGINS")),
+    }
+}
+
+/// The page with one more parameter.
+pub fn with(page: &str, name: &str, value: &str) -> String {
+    match Url::parse(page) {
+        Ok(mut url) => {
+            url.query_pairs_mut().append_pair(name, value);
+            url.into()
+        }
+        Err(_) => page.to_owned(),
+    }
+}

@@ -1,0 +1,154 @@
+//! `GET /api/v1/calendar/oauth/google/callback`
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::TimeDelta;
+use serde::Deserialize;
+use shared::app::App;
+use shared::clock::random_bytes;
+use shared::domain::calendar::ProviderKind;
+use shared::domain::connection::{Connection, ConnectionStatus};
+use shared::domain::ids::{ConnectionId, UserId};
+use shared::http::trail::Trail;
+use shared::http::{Answer, Problem, Problems, Query};
+use shared::providers::google::oauth::{CALENDAR_LIST, EVENTS, SignedIn};
+use shared::providers::{Provider, ProviderError};
+use shared::store::Outcome;
+use shared::store::authorizations::{Authorization, Selection};
+use shared::store::connections::AccountOwner;
+use shared::sync::access::renew_at;
+use shared::sync::request_sync;
+use utoipa::IntoParams;
+
+use crate::browser::{cookie, fingerprint, return_to, shown, with};
+use crate::login::{configured, verifier_place};
+
+/// How long somebody may take to choose.
+const PATIENCE: TimeDelta = TimeDelta::minutes(10);
+
+/// What a browser comes back with.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CallbackQuery {
+    /// To be exchanged for tokens.
+    #[serde(default)]
+    code: Option<String>,
+    /// As it was sent along.
+    #[serde(default)]
+    state: Option<String>,
+    /// Why there is no code.
+    #[serde(default)]
+    error: Option<String>,
+}
+
+/// Why a browser is sent back without a session, as its page is told.
+enum Failed {
+    /// Known to the page by this word.
+    Because(&'static str),
+    /// Ours.
+    Problem(Problem),
+}
+
+impl<E: Into<Problem>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Problem(error.into())
+    }
+}
+
+/// Where Google sends the browser back to. Sends it on to the page that the sign-in was begun for, with `session` (see
+/// `GET /oauth/session/{id}`) or with `error`: `access_denied`, `invalid_state`, `missing_scopes`, `account_taken`,
+/// `auth_failed`.
+#[utoipa::path(get, path = "/api/v1/calendar/oauth/google/callback", tag = "oauth", params(CallbackQuery),
+    responses((status = 303, description = "to the page that began it"), Problems))]
+pub async fn callback(State(app): State<App>, headers: HeaderMap, trail: Trail, Query(query): Query<CallbackQuery>) -> Answer<Response> {
+    let own_origin = configured(&app)?.client().own_origin().to_owned();
+    let state = fingerprint(query.state.as_deref().unwrap_or_default());
+    let begun = app.store.take_authorization(&state).await?;
+    let begun = begun.filter(|begun| begun.provider == ProviderKind::Google && shown(&headers).contains(&begun.browser));
+    let Some(begun) = begun else {
+        // Not this browser's, used before, or too old.
+        return Ok(redirect(&with(&return_to(&app, &own_origin, None)?, "error", "invalid_state"), &own_origin));
+    };
+    let page = match link(&app, &begun, &query).await {
+        Ok((session, connection)) => {
+            trail.success(begun.user_id, "CONNECTION_LINK", Some(connection.to_string())).await;
+            with(&begun.return_to, "session", &session)
+        }
+        Err(Failed::Because(word)) => {
+            trail.failure(begun.user_id, "CONNECTION_LINK", word).await;
+            with(&begun.return_to, "error", word)
+        }
+        Err(Failed::Problem(problem)) => return Err(problem),
+    };
+    Ok(redirect(&page, &own_origin))
+}
+
+fn redirect(page: &str, own_origin: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, page.to_owned()), (header::SET_COOKIE, cookie("", own_origin, 0))]).into_response()
+}
+
+/// Exchanges the code, stores link and grant, and offers the account's calendars.
+async fn link(app: &App, begun: &Authorization, query: &CallbackQuery) -> Result<(String, ConnectionId), Failed> {
+    let google = configured(app)?;
+    if query.error.is_some() {
+        return Err(Failed::Because("access_denied"));
+    }
+    let code = query.code.clone().filter(|code| code.len() <= 512).ok_or(Failed::Because("auth_failed"))?;
+    let verifier = app.vault.open(verifier_place(begun.user_id), &begun.verifier).await?;
+    let signed_in = google.exchange(code, &verifier, &begun.nonce, app.clock.now()).await.map_err(|error| refused(&error))?;
+    if [EVENTS, CALENDAR_LIST].iter().any(|needed| !signed_in.scopes.iter().any(|scope| scope == needed)) {
+        // Kept at Google as far as it was granted; nothing of it is stored here.
+        return Err(Failed::Because("missing_scopes"));
+    }
+    let calendars = google.with(signed_in.grant.access_token.clone()).calendars().await.map_err(|error| refused(&error))?;
+    let connection = store(app, begun.user_id, &signed_in).await?;
+    let id = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<24>());
+    let until = app.clock.now() + PATIENCE;
+    let selection = Selection { connection_id: connection, provider: ProviderKind::Google, email: signed_in.email, calendars, until };
+    app.store.put_selection(begun.user_id, &id, &selection).await?;
+    Ok((id, connection))
+}
+
+fn refused(error: &ProviderError) -> Failed {
+    tracing::warn!("a sign-in with Google failed: {error}");
+    Failed::Because("auth_failed")
+}
+
+/// Stores the link, a new one or the one that this account had before, and has its calendars synced again.
+async fn store(app: &App, user: UserId, signed_in: &SignedIn) -> Result<ConnectionId, Failed> {
+    let now = app.clock.now();
+    let known = app.store.connections(user).await?;
+    let known = known.into_iter().find(|known| known.provider == ProviderKind::Google && known.account_id == signed_in.account_id);
+    let id = known.as_ref().map_or_else(|| ConnectionId::new(now), |known| known.id);
+    let owner = AccountOwner { user_id: user, connection_id: id };
+    if app.store.claim_account(ProviderKind::Google, &signed_in.account_id, owner).await? == Outcome::Refused {
+        let owner = app.store.account_owner(ProviderKind::Google, &signed_in.account_id).await?;
+        if owner.is_none_or(|owner| owner.user_id != user || owner.connection_id != id) {
+            return Err(Failed::Because("account_taken"));
+        }
+    }
+    // The grant first: a link that says it works has to.
+    let _: Outcome = app.vault.put_grant(user, id, &signed_in.grant, None).await?;
+    let connection = Connection {
+        id,
+        user_id: user,
+        provider: ProviderKind::Google,
+        account_id: signed_in.account_id.clone(),
+        email: signed_in.email.clone(),
+        scopes: signed_in.scopes.clone(),
+        status: ConnectionStatus::Active,
+        status_reason: None,
+        granted_at: now,
+        created_at: known.map_or(now, |known| known.created_at),
+    };
+    app.store.put_connection(&connection, renew_at(&signed_in.grant)).await?;
+    for state in app.store.calendars(user).await? {
+        if state.calendar.connection_id == id && state.calendar.is_connected {
+            request_sync(app, user, state.calendar.id, 0).await?;
+        }
+    }
+    Ok(id)
+}

@@ -1,0 +1,22 @@
+//! Links accounts: to the provider's consent page and back, then to the choice of calendars.
+
+mod browser;
+mod callback;
+mod connections;
+mod login;
+mod select;
+mod session;
+
+use shared::app::App;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(login::login))
+        .routes(routes!(callback::callback))
+        .routes(routes!(connections::list))
+        .routes(routes!(session::get))
+        .routes(routes!(select::select))
+}

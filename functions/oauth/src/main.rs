@@ -1,0 +1,5 @@
+//! The `oauth` Lambda.
+
+fn main() -> Result<(), shared::boot::Error> {
+    shared::boot::http(oauth::routes)
+}

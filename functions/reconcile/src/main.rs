@@ -1,0 +1,5 @@
+//! The `reconcile` Lambda.
+
+fn main() -> Result<(), shared::boot::Error> {
+    shared::boot::schedule(reconcile::run)
+}

@@ -1,0 +1,5 @@
+//! The `refresh_tokens` Lambda.
+
+fn main() -> Result<(), shared::boot::Error> {
+    shared::boot::schedule(refresh_tokens::run)
+}

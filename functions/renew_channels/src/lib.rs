@@ -1,0 +1,15 @@
+//! Every twelve hours: has the channels renewed that would end, or should be renewed, before the next run.
+
+use shared::app::App;
+use shared::sync::{SyncError, renew_channels};
+
+/// Until the next run.
+const AHEAD: chrono::TimeDelta = chrono::TimeDelta::hours(12);
+
+/// Runs once; answers with how many calendars were asked for.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn run(app: App) -> Result<usize, SyncError> {
+    renew_channels(&app, AHEAD).await
+}

@@ -1,0 +1,5 @@
+//! The `renew_channels` Lambda.
+
+fn main() -> Result<(), shared::boot::Error> {
+    shared::boot::schedule(renew_channels::run)
+}

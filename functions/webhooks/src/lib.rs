@@ -1,0 +1,13 @@
+//! What providers push. A push is a hint and nothing more: it is verified, a sync is asked for, and it is answered.
+
+mod google;
+
+use shared::app::App;
+use shared::http::alias;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(google::notify)).routes(alias(routes!(google::notify), "/api/v1/webhooks/google-calendar"))
+}

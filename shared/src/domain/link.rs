@@ -1,0 +1,298 @@
+//! How an event stands with the account that it belongs to: what is still to be written there, and what was decided
+//! where both sides had changed it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::event::{Details, Event};
+use super::recurrence::Series;
+use super::time::EventTime;
+
+/// An event's tie to its provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Link {
+    /// Counts the writes of the stored event: whoever has an older one in hand must look again.
+    pub revision: u64,
+    /// What the provider calls it; none before the provider has seen it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_id: Option<String>,
+    /// The provider's version of what is stored, such as an entity tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How often the event had to be created anew at the provider, where ids of deleted events stay taken.
+    pub generation: u32,
+    /// What is to be written to the provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edit: Option<Box<Edit>>,
+    /// Why writing it failed, in words for the person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// A local edit that lost against one at the provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Box<Kept>>,
+}
+
+/// Whether an event is the same here and at its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum LinkStatus {
+    /// As far as anybody knows.
+    Synced,
+    /// A change made here is on its way.
+    Pending,
+    /// A change made here could not be written; it is kept.
+    Failed,
+    /// Written over and over again within minutes: nothing more is written until somebody looks.
+    Paused,
+}
+
+impl Link {
+    /// How it stands.
+    pub fn status(&self) -> LinkStatus {
+        match &self.edit {
+            None => LinkStatus::Synced,
+            Some(edit) if edit.is_paused => LinkStatus::Paused,
+            Some(_) if self.failure.is_some() => LinkStatus::Failed,
+            Some(_) => LinkStatus::Pending,
+        }
+    }
+
+    /// Whether the event is to go.
+    pub fn is_leaving(&self) -> bool {
+        self.edit.as_ref().is_some_and(|edit| edit.operation == Operation::Delete)
+    }
+}
+
+/// What is to be done at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Operation {
+    /// Bring it into being.
+    Create,
+    /// Change it.
+    Update,
+    /// Remove it.
+    Delete,
+}
+
+/// Who is told by mail about a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SendUpdates {
+    /// Everybody who is invited.
+    All,
+    /// Those who do not use the same provider.
+    ExternalOnly,
+    /// Nobody.
+    #[default]
+    None,
+}
+
+/// A change that was made here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Edit {
+    /// What to do.
+    pub operation: Operation,
+    /// What both sides last agreed on; none for an event that the provider has never seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Box<Content>>,
+    /// Who is told.
+    #[serde(default)]
+    pub send_updates: SendUpdates,
+    /// Whether the provider should make a meeting to go with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wants_conference: bool,
+    /// When it was made.
+    pub made_at: DateTime<Utc>,
+    /// When it was written again because the other side had changed too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewrites: Vec<DateTime<Utc>>,
+    /// Whether there were too many of those.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_paused: bool,
+}
+
+/// More rewrites of one event than this …
+const MAX_REWRITES: usize = 5;
+/// … in this time are a loop.
+const REWRITES_WITHIN: TimeDelta = TimeDelta::minutes(10);
+
+impl Edit {
+    /// A change made now.
+    pub fn new(operation: Operation, base: Option<Box<Content>>, made_at: DateTime<Utc>) -> Self {
+        let (send_updates, wants_conference, rewrites, is_paused) = (SendUpdates::None, false, vec![], false);
+        Self { operation, base, send_updates, wants_conference, made_at, rewrites, is_paused }
+    }
+
+    /// Notes that the change has to be written again, because the other side has changed meanwhile.
+    pub fn rewritten(&mut self, now: DateTime<Utc>) {
+        self.rewrites.retain(|at| now - *at < REWRITES_WITHIN);
+        self.rewrites.push(now);
+        self.is_paused = self.rewrites.len() > MAX_REWRITES;
+    }
+}
+
+/// What both sides can change of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Content {
+    /// When it starts.
+    pub start: EventTime,
+    /// When it ends, exclusively.
+    pub end: EventTime,
+    /// How it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<Box<Series>>,
+    /// What it says.
+    #[serde(flatten)]
+    pub details: Box<Details>,
+}
+
+impl Content {
+    /// That of an event.
+    pub fn of(event: &Event) -> Self {
+        Self { start: event.start, end: event.end, series: event.series.clone(), details: event.details.clone() }
+    }
+
+    /// Puts it in place of an event's.
+    pub fn write_to(self, event: &mut Event) {
+        (event.start, event.end, event.series, event.details) = (self.start, self.end, self.series, self.details);
+    }
+}
+
+/// A local edit that lost, kept to be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kept {
+    /// When that was decided.
+    pub at: DateTime<Utc>,
+    /// The fields in which the provider's value stands now, by the names that the API gives them.
+    pub fields: Vec<String>,
+    /// What the event was to say.
+    pub content: Content,
+}
+
+/// What comes of two changes of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The event as both sides should have it.
+    pub content: Content,
+    /// Whether the provider does not have all of it yet.
+    pub is_ahead: bool,
+    /// The fields that both sides had changed: there the provider's value stands.
+    pub conflicts: Vec<&'static str>,
+}
+
+/// Merges by field what was changed here with what was changed at the provider, since both had `base`. Without a base
+/// everything that differs is a conflict.
+pub fn merge(base: Option<&Content>, local: &Content, remote: &Content) -> Merged {
+    let mut content = remote.clone();
+    let mut merger = Merger { is_ahead: false, conflicts: vec![] };
+    // When an event is, is one thing: a rule without the start that it was made for means something else.
+    let times = |content: &Content| (content.start, content.end, content.series.as_deref().map(without_overrides));
+    let when = merger.pick("startTime", base.map(times).as_ref(), &times(local), &times(remote));
+    if when != times(remote) {
+        (content.start, content.end, content.series) = (local.start, local.end, local.series.clone());
+    }
+    if let (Some(series), Some(other)) = (&mut content.series, local.series.as_ref().zip(remote.series.as_ref())) {
+        // Each side may know of changed occurrences that the other has not heard of yet.
+        series.overridden = other.0.overridden.iter().chain(&other.1.overridden).copied().collect();
+        series.overridden.sort_unstable();
+        series.overridden.dedup();
+    }
+    let (ours, theirs, out) = (&local.details, &remote.details, &mut content.details);
+    macro_rules! each {
+        ($($field:ident $name:literal),+) => {
+            $(out.$field = merger.pick($name, base.map(|base| &base.details.$field), &ours.$field, &theirs.$field);)+
+        };
+    }
+    each!(
+        title "title",
+        description "description",
+        location "location",
+        status "status",
+        transparency "transparency",
+        visibility "visibility",
+        url "url",
+        categories "categories",
+        attendees "attendees",
+        color_id "colorId"
+    );
+    let reminders = |details: &Details| (details.reminders.clone(), details.uses_default_reminders);
+    let base_reminders = base.map(|base| reminders(&base.details));
+    (out.reminders, out.uses_default_reminders) = merger.pick("reminders", base_reminders.as_ref(), &reminders(ours), &reminders(theirs));
+    Merged { content, is_ahead: merger.is_ahead, conflicts: merger.conflicts }
+}
+
+fn without_overrides(series: &Series) -> Series {
+    Series { overridden: vec![], ..series.clone() }
+}
+
+struct Merger {
+    is_ahead: bool,
+    conflicts: Vec<&'static str>,
+}
+
+impl Merger {
+    fn pick<T: Clone + PartialEq>(&mut self, name: &'static str, base: Option<&T>, local: &T, remote: &T) -> T {
+        if local == remote || base == Some(local) {
+            return remote.clone();
+        }
+        if base == Some(remote) {
+            self.is_ahead = true;
+            return local.clone();
+        }
+        self.conflicts.push(name);
+        remote.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(title: &str, location: &str, start: &str) -> Content {
+        let details = Details { title: title.into(), location: Some(location.into()), ..Details::default() };
+        let start: EventTime = start.parse().unwrap();
+        Content { start, end: start.plus(TimeDelta::hours(1)), series: None, details: Box::new(details) }
+    }
+
+    #[test]
+    fn changes_of_different_fields_both_stand() {
+        let base = content("a", "x", "2026-03-02T09:00:00[UTC]");
+        let local = content("b", "x", "2026-03-02T09:00:00[UTC]");
+        let remote = content("a", "x", "2026-03-02T10:00:00[UTC]");
+        let merged = merge(Some(&base), &local, &remote);
+        assert_eq!(merged.content, content("b", "x", "2026-03-02T10:00:00[UTC]"));
+        assert!(merged.is_ahead && merged.conflicts.is_empty());
+    }
+
+    #[test]
+    fn where_both_changed_the_same_the_provider_wins_and_it_is_said() {
+        let base = content("a", "x", "2026-03-02T09:00:00[UTC]");
+        let local = content("b", "y", "2026-03-02T09:00:00[UTC]");
+        let remote = content("c", "x", "2026-03-02T09:00:00[UTC]");
+        let merged = merge(Some(&base), &local, &remote);
+        assert_eq!(merged.content, content("c", "y", "2026-03-02T09:00:00[UTC]"));
+        assert_eq!(merged.conflicts, ["title"]);
+        assert!(merged.is_ahead);
+        let same = merge(Some(&base), &local, &local);
+        assert!(!same.is_ahead && same.conflicts.is_empty());
+    }
+
+    #[test]
+    fn what_is_rewritten_over_and_over_is_paused() {
+        let start = DateTime::UNIX_EPOCH;
+        let mut edit = Edit::new(Operation::Update, None, start);
+        for minute in 0..5 {
+            edit.rewritten(start + TimeDelta::minutes(minute));
+        }
+        assert!(!edit.is_paused);
+        edit.rewritten(start + TimeDelta::minutes(5));
+        assert!(edit.is_paused);
+        edit.rewritten(start + TimeDelta::minutes(30));
+        assert!(!edit.is_paused);
+    }
+}

@@ -1,0 +1,159 @@
+//! Links to accounts, and who has linked which: an account belongs to one person at a time.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::keys::{DUE, DueKind};
+use super::{Item, Outcome, Result, Store, from_item, keys, s, to_item};
+use crate::domain::calendar::ProviderKind;
+use crate::domain::connection::{Connection, ConnectionStatus};
+use crate::domain::ids::{ConnectionId, UserId};
+
+/// Who has linked an account, and by which link.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountOwner {
+    /// Who.
+    pub user_id: UserId,
+    /// By which link.
+    pub connection_id: ConnectionId,
+}
+
+fn account(provider: ProviderKind, account: &str) -> keys::Key {
+    let provider = match provider {
+        ProviderKind::Google => "GOOGLE",
+        ProviderKind::Ics => "ICS",
+    };
+    keys::account(provider, account)
+}
+
+impl Store {
+    /// Who has linked an account.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn account_owner(&self, provider: ProviderKind, id: &str) -> Result<Option<AccountOwner>> {
+        self.get("find an account", &self.calendar, account(provider, id), true).await
+    }
+
+    /// Claims an account for a person; refused when somebody has it already.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn claim_account(&self, provider: ProviderKind, id: &str, owner: AccountOwner) -> Result<Outcome> {
+        let operation = "claim an account";
+        let item = to_item(operation, account(provider, id), &owner)?;
+        let put = self.dynamo.put_item().table_name(&self.calendar).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
+        self.put(operation, put).await
+    }
+
+    /// Lets an account go: whoever links it next has it.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn release_account(&self, provider: ProviderKind, id: &str) -> Result<()> {
+        self.delete("release an account", &self.calendar, account(provider, id)).await
+    }
+
+    /// Stores a link with when its access token has to be renewed.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_connection(&self, connection: &Connection, renew_at: DateTime<Utc>) -> Result<()> {
+        let operation = "store a connection";
+        let mut item = to_item(operation, keys::connection(connection.user_id, connection.id), connection)?;
+        item.insert(DUE.pk.to_owned(), s(DueKind::Grant.partition_of(connection.user_id)));
+        item.insert(DUE.sk.to_owned(), s(keys::due_sort(renew_at, &connection.id.to_string())));
+        self.put_item(operation, &self.calendar, item).await
+    }
+
+    /// A link.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn connection(&self, user: UserId, connection: ConnectionId) -> Result<Option<Connection>> {
+        self.get("read a connection", &self.calendar, keys::connection(user, connection), true).await
+    }
+
+    /// All links of a person.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn connections(&self, user: UserId) -> Result<Vec<Connection>> {
+        let operation = "list connections";
+        let query = self.query(&self.calendar, keys::user_partition(user), keys::CONNECTION_PREFIX).consistent_read(true);
+        self.all(operation, query).await?.into_iter().map(|item| from_item(operation, item)).collect()
+    }
+
+    /// Notes that a grant works no longer. Refused when that is known already, so that it is said once.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn needs_reauth(&self, user: UserId, connection: ConnectionId, reason: &str) -> Result<Outcome> {
+        let operation = "mark a connection";
+        let text = |status| serde_dynamo::to_attribute_value(status).map_err(|error| super::StoreError::new(operation, error));
+        let request = self
+            .dynamo
+            .update_item()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::connection(user, connection).attributes()))
+            .update_expression("SET #status = :broken, statusReason = :reason REMOVE duePk, dueSk")
+            .condition_expression("#status = :active")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":broken", text(ConnectionStatus::NeedsReauth)?)
+            .expression_attribute_values(":active", text(ConnectionStatus::Active)?)
+            .expression_attribute_values(":reason", s(reason));
+        Ok(if self.update(operation, request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
+    }
+
+    /// Notes that a grant was given back.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_connection(&self, user: UserId, connection: ConnectionId) -> Result<()> {
+        let operation = "end a connection";
+        let status = serde_dynamo::to_attribute_value(ConnectionStatus::Disconnected);
+        let status = status.map_err(|error| super::StoreError::new(operation, error))?;
+        let request = self
+            .dynamo
+            .update_item()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::connection(user, connection).attributes()))
+            .update_expression("SET #status = :ended REMOVE duePk, dueSk, statusReason")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":ended", status);
+        self.update(operation, request).await.map(drop)
+    }
+
+    /// Moves the time at which the access token of a link is renewed, as long as its grant works.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn renew_grant_at(&self, user: UserId, connection: ConnectionId, at: DateTime<Utc>) -> Result<()> {
+        let request = self
+            .dynamo
+            .update_item()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::connection(user, connection).attributes()))
+            .update_expression("SET dueSk = :due")
+            .condition_expression("attribute_exists(duePk)")
+            .expression_attribute_values(":due", s(keys::due_sort(at, &connection.to_string())));
+        self.update("plan the renewal of a grant", request).await.map(drop)
+    }
+
+    /// The links whose access token is to be renewed by `until`, at most `limit` of one shard.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn grants_due(&self, shard: u32, until: DateTime<Utc>, limit: i32) -> Result<Vec<AccountOwner>> {
+        let items = self.due_items(DueKind::Grant, shard, until, limit).await?;
+        let read = |item: &Item| {
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+            let user_id = text(keys::PK)?.strip_prefix("USER#")?.parse().ok()?;
+            let connection_id = text(keys::SK)?.strip_prefix(keys::CONNECTION_PREFIX)?.parse().ok()?;
+            Some(AccountOwner { user_id, connection_id })
+        };
+        Ok(items.iter().filter_map(read).collect())
+    }
+}

@@ -1,0 +1,201 @@
+//! One sync of one calendar of an account: what has changed at the provider is read and merged, then what has changed
+//! here is written there. Both under the calendar's lease, so that neither meets the other half-way.
+//!
+//! Pages are stored as they come, the position last: wherever a run is interrupted, the next one reads the same changes
+//! again and finds most of them stored.
+
+use chrono::TimeDelta;
+use tracing::warn;
+
+use super::SyncError;
+use super::access::{access_token, not_configured};
+use super::engine::spread;
+use super::pull::Pull;
+use super::{push, watch};
+use crate::app::App;
+use crate::domain::calendar::{AccountCalendar, Calendar, ChannelState, ProviderKind};
+use crate::domain::ids::{ConnectionId, UserId};
+use crate::providers::{Provider, ProviderError, Remedy, Target};
+use crate::store::cursors::{Ending, Lease, Success};
+use crate::store::{Outcome, StoreError};
+use crate::vault::VaultError;
+
+/// After this long without a push a calendar is looked at all the same: a few pushes are lost by design.
+const WATCHED: TimeDelta = TimeDelta::hours(1);
+/// A calendar that is not pushed.
+const POLLED: TimeDelta = TimeDelta::minutes(15);
+/// A calendar whose owner has to do something first; the sync that follows it is asked for then.
+const BROKEN: TimeDelta = TimeDelta::hours(12);
+/// How often a failure is followed by another try within minutes; from then on the schedule decides.
+const QUICK_TRIES: u32 = 6;
+
+/// Why a run stops.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The provider's doing: noted with the calendar.
+    Provider(ProviderError),
+    /// Ours: the message comes again.
+    Ours(SyncError),
+}
+
+pub(super) type Step<T> = Result<T, Stop>;
+
+impl From<ProviderError> for Stop {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+impl From<SyncError> for Stop {
+    fn from(error: SyncError) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Ours(error.into())
+    }
+}
+
+impl From<VaultError> for Stop {
+    fn from(error: VaultError) -> Self {
+        Self::Ours(error.into())
+    }
+}
+
+/// Brings the copy of a calendar up to date, and the calendar with the copy.
+///
+/// # Errors
+/// When a table or the vault does not answer.
+pub(super) async fn run(app: &App, mut lease: Lease, calendar: &Calendar, account: &AccountCalendar) -> Result<(Lease, Ending), SyncError> {
+    let ending = match attempt(app, &mut lease, calendar, account).await {
+        Ok((success, left)) => {
+            let watched = success.channel.as_ref().or(lease.cursor().channel.as_ref()).is_some_and(|channel| channel.id.is_some());
+            let interval = spread(if watched { WATCHED } else { POLLED }, calendar);
+            let again_in = left.and_then(|failure| soon(&failure, 0));
+            Ending { success: Some(success), error: None, next_sync_at: app.clock.now() + interval, again_in }
+        }
+        Err(Stop::Ours(error)) => return Err(error),
+        Err(Stop::Provider(failure)) => {
+            warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
+            let failures = lease.cursor().failures;
+            let pause = if failure.remedy() == Remedy::Reconnect { BROKEN } else { POLLED * (1 << failures.min(5)) };
+            let next_sync_at = app.clock.now() + pause;
+            Ending { success: None, error: Some(failure.to_string()), next_sync_at, again_in: soon(&failure, failures) }
+        }
+    };
+    Ok((lease, ending))
+}
+
+/// In how many seconds to try again after a failure that passes.
+fn soon(failure: &ProviderError, failures: u32) -> Option<i32> {
+    match failure.remedy() {
+        Remedy::Retry(after) if failures < QUICK_TRIES => {
+            let [jitter] = crate::clock::random_bytes::<1>();
+            let backoff = (1 << (failures + 1)) + u64::from(jitter % 4);
+            let seconds = after.map_or(backoff, |after| after.as_secs().max(backoff));
+            Some(i32::try_from(seconds).unwrap_or(i32::MAX).min(900))
+        }
+        _ => None,
+    }
+}
+
+/// Answers with what was done, and with the failure that keeps changes made here from being written.
+async fn attempt(app: &App, lease: &mut Lease, calendar: &Calendar, account: &AccountCalendar) -> Step<(Success, Option<ProviderError>)> {
+    let provider = calendar.provider;
+    let gone = || ProviderError::GrantGone { provider: provider.label(), reason: "the account is not linked".to_owned() };
+    let connection = app.store.connection(calendar.user_id, calendar.connection_id).await?.ok_or_else(gone)?;
+    let zone = match account.time_zone {
+        Some(zone) => zone,
+        None => app.store.user(calendar.user_id).await?.map_or(chrono_tz::Tz::UTC, |user| user.timezone),
+    };
+    let target = Target { calendar: calendar.id, remote_id: &account.remote_id, zone };
+    let mut refused = None;
+    loop {
+        let token = access_token(app, &connection, refused.as_ref()).await??;
+        let done = match (provider, &app.google) {
+            (ProviderKind::Google, Some(google)) => both_ways(app, &google.with(token.clone()), lease, calendar, target).await,
+            _ => return Err(not_configured(provider).into()),
+        };
+        match done {
+            // A token may be taken back at any time: once, a new one may help.
+            Err(Stop::Provider(failure)) if failure.remedy() == Remedy::Renew && refused.is_none() => refused = Some(token),
+            other => return other,
+        }
+    }
+}
+
+async fn both_ways<P: Provider>(
+    app: &App,
+    provider: &P,
+    lease: &mut Lease,
+    calendar: &Calendar,
+    target: Target<'_>,
+) -> Step<(Success, Option<ProviderError>)> {
+    let mut success = Pull::new(app, provider, lease, target).run().await?;
+    let left = match push::run(app, provider, lease, target).await {
+        Ok(()) => None,
+        Err(Stop::Provider(failure)) if matches!(failure.remedy(), Remedy::Retry(_)) => {
+            warn!(calendar.id = %calendar.id, "changes of {} have to wait: {failure}", calendar.id);
+            Some(failure)
+        }
+        Err(stop) => return Err(stop),
+    };
+    success.channel = watch::keep(app, provider, lease, calendar, target).await?;
+    Ok((success, left))
+}
+
+/// Closes the channel of a calendar that was disconnected. Where the provider cannot be asked any more, the channel ends
+/// by itself, and what it still says counts no longer.
+///
+/// # Errors
+/// When a table or the vault does not answer.
+pub(super) async fn leave(app: &App, calendar: &Calendar, channel: &ChannelState) -> Result<(), SyncError> {
+    let connection = app.store.connection(calendar.user_id, calendar.connection_id).await?;
+    let token = match &connection {
+        Some(connection) => access_token(app, connection, None).await?.ok(),
+        None => None,
+    };
+    let closed = match (calendar.provider, &app.google, token) {
+        (ProviderKind::Google, Some(google), Some(token)) => watch::close(app, &google.with(token), calendar, channel).await,
+        _ => Ok(()),
+    };
+    match closed {
+        Ok(()) | Err(Stop::Provider(_)) => {}
+        Err(Stop::Ours(error)) => return Err(error),
+    }
+    if let Some(id) = &channel.id {
+        app.store.delete_channel(id).await?;
+    }
+    Ok(())
+}
+
+/// Gives the grant of an account back, unless one of its calendars is still connected.
+///
+/// # Errors
+/// When a table or the vault does not answer.
+pub(super) async fn unlink_unused(app: &App, user: UserId, id: ConnectionId) -> Result<(), SyncError> {
+    let calendars = app.store.calendars(user).await?;
+    if calendars.iter().any(|state| state.calendar.connection_id == id && state.calendar.is_connected) {
+        return Ok(());
+    }
+    let Some(connection) = app.store.connection(user, id).await? else { return Ok(()) };
+    // Nothing is asked to be renewed from here on; the provider is told while the token can still be read.
+    app.store.end_connection(user, id).await?;
+    if let (ProviderKind::Google, Some(google), Some(held)) = (connection.provider, &app.google, app.vault.grant(user, id).await?)
+        && let Err(failure) = google.revoke(&held.grant.refresh_token).await
+    {
+        warn!(connection.id = %id, "could not give the grant of {id} back: {failure}");
+    }
+    app.store.delete_grant(user, id).await?;
+    Ok(app.store.release_account(connection.provider, &connection.account_id).await?)
+}
+
+/// Goes on holding the lease, or stops.
+pub(super) async fn hold(app: &App, lease: &mut Lease) -> Step<()> {
+    match app.store.keep_lease(lease).await? {
+        Outcome::Done => Ok(()),
+        Outcome::Refused => Err(SyncError::LeaseLost.into()),
+    }
+}

@@ -1,0 +1,365 @@
+//! Reads what has changed at the provider, and stores it.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use futures::{StreamExt, stream};
+
+use super::SyncError;
+use super::account::{Step, Stop, hold};
+use super::plan::is_doubtful;
+use super::reconcile::{Verdict, arrived, vanished};
+use crate::app::App;
+use crate::domain::agenda::place;
+use crate::domain::calendar::{Position, SyncStats};
+use crate::domain::event::Event;
+use crate::domain::ids::{EventId, OriginalStart, UserId};
+use crate::domain::link::{Content, Edit, Operation};
+use crate::providers::{Ask, Change, Provider, Remedy, Target};
+use crate::store::Outcome;
+use crate::store::cursors::{Lease, Success};
+use crate::store::events::{BATCH, EventWrite, StoredHash};
+
+/// The far end of what is read is moved once it is this much nearer than it was.
+const REBASED: TimeDelta = TimeDelta::days(30);
+/// Writes that are under way at once.
+const AT_ONCE: usize = 16;
+/// How often a write is made anew because somebody else wrote the same event.
+const TRIES: usize = 8;
+/// Warnings that are kept.
+const MAX_WARNINGS: usize = 20;
+
+pub(super) struct Pull<'a, P> {
+    app: &'a App,
+    provider: &'a P,
+    lease: &'a mut Lease,
+    target: Target<'a>,
+    user: UserId,
+    now: DateTime<Utc>,
+    stats: SyncStats,
+    warnings: Vec<String>,
+    /// Changed occurrences whose series has not been seen yet in this run.
+    orphans: HashMap<EventId, Vec<OriginalStart>>,
+}
+
+/// What a full read knows of what is stored.
+struct Known {
+    stored: HashMap<EventId, StoredHash>,
+    seen: HashSet<EventId>,
+}
+
+impl<'a, P: Provider> Pull<'a, P> {
+    pub fn new(app: &'a App, provider: &'a P, lease: &'a mut Lease, target: Target<'a>) -> Self {
+        let (user, now) = (lease.user(), app.clock.now());
+        Self { app, provider, lease, target, user, now, stats: SyncStats::default(), warnings: vec![], orphans: HashMap::new() }
+    }
+
+    /// Reads on from where the last run ended, or everything where there is no such place.
+    pub async fn run(mut self) -> Step<Success> {
+        let window = self.app.config.sync_window;
+        let known = self.lease.cursor().position.clone().filter(|position| position.query == P::QUERY);
+        let from = known.as_ref().map_or(self.now - window.past, |position| position.from.min(self.now - window.past));
+        let to = self.now + window.future;
+        let (position, suspect) = match known.filter(|position| to - position.to < REBASED) {
+            Some(position) => match self.since(&position).await {
+                Err(Stop::Provider(failure)) if failure.remedy() == Remedy::Resync => self.everything(from, to).await?,
+                other => (other?, None),
+            },
+            None => self.everything(from, to).await?,
+        };
+        let before = self.lease.cursor().event_count;
+        self.stats.total = (before + self.stats.created).saturating_sub(self.stats.deleted);
+        if suspect.is_some() {
+            self.warnings.push("The calendar suddenly lacks most of its events; they are kept until it says so a second time.".to_owned());
+        }
+        self.warnings.truncate(MAX_WARNINGS);
+        let position = suspect.is_none().then_some(position);
+        Ok(Success { position, suspect, warnings: Some(self.warnings), stats: self.stats, ..Success::default() })
+    }
+
+    async fn since(&mut self, position: &Position) -> Step<Position> {
+        let mut page: Option<String> = None;
+        loop {
+            let read = self.provider.changes(self.target, &Ask::Since(position), page.as_deref()).await?;
+            hold(self.app, self.lease).await?;
+            self.warn(read.warnings);
+            self.apply(read.changes, Some((position.from, position.to)), None).await?;
+            if let Some(token) = read.token {
+                return Ok(Position { token, ..position.clone() });
+            }
+            page = read.next_page;
+        }
+    }
+
+    /// Reads everything into what will be stored, then removes what was not seen. Answers also with the digest of an
+    /// answer that lacks too much to be believed at once.
+    async fn everything(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Step<(Position, Option<String>)> {
+        let stored = self.app.store.stored_hashes(self.user, self.target.calendar).await?;
+        let count = stored.len();
+        let stored = stored.into_iter().map(|stored| (stored.id.clone(), stored)).collect();
+        let mut known = Known { stored, seen: HashSet::new() };
+        let mut page: Option<String> = None;
+        let token = loop {
+            let read = self.provider.changes(self.target, &Ask::All { from, to }, page.as_deref()).await?;
+            hold(self.app, self.lease).await?;
+            self.warn(read.warnings);
+            self.apply(read.changes, None, Some(&mut known)).await?;
+            if let Some(token) = read.token {
+                break token;
+            }
+            page = read.next_page;
+        };
+        let position = Position { token, query: P::QUERY.to_owned(), from, to };
+        // What the provider has never had cannot be missing there.
+        let unseen = known.stored.values().filter(|stored| stored.version.is_some() && !known.seen.contains(&stored.id));
+        let mut gone: Vec<EventId> = unseen.map(|stored| stored.id.clone()).collect();
+        gone.sort_unstable();
+        let answer = crate::providers::ics::hash(gone.iter().map(ToString::to_string).collect::<String>().as_bytes());
+        let doubtful = is_doubtful(count, gone.len(), known.seen.is_empty());
+        if doubtful && self.lease.cursor().suspect.as_ref() != Some(&answer) {
+            return Ok((position, Some(answer)));
+        }
+        for ids in gone.chunks(100) {
+            hold(self.app, self.lease).await?;
+            for event in self.app.store.events(self.user, ids).await? {
+                self.gone(event).await?;
+            }
+        }
+        Ok((position, None))
+    }
+
+    fn warn(&mut self, warnings: Vec<String>) {
+        for warning in warnings {
+            if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    /// Stores a page of changes. What lies outside of `window` and is not stored is passed over.
+    async fn apply(
+        &mut self,
+        changes: Vec<Change>,
+        window: Option<(DateTime<Utc>, DateTime<Utc>)>,
+        mut known: Option<&mut Known>,
+    ) -> Step<()> {
+        let mut changes = latest(changes);
+        if let Some(known) = known.as_deref_mut() {
+            changes.retain(|id, change| {
+                if !matches!(change, Change::Put(_)) {
+                    return true;
+                }
+                known.seen.insert(id.clone());
+                // The version alone tells that nothing has changed.
+                let same = known.stored.get(id).is_some_and(|stored| stored.version.is_some() && stored.version == version(change));
+                self.stats.unchanged += u32::from(same);
+                !same
+            });
+        }
+        let is_stored = |id: &EventId| known.as_deref().is_none_or(|known| known.stored.contains_key(id));
+        let series = changes.keys().filter(|id| id.original_start().is_some()).map(EventId::series);
+        let mut wanted: Vec<EventId> = changes.keys().cloned().chain(series).filter(is_stored).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let stored = self.app.store.events(self.user, &wanted).await?;
+        let mut stored: HashMap<EventId, Event> = stored.into_iter().map(|event| (event.id.clone(), event)).collect();
+
+        // What is changed or cancelled of a series is hidden in the series itself.
+        for id in changes.keys() {
+            let Some(original) = id.original_start() else { continue };
+            self.orphans.entry(id.series()).or_default().push(original);
+        }
+        let mut writes: Vec<(Option<Event>, Event)> = Vec::new();
+        let mut series: Vec<EventId> = self.orphans.keys().cloned().collect();
+        series.sort_unstable();
+        for id in series {
+            if let Some(Change::Put(event)) = changes.get_mut(&id) {
+                if let Some(series) = &mut event.series {
+                    series.overridden.extend(self.orphans.remove(&id).unwrap_or_default());
+                }
+            } else if let Some(event) = stored.get(&id) {
+                let originals = self.orphans.remove(&id).unwrap_or_default();
+                self.override_in(event.clone(), &originals).await?;
+            }
+        }
+        for (id, change) in changes {
+            let before = stored.remove(&id);
+            match change {
+                Change::Put(event) => {
+                    let outside = window.is_some_and(|window| before.is_none() && !lies_within(&event, window));
+                    if !outside {
+                        writes.push((before, *event));
+                    }
+                }
+                Change::Gone(_) | Change::Cancelled { .. } => {
+                    if let Some(event) = before {
+                        self.gone(event).await?;
+                    }
+                }
+            }
+        }
+        self.write(writes).await
+    }
+
+    /// New ones in batches, as nobody else can have written them; the others one by one, each over what was read.
+    async fn write(&mut self, writes: Vec<(Option<Event>, Event)>) -> Step<()> {
+        let (old, new): (Vec<_>, Vec<_>) = writes.into_iter().partition(|(before, _)| before.is_some());
+        let mut events: Vec<Event> = Vec::with_capacity(new.len());
+        for (_, incoming) in new {
+            if let Verdict::Store(mut event) = arrived(None, incoming, self.now) {
+                event.link.get_or_insert_default().revision = 1;
+                events.push(*event);
+            }
+        }
+        for handful in events.chunks(BATCH * 8) {
+            hold(self.app, self.lease).await?;
+            self.app.store.write_all_events(self.user, &handful.iter().map(EventWrite::Put).collect::<Vec<_>>()).await?;
+        }
+        self.stats.created += count(events.len());
+        let (app, user, now) = (self.app, self.user, self.now);
+        let mut writing = stream::iter(old).map(|(before, incoming)| merge_in(app, user, now, before, incoming)).buffer_unordered(AT_ONCE);
+        while let Some(changed) = writing.next().await {
+            hold(self.app, self.lease).await?;
+            let changed = changed?;
+            self.stats.updated += u32::from(changed);
+            self.stats.unchanged += u32::from(!changed);
+        }
+        Ok(())
+    }
+
+    /// Hides occurrences of a stored series behind what became of them.
+    async fn override_in(&mut self, mut event: Event, originals: &[OriginalStart]) -> Step<()> {
+        for _ in 0..TRIES {
+            let Some(series) = &mut event.series else { return Ok(()) };
+            let before = series.overridden.len();
+            series.overridden.extend(originals);
+            series.overridden.sort_unstable();
+            series.overridden.dedup();
+            if series.overridden.len() == before {
+                return Ok(());
+            }
+            event.updated_at = self.now;
+            event.hash();
+            if self.app.store.put_event(self.user, &mut event).await? == Outcome::Done {
+                self.stats.updated += 1;
+                return Ok(());
+            }
+            match self.app.store.event(self.user, &event.id).await? {
+                Some(now) => event = now,
+                None => return Ok(()),
+            }
+        }
+        Err(SyncError::Contended.into())
+    }
+
+    /// The provider has an event no more.
+    async fn gone(&mut self, mut event: Event) -> Step<()> {
+        for _ in 0..TRIES {
+            let done = match vanished(&event, P::NAME) {
+                Verdict::Leave => return Ok(()),
+                Verdict::Store(mut kept) => self.app.store.put_event(self.user, &mut kept).await?,
+                Verdict::Remove => {
+                    self.stats.deleted += 1;
+                    remove(self.app, self.user, &event).await?
+                }
+            };
+            if done == Outcome::Done {
+                return Ok(());
+            }
+            match self.app.store.event(self.user, &event.id).await? {
+                Some(now) => event = now,
+                None => return Ok(()),
+            }
+        }
+        Err(SyncError::Contended.into())
+    }
+}
+
+/// Stores an event of the provider over the one that was read; again, should somebody else have written it meanwhile.
+/// Answers whether anything was written.
+async fn merge_in(app: &App, user: UserId, now: DateTime<Utc>, mut before: Option<Event>, incoming: Event) -> Result<bool, SyncError> {
+    for _ in 0..TRIES {
+        let done = match arrived(before.as_ref(), incoming.clone(), now) {
+            Verdict::Leave | Verdict::Remove => return Ok(false),
+            Verdict::Store(mut event) => app.store.put_event(user, &mut event).await?,
+        };
+        if done == Outcome::Done {
+            if before.as_ref().is_some_and(is_withdrawn) {
+                hide_overrides(app, user, &incoming.id, false).await?;
+            }
+            return Ok(true);
+        }
+        before = app.store.event(user, &incoming.id).await?;
+    }
+    Err(SyncError::Contended)
+}
+
+/// Whether this is a series that was to go: where anything else is stored in its place, it stays after all.
+pub(super) fn is_withdrawn(before: &Event) -> bool {
+    before.series.is_some() && before.link.as_ref().is_some_and(|link| link.is_leaving())
+}
+
+/// Hides the changed occurrences of a series that is to go, or shows them again.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn hide_overrides(app: &App, user: UserId, series: &EventId, hidden: bool) -> Result<(), SyncError> {
+    for mut event in app.store.overrides(user, series).await? {
+        let base = Some(Box::new(Content::of(&event)));
+        let link = event.link.get_or_insert_default();
+        match (hidden, link.is_leaving()) {
+            (true, false) => link.edit = Some(Box::new(Edit::new(Operation::Delete, base, app.clock.now()))),
+            (false, true) => link.edit = None,
+            _ => continue,
+        }
+        // Refused when somebody else writes the occurrence just now: then it is theirs.
+        let _: Outcome = app.store.put_event(user, &mut event).await?;
+    }
+    Ok(())
+}
+
+/// Removes an event with everything that hangs on it.
+pub(super) async fn remove(app: &App, user: UserId, event: &Event) -> Result<Outcome, SyncError> {
+    if event.series.is_some() {
+        let overrides = app.store.overrides(user, &event.id).await?;
+        let deletes: Vec<EventWrite<'_>> = overrides.iter().map(|event| EventWrite::Delete(&event.id)).collect();
+        app.store.write_all_events(user, &deletes).await?;
+    }
+    let outcome = app.store.delete_event(user, event).await?;
+    if outcome == Outcome::Done && event.link.as_ref().is_some_and(|link| link.edit.is_some()) {
+        app.store.forget_edit(user, &event.id).await?;
+    }
+    Ok(outcome)
+}
+
+/// Each event once, as the last change about it says, in the order of their ids.
+fn latest(changes: Vec<Change>) -> std::collections::BTreeMap<EventId, Change> {
+    let id = |change: &Change| match change {
+        Change::Put(event) => event.id.clone(),
+        Change::Gone(id) => id.clone(),
+        Change::Cancelled { series, original } => series.occurrence(*original),
+    };
+    changes.into_iter().map(|change| (id(&change), change)).collect()
+}
+
+fn version(change: &Change) -> Option<String> {
+    match change {
+        Change::Put(event) => event.link.as_ref().and_then(|link| link.version.clone()),
+        _ => None,
+    }
+}
+
+/// Whether any of an event lies between two instants.
+fn lies_within(event: &Event, (from, to): (DateTime<Utc>, DateTime<Utc>)) -> bool {
+    let start = event.start.instant(Tz::UTC);
+    let end = match &event.series {
+        Some(_) => place(event).1,
+        None => event.end.instant(Tz::UTC),
+    };
+    start < to && end > from
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,225 @@
+//! Writes to the provider what was changed here.
+
+use chrono::{DateTime, Utc};
+
+use super::SyncError;
+use super::account::{Step, hold};
+use super::pull::{hide_overrides, is_withdrawn, remove};
+use super::reconcile::{Verdict, arrived, is_same, vanished};
+use crate::app::App;
+use crate::domain::event::Event;
+use crate::domain::ids::{EventId, UserId};
+use crate::domain::link::{Content, Edit, Operation};
+use crate::providers::{Provider, ProviderError, Remedy, Target, Writing};
+use crate::store::Outcome;
+use crate::store::cursors::Lease;
+
+/// Changes of one calendar that one run writes; the next run, which is asked for at once, writes the rest.
+const AT_MOST: i32 = 200;
+/// How often one change is tried against a provider that keeps changing the event.
+const TRIES: usize = 4;
+
+/// What is left to do about one change.
+enum Next {
+    /// Nothing.
+    Done,
+    /// Look at the event again: it is not any more as it was read.
+    Again,
+}
+
+struct Push<'a, P> {
+    app: &'a App,
+    provider: &'a P,
+    target: Target<'a>,
+    user: UserId,
+    now: DateTime<Utc>,
+}
+
+/// Writes what waits, in the order of ids: a series before its occurrences.
+pub(super) async fn run<P: Provider>(app: &App, provider: &P, lease: &mut Lease, target: Target<'_>) -> Step<()> {
+    let user = lease.user();
+    let push = Push { app, provider, target, user, now: app.clock.now() };
+    for id in app.store.edited(user, target.calendar, AT_MOST).await? {
+        hold(app, lease).await?;
+        push.one(&id).await?;
+    }
+    Ok(())
+}
+
+impl<P: Provider> Push<'_, P> {
+    async fn one(&self, id: &EventId) -> Step<()> {
+        for _ in 0..TRIES {
+            let event = self.app.store.event(self.user, id).await?;
+            let Some((event, edit)) = event.and_then(|event| Some((event.clone(), event.link?.edit?))) else {
+                return Ok(self.app.store.forget_edit(self.user, id).await?);
+            };
+            if edit.is_paused {
+                return Ok(self.app.store.forget_edit(self.user, id).await?);
+            }
+            let done = match edit.operation {
+                Operation::Create => self.create(event.clone(), &edit).await,
+                Operation::Update => self.update(event.clone(), &edit).await,
+                Operation::Delete => self.delete(event.clone(), &edit).await,
+            };
+            match done {
+                Ok(Next::Done) => return Ok(()),
+                Ok(Next::Again) => {}
+                Err(super::account::Stop::Provider(failure)) if failure.remedy() == Remedy::GiveUp => {
+                    return self.fail(event, &failure).await;
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+        // Changed over and over again at the other side: the next run goes on.
+        Ok(())
+    }
+
+    fn writing(edit: &Edit) -> Writing {
+        Writing { send_updates: edit.send_updates, wants_conference: edit.wants_conference }
+    }
+
+    async fn create(&self, mut event: Event, edit: &Edit) -> Step<Next> {
+        match self.provider.create(self.target, &event, Self::writing(edit)).await {
+            Ok(made) => self.settle(event, made).await,
+            // An earlier try got through; or the event was made, and deleted over there since.
+            Err(ProviderError::Taken { .. }) => {
+                let link = event.link.get_or_insert_default();
+                link.remote_id = Some(P::remote_id(&event.id, link.generation));
+                match self.provider.current(self.target, &event, None).await? {
+                    Some(remote) => self.store(arrived(Some(&event), remote.event, self.now), &event).await,
+                    None => {
+                        let link = event.link.get_or_insert_default();
+                        (link.remote_id, link.generation) = (None, link.generation + 1);
+                        let verdict = Verdict::Store(Box::new(event.clone()));
+                        self.store(verdict, &event).await
+                    }
+                }
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn update(&self, event: Event, edit: &Edit) -> Step<Next> {
+        let series = self.series_of(&event).await?;
+        let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
+            return self.store(vanished(&event, P::NAME), &event).await;
+        };
+        let version = |event: &Event| event.link.as_ref().and_then(|link| link.version.clone());
+        if version(&event).is_some() && version(&remote.event) != version(&event) {
+            // Changed over there since it was read: first the two have to be one.
+            if let verdict @ Verdict::Store(_) = arrived(Some(&event), remote.event.clone(), self.now) {
+                return self.store(verdict, &event).await;
+            }
+        }
+        match self.provider.update(self.target, &remote, &event, Self::writing(edit)).await {
+            Ok(made) => self.settle(event, made).await,
+            Err(ProviderError::Changed { .. }) => Ok(Next::Again),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn delete(&self, mut event: Event, edit: &Edit) -> Step<Next> {
+        let series = self.series_of(&event).await?;
+        let is_known = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
+        if event.original_start().is_some() && !is_known {
+            // An occurrence that the provider has no event of its own for yet: its series names it.
+            match self.provider.current(self.target, &event, series.as_deref()).await? {
+                Some(remote) => event.link.get_or_insert_default().remote_id = remote.event.link.and_then(|link| link.remote_id),
+                None => return self.store(Verdict::Remove, &event).await,
+            }
+        }
+        match self.provider.delete(self.target, &event, Self::writing(edit)).await {
+            Ok(()) => self.store(Verdict::Remove, &event).await,
+            Err(ProviderError::Changed { .. }) => {
+                let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
+                    return self.store(Verdict::Remove, &event).await;
+                };
+                if is_same(edit.base.as_deref(), &remote.event) {
+                    // Another version of the same: nobody would miss anything.
+                    event.link.get_or_insert_default().version = remote.event.link.and_then(|link| link.version);
+                    return self.store(Verdict::Store(Box::new(event.clone())), &event).await;
+                }
+                self.store(arrived(Some(&event), remote.event, self.now), &event).await
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// What the provider calls the series of an occurrence.
+    async fn series_of(&self, event: &Event) -> Step<Option<String>> {
+        if event.original_start().is_none() {
+            return Ok(None);
+        }
+        let series = self.app.store.event(self.user, &event.id.series()).await?;
+        Ok(series.and_then(|series| series.link?.remote_id))
+    }
+
+    /// Carries a verdict out, over the event as it was read.
+    async fn store(&self, verdict: Verdict, event: &Event) -> Step<Next> {
+        match verdict {
+            Verdict::Leave => Ok(Next::Again),
+            Verdict::Remove => match remove(self.app, self.user, event).await? {
+                Outcome::Done => {
+                    self.app.store.forget_edit(self.user, &event.id).await?;
+                    Ok(Next::Done)
+                }
+                Outcome::Refused => Ok(Next::Again),
+            },
+            Verdict::Store(mut stored) => {
+                // With an edit that still waits, or without one: what is next, the stored event says.
+                let outcome = self.app.store.put_event(self.user, &mut stored).await?;
+                if outcome == Outcome::Done && is_withdrawn(event) && !stored.link.as_ref().is_some_and(|link| link.is_leaving()) {
+                    hide_overrides(self.app, self.user, &event.id, false).await?;
+                }
+                if stored.link.as_ref().is_some_and(|link| link.failure.is_some()) {
+                    self.app.store.forget_edit(self.user, &event.id).await?;
+                    return Ok(Next::Done);
+                }
+                Ok(Next::Again)
+            }
+        }
+    }
+
+    /// The provider has what `event` says, as `made`.
+    async fn settle(&self, event: Event, mut made: Event) -> Step<Next> {
+        let new = made.link.take().unwrap_or_default();
+        if let (Some(series), Some(known)) = (&mut made.series, &event.series) {
+            series.overridden.clone_from(&known.overridden);
+        }
+        let old = event.link.as_deref().cloned().unwrap_or_default();
+        let mut settled = Event { id: event.id.clone(), updated_at: event.updated_at, ..made.clone() };
+        let link = crate::domain::link::Link { remote_id: new.remote_id.clone(), version: new.version.clone(), ..old };
+        settled.link = Some(Box::new(crate::domain::link::Link { edit: None, failure: None, ..link }));
+        settled.hash();
+        if self.app.store.put_event(self.user, &mut settled).await? == Outcome::Done {
+            self.app.store.forget_edit(self.user, &event.id).await?;
+            return Ok(Next::Done);
+        }
+        // Edited here while it was on its way: that edit is now one of what the provider has.
+        for _ in 0..TRIES {
+            let Some(mut latest) = self.app.store.event(self.user, &event.id).await? else { return Ok(Next::Done) };
+            let Some(link) = latest.link.as_deref_mut() else { return Ok(Next::Done) };
+            (link.remote_id, link.version) = (new.remote_id.clone(), new.version.clone());
+            if let Some(edit) = link.edit.as_deref_mut() {
+                edit.base = Some(Box::new(Content::of(&made)));
+                if edit.operation == Operation::Create {
+                    edit.operation = Operation::Update;
+                }
+            }
+            if self.app.store.put_event(self.user, &mut latest).await? == Outcome::Done {
+                return Ok(Next::Again);
+            }
+        }
+        Err(SyncError::Contended.into())
+    }
+
+    /// It was refused for good: the edit is kept, and says why.
+    async fn fail(&self, mut event: Event, failure: &ProviderError) -> Step<()> {
+        let link = event.link.get_or_insert_default();
+        link.failure = Some(format!("{failure}. Change the event, or retry."));
+        if self.app.store.put_event(self.user, &mut event).await? == Outcome::Done {
+            self.app.store.forget_edit(self.user, &event.id).await?;
+        }
+        Ok(())
+    }
+}

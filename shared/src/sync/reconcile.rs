@@ -1,0 +1,209 @@
+//! What becomes of an event when the provider says what it is there now. Pure: no I/O; the time comes from outside.
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::event::Event;
+use crate::domain::link::{Content, Edit, Kept, Link, Operation, merge};
+
+/// What to do with the stored event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing: it is as it was.
+    Leave,
+    /// Store this in its place.
+    Store(Box<Event>),
+    /// Remove it.
+    Remove,
+}
+
+/// The provider has this event now, as `incoming` says. `overridden` of a series is what both sides know of.
+pub(super) fn arrived(stored: Option<&Event>, mut incoming: Event, now: DateTime<Utc>) -> Verdict {
+    let Some(stored) = stored else {
+        incoming.updated_at = now;
+        incoming.hash();
+        return Verdict::Store(Box::new(incoming));
+    };
+    if let (Some(series), Some(known)) = (&mut incoming.series, &stored.series) {
+        series.overridden.extend(&known.overridden);
+        series.overridden.sort_unstable();
+        series.overridden.dedup();
+    }
+    incoming.hash();
+    let old = stored.link.as_deref().cloned().unwrap_or_default();
+    let is_echo = old.version.is_some() && incoming.link.as_ref().is_some_and(|link| link.version == old.version);
+    let Some(edit) = old.edit.clone() else {
+        if incoming.content_hash == stored.content_hash {
+            return Verdict::Leave;
+        }
+        incoming.link = Some(Box::new(followed(old, &incoming)));
+        incoming.updated_at = now;
+        return Verdict::Store(Box::new(incoming));
+    };
+    let link = Link { failure: None, ..followed(old, &incoming) };
+    match edit.operation {
+        // Our own writing, seen before its answer was.
+        Operation::Create => ahead(stored, incoming, link, *edit, now),
+        Operation::Update if is_echo => Verdict::Leave,
+        Operation::Update => {
+            let merged = merge(edit.base.as_deref(), &Content::of(stored), &Content::of(&incoming));
+            settle(stored, incoming, link, *edit, merged, now)
+        }
+        Operation::Delete if is_echo || is_same(edit.base.as_deref(), &incoming) => Verdict::Leave,
+        Operation::Delete => {
+            // Somebody wanted to keep it over there: it stays, and the wish to remove it is shown.
+            let kept = Kept { at: now, fields: vec!["deleted".to_owned()], content: Content::of(stored) };
+            incoming.link = Some(Box::new(Link { edit: None, kept: Some(Box::new(kept)), ..link }));
+            incoming.updated_at = now;
+            Verdict::Store(Box::new(incoming))
+        }
+    }
+}
+
+/// The link of a stored event that the provider has another version of.
+fn followed(old: Link, incoming: &Event) -> Link {
+    let new = incoming.link.as_deref().cloned().unwrap_or_default();
+    Link { remote_id: new.remote_id, version: new.version, ..old }
+}
+
+/// Whether both say the same, as far as either side can change it.
+pub(super) fn is_same(base: Option<&Content>, remote: &Event) -> bool {
+    let remote = Content::of(remote);
+    base.is_some_and(|base| {
+        // Merging a change of nothing: whatever differs would be the provider's.
+        let merged = merge(Some(&remote), base, &remote);
+        !merged.is_ahead
+    })
+}
+
+/// What was made here is at the provider as it was when it was sent; what has changed here since is an update.
+fn ahead(stored: &Event, incoming: Event, link: Link, edit: Edit, now: DateTime<Utc>) -> Verdict {
+    let base = Content::of(&incoming);
+    let merged = merge(Some(&base), &Content::of(stored), &base);
+    settle(stored, incoming, link, Edit { operation: Operation::Update, ..edit }, merged, now)
+}
+
+/// Stores what a merge came to, with what is still to be written.
+fn settle(
+    stored: &Event,
+    incoming: Event,
+    mut link: Link,
+    mut edit: Edit,
+    merged: crate::domain::link::Merged,
+    now: DateTime<Utc>,
+) -> Verdict {
+    if !merged.conflicts.is_empty() {
+        let fields = merged.conflicts.iter().map(|field| (*field).to_owned()).collect();
+        link.kept = Some(Box::new(Kept { at: now, fields, content: Content::of(stored) }));
+    }
+    if merged.is_ahead {
+        if edit.base.is_some() {
+            edit.rewritten(now);
+        }
+        edit.base = Some(Box::new(Content::of(&incoming)));
+        link.edit = Some(Box::new(edit));
+    } else {
+        link.edit = None;
+    }
+    let mut event = Event { link: Some(Box::new(link)), updated_at: now, ..incoming };
+    merged.content.write_to(&mut event);
+    event.hash();
+    Verdict::Store(Box::new(event))
+}
+
+/// The provider has this event no more.
+pub(super) fn vanished(stored: &Event, provider: &str) -> Verdict {
+    let Some(link) = stored.link.as_deref() else { return Verdict::Remove };
+    match link.edit.as_deref() {
+        // An edit that would be lost: it is kept, and its owner may have the event created anew.
+        Some(edit) if edit.operation == Operation::Update => {
+            let mut event = stored.clone();
+            let failure = format!("The event was deleted at {provider} meanwhile. Retry to create it anew, or delete it here too.");
+            event.link = Some(Box::new(Link {
+                remote_id: None,
+                version: None,
+                generation: link.generation + 1,
+                edit: Some(Box::new(Edit { operation: Operation::Create, base: None, ..edit.clone() })),
+                failure: Some(failure),
+                ..link.clone()
+            }));
+            Verdict::Store(Box::new(event))
+        }
+        _ => Verdict::Remove,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domain::event::Details;
+    use crate::domain::ids::{CalendarId, EventId};
+    use crate::domain::time::EventTime;
+
+    fn event(title: &str, version: &str) -> Event {
+        let start: EventTime = "2026-03-02T09:00:00[UTC]".parse().unwrap();
+        let mut event = Event {
+            id: EventId::of(CalendarId::from_bytes([1; 16]), "a"),
+            uid: "a".into(),
+            start,
+            end: start.plus(TimeDelta::hours(1)),
+            series: None,
+            zone_guessed: false,
+            details: Box::new(Details { title: title.into(), ..Details::default() }),
+            link: Some(Box::new(Link { remote_id: Some("a".into()), version: Some(version.into()), ..Link::default() })),
+            content_hash: String::new(),
+            updated_at: DateTime::UNIX_EPOCH,
+        };
+        event.hash();
+        event
+    }
+
+    fn edited(base: &Event, title: &str, operation: Operation) -> Event {
+        let mut event = base.clone();
+        title.clone_into(&mut event.details.title);
+        let edit = Edit::new(operation, Some(Box::new(Content::of(base))), DateTime::UNIX_EPOCH);
+        event.link.as_mut().unwrap().edit = Some(Box::new(edit));
+        event.hash();
+        event
+    }
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    #[test]
+    fn another_version_of_the_same_is_no_change() {
+        assert_eq!(arrived(Some(&event("a", "1")), event("a", "2"), NOW), Verdict::Leave);
+        assert!(matches!(arrived(Some(&event("a", "1")), event("b", "2"), NOW), Verdict::Store(_)));
+    }
+
+    #[test]
+    fn an_echo_touches_no_edit() {
+        let stored = edited(&event("a", "1"), "b", Operation::Update);
+        assert_eq!(arrived(Some(&stored), event("a", "1"), NOW), Verdict::Leave);
+        let leaving = edited(&event("a", "1"), "a", Operation::Delete);
+        assert_eq!(arrived(Some(&leaving), event("a", "1"), NOW), Verdict::Leave);
+        assert_eq!(arrived(Some(&leaving), event("a", "2"), NOW), Verdict::Leave);
+    }
+
+    #[test]
+    fn a_conflict_is_shown_and_the_provider_wins() {
+        let stored = edited(&event("a", "1"), "b", Operation::Update);
+        let Verdict::Store(merged) = arrived(Some(&stored), event("c", "2"), NOW) else { panic!("stored") };
+        let link = merged.link.unwrap();
+        assert_eq!((merged.details.title.as_str(), link.edit), ("c", None));
+        assert_eq!(link.kept.unwrap().content.details.title, "b");
+        let leaving = edited(&event("a", "1"), "a", Operation::Delete);
+        let Verdict::Store(back) = arrived(Some(&leaving), event("c", "2"), NOW) else { panic!("stored") };
+        assert_eq!((back.details.title.as_str(), back.link.unwrap().edit), ("c", None));
+    }
+
+    #[test]
+    fn an_edit_of_what_was_deleted_is_kept() {
+        let Verdict::Store(kept) = vanished(&edited(&event("a", "1"), "b", Operation::Update), "Google") else { panic!("kept") };
+        let link = kept.link.unwrap();
+        assert_eq!((link.generation, link.remote_id.as_deref()), (1, None));
+        assert!(link.failure.is_some_and(|failure| failure.contains("deleted at Google")));
+        assert_eq!(vanished(&event("a", "1"), "Google"), Verdict::Remove);
+        assert_eq!(vanished(&edited(&event("a", "1"), "a", Operation::Delete), "Google"), Verdict::Remove);
+    }
+}
