@@ -1,8 +1,6 @@
 //! A worker that is killed between any two calls, and two workers with the same message: the next run converges.
 
 use std::collections::BTreeSet;
-use std::pin::pin;
-use std::task::Poll;
 
 use chrono::TimeDelta;
 use local::stack::Options;
@@ -11,7 +9,7 @@ use shared::clock::Clock;
 use shared::domain::ids::{CalendarId, UserId};
 use shared::sync::{Synced, sync_calendar};
 
-use super::{Dice, seeds};
+use super::{Dice, killed_after, seeds};
 use crate::world::{World, calendar};
 
 /// A feed of some of a hundred events, some of them with a title of their own.
@@ -37,24 +35,11 @@ async fn stored(world: &World, person: &crate::world::Person) -> BTreeSet<(Strin
     unique
 }
 
-/// Runs a sync until it has made `calls` calls of DynamoDB, then drops it as a killed worker would be.
-async fn killed_after(world: &World, user: UserId, calendar: CalendarId, calls: u64) {
-    let app = &world.stack.app;
-    app.store.meter().take();
-    let mut made = 0;
-    let mut sync = pin!(sync_calendar(app, user, calendar));
-    std::future::poll_fn(|context| {
-        made += app.store.meter().take().2;
-        if made >= calls { Poll::Ready(()) } else { sync.as_mut().poll(context).map(drop) }
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_loses_and_doubles_nothing() {
     let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
     let world = World::with(Options { clock: clock.clone(), background: false, ..Options::default() }).await;
-    for seed in 0..seeds() {
+    for seed in seeds() {
         let mut dice = Dice(seed);
         let path = format!("{seed}.ics");
         let person = world.sign_up(&format!("p{seed}")).await;

@@ -1,12 +1,22 @@
 //! Many small worlds with accidents in them, each repeatable from its seed.
 
+mod both_ways;
 mod crashes;
 mod faults;
 
-/// How many worlds; more with `CALWEAVE_SEEDS`.
-fn seeds() -> u64 {
+use std::pin::pin;
+use std::task::Poll;
+
+use shared::domain::ids::{CalendarId, UserId};
+use shared::sync::sync_calendar;
+
+use crate::world::World;
+
+/// Which worlds: more with `CALWEAVE_SEEDS`, one alone with `CALWEAVE_SEED`.
+fn seeds() -> std::ops::Range<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
-    std::env::var("CALWEAVE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(25)
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    number("CALWEAVE_SEED").map_or(0..number("CALWEAVE_SEEDS").unwrap_or(25), |seed| seed..seed + 1)
 }
 
 /// SplitMix64: the same throws from the same seed, on every machine.
@@ -20,4 +30,17 @@ impl Dice {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) % bound
     }
+}
+
+/// Runs a sync until it has made `calls` calls of DynamoDB, then drops it as a killed worker would be.
+async fn killed_after(world: &World, user: UserId, calendar: CalendarId, calls: u64) {
+    let app = &world.stack.app;
+    app.store.meter().take();
+    let mut made = 0;
+    let mut sync = pin!(sync_calendar(app, user, calendar));
+    std::future::poll_fn(|context| {
+        made += app.store.meter().take().2;
+        if made >= calls { Poll::Ready(()) } else { sync.as_mut().poll(context).map(drop) }
+    })
+    .await;
 }

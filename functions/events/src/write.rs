@@ -28,8 +28,10 @@ use utoipa::{IntoParams, ToSchema};
 use crate::body::EventBody;
 use crate::view::{EventView, reader_zone};
 
-/// How long an answer waits for the provider.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long an answer waits for the provider, in seconds, unless the caller says otherwise.
+const PATIENCE: u64 = 8;
+/// A gateway gives up after 30.
+const MAX_PATIENCE: u64 = 25;
 /// How often a change is made anew because the event was written meanwhile.
 const TRIES: usize = 5;
 
@@ -46,7 +48,16 @@ pub struct NewEvent {
     event: EventBody,
 }
 
-/// Who is told.
+/// How long to wait.
+#[derive(Clone, Copy, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WaitQuery {
+    /// Seconds to wait for the provider, at most 25; 8 unless given, 0 for not at all.
+    #[serde(default)]
+    wait: Option<u64>,
+}
+
+/// Who is told, and how long to wait.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
@@ -54,6 +65,9 @@ pub struct DeleteQuery {
     /// Who is told by mail; nobody unless said.
     #[serde(default)]
     send_updates: SendUpdates,
+    /// Seconds to wait for the provider, at most 25; 8 unless given, 0 for not at all.
+    #[serde(default)]
+    wait: Option<u64>,
 }
 
 /// What became of a removal.
@@ -68,15 +82,17 @@ pub struct Deleted {
 }
 
 /// Creates an event: 201 when the provider has it, 202 when it is on its way.
-#[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = NewEvent,
+#[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = NewEvent, params(WaitQuery),
     responses((status = 201, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn create(
     State(app): State<App>,
     caller: Caller,
     _: EventWriteLimit,
     trail: Trail,
+    Query(query): Query<WaitQuery>,
     Json(body): Json<NewEvent>,
 ) -> Answer<Response> {
+    let patience = patience(query.wait)?;
     let user = caller.user();
     let calendar = writable(&app, user, body.calendar_id).await?;
     let zone = reader_zone(&app, user, None).await?;
@@ -100,14 +116,14 @@ pub async fn create(
     event.hash();
     let _: Outcome = app.store.put_edit(user, &mut event).await?;
     trail.success(user, "EVENT_CREATE", Some(event.id.to_string())).await;
-    let event = pushed(&app, user, &event.id).await?.unwrap_or(event);
+    let event = pushed(&app, user, &event.id, patience).await?.unwrap_or(event);
     Ok(answer(&event, &calendar, zone, StatusCode::CREATED))
 }
 
 /// Changes an event, a series, or one occurrence of a series: 200 when the provider has the change, 202 when it is on its
 /// way. What is left out stays as it is. With `If-Match`, 412 when the event is another by now.
 #[utoipa::path(put, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])), request_body = EventBody,
-    params(("id" = String, Path, description = "`evt_…`")),
+    params(("id" = String, Path, description = "`evt_…`"), WaitQuery),
     responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn change(
     State(app): State<App>,
@@ -115,9 +131,11 @@ pub async fn change(
     _: EventWriteLimit,
     trail: Trail,
     headers: HeaderMap,
+    Query(query): Query<WaitQuery>,
     Id(id): Id<EventId>,
     Json(body): Json<EventBody>,
 ) -> Answer<Response> {
+    let patience = patience(query.wait)?;
     let user = caller.user();
     let calendar = writable(&app, user, id.calendar()).await?;
     let zone = reader_zone(&app, user, None).await?;
@@ -142,7 +160,7 @@ pub async fn change(
         if app.store.put_edit(user, &mut event).await? == Outcome::Done {
             hide_in_series(&app, user, &event).await?;
             trail.success(user, "EVENT_UPDATE", Some(id.to_string())).await;
-            let event = pushed(&app, user, &id).await?.unwrap_or(event);
+            let event = pushed(&app, user, &id, patience).await?.unwrap_or(event);
             return Ok(answer(&event, &calendar, zone, StatusCode::OK));
         }
         event = editable(&app, user, &id, zone).await?;
@@ -164,6 +182,7 @@ pub async fn delete(
     Query(query): Query<DeleteQuery>,
     Id(id): Id<EventId>,
 ) -> Answer<Response> {
+    let patience = patience(query.wait)?;
     let user = caller.user();
     let calendar = writable(&app, user, id.calendar()).await?;
     let zone = reader_zone(&app, user, None).await?;
@@ -180,7 +199,7 @@ pub async fn delete(
                 hide_overrides(&app, user, &id, true).await?;
             }
             trail.success(user, "EVENT_DELETE", Some(id.to_string())).await;
-            let (status, sync_status) = match pushed(&app, user, &id).await? {
+            let (status, sync_status) = match pushed(&app, user, &id, patience).await? {
                 None => (StatusCode::OK, LinkStatus::Synced),
                 Some(left) => (StatusCode::ACCEPTED, left.link.map_or(LinkStatus::Pending, |link| link.status())),
             };
@@ -193,9 +212,16 @@ pub async fn delete(
 
 /// Tries again to write a change to the provider. An event that was deleted there is created anew.
 #[utoipa::path(post, path = "/api/v1/calendar/events/{id}/retry-sync", tag = "events", security(("bearer" = [])),
-    params(("id" = String, Path, description = "`evt_…`")),
+    params(("id" = String, Path, description = "`evt_…`"), WaitQuery),
     responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]
-pub async fn retry(State(app): State<App>, caller: Caller, _: EventWriteLimit, Id(id): Id<EventId>) -> Answer<Response> {
+pub async fn retry(
+    State(app): State<App>,
+    caller: Caller,
+    _: EventWriteLimit,
+    Query(query): Query<WaitQuery>,
+    Id(id): Id<EventId>,
+) -> Answer<Response> {
+    let patience = patience(query.wait)?;
     let user = caller.user();
     let calendar = writable(&app, user, id.calendar()).await?;
     let zone = reader_zone(&app, user, None).await?;
@@ -208,11 +234,19 @@ pub async fn retry(State(app): State<App>, caller: Caller, _: EventWriteLimit, I
         (edit.is_paused, link.failure) = (false, None);
         edit.rewrites.clear();
         if app.store.put_edit(user, &mut event).await? == Outcome::Done {
-            let event = pushed(&app, user, &id).await?.unwrap_or(event);
+            let event = pushed(&app, user, &id, patience).await?.unwrap_or(event);
             return Ok(answer(&event, &calendar, zone, StatusCode::OK));
         }
     }
     Err(Problem::because(ProblemType::Conflict, "the event is being changed by others; try again"))
+}
+
+/// How long to wait for the provider.
+fn patience(wait: Option<u64>) -> Answer<Duration> {
+    match wait.unwrap_or(PATIENCE) {
+        seconds @ 0..=MAX_PATIENCE => Ok(Duration::from_secs(seconds)),
+        _ => Err(Problem::field("wait", "must be at most 25 seconds")),
+    }
 }
 
 /// A connected calendar whose events can be changed.
@@ -294,9 +328,10 @@ fn check_version(headers: &HeaderMap, event: &Event, calendar: &Calendar, zone: 
 }
 
 /// Has a change written, and waits a while for it. The event as it is then; `None` when it is gone.
-async fn pushed(app: &App, user: UserId, id: &EventId) -> Answer<Option<Event>> {
-    if let Some(wish) = request_sync(app, user, id.calendar(), 0).await? {
-        wait_for(app, user, id.calendar(), wish, PATIENCE).await?;
+async fn pushed(app: &App, user: UserId, id: &EventId, patience: Duration) -> Answer<Option<Event>> {
+    let wish = request_sync(app, user, id.calendar(), 0).await?;
+    if let Some(wish) = wish.filter(|_| !patience.is_zero()) {
+        wait_for(app, user, id.calendar(), wish, patience).await?;
     }
     Ok(app.store.event(user, id).await?)
 }

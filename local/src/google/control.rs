@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::events::{Query, parameter};
 use super::state::{self, Calendar, Fault, Grant, Person};
-use super::{Shared, random_id};
+use super::{OWN_CLIENT, Shared, random_id};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -118,7 +118,7 @@ pub(super) async fn token(State(google): State<Shared>, Json(whom): Json<ForWhom
         return StatusCode::NOT_FOUND.into_response();
     };
     let scopes = whom.scopes.unwrap_or_else(|| "https://www.googleapis.com/auth/calendar".to_owned());
-    let token = state.open_access(Grant { sub, client: "sandbox".to_owned(), scopes });
+    let token = state.open_access(Grant { sub, client: OWN_CLIENT.to_owned(), scopes });
     Json(json!({ "accessToken": token })).into_response()
 }
 
@@ -152,6 +152,12 @@ pub(super) async fn expire(State(google): State<Shared>, Json(which): Json<Which
 /// Answers to be given in place of the right ones, each once, in this order.
 pub(super) async fn faults(State(google): State<Shared>, Json(faults): Json<Vec<Fault>>) -> Response {
     google.state().faults.extend(faults);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Forgets the answers that were still to be given in place of the right ones.
+pub(super) async fn forgive(State(google): State<Shared>) -> Response {
+    google.state().faults.clear();
     StatusCode::NO_CONTENT.into_response()
 }
 

@@ -145,6 +145,11 @@ impl<'a, P: Provider> Pull<'a, P> {
         mut known: Option<&mut Known>,
     ) -> Step<()> {
         let mut changes = latest(changes);
+        // What is changed or cancelled of a series is hidden in the series itself.
+        for id in changes.keys() {
+            let Some(original) = id.original_start() else { continue };
+            self.orphans.entry(id.series()).or_default().push(original);
+        }
         if let Some(known) = known.as_deref_mut() {
             changes.retain(|id, change| {
                 if !matches!(change, Change::Put(_)) {
@@ -158,18 +163,12 @@ impl<'a, P: Provider> Pull<'a, P> {
             });
         }
         let is_stored = |id: &EventId| known.as_deref().is_none_or(|known| known.stored.contains_key(id));
-        let series = changes.keys().filter(|id| id.original_start().is_some()).map(EventId::series);
-        let mut wanted: Vec<EventId> = changes.keys().cloned().chain(series).filter(is_stored).collect();
+        let mut wanted: Vec<EventId> = changes.keys().chain(self.orphans.keys()).filter(|id| is_stored(id)).cloned().collect();
         wanted.sort_unstable();
         wanted.dedup();
         let stored = self.app.store.events(self.user, &wanted).await?;
         let mut stored: HashMap<EventId, Event> = stored.into_iter().map(|event| (event.id.clone(), event)).collect();
 
-        // What is changed or cancelled of a series is hidden in the series itself.
-        for id in changes.keys() {
-            let Some(original) = id.original_start() else { continue };
-            self.orphans.entry(id.series()).or_default().push(original);
-        }
         let mut writes: Vec<(Option<Event>, Event)> = Vec::new();
         let mut series: Vec<EventId> = self.orphans.keys().cloned().collect();
         series.sort_unstable();

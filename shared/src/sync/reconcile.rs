@@ -43,12 +43,12 @@ pub(super) fn arrived(stored: Option<&Event>, mut incoming: Event, now: DateTime
     match edit.operation {
         // Our own writing, seen before its answer was.
         Operation::Create => ahead(stored, incoming, link, *edit, now),
-        Operation::Update if is_echo => Verdict::Leave,
+        Operation::Update if is_echo => with_overridden(stored, &incoming),
         Operation::Update => {
             let merged = merge(edit.base.as_deref(), &Content::of(stored), &Content::of(&incoming));
             settle(stored, incoming, link, *edit, merged, now)
         }
-        Operation::Delete if is_echo || is_same(edit.base.as_deref(), &incoming) => Verdict::Leave,
+        Operation::Delete if is_echo || is_same(edit.base.as_deref(), &incoming) => with_overridden(stored, &incoming),
         Operation::Delete => {
             // Somebody wanted to keep it over there: it stays, and the wish to remove it is shown.
             let kept = Kept { at: now, fields: vec!["deleted".to_owned()], content: Content::of(stored) };
@@ -56,6 +56,19 @@ pub(super) fn arrived(stored: Option<&Event>, mut incoming: Event, now: DateTime
             incoming.updated_at = now;
             Verdict::Store(Box::new(incoming))
         }
+    }
+}
+
+/// The stored event, with what both sides know of overridden.
+fn with_overridden(stored: &Event, incoming: &Event) -> Verdict {
+    let mut event = stored.clone();
+    match (&mut event.series, &incoming.series) {
+        (Some(series), Some(known)) if series.overridden != known.overridden => {
+            series.overridden.clone_from(&known.overridden);
+            event.hash();
+            Verdict::Store(Box::new(event))
+        }
+        _ => Verdict::Leave,
     }
 }
 

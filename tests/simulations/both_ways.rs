@@ -1,0 +1,327 @@
+//! Two people change one calendar, one here and one at Google, while answers get lost, Google refuses, and workers are
+//! killed. Once it is quiet again both sides are equal, and nothing was lost or doubled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use local::stack::Options;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::config::OAuthClient;
+use shared::domain::event::Event;
+use shared::domain::ids::{CalendarId, EventId, OriginalStart, UserId};
+use shared::domain::link::Content;
+use shared::providers::google::Google;
+use shared::providers::{Ask, Change, Provider, Target};
+use shared::vault::Secret;
+
+use super::{Dice, killed_after, seeds};
+use crate::google::{EMAIL, Sandbox};
+use crate::world::{Person, World};
+
+/// One calendar that two people change.
+struct Both {
+    world: World,
+    google: Sandbox,
+    clock: Clock,
+    person: Person,
+    user: UserId,
+    calendar: CalendarId,
+    dice: Dice,
+    /// Events that were ever made, by the first word of their title, and whether anybody has removed them.
+    made: BTreeMap<String, bool>,
+    /// What was done, for whoever has to find out why.
+    log: Vec<String>,
+}
+
+fn name(title: &str) -> String {
+    title.split(' ').next().unwrap_or_default().to_owned()
+}
+
+impl Both {
+    async fn new(seed: u64) -> Self {
+        let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
+        let options = Options { clock: clock.clone(), background: false, ..Options::default() };
+        let (world, google) = World::with_google_at(options).await;
+        let person = world.sign_up("ada").await;
+        let page = world.link(&google, &person, EMAIL, "allow", &[]).await;
+        let session = page.query_pairs().find(|(name, _)| name == "session").unwrap().1.into_owned();
+        let choice = json!({ "sessionId": session, "selectedCalendarIds": [EMAIL] });
+        let chosen = world.post(&person, "/api/v1/calendar/oauth/google/select", choice).await;
+        let calendar = chosen.body["calendars"][0]["id"].as_str().unwrap().parse().unwrap();
+        let user = person.id.parse().unwrap();
+        world.stack.work().await;
+        Self { world, google, clock, person, user, calendar, dice: Dice(seed), made: BTreeMap::new(), log: vec![] }
+    }
+
+    /// A title that no other event has, and a new time.
+    fn body(&mut self, name: &str) -> (String, u64, u64) {
+        (format!("{name} v{}", self.dice.below(1_000_000)), 1 + self.dice.below(28), self.dice.below(20))
+    }
+
+    async fn seen(&self) -> Vec<Value> {
+        self.world.events(&self.person, "2027-01-01", "2027-03-01").await
+    }
+
+    /// Something that the person here does.
+    async fn act_here(&mut self) {
+        let path = "/api/v1/calendar/events";
+        let seen = self.seen().await;
+        let choice = self.dice.below(10);
+        let at = usize::try_from(self.dice.below(seen.len().max(1) as u64)).unwrap();
+        let Some(event) = seen.get(at).filter(|_| choice > 3) else {
+            let name = format!("h{}", self.made.len());
+            let (title, day, hour) = self.body(&name);
+            let time = |hour| format!("2027-01-{day:02}T{hour:02}:00:00");
+            let mut body =
+                json!({ "calendarId": self.calendar.to_string(), "title": title, "startTime": time(hour), "endTime": time(hour + 1) });
+            if choice == 0 {
+                body["recurrenceRule"] = "FREQ=WEEKLY;COUNT=4".into();
+            }
+            let answer = self.world.post(&self.person, &format!("{path}?wait=0"), body).await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+            self.made.insert(name, false);
+            self.log.push(format!("here: make {title}"));
+            return;
+        };
+        let (id, title) = (event["id"].as_str().unwrap(), event["title"].as_str().unwrap().to_owned());
+        let url = format!("{path}/{id}?wait=0");
+        let series = event["seriesId"].as_str().filter(|_| choice % 2 == 0).map(|series| format!("{path}/{series}?wait=0"));
+        if choice == 9 {
+            let whole = series.is_some() || event["seriesId"].is_null();
+            let answer = self.world.call("DELETE", &series.unwrap_or(url), Some(&self.person.token), None).await;
+            self.log.push(format!("here: remove {title} ({id}): {}", answer.status));
+            if whole && answer.status < 300 {
+                self.made.insert(name(&title), true);
+            }
+        } else {
+            let (title, day, hour) = self.body(&name(&title));
+            let time = |hour| format!("2027-01-{day:02}T{hour:02}:00:00");
+            let body = match choice {
+                4 | 5 => json!({ "title": title }),
+                6 => json!({ "location": title }),
+                // Of a series the times stay: its occurrences are named by them.
+                _ if event["seriesId"].is_null() || series.is_none() => json!({ "startTime": time(hour), "endTime": time(hour + 1) }),
+                _ => json!({ "description": title }),
+            };
+            let answer = self.world.call("PUT", &series.unwrap_or(url), Some(&self.person.token), Some(body.clone())).await;
+            self.log.push(format!("here: change {id} to {body}: {}", answer.status));
+        }
+    }
+
+    /// Something that the person at Google does.
+    async fn act_there(&mut self) {
+        let list = self.google.get("calendars/primary/events").await;
+        let items: Vec<&Value> = list["items"].as_array().unwrap().iter().filter(|event| event["status"] != "cancelled").collect();
+        let choice = self.dice.below(10);
+        let at = usize::try_from(self.dice.below(items.len().max(1) as u64)).unwrap();
+        let Some(event) = items.get(at).filter(|_| choice > 3) else {
+            let name = format!("g{}", self.made.len());
+            let (title, day, hour) = self.body(&name);
+            let time = |hour| json!({ "dateTime": format!("2027-01-{day:02}T{hour:02}:00:00Z"), "timeZone": "Europe/Berlin" });
+            let mut body = json!({ "summary": title, "start": time(hour), "end": time(hour + 1) });
+            if choice == 0 {
+                body["recurrence"] = json!(["RRULE:FREQ=WEEKLY;COUNT=4"]);
+            }
+            assert_eq!(self.google.call(Method::POST, "calendars/primary/events", None, Some(body)).await.0, 200);
+            self.made.insert(name, false);
+            self.log.push(format!("there: make {title}"));
+            return;
+        };
+        let (mut id, title) = (event["id"].as_str().unwrap().to_owned(), event["summary"].as_str().unwrap().to_owned());
+        let mut whole = event.get("recurringEventId").is_none();
+        if event.get("recurrence").is_some() && choice % 2 == 0 {
+            // The second week of the series, whatever became of it.
+            let start = chrono::DateTime::parse_from_rfc3339(event["start"]["dateTime"].as_str().unwrap()).unwrap().to_utc();
+            id = format!("{id}_{}", (start + TimeDelta::weeks(1)).format("%Y%m%dT%H%M%SZ"));
+            whole = false;
+        }
+        let path = format!("calendars/primary/events/{id}");
+        if choice == 9 {
+            let (status, _) = self.google.call(Method::DELETE, &path, None, None).await;
+            self.log.push(format!("there: remove {title} ({id}): {status}"));
+            if whole && status.is_success() {
+                self.made.insert(name(&title), true);
+            }
+        } else {
+            let (title, day, hour) = self.body(&name(&title));
+            let time = |hour| json!({ "dateTime": format!("2027-01-{day:02}T{hour:02}:00:00Z"), "timeZone": "Europe/Berlin" });
+            let body = match choice {
+                4 | 5 => json!({ "summary": title }),
+                6 => json!({ "location": title }),
+                _ if event.get("recurrence").is_none() || !whole => json!({ "start": time(hour), "end": time(hour + 1) }),
+                _ => json!({ "description": title }),
+            };
+            let (status, _) = self.google.call(Method::PATCH, &path, None, Some(body.clone())).await;
+            self.log.push(format!("there: change {id} to {body}: {status}"));
+        }
+    }
+
+    /// What goes wrong, or the time that passes.
+    async fn misfortune(&mut self) {
+        let method = ["events.list", "events.insert", "events.update", "events.delete", "events.get", "token"];
+        let method = method[usize::try_from(self.dice.below(6)).unwrap()];
+        let fault = match self.dice.below(8) {
+            0 => json!({ "method": method, "status": 503, "reason": "backendError" }),
+            1 => json!({ "method": method, "status": 403, "reason": "rateLimitExceeded", "retryAfter": 1 }),
+            2 => json!({ "method": method, "status": 500, "reason": "backendError", "after": true }),
+            3 => json!({ "method": method, "status": 429, "reason": "rateLimitExceeded", "after": true }),
+            4 => json!({ "method": "events.update", "status": 412, "reason": "conditionNotMet" }),
+            5 => {
+                self.log.push("sync tokens expire".to_owned());
+                self.google.control("expire", json!({ "calendarId": EMAIL })).await;
+                return;
+            }
+            6 => {
+                let calls = 1 + self.dice.below(15);
+                self.log.push(format!("a worker is killed after {calls} calls"));
+                killed_after(&self.world, self.user, self.calendar, calls).await;
+                self.clock.advance(TimeDelta::seconds(61));
+                return;
+            }
+            _ => {
+                self.log.push("work".to_owned());
+                self.world.stack.work().await;
+                return;
+            }
+        };
+        self.log.push(format!("fault: {fault}"));
+        self.google.control("faults", json!([fault])).await;
+    }
+
+    /// Lets the schedules and the worker go on until nothing waits any more.
+    async fn quiet(&mut self) {
+        self.google.control("forgive", json!({})).await;
+        for _ in 0..12 {
+            self.clock.advance(TimeDelta::minutes(16));
+            reconcile::run(self.world.stack.app.clone()).await.unwrap();
+            refresh_tokens::run(self.world.stack.app.clone()).await.unwrap();
+            self.world.stack.work().await;
+        }
+        self.person = self.world.sign_in(&self.person).await;
+        self.google.sign_in().await;
+    }
+
+    /// What Google has, as we read it, and which occurrences it has cancelled.
+    async fn there(&self) -> (BTreeMap<EventId, Content>, BTreeSet<(EventId, OriginalStart)>) {
+        let client = OAuthClient {
+            client_id: "calweave".into(),
+            client_secret: String::new().into(),
+            redirect_uri: String::new(),
+            endpoint: Some(self.google.url.clone()),
+        };
+        let session = Google::new(client).with(Secret::new(self.google.token.clone()));
+        let target = Target { calendar: self.calendar, remote_id: "primary", zone: chrono_tz::Tz::Europe__Berlin };
+        let ask = Ask::All { from: "2026-01-01T00:00:00Z".parse().unwrap(), to: "2028-01-01T00:00:00Z".parse().unwrap() };
+        let page = session.changes(target, &ask, None).await.unwrap();
+        let (mut events, mut cancelled) = (BTreeMap::new(), BTreeSet::new());
+        for change in page.changes {
+            match change {
+                Change::Put(event) => {
+                    events.insert(event.id.clone(), comparable(&event));
+                }
+                Change::Cancelled { series, original } => {
+                    cancelled.insert((series, original));
+                }
+                Change::Gone(_) => {}
+            }
+        }
+        (events, cancelled)
+    }
+
+    /// What is stored here.
+    async fn here(&self) -> Vec<Event> {
+        let store = &self.world.stack.app.store;
+        let ids: Vec<EventId> = store.stored_hashes(self.user, self.calendar).await.unwrap().into_iter().map(|stored| stored.id).collect();
+        store.events(self.user, &ids).await.unwrap()
+    }
+
+    async fn check(&self, seed: u64) {
+        let history = || format!("seed {seed}:\n{}", self.log.join("\n"));
+        let (there, cancelled) = self.there().await;
+        let here = self.here().await;
+        // What was deleted at Google while it was changed here is kept, and says so; it is not at Google.
+        let (kept, here): (Vec<_>, Vec<_>) =
+            here.into_iter().partition(|event| event.link.as_ref().is_some_and(|link| link.failure.is_some()));
+        let waiting: Vec<_> = here.iter().filter(|event| event.link.as_ref().is_some_and(|link| link.edit.is_some())).collect();
+        assert!(waiting.is_empty(), "changes wait for ever: {waiting:#?}\n{}", history());
+        let overridden: BTreeMap<_, _> = here
+            .iter()
+            .filter_map(|event| Some((event.id.clone(), event.series.as_ref()?.overridden.iter().copied().collect::<BTreeSet<_>>())))
+            .collect();
+        for (series, original) in there.keys().filter_map(|id| Some((id.series(), id.original_start()?))).chain(cancelled) {
+            let known = overridden.get(&series).is_none_or(|overridden| overridden.contains(&original));
+            assert!(known, "the rule of {series} still gives {original}\n{}", history());
+        }
+        let here: BTreeMap<EventId, Content> = here.iter().map(|event| (event.id.clone(), comparable(event))).collect();
+        for (id, content) in &here {
+            assert_eq!(Some(content), there.get(id), "{id} here and there\n{}", history());
+        }
+        let missing: Vec<_> = there.keys().filter(|id| !here.contains_key(id)).collect();
+        assert!(missing.is_empty(), "{missing:?} is missing here\n{}", history());
+        // Nothing is lost, nothing is doubled, and what is gone was removed by somebody.
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        let whole = there.iter().filter(|(id, _)| id.original_start().is_none()).map(|(_, content)| &content.details.title);
+        for title in whole.chain(kept.iter().filter(|event| event.original_start().is_none()).map(|event| &event.details.title)) {
+            *names.entry(name(title)).or_default() += 1;
+        }
+        for (name, removed) in &self.made {
+            let count = names.remove(name).unwrap_or(0);
+            assert!(count == 1 || (count == 0 && *removed), "{name} is there {count} times\n{}", history());
+        }
+        assert!(names.is_empty(), "nobody has made {names:?}\n{}", history());
+    }
+
+    /// Once it is quiet, a further sync changes nothing on either side.
+    async fn check_rest(&self, seed: u64) {
+        let before = self.google.report().await["calls"].clone();
+        let (stored, app) = (self.here().await, &self.world.stack.app);
+        let synced = shared::sync::sync_calendar(app, self.user, self.calendar).await.unwrap();
+        let shared::sync::Synced::Done(cursor) = synced else { panic!("seed {seed}: {synced:?}") };
+        let stats = cursor.stats;
+        assert_eq!((stats.created, stats.updated, stats.deleted), (0, 0, 0), "seed {seed}");
+        assert!(self.here().await == stored, "seed {seed}: a further sync writes");
+        let after = self.google.report().await["calls"].clone();
+        for method in ["insert", "update", "delete", "patch"].map(|method| format!("calendar.events.{method}")) {
+            assert_eq!(before[&method], after[&method], "seed {seed}: {method}");
+        }
+        let dump = self.world.dump().await;
+        assert!(!dump.contains("ya29.") && !dump.contains("1//"), "seed {seed}: a table holds a token");
+        assert_eq!(self.google.violations().await, Vec::<Value>::new(), "seed {seed}");
+    }
+}
+
+/// What has to be equal: all that both sides can change, apart from how each marks what is overridden.
+fn comparable(event: &Event) -> Content {
+    let mut content = Content::of(event);
+    if let Some(series) = &mut content.series {
+        series.overridden.clear();
+    }
+    content
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ping_pong_duplicates_in_two_way_sync() {
+    let some: Vec<u64> = seeds().collect();
+    // One world at a time for each of two cores.
+    for pair in some.chunks(2) {
+        futures::future::join_all(pair.iter().map(|seed| one_world(*seed))).await;
+    }
+}
+
+async fn one_world(seed: u64) {
+    let mut both = Both::new(seed).await;
+    for _ in 0..3 {
+        for _ in 0..12 {
+            match both.dice.below(5) {
+                0 | 1 => both.act_here().await,
+                2 => both.act_there().await,
+                _ => both.misfortune().await,
+            }
+        }
+        both.quiet().await;
+        both.check(seed).await;
+    }
+    both.check_rest(seed).await;
+}
