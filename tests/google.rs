@@ -67,7 +67,7 @@ impl Sandbox {
         self.call(Method::POST, "calendars/primary/events?sendUpdates=none", None, Some(body)).await
     }
 
-    /// How often each method was called since the last time, what strayed from the contract, and how many channels are open.
+    /// How often each method was called by clients, what strayed from the contract, how many channels are open, who got mail.
     pub async fn report(&self) -> Value {
         let report = self.client.get(format!("{}/sandbox/google/report", self.url)).send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&report).unwrap()

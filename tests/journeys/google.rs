@@ -8,24 +8,24 @@ use crate::world::{Person, World};
 
 const JANUARY: (&str, &str) = ("2026-12-01", "2027-02-01");
 
-async fn titles(world: &World, person: &Person) -> Vec<String> {
+pub(super) async fn titles(world: &World, person: &Person) -> Vec<String> {
     let events = world.events(person, JANUARY.0, JANUARY.1).await;
     events.iter().map(|event| event["title"].as_str().unwrap().to_owned()).collect()
 }
 
-fn timed(title: &str, day: &str, hour: u32) -> Value {
+pub(super) fn timed(title: &str, day: &str, hour: u32) -> Value {
     let time = |hour| json!({ "dateTime": format!("{day}T{hour:02}:00:00+01:00"), "timeZone": "Europe/Berlin" });
     json!({ "summary": title, "start": time(hour), "end": time(hour + 1) })
 }
 
 /// As the Google user: a new event; answers with its id.
-async fn insert(google: &Sandbox, event: Value) -> String {
+pub(super) async fn insert(google: &Sandbox, event: Value) -> String {
     let (status, event) = google.call(Method::POST, "calendars/primary/events?sendUpdates=none", None, Some(event)).await;
     assert_eq!(status, 200, "{event}");
     event["id"].as_str().unwrap().to_owned()
 }
 
-async fn at_google(google: &Sandbox) -> Vec<String> {
+pub(super) async fn at_google(google: &Sandbox) -> Vec<String> {
     let list = google.get("calendars/primary/events").await;
     list["items"].as_array().unwrap().iter().map(|event| event["summary"].as_str().unwrap_or("").to_owned()).collect()
 }
@@ -80,26 +80,26 @@ async fn two_calendars_of_three_are_connected_and_both_sides_agree() {
 }
 
 /// One person with a Google account whose primary calendar is connected.
-async fn connected() -> (World, Sandbox, Person, String) {
+pub(super) async fn connected() -> (World, Sandbox, Person, String) {
     let (world, google) = World::with_google().await;
     let ada = world.sign_up("ada").await;
     let id = world.connect_google(&google, &ada, EMAIL, &[EMAIL]).await.remove(0);
     (world, google, ada, id)
 }
 
-async fn create(world: &World, person: &Person, body: Value) -> Value {
+pub(super) async fn create(world: &World, person: &Person, body: Value) -> Value {
     let made = world.post(person, "/api/v1/calendar/events", body).await;
     assert_eq!((made.status, &made.body["syncStatus"]), (201, &json!("SYNCED")), "{made:?}");
     made.body
 }
 
-async fn put(world: &World, person: &Person, id: &str, body: Value) -> Value {
+pub(super) async fn put(world: &World, person: &Person, id: &str, body: Value) -> Value {
     let answer = world.call("PUT", &format!("/api/v1/calendar/events/{id}"), Some(&person.token), Some(body)).await;
     assert_eq!((answer.status, &answer.body["syncStatus"]), (200, &json!("SYNCED")), "{answer:?}");
     answer.body
 }
 
-async fn delete(world: &World, person: &Person, id: &str) {
+pub(super) async fn delete(world: &World, person: &Person, id: &str) {
     let answer = world.call("DELETE", &format!("/api/v1/calendar/events/{id}"), Some(&person.token), None).await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }

@@ -6,6 +6,7 @@ mod edges;
 mod feeds;
 mod fetching;
 mod google;
+mod google_trouble;
 mod isolation;
 mod vault;
 mod windows;

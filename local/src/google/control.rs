@@ -155,6 +155,28 @@ pub(super) async fn faults(State(google): State<Shared>, Json(faults): Json<Vec<
     StatusCode::NO_CONTENT.into_response()
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WhichEvent {
+    calendar_id: String,
+    event_id: String,
+}
+
+/// Removes an event without a trace: no sync token tells of it.
+pub(super) async fn silence(State(google): State<Shared>, Json(which): Json<WhichEvent>) -> Response {
+    let mut state = google.state();
+    match state.calendars.get_mut(&which.calendar_id).and_then(|calendar| calendar.events.remove(&which.event_id)) {
+        Some(_) => StatusCode::NO_CONTENT.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// Loses all notifications from now on, as a few are lost at Google; clients hear nothing of it.
+pub(super) async fn mute(State(google): State<Shared>) -> Response {
+    google.state().channels.values_mut().for_each(|channel| "http://127.0.0.1:9/".clone_into(&mut channel.address));
+    StatusCode::NO_CONTENT.into_response()
+}
+
 /// Forgets the answers that were still to be given in place of the right ones.
 pub(super) async fn forgive(State(google): State<Shared>) -> Response {
     google.state().faults.clear();
@@ -164,5 +186,6 @@ pub(super) async fn forgive(State(google): State<Shared>) -> Response {
 /// How often each method was called, and what strayed from the contract.
 pub(super) async fn report(State(google): State<Shared>) -> Response {
     let state = google.state();
-    Json(json!({ "calls": state.calls, "violations": state.violations, "channels": state.channels.len() })).into_response()
+    Json(json!({ "calls": state.calls, "violations": state.violations, "channels": state.channels.len(), "mails": state.mails }))
+        .into_response()
 }

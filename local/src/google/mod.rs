@@ -79,6 +79,8 @@ impl Google {
             .route("/sandbox/google/revoke", post(control::revoke))
             .route("/sandbox/google/expire", post(control::expire))
             .route("/sandbox/google/faults", post(control::faults))
+            .route("/sandbox/google/silence", post(control::silence))
+            .route("/sandbox/google/mute", post(control::mute))
             .route("/sandbox/google/forgive", post(control::forgive))
             .route("/sandbox/google/report", get(control::report))
             .fallback(api)
@@ -242,6 +244,12 @@ fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>)
         }
         _ => return Err(Refusal::not_found()),
     };
+    if !changed.is_empty() && matches!(events::parameter(call.query, "sendUpdates"), Some("all" | "externalOnly")) {
+        let invited = answer.as_ref().and_then(|event| event["attendees"].as_array().cloned()).unwrap_or_default();
+        state
+            .mails
+            .extend(invited.iter().filter_map(|one| one["email"].as_str()).filter(|email| *email != person.email).map(str::to_owned));
+    }
     drop(state);
     for calendar in changed {
         google.notify(person.calendar_id(calendar));

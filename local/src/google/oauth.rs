@@ -135,6 +135,7 @@ pub(super) async fn consent(State(google): State<super::Shared>, Form(form): For
 pub(super) async fn token(State(google): State<super::Shared>, Form(form): Form<Parameters>) -> Response {
     let field = |name: &str| form.get(name).map_or("", String::as_str);
     let mut state = google.state();
+    *state.calls.entry("token".to_owned()).or_default() += 1;
     if let Some(fault) = state.fault("token") {
         let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return (status, axum::Json(json!({ "error": fault.reason }))).into_response();

@@ -26,6 +26,8 @@ pub(super) struct State {
     pub violations: Vec<String>,
     /// How often each method was called.
     pub calls: BTreeMap<String, u64>,
+    /// Who was told of a change by mail, each time.
+    pub mails: Vec<String>,
     /// Counts every change of every calendar: etags and sync tokens are made of it.
     pub version: u64,
 }
@@ -140,6 +142,7 @@ impl State {
             faults: VecDeque::new(),
             violations: Vec::new(),
             calls: BTreeMap::new(),
+            mails: Vec::new(),
             version: 0,
         }
     }

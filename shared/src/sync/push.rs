@@ -53,7 +53,8 @@ impl<P: Provider> Push<'_, P> {
             let Some((event, edit)) = event.and_then(|event| Some((event.clone(), event.link?.edit?))) else {
                 return Ok(self.app.store.forget_edit(self.user, id).await?);
             };
-            if edit.is_paused {
+            let waits_for_somebody = edit.is_paused || event.link.as_ref().is_some_and(|link| link.failure.is_some());
+            if waits_for_somebody {
                 return Ok(self.app.store.forget_edit(self.user, id).await?);
             }
             let done = match edit.operation {

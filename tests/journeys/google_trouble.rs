@@ -1,0 +1,354 @@
+//! What breaks other calendar systems, tried on a Google account. Each test bears the name of its scenario.
+
+use chrono::TimeDelta;
+use local::stack::Options;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::domain::ids::UserId;
+use shared::store::keys::DueKind;
+
+use super::google::{at_google, connected, create, insert, put, timed, titles};
+use crate::google::{EMAIL, Sandbox};
+use crate::world::{Person, World};
+
+/// The same as [`connected`], with a clock that is moved by hand and a worker that works when it is told to.
+async fn by_hand() -> (World, Sandbox, Person, String, Clock) {
+    let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
+    let options = Options { clock: clock.clone(), background: false, ..Options::default() };
+    let (world, google) = World::with_google_at(options).await;
+    let ada = world.sign_up("ada").await;
+    let page = world.link(&google, &ada, EMAIL, "allow", &[]).await;
+    let session = page.query_pairs().find(|(name, _)| name == "session").unwrap().1.into_owned();
+    let choice = json!({ "sessionId": session, "selectedCalendarIds": [EMAIL] });
+    let chosen = world.post(&ada, "/api/v1/calendar/oauth/google/select", choice).await;
+    let calendar = chosen.body["calendars"][0]["id"].as_str().unwrap().to_owned();
+    world.stack.work().await;
+    (world, google, ada, calendar, clock)
+}
+
+/// Asks for a sync and has it carried out; answers with the calendar as it is then.
+async fn synced(world: &World, person: &Person, calendar: &str) -> Value {
+    world.post(person, &format!("/api/v1/calendar/calendars/{calendar}/sync"), json!({})).await;
+    world.stack.work().await;
+    world.get(person, &format!("/api/v1/calendar/calendars/{calendar}")).await.body
+}
+
+fn fault(method: &str, status: u16, reason: &str) -> Value {
+    json!([{ "method": method, "status": status, "reason": reason }])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sync_token_invalid_swallowed() {
+    let (world, google, ada, calendar) = connected().await;
+    let mut ids = Vec::new();
+    for day in 4..8 {
+        ids.push(insert(&google, timed(&format!("Day {day}"), &format!("2027-01-{day:02}"), 9)).await);
+    }
+    world.sync_calendar(&ada, &calendar).await;
+    // Deleted while nobody can say so: the token is gone, and with it the news.
+    google.control("silence", json!({ "calendarId": EMAIL, "eventId": ids[1] })).await;
+    google.control("expire", json!({ "calendarId": EMAIL })).await;
+    let stats = world.sync_calendar(&ada, &calendar).await["stats"].clone();
+    assert_eq!((&stats["deleted"], &stats["unchanged"], &stats["created"]), (&json!(1), &json!(3), &json!(0)), "{stats}");
+    assert_eq!(titles(&world, &ada).await, ["Day 4", "Day 6", "Day 7"]);
+    assert_eq!(world.sync_calendar(&ada, &calendar).await["stats"]["deleted"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_or_failed_fetch_wipes_the_calendar() {
+    let (world, google, ada, calendar) = connected().await;
+    let mut ids = Vec::new();
+    for day in 1..=25 {
+        ids.push(insert(&google, timed(&format!("{day}"), &format!("2027-01-{day:02}"), 9)).await);
+    }
+    world.sync_calendar(&ada, &calendar).await;
+    google.control("faults", fault("events.list", 500, "backendError")).await;
+    assert_eq!(world.sync_calendar(&ada, &calendar).await["syncStatus"], "FAILED");
+    assert_eq!(titles(&world, &ada).await.len(), 25);
+    // A full answer that lacks most of it is believed the second time.
+    for id in &ids[..20] {
+        google.control("silence", json!({ "calendarId": EMAIL, "eventId": id })).await;
+    }
+    google.control("expire", json!({ "calendarId": EMAIL })).await;
+    let first = world.sync_calendar(&ada, &calendar).await;
+    assert!(first["warnings"][0].as_str().unwrap().contains("kept until it says so a second time"), "{first}");
+    assert_eq!(titles(&world, &ada).await.len(), 25);
+    world.sync_calendar(&ada, &calendar).await;
+    assert_eq!(titles(&world, &ada).await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delete_and_recreate_on_each_run() {
+    let (world, google, ada, calendar, _) = by_hand().await;
+    for day in 4..8 {
+        insert(&google, timed(&format!("Day {day}"), &format!("2027-01-{day:02}"), 9)).await;
+    }
+    synced(&world, &ada, &calendar).await;
+    let (user, id): (UserId, _) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
+    let app = &world.stack.app;
+    let (calls, meter) = (google.report().await["calls"].clone(), app.store.meter());
+    meter.take();
+    let shared::sync::Synced::Done(cursor) = shared::sync::sync_calendar(app, user, id).await.unwrap() else { panic!("synced") };
+    let (reads, writes, _) = meter.take();
+    assert_eq!((cursor.stats.created, cursor.stats.updated, cursor.stats.deleted), (0, 0, 0));
+    // The lease, and the cursor's end with both its index entries; nothing else is written.
+    assert!(writes <= 6.0 && reads <= 5.0, "{writes} write and {reads} read units");
+    let after = google.report().await["calls"].clone();
+    let made: Vec<_> = after.as_object().unwrap().iter().filter(|(name, count)| calls[name.as_str()] != **count).collect();
+    assert_eq!(made.len(), 1, "{made:?}");
+    assert_eq!(after["calendar.events.list"].as_u64().unwrap(), calls["calendar.events.list"].as_u64().unwrap() + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaked_or_duplicate_google_channels() {
+    let (world, google, ada, calendar, clock) = by_hand().await;
+    assert_eq!(google.report().await["channels"], 1);
+    let before = google.calls("calendar.events.list").await;
+    let id = insert(&google, timed("Busy", "2027-01-04", 9)).await;
+    for number in 0..20 {
+        google
+            .call(Method::PATCH, &format!("calendars/primary/events/{id}"), None, Some(json!({ "summary": format!("Busy {number}") })))
+            .await;
+    }
+    // Each change was pushed; the pushes come by themselves, so look until the last has.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    world.stack.work().await;
+    let pulls = google.calls("calendar.events.list").await - before;
+    assert!((1..=2).contains(&pulls), "21 notifications made {pulls} pulls");
+    assert_eq!(titles(&world, &ada).await, ["Busy 19"]);
+    // Renewed in time: the new one before the old one is closed, and never two for long.
+    clock.advance(TimeDelta::days(6));
+    assert_eq!(renew_channels::run(world.stack.app.clone()).await.unwrap(), 1);
+    world.stack.work().await;
+    assert_eq!(google.report().await["channels"], 1);
+    assert_eq!(google.calls("calendar.events.watch").await, 2);
+    assert_eq!(google.calls("calendar.channels.stop").await, 1);
+    assert_eq!(renew_channels::run(world.stack.app.clone()).await.unwrap(), 0);
+    drop((ada, calendar));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stale_data_after_a_webhook_dies() {
+    let (world, google, ada, calendar, clock) = by_hand().await;
+    google.control("mute", json!({})).await;
+    insert(&google, timed("Unannounced", "2027-01-04", 9)).await;
+    clock.advance(TimeDelta::minutes(70));
+    let ada = world.sign_in(&ada).await;
+    let stale = world.get(&ada, &format!("/api/v1/calendar/calendars/{calendar}")).await.body;
+    assert_eq!(stale["lastSyncedAt"], "2027-01-01T00:00:00Z", "every answer says how fresh it is");
+    assert_eq!(reconcile::run(world.stack.app.clone()).await.unwrap(), 1);
+    world.stack.work().await;
+    assert_eq!(titles(&world, &ada).await, ["Unannounced"]);
+    let fresh = world.get(&ada, &format!("/api/v1/calendar/calendars/{calendar}")).await.body;
+    assert_eq!(fresh["lastSyncedAt"], "2027-01-01T01:10:00Z");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn google_testing_projects_tokens_die_after_seven_days() {
+    let (world, google, ada, calendar, clock) = by_hand().await;
+    clock.advance(TimeDelta::days(7));
+    google.control("revoke", json!({ "email": EMAIL })).await;
+    let ada = world.sign_in(&ada).await;
+    let broken = synced(&world, &ada, &calendar).await;
+    assert!(broken["lastError"].as_str().unwrap().contains("\"Testing\" lose their grants after seven days"), "{broken}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refresh_race_with_rotating_tokens() {
+    let (world, google, ada, calendar, clock) = by_hand().await;
+    clock.advance(TimeDelta::minutes(59));
+    let user: UserId = ada.id.parse().unwrap();
+    let connection = world.stack.app.store.connections(user).await.unwrap().remove(0);
+    let asked = google.calls("token").await;
+    let many = (0..8).map(|_| shared::sync::access::access_token(&world.stack.app, &connection, None));
+    let tokens: Vec<_> = futures::future::join_all(many).await.into_iter().map(|token| token.unwrap().unwrap()).collect();
+    assert!(tokens.iter().all(|token| token == &tokens[0]), "the losers take what the winner has stored");
+    assert_eq!(google.calls("token").await - asked, 1, "renewed once");
+    // The schedule is early enough that nobody has to wait.
+    clock.advance(TimeDelta::minutes(51));
+    assert_eq!(refresh_tokens::run(world.stack.app.clone()).await.unwrap(), 1);
+    assert_eq!(refresh_tokens::run(world.stack.app.clone()).await.unwrap(), 0);
+    drop(calendar);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_finished_push_then_retry() {
+    let (world, google, ada, calendar, clock) = by_hand().await;
+    let lost = json!([{ "method": "events.insert", "status": 500, "reason": "backendError", "after": true }]);
+    google.control("faults", lost).await;
+    let body = json!({ "calendarId": calendar, "title": "Once", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" });
+    let made = world.post(&ada, "/api/v1/calendar/events?wait=0", body).await;
+    assert_eq!((made.status, &made.body["syncStatus"]), (202, &json!("PENDING")));
+    world.stack.work().await;
+    assert_eq!(at_google(&google).await, ["Once"], "the answer was lost, the event was not");
+    clock.advance(TimeDelta::minutes(16));
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(at_google(&google).await, ["Once"]);
+    assert_eq!(google.calls("calendar.events.insert").await, 1, "recognised by its id, not made again");
+    let seen = world.events(&ada, "2027-01-01", "2027-02-01").await;
+    assert_eq!((seen.len(), &seen[0]["syncStatus"], &seen[0]["id"]), (1, &json!("SYNCED"), &made.body["id"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttling_drops_events() {
+    let (world, google, mut ada, calendar, clock) = by_hand().await;
+    for day in 1..=6 {
+        let time = |hour| format!("2027-01-{day:02}T{hour:02}:00:00");
+        let body = json!({ "calendarId": calendar, "title": format!("{day}"), "startTime": time(9), "endTime": time(10) });
+        assert_eq!(world.post(&ada, "/api/v1/calendar/events?wait=0", body).await.status, 202);
+    }
+    for reason in ["rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded"] {
+        google.control("faults", fault("events.insert", 403, reason)).await;
+        world.stack.work().await;
+        clock.advance(TimeDelta::minutes(16));
+        ada = world.sign_in(&ada).await;
+        world.post(&ada, &format!("/api/v1/calendar/calendars/{calendar}/sync"), json!({})).await;
+    }
+    world.stack.work().await;
+    let mut there = at_google(&google).await;
+    there.sort();
+    assert_eq!(there, ["1", "2", "3", "4", "5", "6"], "the queue drains");
+    // A refusal for good is no throttling: it is shown with its reason, and may be retried.
+    let id = world.events(&ada, "2027-01-01", "2027-02-01").await[0]["id"].as_str().unwrap().to_owned();
+    google.control("faults", fault("events.update", 403, "forbiddenForNonOrganizer")).await;
+    let path = format!("/api/v1/calendar/events/{id}");
+    assert_eq!(world.call("PUT", &format!("{path}?wait=0"), Some(&ada.token), Some(json!({ "title": "No" }))).await.status, 202);
+    world.stack.work().await;
+    let failed = world.get(&ada, &path).await.body;
+    assert_eq!(failed["syncStatus"], "FAILED");
+    assert!(failed["syncError"].as_str().unwrap().contains("forbiddenForNonOrganizer"), "{failed}");
+    assert_eq!(world.post(&ada, &format!("{path}/retry-sync?wait=0"), json!({})).await.status, 202);
+    world.stack.work().await;
+    assert_eq!(world.get(&ada, &path).await.body["syncStatus"], "SYNCED");
+    assert_eq!(world.post(&ada, &format!("{path}/retry-sync?wait=0"), json!({})).await.status, 409, "nothing to retry");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attendees_spammed() {
+    let (world, google, ada, calendar) = connected().await;
+    let body = json!({
+        "calendarId": calendar, "title": "Quiet", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00",
+        "attendees": [{ "email": "Bob@example.org", "isOptional": true }, { "email": "eve@example.org" }], "createConference": true,
+        "reminders": [{ "method": "EMAIL", "minutesBefore": 30 }], "visibility": "PRIVATE", "transparency": "TRANSPARENT", "colorId": "5"
+    });
+    let made = create(&world, &ada, body).await;
+    assert!(made["conferenceUrl"].as_str().unwrap().starts_with("https://meet."), "{made}");
+    assert_eq!((&made["reminders"][0]["method"], &made["visibility"], &made["colorId"]), (&json!("EMAIL"), &json!("PRIVATE"), &json!("5")));
+    let id = made["id"].as_str().unwrap();
+    put(&world, &ada, id, json!({ "title": "Still quiet" })).await;
+    assert_eq!(google.report().await["mails"], json!([]), "nobody is told unless said");
+    let remote = google.get("calendars/primary/events").await["items"][0].clone();
+    assert_eq!((&remote["attendees"][0]["email"], remote["attendees"].as_array().unwrap().len()), (&json!("Bob@example.org"), 2));
+    assert!(remote["conferenceData"].is_object(), "a change keeps what it does not speak of");
+    put(&world, &ada, id, json!({ "location": "Here", "sendUpdates": "all" })).await;
+    assert_eq!(google.report().await["mails"], json!(["Bob@example.org", "eve@example.org"]));
+    let doubled = json!({ "attendees": [{ "email": "a@b.c" }, { "email": "A@b.c" }, { "email": "nobody" }] });
+    let answer = world.call("PUT", &format!("/api/v1/calendar/events/{id}"), Some(&ada.token), Some(doubled)).await;
+    let fields: Vec<_> = answer.body["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
+    assert_eq!((answer.status, fields), (422, vec!["attendees[1].email", "attendees[2].email"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_first_occurrence_of_a_series() {
+    let (world, google, ada, calendar) = connected().await;
+    let time = |text: &str| json!({ "dateTime": text, "timeZone": "Europe/Berlin" });
+    let old = json!({
+        "summary": "Since long ago", "start": time("2020-01-06T09:00:00+01:00"), "end": time("2020-01-06T10:00:00+01:00"),
+        "recurrence": ["RRULE:FREQ=WEEKLY", "EXDATE;TZID=Europe/Berlin:20270111T090000"]
+    });
+    insert(&google, old).await;
+    world.sync_calendar(&ada, &calendar).await;
+    let seen = world.events(&ada, "2027-03-15", "2027-04-10").await;
+    let starts: Vec<_> = seen.iter().map(|event| event["startTime"].as_str().unwrap()).collect();
+    let expected = ["2027-03-15T09:00:00+01:00", "2027-03-22T09:00:00+01:00", "2027-03-29T09:00:00+02:00", "2027-04-05T09:00:00+02:00"];
+    assert_eq!(starts, expected, "series off by an hour after DST");
+    assert_eq!(world.events(&ada, "2027-01-11", "2027-01-12").await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_event_shared_by_two_users() {
+    let (world, google) = World::with_google().await;
+    let (ada, bob) = (world.sign_up("ada").await, world.sign_up("bob").await);
+    google.control("people", json!({ "email": "bob@example.org", "name": "Bob", "timeZone": "America/New_York" })).await;
+    let team = json!({ "owner": EMAIL, "summary": "Team", "id": "team@group.calendar.google.com" });
+    google.control("calendars", team).await;
+    google
+        .control(
+            "calendars",
+            json!({ "owner": "bob@example.org", "summary": "Team", "id": "team@group.calendar.google.com", "accessRole": "reader" }),
+        )
+        .await;
+    let shared = "team@group.calendar.google.com";
+    let hers = world.connect_google(&google, &ada, EMAIL, &[shared]).await.remove(0);
+    let his = world.connect_google(&google, &bob, "bob@example.org", &[shared]).await.remove(0);
+    let body = json!({ "calendarId": hers, "title": "Shared", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" });
+    let made = create(&world, &ada, body).await;
+    world.sync_calendar(&bob, &his).await;
+    let seen = world.events(&bob, "2027-01-01", "2027-02-01").await;
+    assert_eq!((seen.len(), &seen[0]["title"], &seen[0]["icalUid"]), (1, &json!("Shared"), &made["icalUid"]));
+    assert_ne!(seen[0]["id"], made["id"]);
+    // He can only read it, and says so.
+    let path = format!("/api/v1/calendar/events/{}", seen[0]["id"].as_str().unwrap());
+    let refused = world.call("PUT", &path, Some(&bob.token), Some(json!({ "title": "Mine" }))).await;
+    assert_eq!((refused.status, &refused.body["type"]), (403, &json!("read-only")));
+    assert_eq!(world.get(&bob, &format!("/api/v1/calendar/calendars/{his}")).await.body["isReadOnly"], true);
+    assert_eq!(world.get(&bob, &format!("/api/v1/calendar/events/{}", made["id"].as_str().unwrap())).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn same_token_used_for_differently_filtered_lists() {
+    let (world, google, ada, calendar, _) = by_hand().await;
+    insert(&google, timed("Kept", "2027-01-04", 9)).await;
+    synced(&world, &ada, &calendar).await;
+    // As if an earlier version had asked in another way: its token is not used.
+    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
+    let store = &world.stack.app.store;
+    let lease = store.lease(user, id).await.unwrap().unwrap();
+    let position = lease.cursor().position.clone().unwrap();
+    let other = shared::domain::calendar::Position { query: "instances".to_owned(), token: "not even a token".to_owned(), ..position };
+    let success = shared::store::cursors::Success { position: Some(other), ..Default::default() };
+    let next = "2027-02-01T00:00:00Z".parse().unwrap();
+    let ending = shared::store::cursors::Ending { success: Some(success), error: None, next_sync_at: next, again_in: None };
+    store.end_sync(lease, &ending).await.unwrap();
+    assert_eq!(synced(&world, &ada, &calendar).await["syncStatus"], "SYNCED");
+    assert_eq!(titles(&world, &ada).await, ["Kept"]);
+    assert_eq!(google.violations().await, Vec::<Value>::new());
+    let due = store.due(DueKind::Feed, 0, next, 10).await.unwrap();
+    assert!(due.is_empty(), "accounts are not in the feeds' index");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_change_the_same_and_nothing_is_lost() {
+    let (world, google, ada, calendar, _) = by_hand().await;
+    let id = insert(&google, timed("Plan", "2027-01-04", 9)).await;
+    synced(&world, &ada, &calendar).await;
+    let seen = world.events(&ada, "2027-01-01", "2027-02-01").await.remove(0);
+    let path = format!("/api/v1/calendar/events/{}", seen["id"].as_str().unwrap());
+    let tag = seen["etag"].as_str().unwrap().to_owned();
+    let body = json!({ "title": "Mine", "location": "Here" });
+    assert_eq!(world.call("PUT", &format!("{path}?wait=0"), Some(&ada.token), Some(body.clone())).await.status, 202);
+    let old = [("authorization", format!("Bearer {}", ada.token)), ("if-match", tag)];
+    let stale = world.send("PUT", &format!("{path}?wait=0"), &old, Some(body.to_string())).await;
+    assert_eq!((stale.status, &stale.body["type"]), (412, &json!("precondition-failed")));
+    google
+        .call(Method::PATCH, &format!("calendars/primary/events/{id}"), None, Some(json!({ "summary": "Theirs", "description": "More" })))
+        .await;
+    world.stack.work().await;
+    let merged = world.get(&ada, &path).await.body;
+    assert_eq!((&merged["title"], &merged["location"], &merged["description"]), (&json!("Theirs"), &json!("Here"), &json!("More")));
+    assert_eq!((&merged["keptEdit"]["fields"], &merged["keptEdit"]["title"]), (&json!(["title"]), &json!("Mine")), "{merged}");
+    let remote = google.get(&format!("calendars/primary/events/{id}")).await;
+    assert_eq!((&remote["summary"], &remote["location"]), (&json!("Theirs"), &json!("Here")));
+    // Removed at Google while it is changed here: kept, with what to do; created anew on request, under a new id there.
+    assert_eq!(world.call("PUT", &format!("{path}?wait=0"), Some(&ada.token), Some(json!({ "title": "Again" }))).await.status, 202);
+    assert_eq!(google.call(Method::DELETE, &format!("calendars/primary/events/{id}"), None, None).await.0, 204);
+    world.stack.work().await;
+    let kept = world.get(&ada, &path).await.body;
+    assert_eq!((&kept["syncStatus"], &kept["title"]), (&json!("FAILED"), &json!("Again")));
+    assert!(kept["syncError"].as_str().unwrap().contains("Retry to create it anew"), "{kept}");
+    assert_eq!(world.post(&ada, &format!("{path}/retry-sync?wait=0"), json!({})).await.status, 202);
+    world.stack.work().await;
+    assert_eq!(at_google(&google).await, ["Again"]);
+    assert_eq!(world.get(&ada, &path).await.body["syncStatus"], "SYNCED");
+}
