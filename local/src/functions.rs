@@ -14,13 +14,15 @@ use utoipa_axum::router::OpenApiRouter;
 type Routes = fn() -> OpenApiRouter<App>;
 
 /// Functions that answer HTTP requests.
-pub const HTTP: [(&str, Routes); 7] = [
+pub const HTTP: [(&str, Routes); 9] = [
     ("health", health::routes),
     ("auth", auth::routes),
     ("oauth", oauth::routes),
     ("ics", ics::routes),
     ("calendars", calendars::routes),
     ("events", events::routes),
+    ("slots", slots::routes),
+    ("sync", sync::routes),
     ("webhooks", webhooks::routes),
 ];
 

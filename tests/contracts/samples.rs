@@ -16,8 +16,17 @@ fn sample(name: &str) -> Value {
 }
 
 /// What each function answers to its sample.
-const HTTP_SAMPLES: [(&str, u16); 7] =
-    [("health", 200), ("auth", 201), ("ics", 422), ("calendars", 200), ("events", 200), ("oauth", 200), ("webhooks", 204)];
+const HTTP_SAMPLES: [(&str, u16); 9] = [
+    ("health", 200),
+    ("auth", 201),
+    ("ics", 422),
+    ("calendars", 200),
+    ("events", 200),
+    ("oauth", 200),
+    ("slots", 201),
+    ("sync", 200),
+    ("webhooks", 204),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_sample_runs_through_its_function() {

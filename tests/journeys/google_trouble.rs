@@ -352,3 +352,33 @@ async fn both_sides_change_the_same_and_nothing_is_lost() {
     assert_eq!(at_google(&google).await, ["Again"]);
     assert_eq!(world.get(&ada, &path).await.body["syncStatus"], "SYNCED");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_accounts_list_says_is_followed_daily() {
+    let (world, google, ada, calendar, clock) = by_hand().await;
+    google.control("calendars", json!({ "owner": EMAIL, "id": EMAIL, "summary": "Renamed", "accessRole": "reader" })).await;
+    clock.advance(TimeDelta::hours(25));
+    let ada = world.sign_in(&ada).await;
+    synced(&world, &ada, &calendar).await;
+    let now = world.get(&ada, &format!("/api/v1/calendar/calendars/{calendar}")).await.body;
+    assert_eq!((&now["name"], &now["isReadOnly"], &now["accessRole"]), (&json!("Renamed"), &json!(true), &json!("READER")));
+    let lists = google.calls("calendar.calendarList.list").await;
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(google.calls("calendar.calendarList.list").await, lists, "once a day");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn push_body_trusted() {
+    let (world, google, ada, calendar) = connected().await;
+    let headers = [
+        ("x-goog-channel-id", "x".repeat(65)),
+        ("x-goog-channel-token", "t".to_owned()),
+        ("x-goog-resource-id", "r".to_owned()),
+        ("x-goog-resource-state", "exists".to_owned()),
+    ];
+    let body = json!({ "items": [{ "id": "forged", "summary": "Forged", "status": "confirmed" }] }).to_string();
+    assert_eq!(world.send("POST", "/api/v1/calendar/webhooks/google", &headers, Some(body)).await.status, 204);
+    world.sync_calendar(&ada, &calendar).await;
+    assert_eq!(titles(&world, &ada).await, Vec::<String>::new());
+    drop(google);
+}

@@ -8,5 +8,6 @@ mod fetching;
 mod google;
 mod google_trouble;
 mod isolation;
+mod slots;
 mod vault;
 mod windows;

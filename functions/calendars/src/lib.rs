@@ -3,6 +3,7 @@
 mod list;
 mod one;
 mod sync;
+mod webhook;
 
 use shared::app::App;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,4 +18,5 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(one::get, one::delete))
         .routes(routes!(one::color))
         .routes(routes!(sync::one))
+        .routes(routes!(webhook::open, webhook::close))
 }

@@ -15,14 +15,14 @@ use shared::app::App;
 use shared::domain::agenda::{alone, find};
 use shared::domain::calendar::Calendar;
 use shared::domain::event::Event;
-use shared::domain::ids::{CalendarId, EventId, SessionId, UserId};
-use shared::domain::link::{Content, Edit, Link, LinkStatus, Operation, SendUpdates};
+use shared::domain::ids::{CalendarId, EventId, UserId};
+use shared::domain::link::{Content, LinkStatus, SendUpdates};
 use shared::http::limits::EventWriteLimit;
 use shared::http::trail::Trail;
 use shared::http::views::connected;
 use shared::http::{Answer, Caller, Id, Json, Problem, ProblemType, Problems, Query};
-use shared::store::Outcome;
-use shared::sync::{hide_overrides, request_sync, wait_for};
+use shared::sync::edit::{How, change_event, create_event, remove_event, retry_edit};
+use shared::sync::{request_sync, wait_for};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::body::EventBody;
@@ -32,8 +32,6 @@ use crate::view::{EventView, reader_zone};
 const PATIENCE: u64 = 8;
 /// A gateway gives up after 30.
 const MAX_PATIENCE: u64 = 25;
-/// How often a change is made anew because the event was written meanwhile.
-const TRIES: usize = 5;
 
 /// A new event.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -96,25 +94,8 @@ pub async fn create(
     let user = caller.user();
     let calendar = writable(&app, user, body.calendar_id).await?;
     let zone = reader_zone(&app, user, None).await?;
-    let (send_updates, wants_conference) = (body.event.send_updates, body.event.create_conference);
-    let content = body.event.create(zone)?;
-    let now = app.clock.now();
-    let id = EventId::of(calendar.id, &SessionId::new(now).to_string());
-    let edit = Edit { send_updates, wants_conference, ..Edit::new(Operation::Create, None, now) };
-    let mut event = Event {
-        uid: id.to_string(),
-        id,
-        start: content.start,
-        end: content.end,
-        series: content.series,
-        zone_guessed: false,
-        details: content.details,
-        link: Some(Box::new(Link { edit: Some(Box::new(edit)), ..Link::default() })),
-        content_hash: String::new(),
-        updated_at: now,
-    };
-    event.hash();
-    let _: Outcome = app.store.put_edit(user, &mut event).await?;
+    let how = How { send_updates: body.event.send_updates, wants_conference: body.event.create_conference };
+    let event = create_event(&app, &calendar, body.event.create(zone)?, how).await?;
     trail.success(user, "EVENT_CREATE", Some(event.id.to_string())).await;
     let event = pushed(&app, user, &event.id, patience).await?.unwrap_or(event);
     Ok(answer(&event, &calendar, zone, StatusCode::CREATED))
@@ -139,33 +120,17 @@ pub async fn change(
     let user = caller.user();
     let calendar = writable(&app, user, id.calendar()).await?;
     let zone = reader_zone(&app, user, None).await?;
-    let (send_updates, wants_conference) = (body.send_updates, body.create_conference);
-    let mut event = editable(&app, user, &id, zone).await?;
+    let how = How { send_updates: body.send_updates, wants_conference: body.create_conference };
+    let event = editable(&app, user, &id, zone).await?;
     check_version(&headers, &event, &calendar, zone)?;
     let wanted = body.change(Content::of(&event), zone)?;
     if id.original_start().is_some() && wanted.series.is_some() {
         return Err(Problem::field("recurrence", "belongs to the series, not to one occurrence of it"));
     }
-    let before = Content::of(&event);
-    for _ in 0..TRIES {
-        // Over what somebody else may have written meanwhile only what this caller has changed is put.
-        let merged = shared::domain::link::merge(Some(&before), &wanted, &Content::of(&event)).content;
-        let merged = if event.content_hash.is_empty() { wanted.clone() } else { merged };
-        let edit = next_edit(&event, Operation::Update, &app, send_updates);
-        merged.write_to(&mut event);
-        let link = event.link.get_or_insert_default();
-        (link.edit, link.failure, link.kept) = (Some(Box::new(Edit { wants_conference, ..edit })), None, None);
-        event.updated_at = app.clock.now();
-        event.hash();
-        if app.store.put_edit(user, &mut event).await? == Outcome::Done {
-            hide_in_series(&app, user, &event).await?;
-            trail.success(user, "EVENT_UPDATE", Some(id.to_string())).await;
-            let event = pushed(&app, user, &id, patience).await?.unwrap_or(event);
-            return Ok(answer(&event, &calendar, zone, StatusCode::OK));
-        }
-        event = editable(&app, user, &id, zone).await?;
-    }
-    Err(Problem::because(ProblemType::Conflict, "the event is being changed by others; try again"))
+    let event = change_event(&app, user, event, wanted, how).await?.ok_or_else(Problem::not_found)?;
+    trail.success(user, "EVENT_UPDATE", Some(id.to_string())).await;
+    let event = pushed(&app, user, &id, patience).await?.unwrap_or(event);
+    Ok(answer(&event, &calendar, zone, StatusCode::OK))
 }
 
 /// Removes an event, a series, or one occurrence of a series: 200 when the provider has let it go, 202 when that is on its
@@ -186,28 +151,18 @@ pub async fn delete(
     let user = caller.user();
     let calendar = writable(&app, user, id.calendar()).await?;
     let zone = reader_zone(&app, user, None).await?;
-    let mut event = editable(&app, user, &id, zone).await?;
+    let event = editable(&app, user, &id, zone).await?;
     check_version(&headers, &event, &calendar, zone)?;
-    for _ in 0..TRIES {
-        let edit = next_edit(&event, Operation::Delete, &app, query.send_updates);
-        let link = event.link.get_or_insert_default();
-        (link.edit, link.failure) = (Some(Box::new(edit)), None);
-        event.hash();
-        if app.store.put_edit(user, &mut event).await? == Outcome::Done {
-            hide_in_series(&app, user, &event).await?;
-            if event.series.is_some() {
-                hide_overrides(&app, user, &id, true).await?;
-            }
-            trail.success(user, "EVENT_DELETE", Some(id.to_string())).await;
-            let (status, sync_status) = match pushed(&app, user, &id, patience).await? {
-                None => (StatusCode::OK, LinkStatus::Synced),
-                Some(left) => (StatusCode::ACCEPTED, left.link.map_or(LinkStatus::Pending, |link| link.status())),
-            };
-            return Ok((status, Json(Deleted { id, sync_status })).into_response());
-        }
-        event = editable(&app, user, &id, zone).await?;
+    let how = How { send_updates: query.send_updates, wants_conference: false };
+    if !remove_event(&app, user, event, how).await? {
+        return Err(Problem::not_found());
     }
-    Err(Problem::because(ProblemType::Conflict, "the event is being changed by others; try again"))
+    trail.success(user, "EVENT_DELETE", Some(id.to_string())).await;
+    let (status, sync_status) = match pushed(&app, user, &id, patience).await? {
+        None => (StatusCode::OK, LinkStatus::Synced),
+        Some(left) => (StatusCode::ACCEPTED, left.link.map_or(LinkStatus::Pending, |link| link.status())),
+    };
+    Ok((status, Json(Deleted { id, sync_status })).into_response())
 }
 
 /// Tries again to write a change to the provider. An event that was deleted there is created anew.
@@ -225,20 +180,11 @@ pub async fn retry(
     let user = caller.user();
     let calendar = writable(&app, user, id.calendar()).await?;
     let zone = reader_zone(&app, user, None).await?;
-    for _ in 0..TRIES {
-        let mut event = app.store.event(user, &id).await?.ok_or_else(Problem::not_found)?;
-        let link = event.link.get_or_insert_default();
-        let Some(edit) = link.edit.as_deref_mut() else {
-            return Err(Problem::because(ProblemType::Conflict, "there is nothing to write: the event is in sync"));
-        };
-        (edit.is_paused, link.failure) = (false, None);
-        edit.rewrites.clear();
-        if app.store.put_edit(user, &mut event).await? == Outcome::Done {
-            let event = pushed(&app, user, &id, patience).await?.unwrap_or(event);
-            return Ok(answer(&event, &calendar, zone, StatusCode::OK));
-        }
-    }
-    Err(Problem::because(ProblemType::Conflict, "the event is being changed by others; try again"))
+    app.store.event(user, &id).await?.ok_or_else(Problem::not_found)?;
+    let in_sync = || Problem::because(ProblemType::Conflict, "there is nothing to write: the event is in sync");
+    let event = retry_edit(&app, user, &id).await?.ok_or_else(in_sync)?;
+    let event = pushed(&app, user, &id, patience).await?.unwrap_or(event);
+    Ok(answer(&event, &calendar, zone, StatusCode::OK))
 }
 
 /// How long to wait for the provider.
@@ -284,38 +230,6 @@ async fn occurrence(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer<O
         content_hash: String::new(),
         ..series.clone()
     }))
-}
-
-/// The change to be written: what both sides last agreed on stays what it was.
-fn next_edit(event: &Event, operation: Operation, app: &App, send_updates: SendUpdates) -> Edit {
-    let earlier = event.link.as_ref().and_then(|link| link.edit.as_deref());
-    let base = match earlier {
-        Some(edit) => edit.base.clone(),
-        None => Some(Box::new(Content::of(event))),
-    };
-    // What the provider has never seen is still to be created.
-    let operation = match (operation, earlier) {
-        (Operation::Update, Some(edit)) if edit.operation == Operation::Create => Operation::Create,
-        (operation, _) => operation,
-    };
-    Edit { send_updates, ..Edit::new(operation, base, app.clock.now()) }
-}
-
-/// The series no longer gives the occurrence that has become an event of its own.
-async fn hide_in_series(app: &App, user: UserId, event: &Event) -> Answer<()> {
-    let Some(original) = event.original_start() else { return Ok(()) };
-    for _ in 0..TRIES {
-        let Some(mut series) = app.store.event(user, &event.id.series()).await? else { return Ok(()) };
-        let Some(rule) = series.series.as_deref_mut().filter(|series| !series.overridden.contains(&original)) else { return Ok(()) };
-        rule.overridden.push(original);
-        rule.overridden.sort_unstable();
-        series.updated_at = app.clock.now();
-        series.hash();
-        if app.store.put_event(user, &mut series).await? == Outcome::Done {
-            return Ok(());
-        }
-    }
-    Err(Problem::because(ProblemType::Conflict, "the series is being changed by others; try again"))
 }
 
 fn check_version(headers: &HeaderMap, event: &Event, calendar: &Calendar, zone: Tz) -> Answer<()> {

@@ -67,6 +67,7 @@ pub async fn connect(
                 name: wanted.name.or(feed.name).unwrap_or_else(|| url.host_str().unwrap_or("Calendar").to_owned()),
                 color: wanted.color.or(feed.color).unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
                 is_connected: true,
+                is_unwatched: false,
                 created_at: app.clock.now(),
                 source: Source::Feed(FeedSource { masked_url: masked(&url), fingerprint }),
             };

@@ -143,6 +143,7 @@ async fn store(app: &App, user: UserId, signed_in: &SignedIn) -> Result<Connecti
         status_reason: None,
         granted_at: now,
         created_at: known.map_or(now, |known| known.created_at),
+        listed_at: Some(now),
     };
     app.store.put_connection(&connection, renew_at(&signed_in.grant)).await?;
     for state in app.store.calendars(user).await? {

@@ -83,6 +83,7 @@ async fn connect(app: &App, user: UserId, selection: &Selection, chosen: &Accoun
         name: chosen.name.clone(),
         color: chosen.color.clone().unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
         is_connected: true,
+        is_unwatched: false,
         created_at: now,
         source: Source::Account(chosen.clone()),
     };

@@ -1,6 +1,7 @@
 //! What providers push. A push is a hint and nothing more: it is verified, a sync is asked for, and it is answered.
 
 mod google;
+mod setup;
 
 use shared::app::App;
 use shared::http::alias;
@@ -9,5 +10,8 @@ use utoipa_axum::routes;
 
 /// The routes of this function.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(google::notify)).routes(alias(routes!(google::notify), "/api/v1/webhooks/google-calendar"))
+    OpenApiRouter::new()
+        .routes(routes!(google::notify))
+        .routes(alias(routes!(google::notify), "/api/v1/webhooks/google-calendar"))
+        .routes(routes!(setup::setup))
 }

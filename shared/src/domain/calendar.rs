@@ -131,6 +131,9 @@ pub struct Calendar {
     pub is_connected: bool,
     /// When it was first connected.
     pub created_at: DateTime<Utc>,
+    /// Whether its owner wants no pushes: then it is polled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unwatched: bool,
     /// What it is a copy of.
     pub source: Source,
 }

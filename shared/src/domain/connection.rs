@@ -31,6 +31,9 @@ pub struct Connection {
     pub granted_at: DateTime<Utc>,
     /// When the account was first linked.
     pub created_at: DateTime<Utc>,
+    /// When its calendars were last listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed_at: Option<DateTime<Utc>>,
 }
 
 /// Whether a grant works.

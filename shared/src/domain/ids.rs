@@ -89,6 +89,11 @@ ulid_id!(
     SessionId, "ses"
 );
 
+ulid_id!(
+    /// A stretch of time that a person keeps.
+    SlotId, "slt"
+);
+
 /// One event, or one occurrence of a series, as the API names it.
 ///
 /// `evt_{calendar}{digest}` names an event or a series; `…_{original start}` names one occurrence. The calendar's

@@ -10,5 +10,6 @@ pub mod ids;
 pub mod link;
 pub mod recurrence;
 pub mod rule;
+pub mod slot;
 pub mod time;
 pub mod zones;

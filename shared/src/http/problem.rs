@@ -29,7 +29,7 @@ pub enum ProblemType {
     NotFound,
     /// The path exists, but not with this method.
     MethodNotAllowed,
-    /// It exists already.
+    /// It exists already, or goes against what is there.
     Conflict,
     /// The `Idempotency-Key` was used for another request, or its first use is not finished.
     IdempotencyConflict,
@@ -80,7 +80,7 @@ impl ProblemType {
             Self::AccountLocked => "Too many failed sign-ins",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "This method is not supported here",
-            Self::Conflict => "It exists already",
+            Self::Conflict => "It goes against what is there",
             Self::IdempotencyConflict => "The idempotency key is taken",
             Self::TooLarge => "The request is too large",
             Self::UnsupportedMediaType => "The body is not of a type that can be read",
@@ -213,7 +213,16 @@ macro_rules! internal {
     };
 }
 
-internal!(StoreError, VaultError, QueueError, SyncError, serde_json::Error, tokio::task::JoinError);
+internal!(StoreError, VaultError, QueueError, serde_json::Error, tokio::task::JoinError);
+
+impl From<SyncError> for Problem {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Contended => Self::because(ProblemType::Conflict, "others are changing it at this moment; try again"),
+            error => Self::internal(&error),
+        }
+    }
+}
 
 /// The problems that any endpoint may answer with, for the OpenAPI document.
 #[derive(utoipa::IntoResponses)]

@@ -32,6 +32,8 @@ pub struct CalendarView {
     pub is_primary: bool,
     /// Whether it is kept fresh.
     pub is_connected: bool,
+    /// Whether the provider pushes its changes; otherwise it is polled.
+    pub has_webhook: bool,
     /// Whether it can only be read; a feed always.
     pub is_read_only: bool,
     /// When it was first connected.
@@ -66,6 +68,7 @@ impl From<CalendarState> for CalendarView {
             access_role: account.as_ref().map(|account| account.access),
             is_primary: account.is_some_and(|account| account.is_primary),
             is_connected: calendar.is_connected,
+            has_webhook: cursor.channel.is_some_and(|channel| channel.id.is_some()),
             is_read_only,
             created_at: calendar.created_at,
             event_count: cursor.event_count,

@@ -120,6 +120,46 @@ impl Store {
         Ok(if done { Outcome::Done } else { Outcome::Refused })
     }
 
+    /// Says whether a calendar's changes should be pushed. Refused when it is gone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn set_watched(&self, user: UserId, calendar: CalendarId, watched: bool) -> Result<Outcome> {
+        let request = self
+            .dynamo
+            .update_item()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::calendar(user, calendar).attributes()))
+            .update_expression("SET isUnwatched = :unwatched")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":unwatched", aws_sdk_dynamodb::types::AttributeValue::Bool(!watched));
+        let done = self.update("watch a calendar or not", request).await?.is_some();
+        Ok(if done { Outcome::Done } else { Outcome::Refused })
+    }
+
+    /// Writes down what the provider says of a calendar now. Refused when it is gone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn update_source(&self, calendar: &Calendar) -> Result<Outcome> {
+        let operation = "update what a calendar is a copy of";
+        let source = serde_dynamo::to_attribute_value(&calendar.source).map_err(|error| super::StoreError::new(operation, error))?;
+        let request = self
+            .dynamo
+            .update_item()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::calendar(calendar.user_id, calendar.id).attributes()))
+            .update_expression("SET #source = :source, #name = :name, color = :color")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#source", "source")
+            .expression_attribute_names("#name", "name")
+            .expression_attribute_values(":source", source)
+            .expression_attribute_values(":name", s(&calendar.name))
+            .expression_attribute_values(":color", s(&calendar.color));
+        let done = self.update(operation, request).await?.is_some();
+        Ok(if done { Outcome::Done } else { Outcome::Refused })
+    }
+
     /// Moves a calendar to another feed; refused when this person has that feed already.
     ///
     /// # Errors

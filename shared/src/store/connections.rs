@@ -126,6 +126,23 @@ impl Store {
         self.update(operation, request).await.map(drop)
     }
 
+    /// Takes the turn to list an account's calendars, if nobody has done so since `before`.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn take_listing(&self, user: UserId, connection: ConnectionId, before: DateTime<Utc>) -> Result<Outcome> {
+        let request = self
+            .dynamo
+            .update_item()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::connection(user, connection).attributes()))
+            .update_expression("SET listedAt = :now")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(listedAt) OR listedAt < :before)")
+            .expression_attribute_values(":now", s(keys::sortable(self.clock.now())))
+            .expression_attribute_values(":before", s(keys::sortable(before)));
+        Ok(if self.update("take the listing of an account", request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
+    }
+
     /// Moves the time at which the access token of a link is renewed, as long as its grant works.
     ///
     /// # Errors

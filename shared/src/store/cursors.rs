@@ -268,6 +268,35 @@ impl Store {
         self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose()
     }
 
+    /// Has the next sync open a channel where one could not be opened before. Changes nothing about one that is open.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn retry_channel(&self, user: UserId, calendar: CalendarId) -> Result<()> {
+        let operation = "try a channel again";
+        let request = self
+            .cursor_update(user, calendar)
+            .update_expression("SET channel.renewAt = :now")
+            .condition_expression("attribute_exists(channel) AND attribute_not_exists(channel.id)")
+            .expression_attribute_values(":now", value(operation, &self.clock.now())?);
+        self.update(operation, request).await.map(drop)
+    }
+
+    /// Has the next sync read everything anew.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn forget_position(&self, user: UserId, calendar: CalendarId) -> Result<()> {
+        let operation = "forget how far a calendar was read";
+        let request = self
+            .cursor_update(user, calendar)
+            .update_expression("SET validators = :none REMOVE #position")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#position", "position")
+            .expression_attribute_values(":none", value(operation, &Validators::default())?);
+        self.update(operation, request).await.map(drop)
+    }
+
     /// Forgets how fresh a calendar is, because it now stands for another feed.
     ///
     /// # Errors

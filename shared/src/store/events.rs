@@ -29,6 +29,9 @@ pub struct StoredHash {
     /// The provider's version of it.
     #[serde(default)]
     pub version: Option<String>,
+    /// Whether a change made here could not be written to the provider.
+    #[serde(default)]
+    pub is_failed: bool,
 }
 
 /// An event as its item holds it: what a sync compares, and the whole as JSON. One attribute is several times cheaper to
@@ -44,6 +47,9 @@ pub(super) struct StoredEvent {
     version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
+    /// Whether a change could not be written to the provider.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_failed: bool,
 }
 
 impl StoredEvent {
@@ -72,7 +78,7 @@ impl Store {
         let query = self
             .query(&self.calendar, keys::events_partition(user, calendar), "")
             .consistent_read(true)
-            .projection_expression("id, contentHash, version");
+            .projection_expression("id, contentHash, version, isFailed");
         self.all(operation, query).await?.into_iter().map(|item| from_item(operation, item)).collect()
     }
 
@@ -219,6 +225,7 @@ pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
         body,
         version: event.link.as_ref().and_then(|link| link.version.clone()),
         revision: event.link.as_ref().map(|link| link.revision),
+        is_failed: event.link.as_ref().is_some_and(|link| link.failure.is_some()),
     };
     let mut item = to_item(operation, keys::event(user, &event.id), &stored)?;
     if event.link.as_ref().is_some_and(|link| link.is_leaving()) {

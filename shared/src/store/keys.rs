@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 
-use crate::domain::ids::{CalendarId, ConnectionId, EventId, SessionId, UserId};
+use crate::domain::ids::{CalendarId, ConnectionId, EventId, SessionId, SlotId, UserId};
 
 /// An item, as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;
@@ -151,6 +151,19 @@ pub fn authorization(state_digest: &str) -> Key {
 /// `calendar`: calendars that somebody may choose from.
 pub fn selection(user: UserId, id: &str) -> Key {
     Key::new(user_partition(user), format!("SELECTION#{id}"))
+}
+
+/// `calendar`: a slot.
+pub fn slot(user: UserId, slot: SlotId) -> Key {
+    Key::new(user_partition(user), format!("{SLOT_PREFIX}{slot}"))
+}
+
+/// Start of the sort keys of slots.
+pub const SLOT_PREFIX: &str = "SLOT#";
+
+/// `calendar`: counts the changes of a person's slots, so that two at once are one after the other.
+pub fn slot_book(user: UserId) -> Key {
+    Key::new(user_partition(user), "SLOTBOOK")
 }
 
 /// `calendar`: who pushes changes, and of which calendar.

@@ -40,6 +40,7 @@ pub mod idempotency;
 pub mod keys;
 pub mod secrets;
 pub mod sessions;
+pub mod slots;
 
 /// The four tables, and what they have cost.
 #[derive(Clone)]

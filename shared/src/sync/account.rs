@@ -11,9 +11,10 @@ use super::SyncError;
 use super::access::{access_token, not_configured};
 use super::engine::spread;
 use super::pull::Pull;
-use super::{push, watch};
+use super::{discover, push, watch};
 use crate::app::App;
 use crate::domain::calendar::{AccountCalendar, Calendar, ChannelState, ProviderKind};
+use crate::domain::connection::Connection;
 use crate::domain::ids::{ConnectionId, UserId};
 use crate::providers::{Provider, ProviderError, Remedy, Target};
 use crate::store::cursors::{Ending, Lease, Success};
@@ -115,7 +116,7 @@ async fn attempt(app: &App, lease: &mut Lease, calendar: &Calendar, account: &Ac
     loop {
         let token = access_token(app, &connection, refused.as_ref()).await??;
         let done = match (provider, &app.google) {
-            (ProviderKind::Google, Some(google)) => both_ways(app, &google.with(token.clone()), lease, calendar, target).await,
+            (ProviderKind::Google, Some(google)) => both_ways(app, &google.with(token.clone()), lease, calendar, target, &connection).await,
             _ => return Err(not_configured(provider).into()),
         };
         match done {
@@ -132,7 +133,9 @@ async fn both_ways<P: Provider>(
     lease: &mut Lease,
     calendar: &Calendar,
     target: Target<'_>,
+    connection: &Connection,
 ) -> Step<(Success, Option<ProviderError>)> {
+    discover::run(app, provider, connection).await?;
     let mut success = Pull::new(app, provider, lease, target).run().await?;
     let left = match push::run(app, provider, lease, target).await {
         Ok(()) => None,

@@ -2,6 +2,8 @@
 
 pub mod access;
 mod account;
+mod discover;
+pub mod edit;
 mod engine;
 mod erase;
 mod feed;
@@ -14,7 +16,6 @@ pub mod watch;
 
 pub use engine::{Synced, request_sync, sync_calendar, wait_for};
 pub use erase::{disconnect, erase_account, erase_calendar, request_account_erasure};
-pub use pull::hide_overrides;
 pub use schedule::{refresh_due, refresh_tokens, renew_channels, resume_erasures};
 
 use crate::queue::QueueError;

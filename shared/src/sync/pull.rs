@@ -303,7 +303,7 @@ pub(super) fn is_withdrawn(before: &Event) -> bool {
 ///
 /// # Errors
 /// When a table does not answer.
-pub async fn hide_overrides(app: &App, user: UserId, series: &EventId, hidden: bool) -> Result<(), SyncError> {
+pub(super) async fn hide_overrides(app: &App, user: UserId, series: &EventId, hidden: bool) -> Result<(), SyncError> {
     for mut event in app.store.overrides(user, series).await? {
         let base = Some(Box::new(Content::of(&event)));
         let link = event.link.get_or_insert_default();

@@ -38,6 +38,11 @@ pub(super) async fn keep<P: Provider>(
 ) -> Step<Option<ChannelState>> {
     let now = app.clock.now();
     let known = lease.cursor().channel.clone();
+    if calendar.is_unwatched {
+        let Some(open) = known.filter(|channel| channel.id.is_some()) else { return Ok(None) };
+        close(app, provider, calendar, &open).await?;
+        return Ok(Some(ChannelState { id: None, resource_id: None, renew_at: now, expires_at: now }));
+    }
     if known.as_ref().is_some_and(|channel| channel.renew_at > now) {
         return Ok(None);
     }

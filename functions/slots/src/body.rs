@@ -1,0 +1,114 @@
+//! What a caller says about a slot, checked field by field.
+
+use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, Weekday};
+use chrono_tz::Tz;
+use serde::Deserialize;
+use shared::domain::ids::CalendarId;
+use shared::domain::rule::Rule;
+use shared::domain::slot::When;
+use shared::http::{Answer, Problem};
+use utoipa::ToSchema;
+
+/// What a slot is to be. A new one needs `title`, `startTime` and `endTime`; in a change what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SlotBody {
+    /// 1 to 200 characters.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// At most 100 characters.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The weekday of a weekly slot: `MONDAY` or `MO`.
+    #[serde(default, alias = "day_of_week")]
+    day_of_week: Option<String>,
+    /// Of a dated slot RFC 3339, or a wall-clock time in `timezone`; of a weekly one a time of day.
+    #[serde(default, alias = "start_time", alias = "google_start_datetime")]
+    #[schema(example = "09:00")]
+    start_time: Option<String>,
+    /// In the same form, and later.
+    #[serde(default, alias = "end_time", alias = "google_end_datetime")]
+    #[schema(example = "10:00")]
+    end_time: Option<String>,
+    /// IANA name; the person's own unless given.
+    #[serde(default)]
+    timezone: Option<String>,
+    /// The calendar that is to show it, `cal_…`; it cannot be changed later.
+    #[serde(default, alias = "calendar_id")]
+    #[schema(value_type = Option<String>)]
+    pub calendar_id: Option<CalendarId>,
+}
+
+/// The longest slot that is no weekly one.
+const LONGEST: TimeDelta = TimeDelta::days(31);
+
+impl SlotBody {
+    /// The title, checked.
+    ///
+    /// # Errors
+    /// When it is empty or too long.
+    pub fn title(&self) -> Answer<Option<String>> {
+        let title = self.title.as_ref().map(|title| title.trim().to_owned());
+        match &title {
+            Some(text) if text.is_empty() || text.chars().count() > 200 => Err(Problem::field("title", "must have 1 to 200 characters")),
+            _ => Ok(title),
+        }
+    }
+
+    /// The label, checked.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn label(&self) -> Answer<Option<String>> {
+        match &self.label {
+            Some(text) if text.chars().count() > 100 => Err(Problem::field("label", "must have at most 100 characters")),
+            label => Ok(label.clone()),
+        }
+    }
+
+    /// When it is to be; `None` when nothing is said of that.
+    ///
+    /// # Errors
+    /// The field that cannot be used.
+    pub fn when(&self, reader: Tz) -> Answer<Option<When>> {
+        let (start, end) = match (&self.start_time, &self.end_time) {
+            (Some(start), Some(end)) => (start, end),
+            (None, None) if self.day_of_week.is_none() && self.timezone.is_none() => return Ok(None),
+            (None, _) => return Err(Problem::field("startTime", "is needed")),
+            (_, None) => return Err(Problem::field("endTime", "is needed")),
+        };
+        let unknown = || Problem::field("timezone", "is not an IANA time zone such as Europe/Berlin");
+        let zone = self.timezone.as_ref().map_or(Ok(reader), |name| name.parse().map_err(|_| unknown()))?;
+        let late = || Problem::field("endTime", "must be later than startTime");
+        match &self.day_of_week {
+            Some(name) => {
+                let weekday = weekday(name).ok_or_else(|| Problem::field("dayOfWeek", "must be a weekday such as MONDAY or MO"))?;
+                let read = |field: &'static str, text: &str| {
+                    let time = NaiveTime::parse_from_str(text, "%H:%M").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M:%S"));
+                    time.map_err(|_| Problem::field(field, "of a weekly slot must be a time of day such as 09:00"))
+                };
+                let (start, end) = (read("startTime", start)?, read("endTime", end)?);
+                if start < end { Ok(Some(When::Weekly { weekday, start, end, zone })) } else { Err(late()) }
+            }
+            None => {
+                let read = |field: &'static str, text: &str| {
+                    let moment = DateTime::parse_from_rfc3339(text).map(|at| at.with_timezone(&zone).naive_local());
+                    let local = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").ok();
+                    moment.ok().or_else(local).ok_or_else(|| Problem::field(field, "must be RFC 3339, or a wall-clock time"))
+                };
+                let (start, end) = (read("startTime", start)?, read("endTime", end)?);
+                match end - start {
+                    length if length <= TimeDelta::zero() => Err(late()),
+                    length if length > LONGEST => Err(Problem::field("endTime", "must be at most 31 days after startTime")),
+                    _ => Ok(Some(When::Dated { start, end, zone })),
+                }
+            }
+        }
+    }
+}
+
+fn weekday(name: &str) -> Option<Weekday> {
+    let full = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
+    let upper = name.trim().to_ascii_uppercase();
+    (upper.len() == 2 || full.contains(&upper.as_str())).then(|| Rule::weekday(upper.get(..2)?)).flatten()
+}

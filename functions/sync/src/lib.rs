@@ -1,0 +1,19 @@
+//! How the calendars of a person stand, and what can be done about it.
+
+mod push;
+mod reset;
+mod status;
+mod trigger;
+
+use shared::app::App;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(trigger::trigger))
+        .routes(routes!(status::status))
+        .routes(routes!(push::push_all))
+        .routes(routes!(reset::reset))
+}

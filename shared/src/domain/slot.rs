@@ -1,0 +1,164 @@
+//! Slots: stretches of time that a person keeps for something, on one day or every week. No two of them overlap.
+
+use chrono::{DateTime, Datelike, Days, NaiveDateTime, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::event::Details;
+use super::ids::{CalendarId, EventId, SlotId};
+use super::link::Content;
+use super::recurrence::Series;
+use super::rule::{ByDay, Frequency, Rule};
+use super::time::{EventTime, to_instant};
+
+/// A slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Slot {
+    /// Identity.
+    pub id: SlotId,
+    /// What it is for.
+    pub title: String,
+    /// What kind of thing that is, in the person's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// When it is.
+    pub when: When,
+    /// The calendar that shows it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar_id: Option<CalendarId>,
+    /// The event there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<EventId>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed here.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// When a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum When {
+    /// Once.
+    Dated {
+        /// First moment.
+        start: NaiveDateTime,
+        /// First moment that no longer belongs to it.
+        end: NaiveDateTime,
+        /// Whose clocks.
+        zone: Tz,
+    },
+    /// Every week.
+    Weekly {
+        /// On which day.
+        weekday: Weekday,
+        /// From when.
+        start: NaiveTime,
+        /// Until when, on the same day.
+        end: NaiveTime,
+        /// Whose clocks.
+        zone: Tz,
+    },
+}
+
+/// Weekly slots are compared over a year from now: by then each has met both changes of the clocks.
+const WEEKS: u64 = 53;
+
+impl When {
+    /// The stretches from `now` on in which it takes place; a dated one whenever it is.
+    fn stretches(&self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+        match *self {
+            Self::Dated { start, end, zone } => vec![(to_instant(start, zone), to_instant(end, zone))],
+            Self::Weekly { weekday, start, end, zone } => {
+                let today = now.with_timezone(&zone).date_naive();
+                let ahead = (7 + weekday.num_days_from_monday() - today.weekday().num_days_from_monday()) % 7;
+                // The week before too: a dated slot may lie in it.
+                let first = today + Days::new(u64::from(ahead));
+                let day = |week: u64| first.checked_add_days(Days::new(7 * week)).unwrap_or(first);
+                (0..WEEKS).map(|week| (to_instant(day(week).and_time(start), zone), to_instant(day(week).and_time(end), zone))).collect()
+            }
+        }
+    }
+
+    /// Whether both want the same time.
+    pub fn collides(&self, other: &Self, now: DateTime<Utc>) -> bool {
+        // Two weekly ones in one zone are compared by their clocks, which holds for ever.
+        if let (Self::Weekly { weekday, start, end, zone }, Self::Weekly { weekday: day, start: from, end: to, zone: place }) =
+            (self, other)
+            && zone == place
+        {
+            return weekday == day && start < to && from < end;
+        }
+        // A dated slot is met by a weekly one wherever it lies.
+        if let (Self::Dated { start, zone, .. }, Self::Weekly { .. }) = (self, other) {
+            let near = to_instant(*start, *zone) - TimeDelta::days(8);
+            return overlap(&self.stretches(now), &other.stretches(near));
+        }
+        if let (Self::Weekly { .. }, Self::Dated { .. }) = (self, other) {
+            return other.collides(self, now);
+        }
+        overlap(&self.stretches(now), &other.stretches(now))
+    }
+
+    /// The event that shows it, from the first day at or after `now` on.
+    pub fn content(&self, title: &str, now: DateTime<Utc>) -> Content {
+        let details = Details { title: title.to_owned(), uses_default_reminders: true, ..Details::default() };
+        let (start, end, zone, series) = match *self {
+            Self::Dated { start, end, zone } => (start, end, zone, None),
+            Self::Weekly { weekday, start, end, zone } => {
+                let today = now.with_timezone(&zone).date_naive();
+                let ahead = (7 + weekday.num_days_from_monday() - today.weekday().num_days_from_monday()) % 7;
+                let first = today + Days::new(u64::from(ahead));
+                let rule = Rule { by_day: vec![ByDay { nth: 0, weekday }], ..Rule::every(Frequency::Weekly) };
+                (first.and_time(start), first.and_time(end), zone, Some(Series { rules: vec![rule], ..Series::default() }))
+            }
+        };
+        let series = series.map(Box::new);
+        Content { start: EventTime::Zoned(start, zone), end: EventTime::Zoned(end, zone), series, details: Box::new(details) }
+    }
+
+    /// What an event that shows a slot says of when it is now; `None` when it has become something else than a slot can be.
+    pub fn of(content: &Content) -> Option<Self> {
+        let (EventTime::Zoned(start, zone), EventTime::Zoned(end, _)) = (content.start, content.end) else { return None };
+        match &content.series {
+            None => Some(Self::Dated { start, end, zone }),
+            Some(series) => {
+                let simple = series.rules.len() == 1 && series.rules[0].frequency == Frequency::Weekly && start.date() == end.date();
+                simple.then(|| Self::Weekly { weekday: start.weekday(), start: start.time(), end: end.time(), zone })
+            }
+        }
+    }
+}
+
+fn overlap(ones: &[(DateTime<Utc>, DateTime<Utc>)], others: &[(DateTime<Utc>, DateTime<Utc>)]) -> bool {
+    ones.iter().any(|(start, end)| others.iter().any(|(from, to)| start < to && from < end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weekly(weekday: Weekday, start: &str, end: &str, zone: Tz) -> When {
+        When::Weekly { weekday, start: start.parse().unwrap(), end: end.parse().unwrap(), zone }
+    }
+
+    fn dated(start: &str, end: &str) -> When {
+        When::Dated { start: start.parse().unwrap(), end: end.parse().unwrap(), zone: Tz::Europe__Berlin }
+    }
+
+    #[test]
+    fn slots_meet_across_zones_and_years() {
+        let now = "2027-01-01T00:00:00Z".parse().unwrap();
+        let friday = weekly(Weekday::Fri, "09:00:00", "10:00:00", Tz::Europe__Berlin);
+        assert!(friday.collides(&weekly(Weekday::Fri, "09:30:00", "11:00:00", Tz::Europe__Berlin), now));
+        assert!(!friday.collides(&weekly(Weekday::Fri, "10:00:00", "11:00:00", Tz::Europe__Berlin), now), "one begins as the other ends");
+        assert!(!friday.collides(&weekly(Weekday::Thu, "09:00:00", "10:00:00", Tz::Europe__Berlin), now));
+        // Three in the night in New York is nine in the morning in Berlin, but for some weeks of March.
+        assert!(friday.collides(&weekly(Weekday::Fri, "03:00:00", "04:00:00", Tz::America__New_York), now));
+        assert!(friday.collides(&weekly(Weekday::Fri, "04:00:00", "04:30:00", Tz::America__New_York), now), "in March");
+        assert!(friday.collides(&dated("2031-05-02T09:59:00", "2031-05-02T12:00:00"), now), "years ahead");
+        assert!(dated("2031-05-02T09:59:00", "2031-05-02T12:00:00").collides(&friday, now));
+        assert!(!friday.collides(&dated("2031-05-02T10:00:00", "2031-05-02T12:00:00"), now));
+    }
+}

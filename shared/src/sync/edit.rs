@@ -1,0 +1,150 @@
+//! Changes that people make here: stored at once, with a note that they are still to be written to the provider.
+
+use super::SyncError;
+use super::pull::hide_overrides;
+use crate::app::App;
+use crate::domain::calendar::Calendar;
+use crate::domain::event::Event;
+use crate::domain::ids::{EventId, SessionId, UserId};
+use crate::domain::link::{Content, Edit, Link, Operation, SendUpdates, merge};
+use crate::store::Outcome;
+
+/// How often a write is made anew because the event was written meanwhile.
+const TRIES: usize = 8;
+
+/// How a change is to be written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// Who is told by mail.
+    pub send_updates: SendUpdates,
+    /// Whether the provider makes a meeting to go with it.
+    pub wants_conference: bool,
+}
+
+/// Stores a new event of a calendar.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how: How) -> Result<Event, SyncError> {
+    let now = app.clock.now();
+    let id = EventId::of(calendar.id, &SessionId::new(now).to_string());
+    let edit = edit(None, Operation::Create, None, app, how);
+    let mut event = Event {
+        uid: id.to_string(),
+        id,
+        start: content.start,
+        end: content.end,
+        series: content.series,
+        zone_guessed: false,
+        details: content.details,
+        link: Some(Box::new(Link { edit: Some(Box::new(edit)), ..Link::default() })),
+        content_hash: String::new(),
+        updated_at: now,
+    };
+    event.hash();
+    match app.store.put_edit(calendar.user_id, &mut event).await? {
+        Outcome::Done => Ok(event),
+        // A random id that is taken.
+        Outcome::Refused => Err(SyncError::Contended),
+    }
+}
+
+/// Makes `wanted` of an event that was read as `event`. What somebody else has written meanwhile stands where this change
+/// says nothing of it. `None` when the event is gone.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Content, how: How) -> Result<Option<Event>, SyncError> {
+    let before = Content::of(&event);
+    for _ in 0..TRIES {
+        let base = Some(Box::new(Content::of(&event)));
+        let edit = edit(event.link.as_deref(), Operation::Update, base, app, how);
+        merge(Some(&before), &wanted, &Content::of(&event)).content.write_to(&mut event);
+        let link = event.link.get_or_insert_default();
+        (link.edit, link.failure, link.kept) = (Some(Box::new(edit)), None, None);
+        event.updated_at = app.clock.now();
+        event.hash();
+        if app.store.put_edit(user, &mut event).await? == Outcome::Done {
+            hide_in_series(app, user, &event).await?;
+            return Ok(Some(event));
+        }
+        match app.store.event(user, &event.id).await? {
+            Some(now) if !now.link.as_ref().is_some_and(|link| link.is_leaving()) => event = now,
+            _ => return Ok(None),
+        }
+    }
+    Err(SyncError::Contended)
+}
+
+/// Removes an event: here at once, at the provider as soon as can be. False when it is gone already.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn remove_event(app: &App, user: UserId, mut event: Event, how: How) -> Result<bool, SyncError> {
+    for _ in 0..TRIES {
+        let base = Some(Box::new(Content::of(&event)));
+        let edit = edit(event.link.as_deref(), Operation::Delete, base, app, how);
+        let link = event.link.get_or_insert_default();
+        (link.edit, link.failure) = (Some(Box::new(edit)), None);
+        event.hash();
+        if app.store.put_edit(user, &mut event).await? == Outcome::Done {
+            hide_in_series(app, user, &event).await?;
+            if event.series.is_some() {
+                hide_overrides(app, user, &event.id, true).await?;
+            }
+            return Ok(true);
+        }
+        match app.store.event(user, &event.id).await? {
+            Some(now) if !now.link.as_ref().is_some_and(|link| link.is_leaving()) => event = now,
+            _ => return Ok(false),
+        }
+    }
+    Err(SyncError::Contended)
+}
+
+/// Has the worker try again to write a change. `None` when there is nothing to write.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn retry_edit(app: &App, user: UserId, id: &EventId) -> Result<Option<Event>, SyncError> {
+    for _ in 0..TRIES {
+        let Some(mut event) = app.store.event(user, id).await? else { return Ok(None) };
+        let link = event.link.get_or_insert_default();
+        let Some(edit) = link.edit.as_deref_mut() else { return Ok(None) };
+        (edit.is_paused, link.failure) = (false, None);
+        edit.rewrites.clear();
+        if app.store.put_edit(user, &mut event).await? == Outcome::Done {
+            return Ok(Some(event));
+        }
+    }
+    Err(SyncError::Contended)
+}
+
+/// The change to be written: what both sides last agreed on stays what it was, and what the provider has never seen is still
+/// to be created.
+fn edit(link: Option<&Link>, operation: Operation, now: Option<Box<Content>>, app: &App, how: How) -> Edit {
+    let earlier = link.and_then(|link| link.edit.as_deref());
+    let base = earlier.map_or(now, |edit| edit.base.clone());
+    let operation = match (operation, earlier) {
+        (Operation::Update, Some(edit)) if edit.operation == Operation::Create => Operation::Create,
+        (operation, _) => operation,
+    };
+    Edit { send_updates: how.send_updates, wants_conference: how.wants_conference, ..Edit::new(operation, base, app.clock.now()) }
+}
+
+/// The series no longer gives the occurrence that has become an event of its own.
+async fn hide_in_series(app: &App, user: UserId, event: &Event) -> Result<(), SyncError> {
+    let Some(original) = event.original_start() else { return Ok(()) };
+    for _ in 0..TRIES {
+        let Some(mut series) = app.store.event(user, &event.id.series()).await? else { return Ok(()) };
+        let Some(rule) = series.series.as_deref_mut().filter(|series| !series.overridden.contains(&original)) else { return Ok(()) };
+        rule.overridden.push(original);
+        rule.overridden.sort_unstable();
+        series.updated_at = app.clock.now();
+        series.hash();
+        if app.store.put_event(user, &mut series).await? == Outcome::Done {
+            return Ok(());
+        }
+    }
+    Err(SyncError::Contended)
+}
