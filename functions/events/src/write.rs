@@ -111,8 +111,7 @@ pub async fn change(
     caller: Caller,
     _: EventWriteLimit,
     trail: Trail,
-    headers: HeaderMap,
-    Query(query): Query<WaitQuery>,
+    (headers, Query(query)): (HeaderMap, Query<WaitQuery>),
     Id(id): Id<EventId>,
     Json(body): Json<EventBody>,
 ) -> Answer<Response> {
