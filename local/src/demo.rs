@@ -1,15 +1,34 @@
-//! `--demo`: somebody to sign in as, with a calendar that is there already.
+//! `--demo`: somebody to sign in as, with a calendar that is there already, and a Google to link.
+
+use std::sync::Arc;
 
 use serde_json::json;
 use shared::boot::InProcess;
+use shared::clock::Clock;
 
 use crate::gateway::DEMO_PATH;
+use crate::google::Google;
 use crate::stack::Stack;
 
 /// Who the demo user is.
 pub const EMAIL: &str = "demo@example.org";
 /// And how that user signs in.
 pub const PASSWORD: &str = "demo calendar";
+
+/// Where the demo's page is.
+pub const PATH: &str = "/demo";
+/// The page: an agenda that is changed here and at Google.
+pub const PAGE: &str = include_str!("demo.html");
+
+/// A Google of this machine with one person in it.
+///
+/// # Errors
+/// When no port is to be had.
+pub async fn google() -> Result<Arc<Google>, String> {
+    let (google, _) = Google::start(Clock::System, None).await?;
+    google.add_person("grace@example.org", "Grace", "Europe/Berlin", &["Team", "Garden"]);
+    Ok(google)
+}
 
 /// Signs the demo user up and connects the bundled feed, unless both are there from an earlier run.
 ///

@@ -97,6 +97,10 @@ impl Route {
 pub async fn handle(State(gateway): State<Arc<Gateway>>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
+    if path == crate::demo::PATH {
+        let page = crate::demo::PAGE.replace("{{EMAIL}}", crate::demo::EMAIL).replace("{{PASSWORD}}", crate::demo::PASSWORD);
+        return axum::response::Html(page).into_response();
+    }
     if path == DEMO_PATH {
         return ([(header::CONTENT_TYPE, "text/calendar; charset=utf-8")], gateway.demo_feed).into_response();
     }

@@ -1,5 +1,6 @@
 //! `cargo run`: the whole backend on 127.0.0.1.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,9 +34,12 @@ struct Arguments {
     /// Do not limit how often somebody may call
     #[arg(long)]
     no_rate_limits: bool,
-    /// Add a demo user with a bundled feed (implies --allow-loopback-feeds)
+    /// Add a demo user with a bundled feed, and a Google of this machine to link (implies --allow-loopback-feeds)
     #[arg(long)]
     demo: bool,
+    /// Start a Google of this machine alone, and print the variables that functions need to use it
+    #[arg(long, conflicts_with_all = ["port", "demo", "emulators_only"])]
+    google_only: bool,
     /// Start DynamoDB, KMS and SQS alone, and print the variables that functions need to use them
     #[arg(long, conflicts_with_all = ["port", "demo"])]
     emulators_only: bool,
@@ -84,12 +88,17 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     if arguments.emulators_only {
         return emulators_only(&template, &options).await;
     }
+    if arguments.google_only {
+        return google_only().await;
+    }
     let loopback = options.allow_loopback_feeds;
+    let google = if arguments.demo { Some(demo::google().await?) } else { None };
+    let options = Options { google: google.as_ref().map(|google| google.url.clone()), variables: real_google(google.is_none()), ..options };
     let stack = Stack::start(&template, options).await.map_err(|error| error.to_string())?;
     if arguments.demo {
         demo::prepare(&stack).await?;
     }
-    say(&welcome(&stack, loopback, arguments.demo));
+    say(&welcome(&stack, loopback, google.as_ref().map(|google| google.url.as_str())));
     tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
     say("\nStopping …");
     stack.stop().await;
@@ -107,16 +116,40 @@ async fn emulators_only(template: &Template, options: &Options) -> Result<(), St
     Ok(())
 }
 
+/// A Google for functions that run elsewhere.
+async fn google_only() -> Result<(), String> {
+    let google = demo::google().await?;
+    for (name, value) in [("GOOGLE_CLIENT_ID", "calweave"), ("GOOGLE_CLIENT_SECRET", "sandbox"), ("GOOGLE_ENDPOINT", &google.url)] {
+        say(&format!("export {name}='{value}'"));
+    }
+    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())
+}
+
+/// The real Google, where this machine's own variables say how it knows this deployment (docs/google.md).
+fn real_google(wanted: bool) -> BTreeMap<String, String> {
+    #[expect(clippy::disallowed_methods, reason = "on this machine the environment is the developer's, not the template's")]
+    let read = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
+    let names = ["GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "GOOGLE_REDIRECT_URI"];
+    names.into_iter().filter(|_| wanted).filter_map(read).collect()
+}
+
 fn say(text: &str) {
     // Whoever reads may have gone.
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 
-fn welcome(stack: &Stack, loopback: bool, demo: bool) -> String {
+fn welcome(stack: &Stack, loopback: bool, google: Option<&str>) -> String {
     let url = &stack.url;
     // On this machine alone there is the bundled feed; without leave to fetch from it, a public one.
     let feed = if loopback { format!("{url}{DEMO_PATH}") } else { "https://www.gov.uk/bank-holidays/england-and-wales.ics".to_owned() };
-    let user = if demo { format!("\n  demo user  {} / {}", demo::EMAIL, demo::PASSWORD) } else { String::new() };
+    let demo = |google| {
+        let (user, password) = (demo::EMAIL, demo::PASSWORD);
+        format!(
+            "\n  demo       {url}{}   two-way sync in the browser, as {user} / {password}\n  Google     {google}/sandbox/google",
+            demo::PATH
+        )
+    };
+    let user = google.map(demo).unwrap_or_default();
     format!(
         r#"Calweave is up.
 

@@ -74,11 +74,9 @@ impl fmt::Debug for OAuthClient {
 }
 
 impl OAuthClient {
-    /// Where this API is, as the provider reaches it.
-    pub fn own_origin(&self) -> &str {
-        let after_scheme = self.redirect_uri.find("://").map_or(0, |at| at + 3);
-        let end = self.redirect_uri[after_scheme..].find('/').map_or(self.redirect_uri.len(), |at| after_scheme + at);
-        &self.redirect_uri[..end]
+    /// Where this API is, as browsers and the provider reach it: what stands before `/api/v1/` in the callback's address.
+    pub fn own_base(&self) -> &str {
+        self.redirect_uri.split("/api/v1/").next().unwrap_or_default()
     }
 
     /// All of a provider's variables, or none; those that are missing are named.

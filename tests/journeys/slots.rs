@@ -74,9 +74,15 @@ async fn how_calendars_stand_and_what_can_be_done() {
     let path = format!("/api/v1/calendar/calendars/{calendar}");
     let closed = world.call("DELETE", &format!("{path}/webhook?wait=20"), Some(&ada.token), None).await;
     assert_eq!(closed.status, 200, "{closed:?}");
-    assert_eq!((google.report().await["channels"].clone(), world.get(&ada, &path).await.body["hasWebhook"].clone()), (json!(0), json!(false)));
+    assert_eq!(
+        (google.report().await["channels"].clone(), world.get(&ada, &path).await.body["hasWebhook"].clone()),
+        (json!(0), json!(false))
+    );
     assert_eq!(world.post(&ada, &format!("{path}/webhook?wait=20"), json!({})).await.status, 200);
-    assert_eq!((google.report().await["channels"].clone(), world.get(&ada, &path).await.body["hasWebhook"].clone()), (json!(1), json!(true)));
+    assert_eq!(
+        (google.report().await["channels"].clone(), world.get(&ada, &path).await.body["hasWebhook"].clone()),
+        (json!(1), json!(true))
+    );
     assert_eq!(world.post(&ada, "/api/v1/webhooks/setup", json!({})).await.body["calendarCount"], 1);
     // What failed is tried again at once; everything can be read anew.
     let fault = json!([{ "method": "events.insert", "status": 400, "reason": "invalid" }]);

@@ -87,7 +87,7 @@ impl Both {
         };
         let (id, title) = (event["id"].as_str().unwrap(), event["title"].as_str().unwrap().to_owned());
         let url = format!("{path}/{id}?wait=0");
-        let series = event["seriesId"].as_str().filter(|_| choice % 2 == 0).map(|series| format!("{path}/{series}?wait=0"));
+        let series = event["seriesId"].as_str().filter(|_| choice.is_multiple_of(2)).map(|series| format!("{path}/{series}?wait=0"));
         if choice == 9 {
             let whole = series.is_some() || event["seriesId"].is_null();
             let answer = self.world.call("DELETE", &series.unwrap_or(url), Some(&self.person.token), None).await;
@@ -131,7 +131,7 @@ impl Both {
         };
         let (mut id, title) = (event["id"].as_str().unwrap().to_owned(), event["summary"].as_str().unwrap().to_owned());
         let mut whole = event.get("recurringEventId").is_none();
-        if event.get("recurrence").is_some() && choice % 2 == 0 {
+        if event.get("recurrence").is_some() && choice.is_multiple_of(2) {
             // The second week of the series, whatever became of it.
             let start = chrono::DateTime::parse_from_rfc3339(event["start"]["dateTime"].as_str().unwrap()).unwrap().to_utc();
             id = format!("{id}_{}", (start + TimeDelta::weeks(1)).format("%Y%m%dT%H%M%SZ"));

@@ -17,9 +17,10 @@ pub fn fingerprint(secret: &str) -> String {
 
 /// The cookie that gives a browser its secret to keep. A page of another site may ask for it, so over TLS it is sent
 /// across sites; it opens nothing by itself.
-pub fn cookie(secret: &str, own_origin: &str, seconds: i64) -> String {
-    let site = if own_origin.starts_with("https:") { "SameSite=None; Secure" } else { "SameSite=Lax" };
-    format!("{COOKIE}={secret}; Path=/api/v1/calendar/oauth; Max-Age={seconds}; HttpOnly; {site}")
+pub fn cookie(secret: &str, own_base: &str, seconds: i64) -> String {
+    let site = if own_base.starts_with("https:") { "SameSite=None; Secure" } else { "SameSite=Lax" };
+    let below = Url::parse(own_base).map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default();
+    format!("{COOKIE}={secret}; Path={below}/api/v1/calendar/oauth; Max-Age={seconds}; HttpOnly; {site}")
 }
 
 /// The fingerprints of the secrets that this browser shows.
@@ -33,15 +34,16 @@ pub fn shown(headers: &HeaderMap) -> Vec<String> {
 ///
 /// # Errors
 /// When the page is anywhere else.
-pub fn return_to(app: &App, own_origin: &str, wanted: Option<&str>) -> Answer<String> {
-    let allowed = || app.config.cors_origins.iter().map(String::as_str).chain([own_origin]);
+pub fn return_to(app: &App, own_base: &str, wanted: Option<&str>) -> Answer<String> {
+    let own_origin = Url::parse(own_base).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    let allowed = || app.config.cors_origins.iter().chain([&own_origin]);
     let Some(wanted) = wanted else {
-        return Ok(format!("{}/", allowed().next().unwrap_or(own_origin)));
+        return Ok(format!("{}/", allowed().next().unwrap_or(&own_origin)));
     };
     let url = Url::parse(wanted).ok().filter(|url| url.fragment().is_none());
     let origin = url.as_ref().map(|url| url.origin().ascii_serialization());
     match (url, origin) {
-        (Some(url), Some(origin)) if allowed().any(|allowed| allowed == origin) => Ok(url.into()),
+        (Some(url), Some(origin)) if allowed().any(|allowed| *allowed == origin) => Ok(url.into()),
         _ => Err(Problem::field("returnTo", "must be a page of an origin that this deployment lists in CORS_ORIGINS")),
     }
 }

@@ -64,13 +64,13 @@ impl<E: Into<Problem>> From<E> for Failed {
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/google/callback", tag = "oauth", params(CallbackQuery),
     responses((status = 303, description = "to the page that began it"), Problems))]
 pub async fn callback(State(app): State<App>, headers: HeaderMap, trail: Trail, Query(query): Query<CallbackQuery>) -> Answer<Response> {
-    let own_origin = configured(&app)?.client().own_origin().to_owned();
+    let own_base = configured(&app)?.client().own_base().to_owned();
     let state = fingerprint(query.state.as_deref().unwrap_or_default());
     let begun = app.store.take_authorization(&state).await?;
     let begun = begun.filter(|begun| begun.provider == ProviderKind::Google && shown(&headers).contains(&begun.browser));
     let Some(begun) = begun else {
         // Not this browser's, used before, or too old.
-        return Ok(redirect(&with(&return_to(&app, &own_origin, None)?, "error", "invalid_state"), &own_origin));
+        return Ok(redirect(&with(&return_to(&app, &own_base, None)?, "error", "invalid_state"), &own_base));
     };
     let page = match link(&app, &begun, &query).await {
         Ok((session, connection)) => {
@@ -83,11 +83,11 @@ pub async fn callback(State(app): State<App>, headers: HeaderMap, trail: Trail, 
         }
         Err(Failed::Problem(problem)) => return Err(problem),
     };
-    Ok(redirect(&page, &own_origin))
+    Ok(redirect(&page, &own_base))
 }
 
-fn redirect(page: &str, own_origin: &str) -> Response {
-    (StatusCode::SEE_OTHER, [(header::LOCATION, page.to_owned()), (header::SET_COOKIE, cookie("", own_origin, 0))]).into_response()
+fn redirect(page: &str, own_base: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, page.to_owned()), (header::SET_COOKIE, cookie("", own_base, 0))]).into_response()
 }
 
 /// Exchanges the code, stores link and grant, and offers the account's calendars.

@@ -50,8 +50,8 @@ pub struct Login {
     responses((status = 200, body = Login), Problems))]
 pub async fn login(State(app): State<App>, caller: Caller, _: OAuthLimit, Query(query): Query<LoginQuery>) -> Answer<Response> {
     let google = configured(&app)?;
-    let own_origin = google.client().own_origin();
-    let return_to = return_to(&app, own_origin, query.return_to.as_deref())?;
+    let own_base = google.client().own_base();
+    let return_to = return_to(&app, own_base, query.return_to.as_deref())?;
     let authorize = google.authorize().map_err(|error| {
         tracing::error!("the configured addresses of Google cannot be used: {error}");
         Problem::new(ProblemType::Internal)
@@ -68,7 +68,7 @@ pub async fn login(State(app): State<App>, caller: Caller, _: OAuthLimit, Query(
     };
     app.store.begin_authorization(&fingerprint(authorize.state.expose()), &authorization).await?;
     let body = Json(Login { auth_url: authorize.url, state: authorize.state.expose().to_owned() });
-    Ok(([(header::SET_COOKIE, cookie(&secret, own_origin, PATIENCE.num_seconds()))], body).into_response())
+    Ok(([(header::SET_COOKIE, cookie(&secret, own_base, PATIENCE.num_seconds()))], body).into_response())
 }
 
 /// Google, if this deployment is known there.

@@ -21,20 +21,28 @@ pub(super) struct NewPerson {
 
 /// Makes an account with its primary calendar.
 pub(super) async fn person(State(google): State<Shared>, Json(new): Json<NewPerson>) -> Response {
-    let sub = format!("1{:020}", google.state().people.len());
+    let (sub, id) = add_person(&mut google.state(), &new.email, &new.name, &new.time_zone, &[]);
+    Json(json!({ "sub": sub, "primary": id })).into_response()
+}
+
+/// The same, with some calendars beside the primary one.
+pub(super) fn add_person(state: &mut state::State, email: &str, name: &str, time_zone: &str, calendars: &[&str]) -> (String, String) {
+    let sub = format!("1{:020}", state.people.len());
     let person = Person {
         sub: sub.clone(),
-        email: new.email.clone(),
-        name: new.name,
-        time_zone: new.time_zone.clone(),
+        email: email.to_owned(),
+        name: name.to_owned(),
+        time_zone: time_zone.to_owned(),
         list: [].into(),
         consented: [].into(),
     };
-    let mut state = google.state();
     state.people.insert(sub.clone(), person);
-    let calendar = NewCalendar { owner: new.email.clone(), summary: new.email.clone(), id: Some(new.email), ..NewCalendar::default() };
-    let id = add_calendar(&mut state, &sub, calendar, true, &new.time_zone);
-    Json(json!({ "sub": sub, "primary": id })).into_response()
+    let owned = |summary: &str, id| NewCalendar { owner: email.to_owned(), summary: summary.to_owned(), id, ..NewCalendar::default() };
+    let primary = add_calendar(state, &sub, owned(email, Some(email.to_owned())), true, time_zone);
+    for summary in calendars {
+        add_calendar(state, &sub, owned(summary, None), false, time_zone);
+    }
+    (sub, primary)
 }
 
 #[derive(Default, Deserialize)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::errors::Refusal;
 use super::state::{Calendar, Person, State, Stored};
 
-type Answer = Result<Value, Refusal>;
+pub(super) type Answer = Result<Value, Refusal>;
 
 /// The query of a request, in order.
 pub(super) type Query = [(String, String)];
@@ -15,7 +15,7 @@ pub(super) fn parameter<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
     query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
 }
 
-fn flag(query: &Query, name: &str) -> bool {
+pub(super) fn flag(query: &Query, name: &str) -> bool {
     parameter(query, name) == Some("true")
 }
 
@@ -26,8 +26,8 @@ const NOT_WITH_SYNC_TOKEN: [&str; 8] =
 /// `events.list`
 pub(super) fn list(state: &State, person: &Person, calendar: &str, query: &Query) -> Answer {
     let (calendar, role) = readable(state, person, calendar)?;
-    if flag(query, "singleEvents") {
-        return Err(Refusal::new(501, "notImplemented", "the sandbox leaves the expansion of series to its client"));
+    if parameter(query, "orderBy") == Some("startTime") {
+        return Err(Refusal::new(400, "badRequest", "The requested ordering is not available for the particular query."));
     }
     let since = match parameter(query, "syncToken") {
         None => None,
@@ -111,7 +111,7 @@ fn fixed(query: &Query) -> String {
 }
 
 /// Whether an event reaches into `timeMin`…`timeMax`; a series may, whatever its first occurrence.
-fn is_within(event: &Value, query: &Query) -> bool {
+pub(super) fn is_within(event: &Value, query: &Query) -> bool {
     let bound = |name| parameter(query, name).and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc());
     let (from, to) = (bound("timeMin"), bound("timeMax"));
     if event.get("recurrence").is_some() || event.get("start").is_none() {
@@ -121,7 +121,7 @@ fn is_within(event: &Value, query: &Query) -> bool {
         && to.is_none_or(|to| instant(&event["start"]).is_none_or(|start| start < to))
 }
 
-fn instant(time: &Value) -> Option<DateTime<Utc>> {
+pub(super) fn instant(time: &Value) -> Option<DateTime<Utc>> {
     let date = || NaiveDate::parse_from_str(time["date"].as_str()?, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0).map(|at| at.and_utc());
     time["dateTime"].as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc()).or_else(date)
 }
@@ -129,25 +129,6 @@ fn instant(time: &Value) -> Option<DateTime<Utc>> {
 /// `events.get`: deleted events can still be read.
 pub(super) fn get(state: &State, person: &Person, calendar: &str, id: &str) -> Answer {
     current(readable(state, person, calendar)?.0, id)
-}
-
-/// `events.instances`, of one original start.
-pub(super) fn instances(state: &State, person: &Person, calendar: &str, id: &str, query: &Query) -> Answer {
-    let (calendar, role) = readable(state, person, calendar)?;
-    let series = current(calendar, id)?;
-    let Some(original) = parameter(query, "originalStart") else {
-        return Err(Refusal::new(501, "notImplemented", "the sandbox leaves the expansion of series to its client"));
-    };
-    let suffix = match DateTime::parse_from_rfc3339(original) {
-        Ok(at) => at.to_utc().format("%Y%m%dT%H%M%SZ").to_string(),
-        Err(_) => original.replace('-', ""),
-    };
-    let found =
-        current(calendar, &format!("{id}_{suffix}")).ok().filter(|event| event["status"] != "cancelled" || flag(query, "showDeleted"));
-    Ok(json!({
-        "kind": "calendar#events", "etag": series["etag"], "summary": calendar.summary, "updated": stamp(state.now()),
-        "timeZone": calendar.time_zone, "accessRole": role, "defaultReminders": [], "items": found.into_iter().collect::<Vec<_>>()
-    }))
 }
 
 /// `events.insert`
@@ -279,7 +260,7 @@ fn store(state: &mut State, calendar: &str, id: &str, mut event: Map<String, Val
 }
 
 /// The calendar that a person's list names, and with what access.
-fn readable<'a>(state: &'a State, person: &Person, calendar: &str) -> Result<(&'a Calendar, String), Refusal> {
+pub(super) fn readable<'a>(state: &'a State, person: &Person, calendar: &str) -> Result<(&'a Calendar, String), Refusal> {
     let id = person.calendar_id(calendar);
     let entry = person.list.get(id).filter(|entry| entry.get("deleted") != Some(&true.into())).ok_or_else(Refusal::not_found)?;
     let role = entry.get("accessRole").and_then(Value::as_str).unwrap_or("reader").to_owned();
@@ -294,7 +275,7 @@ fn writable(state: &State, person: &Person, calendar: &str) -> Result<String, Re
     }
 }
 
-fn current(calendar: &Calendar, id: &str) -> Answer {
+pub(super) fn current(calendar: &Calendar, id: &str) -> Answer {
     calendar.events.get(id).map(|stored| stored.event.clone()).or_else(|| occurrence(calendar, id)).ok_or_else(Refusal::not_found)
 }
 
@@ -395,6 +376,6 @@ fn conference(event: &mut Map<String, Value>, query: &Query, before: Option<&Val
     }
 }
 
-fn stamp(at: DateTime<Utc>) -> String {
+pub(super) fn stamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -1,13 +1,15 @@
 //! A Google on this machine: accounts and a consent page, calendars and events, pushes to whoever watches. It speaks
 //! the wire protocol of Google Calendar API v3 and of Google's OAuth 2.0, and is held to Google's discovery document.
 //!
-//! Not in it yet: `events.instances` but of one original start, `singleEvents`, `freeBusy`, `settings`, `acl`, batches.
+//! Not in it: sync tokens of single events, `acl`, `calendars`, `colors`, `events.import` and `quickAdd`, batches.
 
 mod contract;
 mod control;
 mod errors;
 mod events;
+mod expand;
 mod oauth;
+mod page;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +75,7 @@ impl Google {
             .route("/revoke", post(oauth::revoke))
             .route("/oauth2/v3/certs", get(oauth::certs))
             .route("/v1/userinfo", get(oauth::userinfo))
+            .route(page::PATH, get(page::show).post(page::act))
             .route("/sandbox/google/people", post(control::person))
             .route("/sandbox/google/calendars", post(control::calendar))
             .route("/sandbox/google/token", post(control::token))
@@ -91,6 +94,11 @@ impl Google {
             }
         });
         Ok((google, server))
+    }
+
+    /// Adds somebody with an account, and some calendars beside their own.
+    pub fn add_person(&self, email: &str, name: &str, time_zone: &str, calendars: &[&str]) {
+        control::add_person(&mut self.state(), email, name, time_zone, calendars);
     }
 
     fn state(&self) -> MutexGuard<'_, state::State> {
@@ -208,9 +216,12 @@ fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>)
     let mut state = google.state();
     let (answer, changed) = match (call.verb, parts.as_slice()) {
         ("GET", ["users", "me", "calendarList"]) => (Some(control::calendar_list(&state, &person, call.query)), vec![]),
+        ("GET", ["calendars", calendar, "events"]) if events::flag(call.query, "singleEvents") => {
+            (Some(expand::single_events(&state, &person, calendar, call.query)?), vec![])
+        }
         ("GET", ["calendars", calendar, "events"]) => (Some(events::list(&state, &person, calendar, call.query)?), vec![]),
         ("GET", ["calendars", calendar, "events", id, "instances"]) => {
-            (Some(events::instances(&state, &person, calendar, id, call.query)?), vec![])
+            (Some(expand::instances(&state, &person, calendar, id, call.query)?), vec![])
         }
         ("GET", ["calendars", calendar, "events", id]) => (Some(events::get(&state, &person, calendar, id)?), vec![]),
         ("POST", ["calendars", calendar, "events"]) => {
@@ -232,6 +243,9 @@ fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>)
             let to = events::parameter(call.query, "destination").unwrap_or_default();
             (Some(events::relocate(&mut state, &person, calendar, id, to)?), vec![*calendar, to])
         }
+        ("POST", ["freeBusy"]) => (Some(expand::free_busy(&state, &person, &body)?), vec![]),
+        ("GET", ["users", "me", "settings"]) => (Some(expand::settings(&state, &person, None)?), vec![]),
+        ("GET", ["users", "me", "settings", id]) => (Some(expand::settings(&state, &person, Some(id))?), vec![]),
         ("POST", ["channels", "stop"]) => {
             let id = body["id"].as_str().unwrap_or_default();
             let known =

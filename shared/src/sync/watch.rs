@@ -18,7 +18,7 @@ use crate::store::cursors::Lease;
 const UNWATCHABLE: TimeDelta = TimeDelta::days(7);
 /// How long a channel's row is kept before the provider has said when the channel ends.
 const UNOPENED: TimeDelta = TimeDelta::days(8);
-/// The path that providers push to, below this API's origin.
+/// The path that providers push to, below where this API is.
 const PATH: &str = "/api/v1/calendar/webhooks/";
 
 /// The digest of a channel's secret: the secret itself is known to the provider alone.
@@ -46,8 +46,8 @@ pub(super) async fn keep<P: Provider>(
     if known.as_ref().is_some_and(|channel| channel.renew_at > now) {
         return Ok(None);
     }
-    let Some(origin) = app.config.google.as_ref().map(|client| client.own_origin().to_owned()) else { return Ok(None) };
-    let address = format!("{origin}{PATH}{}", P::PATH);
+    let Some(base) = app.config.google.as_ref().map(|client| client.own_base().to_owned()) else { return Ok(None) };
+    let address = format!("{base}{PATH}{}", P::PATH);
     let id = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let row = Channel {
