@@ -20,7 +20,9 @@ pub(super) async fn show(State(google): State<Shared>) -> Html<String> {
     let state = google.state();
     let mut page = "<!doctype html><meta charset=\"utf-8\"><title>Google (sandbox)</title><h1>Google (sandbox)</h1>".to_owned();
     for person in state.people.values() {
-        for (id, entry) in &person.list {
+        let mut list: Vec<_> = person.list.iter().collect();
+        list.sort_by_key(|(_, entry)| !entry.contains_key("primary"));
+        for (id, entry) in list {
             let name = entry.get("summary").and_then(Value::as_str).unwrap_or(id);
             // Writing to a text cannot fail.
             let _ = write!(page, "<h2>{} <small>{}</small></h2><table>", escaped(name), escaped(&person.email));
