@@ -9,6 +9,7 @@ all functions, and ends with 1.
 
 import contextlib
 import datetime
+import http.client
 import http.server
 import io
 import json
@@ -24,6 +25,7 @@ import tempfile
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 
@@ -168,12 +170,13 @@ def add_routes(template, resources):
     return count
 
 
-def allow_loopback(template, resources):
-    """The one thing that no deployment may do: the test's feed comes from this machine."""
+def allow_loopback(template, resources, google):
+    """The one thing that no deployment may do: the test's feed, and its Google, are on this machine."""
     functions = client("lambda")
+    callback = f"{base_of(resources)}/api/v1/calendar/oauth/google/callback"
     for name in functions_of(template):
         variables = functions.get_function_configuration(FunctionName=resources[name])["Environment"]["Variables"]
-        variables["ALLOW_LOOPBACK_FEEDS"] = "on"
+        variables |= {"ALLOW_LOOPBACK_FEEDS": "on", "GOOGLE_REDIRECT_URI": callback, **google}
         functions.update_function_configuration(FunctionName=resources[name], Environment={"Variables": variables})
 
 
@@ -229,9 +232,64 @@ class Feed(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def base_of(resources):
+    return f"{ENDPOINT}/_aws/execute-api/{resources['Api']}/$default"
+
+
+class Google:
+    """The Google of this machine, and the browser of the person who has an account there."""
+
+    EMAIL = "grace@example.org"
+
+    def __init__(self, binaries):
+        self.process = subprocess.Popen([binaries / "calweave", "--google-only"], stdout=subprocess.PIPE, text=True)
+        self.variables = {}
+        while len(self.variables) < 3:
+            line = self.process.stdout.readline()
+            assert line, "the sandbox did not start"
+            if match := re.match(r"export (\w+)='(.*)'", line):
+                self.variables[match[1]] = match[2]
+        self.url = self.variables["GOOGLE_ENDPOINT"]
+
+    def consent(self, auth_url):
+        """Grants what is asked for; answers with where the browser is sent back to."""
+        asked = urllib.parse.parse_qsl(urllib.parse.urlsplit(auth_url).query)
+        granted = [("granted", scope) for scope in dict(asked)["scope"].split()]
+        form = urllib.parse.urlencode([*asked, ("email", self.EMAIL), ("answer", "allow"), *granted])
+        return redirect("POST", f"{self.url}/o/oauth2/v2/consent", form, {"content-type": "application/x-www-form-urlencoded"})
+
+    def call(self, method, path, body=None):
+        """As the person, through Google's API."""
+        token = self.fetch("POST", "/sandbox/google/token", {"email": self.EMAIL})["accessToken"]
+        return self.fetch(method, f"/calendar/v3/calendars/primary/{path}", body, {"authorization": f"Bearer {token}"})
+
+    def fetch(self, method, path, body=None, headers=()):
+        request = urllib.request.Request(self.url + path, method=method, headers=dict(headers))
+        if body is not None:
+            request.add_header("content-type", "application/json")
+            request.data = json.dumps(body).encode()
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+
+
+def redirect(method, url, body=None, headers=()):
+    """Where an answer sends the browser, without going there."""
+    parts = urllib.parse.urlsplit(url)
+    browser = http.client.HTTPConnection(parts.netloc, timeout=40)
+    browser.request(method, f"{parts.path}?{parts.query}", body, dict(headers))
+    answer = browser.getresponse()
+    assert answer.status in (302, 303), (answer.status, answer.read())
+    return answer.headers["location"]
+
+
 class Api:
     def __init__(self, resources):
-        self.base = f"{ENDPOINT}/_aws/execute-api/{resources['Api']}/$default"
+        self.base = base_of(resources)
+        self.cookie = None
         self.token = None
 
     def call(self, method, path, body=None, headers=()):
@@ -243,6 +301,7 @@ class Api:
             request.data = json.dumps(body).encode()
         try:
             with urllib.request.urlopen(request, timeout=40) as answer:
+                self.cookie = (answer.headers["set-cookie"] or "").split(";")[0] or self.cookie
                 return answer.status, json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
@@ -259,7 +318,58 @@ def holds(what, condition, seen=None):
     print(f"ok  {what}", flush=True)
 
 
-def journey(template, resources, feed):
+def two_ways(api, google, resources):
+    """A Google account is linked, and both sides agree, with the permissions that the roles give."""
+    status, login = api.call("GET", "/api/v1/calendar/oauth/google/login")
+    holds("a sign-in with Google begins", status == 200 and api.cookie, (status, login))
+    back = google.consent(login["authUrl"])
+    page = redirect("GET", back, headers={"cookie": api.cookie})
+    session = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(page).query)).get("session")
+    holds("the browser comes back with a session", session, page)
+    status, chosen = api.call(
+        "POST", "/api/v1/calendar/oauth/google/select", {"sessionId": session, "selectedCalendarIds": [google.EMAIL]}
+    )
+    holds("a calendar is connected", status == 201, (status, chosen))
+    calendar = chosen["calendars"][0]["id"]
+
+    def stands():
+        return api.call("GET", f"/api/v1/calendar/calendars/{calendar}")[1]
+
+    wait_for("the first sync and a channel", lambda: stands()["hasWebhook"], 60)
+    day = datetime.date.today() + datetime.timedelta(days=2)
+    body = {"calendarId": calendar, "title": "Made here", "startTime": f"{day}T09:00:00", "endTime": f"{day}T10:00:00"}
+    status, made = api.call("POST", "/api/v1/calendar/events?wait=25", body)
+    holds("an event that is made here is written to Google", (status, made.get("syncStatus")) == (201, "SYNCED"), (status, made))
+    there = google.call("GET", "events")["items"]
+    holds("and is there", [one["summary"] for one in there] == ["Made here"], there)
+    google.call("PATCH", f"events/{there[0]['id']}", {"summary": "Renamed there"})
+
+    def title():
+        return api.call("GET", f"/api/v1/calendar/events/{made['id']}")[1].get("title") == "Renamed there"
+
+    wait_for("a push of Google", title, 60)
+    holds("a change at Google is pushed, and arrives", True)
+    slot = {"title": "Kept", "dayOfWeek": "MONDAY", "startTime": "09:00", "endTime": "10:00", "calendarId": calendar}
+    status, kept = api.call("POST", "/api/v1/slots", slot)
+    holds("a slot is kept", status == 201, (status, kept))
+    status, again = api.call("POST", "/api/v1/slots", slot)
+    holds("and only once", status == 409, (status, again))
+    for method, path in [("GET", "/api/v1/sync/status"), ("POST", "/api/v1/sync/push-all"), ("POST", "/api/v1/webhooks/setup")]:
+        status, answer = api.call(method, path)
+        holds(f"{path} answers", status in (200, 202), (status, answer))
+    functions = client("lambda")
+    for name in ["ReconcileFunction", "RefreshTokensFunction", "RenewChannelsFunction", "CleanupExpiredFunction"]:
+        answer = functions.invoke(FunctionName=resources[name], Payload=b'{"source": "aws.scheduler"}')
+        holds(f"{name} runs", "FunctionError" not in answer, answer["Payload"].read())
+    status, answer = api.call("DELETE", f"/api/v1/calendar/events/{made['id']}?wait=25")
+    holds("an event is removed on both sides", status == 200, (status, answer))
+    status, answer = api.call("DELETE", f"/api/v1/calendar/calendars/{calendar}")
+    holds("the calendar is disconnected", status == 204, (status, answer))
+    wait_for("the grant to be given back", lambda: google.fetch("GET", "/sandbox/google/report")["channels"] == 0, 30)
+    holds("its channel is closed", True)
+
+
+def journey(template, resources, feed, google):
     api = Api(resources)
     with without_role(template, resources, "HealthFunction"):
         status, ready = api.call("GET", "/api/v1/health/ready")
@@ -310,6 +420,7 @@ def journey(template, resources, feed):
     holds("the calendar is disconnected", status in (200, 204), (status, answer))
     wait_for("its events to go", lambda: not shown(), 30)
     holds("its events go", True)
+    two_ways(api, google, resources)
     status, answer = api.call("DELETE", "/api/v1/auth/account", {"password": "correct horse battery"})
     holds("the account is deleted", status in (200, 202, 204), (status, answer))
 
@@ -330,14 +441,15 @@ def main():
     feed = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Feed)
     threading.Thread(target=feed.serve_forever, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    aws = start_aws(folder)
+    aws, google = start_aws(folder), None
     try:
         wait_for("the other AWS to listen", lambda: client("sts").get_caller_identity() and aws.poll() is None, 60)
         resources = deploy(package(binaries, text))
         holds(f"CloudFormation makes all {len(resources)} resources of template.yaml", True)
         holds(f"{add_routes(template, resources)} routes are added", True)
-        allow_loopback(template, resources)
-        journey(template, resources, f"http://127.0.0.1:{feed.server_port}/{secrets.token_hex(8)}.ics")
+        google = Google(binaries)
+        allow_loopback(template, resources, google.variables)
+        journey(template, resources, f"http://127.0.0.1:{feed.server_port}/{secrets.token_hex(8)}.ics", google)
         print(f"{passed} passed, 0 failed")
         return 0
     except Exception as error:
@@ -351,6 +463,8 @@ def main():
         return 1
     finally:
         stop(aws)
+        if google:
+            google.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
