@@ -382,3 +382,50 @@ async fn push_body_trusted() {
     assert_eq!(titles(&world, &ada).await, Vec::<String>::new());
     drop(google);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn free_tentative_declined_counted_as_busy() {
+    let (world, google, ada, calendar) = connected().await;
+    let mut with = async |title: &str, more: Value| {
+        let mut event = timed(title, "2027-01-04", 9);
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        insert(&google, event).await;
+    };
+    with("plain", json!({})).await;
+    with("tentative", json!({ "status": "tentative" })).await;
+    with("free", json!({ "transparency": "transparent" })).await;
+    let answered = |answer: &str| json!({ "attendees": [{ "email": EMAIL, "self": true, "responseStatus": answer }] });
+    with("declined", answered("declined")).await;
+    with("maybe", answered("tentative")).await;
+    with("somebody else declined", json!({ "attendees": [{ "email": "bob@example.org", "responseStatus": "declined" }] })).await;
+    world.sync_calendar(&ada, &calendar).await;
+    let events = world.events(&ada, "2027-01-01", "2027-02-01").await;
+    let mut busy: Vec<_> = events.iter().filter(|event| event["isBusy"] == true).map(|event| event["title"].as_str().unwrap()).collect();
+    busy.sort_unstable();
+    assert_eq!(busy, ["maybe", "plain", "somebody else declined", "tentative"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_silently_stop() {
+    let (world, google, mut ada, calendar, clock) = by_hand().await;
+    insert(&google, timed("Last", "2027-01-04", 9)).await;
+    synced(&world, &ada, &calendar).await;
+    for _ in 0..4 {
+        let down: Vec<Value> = (0..4).map(|_| json!({ "method": "events.list", "status": 503, "reason": "backendError" })).collect();
+        google.control("faults", json!(down)).await;
+        clock.advance(TimeDelta::hours(2));
+        reconcile::run(world.stack.app.clone()).await.unwrap();
+        world.stack.work().await;
+    }
+    ada = world.sign_in(&ada).await;
+    let stale = world.get(&ada, &format!("/api/v1/calendar/calendars/{calendar}")).await.body;
+    assert_eq!((&stale["syncStatus"], &stale["lastSyncedAt"]), (&json!("FAILED"), &json!("2027-01-01T00:00:00Z")));
+    assert!(stale["lastError"].as_str().unwrap().contains("503"), "{stale}");
+    assert_eq!(titles(&world, &ada).await, ["Last"], "what is known is still shown, with how old it is");
+    google.control("forgive", json!({})).await;
+    clock.advance(TimeDelta::hours(8));
+    assert_eq!(reconcile::run(world.stack.app.clone()).await.unwrap(), 1, "it is still asked for");
+    world.stack.work().await;
+    let ada = world.sign_in(&ada).await;
+    assert_eq!(world.get(&ada, &format!("/api/v1/calendar/calendars/{calendar}")).await.body["syncStatus"], "SYNCED");
+}

@@ -64,6 +64,8 @@ pub struct EventView {
     status: Status,
     /// Whether it takes up time.
     transparency: Transparency,
+    /// Whether it takes up the person's time: not when it is cancelled, transparent, or declined by the person.
+    is_busy: bool,
     /// Who may see it.
     visibility: Visibility,
     /// Whether it is a series or belongs to one.
@@ -166,6 +168,7 @@ impl EventView {
             is_timezone_guessed: event.zone_guessed,
             status: details.status,
             transparency: details.transparency,
+            is_busy: event.is_busy(),
             visibility: details.visibility,
             is_recurring: is_occurrence || event.series.is_some(),
             recurrence_rule: rule.or_else(written_out),

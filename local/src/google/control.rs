@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::events::{Query, parameter};
+use super::events::{self, Query, parameter};
 use super::state::{self, Calendar, Fault, Grant, Person};
 use super::{OWN_CLIENT, Shared, random_id};
 
@@ -43,6 +43,29 @@ pub(super) fn add_person(state: &mut state::State, email: &str, name: &str, time
         add_calendar(state, &sub, owned(summary, None), false, time_zone);
     }
     (sub, primary)
+}
+
+/// Adds that many events to a primary calendar, an hour each, over a year.
+pub(super) fn add_events(state: &mut state::State, email: &str, count: u32) {
+    let Some(person) = state.person_by_email(email).cloned() else { return };
+    let first = state.now();
+    for number in 0..count {
+        let start = first + chrono::TimeDelta::hours(i64::from(number % 8_000));
+        let time = |at: chrono::DateTime<chrono::Utc>| json!({ "dateTime": at.to_rfc3339(), "timeZone": person.time_zone });
+        let event = json!({
+            "id": format!("bench{number:06}"), "summary": format!("Event {number}"), "location": "Room 1", "start": time(start),
+            "end": time(start + chrono::TimeDelta::hours(1))
+        });
+        drop(events::insert(state, &person, "primary", &[], event));
+    }
+}
+
+/// Renames the first event of a primary calendar.
+pub(super) fn rename_first(state: &mut state::State, email: &str, title: &str) -> String {
+    let (Some(person), Some(calendar)) = (state.person_by_email(email).cloned(), state.calendars.get(email)) else { return String::new() };
+    let id = calendar.events.keys().next().cloned().unwrap_or_default();
+    drop(events::change(state, &person, "primary", &id, &[], (json!({ "summary": title }), false, None)));
+    id
 }
 
 #[derive(Default, Deserialize)]

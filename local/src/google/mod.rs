@@ -101,6 +101,25 @@ impl Google {
         control::add_person(&mut self.state(), email, name, time_zone, calendars);
     }
 
+    /// Adds that many events of an hour to somebody's primary calendar.
+    pub fn add_events(&self, email: &str, count: u32) {
+        control::add_events(&mut self.state(), email, count);
+    }
+
+    /// Renames the first event of somebody's primary calendar, and has everybody told who watches; answers with its id.
+    pub fn rename_first(&self, email: &str, title: &str) -> String {
+        let id = control::rename_first(&mut self.state(), email, title);
+        self.notify(email);
+        id
+    }
+
+    /// A channel that watches a calendar: its id, what it watches, and its secret.
+    pub fn channel_of(&self, calendar: &str) -> Option<(String, String, String)> {
+        let state = self.state();
+        let channel = state.channels.values().find(|channel| channel.calendar == calendar)?;
+        Some((channel.id.clone(), channel.resource_id.clone(), channel.token.clone().unwrap_or_default()))
+    }
+
     fn state(&self) -> MutexGuard<'_, state::State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -227,6 +227,14 @@ impl Event {
         .max(TimeDelta::zero())
     }
 
+    /// Whether it takes up its owner's time: not when it is cancelled or transparent, or when the owner has declined.
+    /// Tentative is busy, be it the event or the owner's answer: better asked twice than booked twice.
+    pub fn is_busy(&self) -> bool {
+        let details = &self.details;
+        let declined = details.attendees.iter().any(|one| one.is_self && one.rsvp_status == RsvpStatus::Declined);
+        details.status != Status::Cancelled && details.transparency == Transparency::Opaque && !declined
+    }
+
     /// Sets [`Event::content_hash`]. Times at which the provider wrote the event are not part of an event, so a
     /// producer that rewrites them on each fetch changes nothing. Answers with the event's size as JSON, in bytes.
     pub fn hash(&mut self) -> usize {

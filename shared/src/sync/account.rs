@@ -5,7 +5,7 @@
 //! again and finds most of them stored.
 
 use chrono::TimeDelta;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::SyncError;
 use super::access::{access_token, not_configured};
@@ -27,6 +27,8 @@ const WATCHED: TimeDelta = TimeDelta::hours(1);
 const POLLED: TimeDelta = TimeDelta::minutes(15);
 /// A calendar whose owner has to do something first; the sync that follows it is asked for then.
 const BROKEN: TimeDelta = TimeDelta::hours(12);
+/// A calendar that has not been synced for so long, though nobody has to do anything first, is a matter for the operator.
+const STALE: TimeDelta = TimeDelta::hours(6);
 /// How often a failure is followed by another try within minutes; from then on the schedule decides.
 const QUICK_TRIES: u32 = 6;
 
@@ -80,6 +82,10 @@ pub(super) async fn run(app: &App, mut lease: Lease, calendar: &Calendar, accoun
         Err(Stop::Ours(error)) => return Err(error),
         Err(Stop::Provider(failure)) => {
             warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
+            let stale = lease.cursor().last_synced_at.is_some_and(|last| app.clock.now() - last > STALE);
+            if stale && matches!(failure.remedy(), Remedy::Retry(_)) {
+                error!(calendar.id = %calendar.id, alarm = "stale-calendar", "{} has not been synced for hours: {failure}", calendar.id);
+            }
             let failures = lease.cursor().failures;
             let pause = if failure.remedy() == Remedy::Reconnect { BROKEN } else { POLLED * (1 << failures.min(5)) };
             let next_sync_at = app.clock.now() + pause;
