@@ -386,7 +386,7 @@ async fn push_body_trusted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn free_tentative_declined_counted_as_busy() {
     let (world, google, ada, calendar) = connected().await;
-    let mut with = async |title: &str, more: Value| {
+    let with = async |title: &str, more: Value| {
         let mut event = timed(title, "2027-01-04", 9);
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         insert(&google, event).await;
