@@ -225,6 +225,17 @@ async fn disconnect_removes_everything_and_gives_the_grant_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_ends_gives_its_grants_back() {
+    let (world, google, ada, _) = connected().await;
+    assert_eq!(google.report().await["grants"], 1);
+    let body = json!({ "password": crate::world::PASSWORD });
+    assert_eq!(world.call("DELETE", "/api/v1/auth/account", Some(&ada.token), Some(body)).await.status, 204);
+    assert_eq!(google.report().await["grants"], 0);
+    let left = |dump: String| dump.lines().any(|line| (line.starts_with("CAL") || line.starts_with("VAULT")) && line.contains(&ada.id));
+    world.until("the end", async || (!left(world.dump().await)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_is_bound_to_its_browser_and_good_once() {
     let (world, google) = World::with_google().await;
     let ada = world.sign_up("ada").await;

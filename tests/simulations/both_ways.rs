@@ -51,6 +51,7 @@ impl Both {
         let chosen = world.post(&person, "/api/v1/calendar/oauth/google/select", choice).await;
         let calendar = chosen.body["calendars"][0]["id"].as_str().unwrap().parse().unwrap();
         let user = person.id.parse().unwrap();
+        google.control("pages", json!(3)).await;
         world.stack.work().await;
         Self { world, google, clock, person, user, calendar, dice: Dice(seed), made: BTreeMap::new(), log: vec![] }
     }
@@ -214,20 +215,26 @@ impl Both {
         let session = Google::new(client).with(Secret::new(self.google.token.clone()));
         let target = Target { calendar: self.calendar, remote_id: "primary", zone: chrono_tz::Tz::Europe__Berlin };
         let ask = Ask::All { from: "2026-01-01T00:00:00Z".parse().unwrap(), to: "2028-01-01T00:00:00Z".parse().unwrap() };
-        let page = session.changes(target, &ask, None).await.unwrap();
         let (mut events, mut cancelled) = (BTreeMap::new(), BTreeSet::new());
-        for change in page.changes {
-            match change {
-                Change::Put(event) => {
-                    events.insert(event.id.clone(), comparable(&event));
+        let mut next = None;
+        loop {
+            let page = session.changes(target, &ask, next.as_deref()).await.unwrap();
+            for change in page.changes {
+                match change {
+                    Change::Put(event) => {
+                        events.insert(event.id.clone(), comparable(&event));
+                    }
+                    Change::Cancelled { series, original } => {
+                        cancelled.insert((series, original));
+                    }
+                    Change::Gone { .. } => {}
                 }
-                Change::Cancelled { series, original } => {
-                    cancelled.insert((series, original));
-                }
-                Change::Gone(_) => {}
+            }
+            next = page.next_page;
+            if next.is_none() {
+                return (events, cancelled);
             }
         }
-        (events, cancelled)
     }
 
     /// What is stored here.

@@ -252,7 +252,11 @@ impl EventBody {
             }),
             None => content.start.zone().unwrap_or(reader),
         };
-        let length = content.end.instant(reader) - content.start.instant(reader);
+        // Days are counted, hours are measured.
+        let length = match (content.start, content.end) {
+            (EventTime::Date(start), EventTime::Date(end)) => end - start,
+            (start, end) => end.instant(reader) - start.instant(reader),
+        };
         let mut read = |field: &'static str, text: Option<&String>, old: EventTime| match text {
             None => old.with_zone(self.timezone.is_some().then_some(zone)),
             Some(text) => time(text, zone, self.is_all_day == Some(true)).unwrap_or_else(|| {
@@ -328,12 +332,13 @@ fn time(text: &str, zone: Tz, all_day: bool) -> Option<EventTime> {
         return Some(EventTime::Date(date));
     }
     let at = match DateTime::parse_from_rfc3339(text) {
-        Ok(at) => at.with_timezone(&zone).naive_local(),
-        Err(_) => NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S")
-            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M"))
-            .ok()?,
+        Ok(at) => EventTime::at(at.to_utc(), zone),
+        Err(_) => {
+            let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S");
+            EventTime::Zoned(local.or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M")).ok()?, zone)
+        }
     };
     let years = 1..=9998;
-    let at = if all_day { EventTime::Date(at.date()) } else { EventTime::Zoned(at, zone) };
+    let at = if all_day { EventTime::Date(at.local().date()) } else { at };
     years.contains(&chrono::Datelike::year(&at.local())).then_some(at)
 }

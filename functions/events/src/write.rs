@@ -203,7 +203,7 @@ async fn writable(app: &App, user: UserId, calendar: CalendarId) -> Answer<Calen
     Err(Problem::because(ProblemType::ReadOnly, format!("{:?} can only be read", calendar.name)))
 }
 
-/// The event as it is stored, or the occurrence that the rule of a series gives; that one has no hash yet.
+/// The event as it is stored, or the occurrence that the rule of a series gives.
 async fn editable(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer<Event> {
     let found = match app.store.event(user, id).await? {
         Some(event) => Some(event).filter(|event| !event.link.as_ref().is_some_and(|link| link.is_leaving())),
@@ -220,15 +220,7 @@ async fn occurrence(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer<O
     let Some(original) = id.original_start() else { return Ok(None) };
     let Some(series) = app.store.event(user, &id.series()).await? else { return Ok(None) };
     let Some(one) = find(&series, original, zone) else { return Ok(None) };
-    Ok(Some(Event {
-        id: id.clone(),
-        start: one.start,
-        end: one.end,
-        series: None,
-        link: None,
-        content_hash: String::new(),
-        ..series.clone()
-    }))
+    Ok(Some(Event { id: id.clone(), start: one.start, end: one.end, series: None, link: None, ..series.clone() }))
 }
 
 fn check_version(headers: &HeaderMap, event: &Event, calendar: &Calendar, zone: Tz) -> Answer<()> {

@@ -122,7 +122,10 @@ async fn store(app: &App, user: UserId, signed_in: &SignedIn) -> Result<Connecti
     let now = app.clock.now();
     let known = app.store.connections(user).await?;
     let known = known.into_iter().find(|known| known.provider == ProviderKind::Google && known.account_id == signed_in.account_id);
-    let id = known.as_ref().map_or_else(|| ConnectionId::new(now), |known| known.id);
+    // An earlier try may have been interrupted after it had claimed the account: then that claim is gone on with.
+    let claimed = app.store.account_owner(ProviderKind::Google, &signed_in.account_id).await?.filter(|owner| owner.user_id == user);
+    let claimed = claimed.map(|owner| owner.connection_id);
+    let id = claimed.or(known.as_ref().map(|known| known.id)).unwrap_or_else(|| ConnectionId::new(now));
     let owner = AccountOwner { user_id: user, connection_id: id };
     if app.store.claim_account(ProviderKind::Google, &signed_in.account_id, owner).await? == Outcome::Refused {
         let owner = app.store.account_owner(ProviderKind::Google, &signed_in.account_id).await?;

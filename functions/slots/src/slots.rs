@@ -175,20 +175,27 @@ async fn keep(app: &App, user: UserId, slot: &Slot, known: Option<SlotId>) -> An
 async fn current(app: &App, user: UserId) -> Answer<(SlotBook, HashMap<EventId, Event>)> {
     let mut book = app.store.slot_book(user).await?;
     let events = events_of(app, user, &book.slots).await?;
-    let mut gone = Vec::new();
-    book.slots.retain_mut(|slot| {
-        let Some(id) = &slot.event_id else { return true };
-        let Some(event) = events.get(id) else {
-            gone.push(slot.id);
-            return false;
-        };
-        event.details.title.clone_into(&mut slot.title);
-        slot.when = When::of(&Content::of(event)).unwrap_or(slot.when);
-        true
-    });
-    for id in gone {
-        app.store.delete_slot(user, id).await?;
+    let mut slots = Vec::with_capacity(book.slots.len());
+    for mut slot in book.slots {
+        match slot.event_id.as_ref().map(|id| (id, events.get(id))) {
+            None => {}
+            Some((_, Some(event))) => {
+                event.details.title.clone_into(&mut slot.title);
+                slot.when = When::of(&Content::of(event)).unwrap_or(slot.when);
+            }
+            Some((id, None)) => {
+                let calendar = app.store.calendar(user, id.calendar()).await?;
+                if calendar.is_some_and(|state| state.calendar.is_connected) {
+                    app.store.delete_slot(user, slot.id).await?;
+                    continue;
+                }
+                // The calendar was disconnected: the slot is kept without it.
+                (slot.event_id, slot.calendar_id) = (None, None);
+            }
+        }
+        slots.push(slot);
     }
+    book.slots = slots;
     Ok((book, events))
 }
 

@@ -208,6 +208,12 @@ pub(super) async fn mute(State(google): State<Shared>) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// Makes pages of events as short as this.
+pub(super) async fn pages(State(google): State<Shared>, Json(limit): Json<usize>) -> Response {
+    google.state().page = limit.max(1);
+    StatusCode::NO_CONTENT.into_response()
+}
+
 /// Forgets the answers that were still to be given in place of the right ones.
 pub(super) async fn forgive(State(google): State<Shared>) -> Response {
     google.state().faults.clear();
@@ -217,6 +223,6 @@ pub(super) async fn forgive(State(google): State<Shared>) -> Response {
 /// How often each method was called, and what strayed from the contract.
 pub(super) async fn report(State(google): State<Shared>) -> Response {
     let state = google.state();
-    Json(json!({ "calls": state.calls, "violations": state.violations, "channels": state.channels.len(), "mails": state.mails }))
+    Json(json!({ "calls": state.calls, "violations": state.violations, "channels": state.channels.len(), "grants": state.grants.len(), "mails": state.mails }))
         .into_response()
 }

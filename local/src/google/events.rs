@@ -50,7 +50,7 @@ pub(super) fn list(state: &State, person: &Person, calendar: &str, query: &Query
         Some(token) => Token::read_page(token).ok_or_else(|| Refusal::invalid("Invalid page token value."))?,
         None => (since.unwrap_or(0), state.version),
     };
-    let limit = parameter(query, "maxResults").and_then(|text| text.parse().ok()).unwrap_or(250_usize).min(2500);
+    let limit = parameter(query, "maxResults").and_then(|text| text.parse().ok()).unwrap_or(250_usize).min(state.page);
     let wanted = |stored: &&Stored| match since {
         Some(_) => true,
         None => {

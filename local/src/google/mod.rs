@@ -84,6 +84,7 @@ impl Google {
             .route("/sandbox/google/faults", post(control::faults))
             .route("/sandbox/google/silence", post(control::silence))
             .route("/sandbox/google/mute", post(control::mute))
+            .route("/sandbox/google/pages", post(control::pages))
             .route("/sandbox/google/forgive", post(control::forgive))
             .route("/sandbox/google/report", get(control::report))
             .fallback(api)

@@ -26,6 +26,8 @@ pub(super) struct State {
     pub violations: Vec<String>,
     /// How often each method was called.
     pub calls: BTreeMap<String, u64>,
+    /// The most items of a page of events: Google's pages may be as short as it likes.
+    pub page: usize,
     /// Who was told of a change by mail, each time.
     pub mails: Vec<String>,
     /// Counts every change of every calendar: etags and sync tokens are made of it.
@@ -142,6 +144,7 @@ impl State {
             faults: VecDeque::new(),
             violations: Vec::new(),
             calls: BTreeMap::new(),
+            page: 2_500,
             mails: Vec::new(),
             version: 0,
         }

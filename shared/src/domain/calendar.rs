@@ -264,6 +264,8 @@ pub struct Cursor {
     pub last_error: Option<String>,
     /// Failures since the last success.
     pub failures: u32,
+    /// How often in a row changes made here could not be written.
+    pub push_failures: u32,
     /// What was odd about the feed.
     pub warnings: Vec<String>,
     /// When it is next due.

@@ -51,6 +51,7 @@ impl Link {
     /// How it stands.
     pub fn status(&self) -> LinkStatus {
         match &self.edit {
+            None if self.failure.is_some() => LinkStatus::Failed,
             None => LinkStatus::Synced,
             Some(edit) if edit.is_paused => LinkStatus::Paused,
             Some(_) if self.failure.is_some() => LinkStatus::Failed,
@@ -87,6 +88,18 @@ pub enum SendUpdates {
     /// Nobody.
     #[default]
     None,
+}
+
+impl SendUpdates {
+    /// Whoever is told by either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, _) | (_, Self::All) => Self::All,
+            (Self::ExternalOnly, _) | (_, Self::ExternalOnly) => Self::ExternalOnly,
+            (Self::None, Self::None) => Self::None,
+        }
+    }
 }
 
 /// A change that was made here.

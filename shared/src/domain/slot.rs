@@ -124,8 +124,18 @@ impl When {
         match &content.series {
             None => Some(Self::Dated { start, end, zone }),
             Some(series) => {
-                let simple = series.rules.len() == 1 && series.rules[0].frequency == Frequency::Weekly && start.date() == end.date();
-                simple.then(|| Self::Weekly { weekday: start.weekday(), start: start.time(), end: end.time(), zone })
+                let plain = Rule {
+                    by_day: series.rules.first()?.by_day.clone(),
+                    week_start: series.rules.first()?.week_start,
+                    ..Rule::every(Frequency::Weekly)
+                };
+                let every_week = series.rules.len() == 1 && series.rules[0] == plain && plain.by_day.len() <= 1;
+                (every_week && series.dates.is_empty() && start.date() == end.date()).then(|| Self::Weekly {
+                    weekday: start.weekday(),
+                    start: start.time(),
+                    end: end.time(),
+                    zone,
+                })
             }
         }
     }

@@ -31,6 +31,13 @@ impl EventTime {
         Self::Zoned(at.naive_utc(), Tz::UTC)
     }
 
+    /// An instant as the clocks of `zone` show it. Of an hour that occurs twice a wall clock means the first; the second
+    /// is kept as UTC.
+    pub fn at(instant: DateTime<Utc>, zone: Tz) -> Self {
+        let local = instant.with_timezone(&zone).naive_local();
+        if to_instant(local, zone) == instant { Self::Zoned(local, zone) } else { Self::utc(instant) }
+    }
+
     /// The instant that this time is for a reader in `reader`.
     pub fn instant(&self, reader: Tz) -> DateTime<Utc> {
         match *self {
@@ -216,6 +223,15 @@ mod tests {
         assert_eq!(at("2026-03-29T02:30:00[Europe/Berlin]").to_api(Tz::UTC), "2026-03-29T03:30:00+02:00");
         assert_eq!(at("2026-10-25T02:30:00[Europe/Berlin]").to_api(Tz::UTC), "2026-10-25T02:30:00+02:00");
         assert_eq!(at("2011-12-30T09:00:00[Pacific/Apia]").to_api(Tz::UTC), "2011-12-31T09:00:00+14:00");
+    }
+
+    #[test]
+    fn an_hour_that_occurs_twice_is_not_lost() {
+        for text in ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"] {
+            let instant: DateTime<Utc> = text.parse().unwrap();
+            assert_eq!(EventTime::at(instant, Tz::Europe__Berlin).instant(Tz::UTC), instant);
+        }
+        assert_eq!(EventTime::at("2026-10-25T00:30:00Z".parse().unwrap(), Tz::Europe__Berlin), at("2026-10-25T02:30:00[Europe/Berlin]"));
     }
 
     #[test]

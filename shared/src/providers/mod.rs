@@ -188,7 +188,12 @@ pub enum Change {
     /// An event, a series, or a changed occurrence, as it is now.
     Put(Box<Event>),
     /// It is gone.
-    Gone(EventId),
+    Gone {
+        /// Which.
+        id: EventId,
+        /// What the provider called it.
+        remote_id: String,
+    },
     /// One occurrence of a series does not take place.
     Cancelled {
         /// The series.

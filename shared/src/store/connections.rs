@@ -1,5 +1,6 @@
 //! Links to accounts, and who has linked which: an account belongs to one person at a time.
 
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -47,12 +48,20 @@ impl Store {
         self.put(operation, put).await
     }
 
-    /// Lets an account go: whoever links it next has it.
+    /// Lets an account go, if it still belongs to this link: whoever links it next has it.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn release_account(&self, provider: ProviderKind, id: &str) -> Result<()> {
-        self.delete("release an account", &self.calendar, account(provider, id)).await
+    pub async fn release_account(&self, connection: &Connection) -> Result<()> {
+        let operation = "release an account";
+        let key = account(connection.provider, &connection.account_id);
+        let delete = Delete::builder().table_name(&self.calendar).set_key(Some(key.attributes()));
+        let delete = delete.condition_expression("connectionId = :connection");
+        let delete = delete.expression_attribute_values(":connection", s(connection.id.to_string())).build();
+        let delete = delete.map_err(|error| super::StoreError::new(operation, error))?;
+        match self.transact(operation, vec![TransactWriteItem::builder().delete(delete).build()]).await? {
+            Outcome::Done | Outcome::Refused => Ok(()),
+        }
     }
 
     /// Stores a link with when its access token has to be renewed.
@@ -106,24 +115,26 @@ impl Store {
         Ok(if self.update(operation, request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
     }
 
-    /// Notes that a grant was given back.
+    /// Notes that a grant is given back; refused when another was given meanwhile.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn end_connection(&self, user: UserId, connection: ConnectionId) -> Result<()> {
+    pub async fn end_connection(&self, connection: &Connection) -> Result<Outcome> {
         let operation = "end a connection";
-        let status = serde_dynamo::to_attribute_value(ConnectionStatus::Disconnected);
-        let status = status.map_err(|error| super::StoreError::new(operation, error))?;
+        let wrong = |error| super::StoreError::new(operation, error);
+        let status = serde_dynamo::to_attribute_value(ConnectionStatus::Disconnected).map_err(wrong)?;
+        let granted = serde_dynamo::to_attribute_value(connection.granted_at).map_err(wrong)?;
         let request = self
             .dynamo
             .update_item()
             .table_name(&self.calendar)
-            .set_key(Some(keys::connection(user, connection).attributes()))
+            .set_key(Some(keys::connection(connection.user_id, connection.id).attributes()))
             .update_expression("SET #status = :ended REMOVE duePk, dueSk, statusReason")
-            .condition_expression("attribute_exists(pk)")
+            .condition_expression("grantedAt = :granted")
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":ended", status);
-        self.update(operation, request).await.map(drop)
+            .expression_attribute_values(":ended", status)
+            .expression_attribute_values(":granted", granted);
+        Ok(if self.update(operation, request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
     }
 
     /// Takes the turn to list an account's calendars, if nobody has done so since `before`.

@@ -79,6 +79,8 @@ pub struct Success {
     pub refresh_seconds: Option<i64>,
     /// Digest of an answer that was not fully believed.
     pub suspect: Option<String>,
+    /// How often in a row changes made here could not be written.
+    pub push_failures: u32,
     /// What was odd; `None` leaves it as it is.
     pub warnings: Option<Vec<String>>,
     /// What was done.
@@ -194,11 +196,12 @@ impl Store {
             .expression_attribute_names("#status", "status");
         match &ending.success {
             Some(success) => {
-                sets.extend(["lastSyncedAt = :now", "stats = :stats", "eventCount = :count"]);
+                sets.extend(["lastSyncedAt = :now", "stats = :stats", "eventCount = :count", "pushFailures = :pushFailures"]);
                 removes.push("lastError");
                 request = request
                     .expression_attribute_values(":status", value(operation, &SyncStatus::Synced)?)
                     .expression_attribute_values(":failures", n(0))
+                    .expression_attribute_values(":pushFailures", n(success.push_failures))
                     .expression_attribute_values(":now", value(operation, &self.clock.now())?)
                     .expression_attribute_values(":count", n(success.stats.total))
                     .expression_attribute_values(":stats", value(operation, &success.stats)?);

@@ -8,6 +8,7 @@ use super::events::event_item;
 use super::{Outcome, Result, Store, StoreError, keys, n};
 use crate::domain::event::Event;
 use crate::domain::ids::{CalendarId, EventId, UserId};
+use crate::domain::link::LinkStatus;
 
 const UNCHANGED: &str = "revision = :revision";
 const NEW: &str = "attribute_not_exists(pk)";
@@ -50,8 +51,21 @@ impl Store {
                 TransactWriteItem::builder().put(put.map_err(|error| StoreError::new(operation, error))?).build()
             }
         };
-        let note = put(&self.calendar, keys::edit(user, &event.id).attributes(), None)?;
+        let mut note = keys::edit(user, &event.id).attributes();
+        note.insert("revision".to_owned(), n(before + 1));
+        let note = put(&self.calendar, note, None)?;
         self.transact(operation, vec![event_put, note]).await
+    }
+
+    /// Writes an event in the way that its link asks for: with a note where a change waits for the provider.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_linked(&self, user: UserId, event: &mut Event) -> Result<Outcome> {
+        match event.link.as_ref().is_some_and(|link| link.status() == LinkStatus::Pending) {
+            true => self.put_edit(user, event).await,
+            false => self.put_event(user, event).await,
+        }
     }
 
     /// Removes an event; refused when it is not any more as it was read.
@@ -79,12 +93,20 @@ impl Store {
         Ok(items.iter().filter_map(id).collect())
     }
 
-    /// Takes the note of a change away, once the change is written.
+    /// Takes the note of a change away, once the change is written; the note of a change that was made after `revision`
+    /// stays.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn forget_edit(&self, user: UserId, event: &EventId) -> Result<()> {
-        self.delete("forget an edit", &self.calendar, keys::edit(user, event)).await
+    pub async fn forget_edit(&self, user: UserId, event: &EventId, revision: u64) -> Result<()> {
+        let operation = "forget an edit";
+        let delete = Delete::builder().table_name(&self.calendar).set_key(Some(keys::edit(user, event).attributes()));
+        let delete = delete.condition_expression("attribute_not_exists(pk) OR revision <= :revision");
+        let delete = delete.expression_attribute_values(":revision", n(revision)).build();
+        let delete = delete.map_err(|error| StoreError::new(operation, error))?;
+        match self.transact(operation, vec![TransactWriteItem::builder().delete(delete).build()]).await? {
+            Outcome::Done | Outcome::Refused => Ok(()),
+        }
     }
 
     /// Removes at most `limit` notes of a calendar. Answers whether all are gone.

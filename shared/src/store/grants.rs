@@ -1,9 +1,10 @@
 //! Sealed grants. Whoever renews one holds a lease on it, and writes it only over the version that was read.
 
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Result, Store, keys, n, s};
+use super::{Outcome, Result, Store, StoreError, keys, n, s};
 use crate::domain::ids::{ConnectionId, UserId};
 
 /// How long a renewal may take before somebody else may try.
@@ -68,12 +69,18 @@ impl Store {
         Ok(if self.update("lease a grant", request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
     }
 
-    /// Removes a grant.
+    /// Removes version `version` of a grant; another one stays.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn delete_grant(&self, user: UserId, connection: ConnectionId) -> Result<()> {
-        self.delete("remove a grant", &self.vault, keys::grant(user, connection)).await
+    pub async fn delete_grant(&self, user: UserId, connection: ConnectionId, version: u64) -> Result<()> {
+        let operation = "remove a grant";
+        let delete = Delete::builder().table_name(&self.vault).set_key(Some(keys::grant(user, connection).attributes()));
+        let delete = delete.condition_expression("version = :version").expression_attribute_values(":version", n(version)).build();
+        let delete = delete.map_err(|error| StoreError::new(operation, error))?;
+        match self.transact(operation, vec![TransactWriteItem::builder().delete(delete).build()]).await? {
+            Outcome::Done | Outcome::Refused => Ok(()),
+        }
     }
 
     /// Gives the right to renew back without having renewed.

@@ -14,7 +14,7 @@ use super::pull::Pull;
 use super::{discover, push, watch};
 use crate::app::App;
 use crate::domain::calendar::{AccountCalendar, Calendar, ChannelState, ProviderKind};
-use crate::domain::connection::Connection;
+use crate::domain::connection::{Connection, ConnectionStatus};
 use crate::domain::ids::{ConnectionId, UserId};
 use crate::providers::{Provider, ProviderError, Remedy, Target};
 use crate::store::cursors::{Ending, Lease, Success};
@@ -76,7 +76,7 @@ pub(super) async fn run(app: &App, mut lease: Lease, calendar: &Calendar, accoun
         Ok((success, left)) => {
             let watched = success.channel.as_ref().or(lease.cursor().channel.as_ref()).is_some_and(|channel| channel.id.is_some());
             let interval = spread(if watched { WATCHED } else { POLLED }, calendar);
-            let again_in = left.and_then(|failure| soon(&failure, 0));
+            let again_in = left.and_then(|failure| soon(&failure, success.push_failures));
             Ending { success: Some(success), error: None, next_sync_at: app.clock.now() + interval, again_in }
         }
         Err(Stop::Ours(error)) => return Err(error),
@@ -143,14 +143,11 @@ async fn both_ways<P: Provider>(
 ) -> Step<(Success, Option<ProviderError>)> {
     discover::run(app, provider, connection).await?;
     let mut success = Pull::new(app, provider, lease, target).run().await?;
-    let left = match push::run(app, provider, lease, target).await {
-        Ok(()) => None,
-        Err(Stop::Provider(failure)) if matches!(failure.remedy(), Remedy::Retry(_)) => {
-            warn!(calendar.id = %calendar.id, "changes of {} have to wait: {failure}", calendar.id);
-            Some(failure)
-        }
-        Err(stop) => return Err(stop),
-    };
+    let left = push::run(app, provider, lease, target).await?;
+    if let Some(failure) = &left {
+        warn!(calendar.id = %calendar.id, "changes of {} have to wait: {failure}", calendar.id);
+        success.push_failures = lease.cursor().push_failures.saturating_add(1);
+    }
     success.channel = watch::keep(app, provider, lease, calendar, target).await?;
     Ok((success, left))
 }
@@ -180,6 +177,30 @@ pub(super) async fn leave(app: &App, calendar: &Calendar, channel: &ChannelState
     Ok(())
 }
 
+/// Gives all grants of a person back, as far as the providers can be asked.
+///
+/// # Errors
+/// When a table or the vault does not answer.
+pub(super) async fn revoke_all(app: &App, user: UserId) -> Result<(), SyncError> {
+    for connection in app.store.connections(user).await? {
+        if connection.status == ConnectionStatus::Active {
+            revoke(app, &connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells the provider that a grant is given back. Where it cannot be told, the grant ends here all the same.
+async fn revoke(app: &App, connection: &Connection) -> Result<(), SyncError> {
+    let (user, id) = (connection.user_id, connection.id);
+    if let (ProviderKind::Google, Some(google), Some(held)) = (connection.provider, &app.google, app.vault.grant(user, id).await?)
+        && let Err(failure) = google.revoke(&held.grant.refresh_token).await
+    {
+        warn!(connection.id = %id, "could not give the grant of {id} back: {failure}");
+    }
+    Ok(())
+}
+
 /// Gives the grant of an account back, unless one of its calendars is still connected.
 ///
 /// # Errors
@@ -190,15 +211,17 @@ pub(super) async fn unlink_unused(app: &App, user: UserId, id: ConnectionId) -> 
         return Ok(());
     }
     let Some(connection) = app.store.connection(user, id).await? else { return Ok(()) };
+    let held = app.store.sealed_grant(user, id).await?;
     // Nothing is asked to be renewed from here on; the provider is told while the token can still be read.
-    app.store.end_connection(user, id).await?;
-    if let (ProviderKind::Google, Some(google), Some(held)) = (connection.provider, &app.google, app.vault.grant(user, id).await?)
-        && let Err(failure) = google.revoke(&held.grant.refresh_token).await
-    {
-        warn!(connection.id = %id, "could not give the grant of {id} back: {failure}");
+    if app.store.end_connection(&connection).await? == Outcome::Refused {
+        // Linked again at this very moment.
+        return Ok(());
     }
-    app.store.delete_grant(user, id).await?;
-    Ok(app.store.release_account(connection.provider, &connection.account_id).await?)
+    revoke(app, &connection).await?;
+    if let Some(held) = held {
+        app.store.delete_grant(user, id, held.version).await?;
+    }
+    Ok(app.store.release_account(&connection).await?)
 }
 
 /// Goes on holding the lease, or stops.

@@ -129,7 +129,10 @@ fn edit(link: Option<&Link>, operation: Operation, now: Option<Box<Content>>, ap
         (Operation::Update, Some(edit)) if edit.operation == Operation::Create => Operation::Create,
         (operation, _) => operation,
     };
-    Edit { send_updates: how.send_updates, wants_conference: how.wants_conference, ..Edit::new(operation, base, app.clock.now()) }
+    // What an earlier change asked for and has not got yet is still wanted.
+    let (told, conference) = earlier.map_or((SendUpdates::None, false), |edit| (edit.send_updates, edit.wants_conference));
+    let (send_updates, wants_conference) = (how.send_updates.or(told), how.wants_conference || conference);
+    Edit { send_updates, wants_conference, ..Edit::new(operation, base, app.clock.now()) }
 }
 
 /// The series no longer gives the occurrence that has become an event of its own.

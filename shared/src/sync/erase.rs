@@ -1,12 +1,17 @@
 //! Removes what belonged to a calendar or a person: at once for them, in bounded steps for the tables.
 
 use super::engine::request_sync;
+use std::time::Duration;
+
+use tracing::warn;
+
 use super::{SyncError, account};
 use crate::app::App;
 use crate::domain::account::User;
 use crate::domain::calendar::{Calendar, Source};
 use crate::domain::connection::ConnectionStatus;
 use crate::domain::ids::{CalendarId, UserId};
+use crate::error_chain::Chain;
 use crate::queue::Job;
 use crate::store::calendars::Table;
 use crate::store::erasures::Due;
@@ -17,6 +22,9 @@ use crate::vault::{FEED_URL, Place};
 const STEP: i32 = 500;
 /// Steps of one message: well within the time a worker has; what is left is asked for anew.
 const STEPS: usize = 10;
+
+/// How long the providers may take to be told that an account has ended here.
+const REVOKING: Duration = Duration::from_secs(5);
 
 /// Disconnects a calendar: a feed's address is gone when this returns; events, channels, and the grant of an account that
 /// this was the last calendar of, soon after. Refused when it is not connected.
@@ -83,6 +91,12 @@ pub async fn request_account_erasure(app: &App, user: &User) -> Result<(), SyncE
     app.store.begin_erasure(&Due { user_id: user.id, calendar_id: None }).await?;
     app.store.close_account(user).await?;
     app.store.end_all_sessions(user.id).await?;
+    // While the grants can still be read. The account ends whether or not the providers answer.
+    match tokio::time::timeout(REVOKING, account::revoke_all(app, user.id)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(error.chain = %Chain(&error), "could not give the grants of {} back: {}", user.id, Chain(&error)),
+        Err(_) => warn!("gave up giving the grants of {} back", user.id),
+    }
     app.vault.shred(user.id).await?;
     Ok(app.queue.send(&Job::EraseAccount { user_id: user.id }, 0).await?)
 }
@@ -129,7 +143,7 @@ pub async fn erase_account(app: &App, user: UserId) -> Result<(), SyncError> {
     }
     for connection in app.store.connections(user).await? {
         if connection.status != ConnectionStatus::Disconnected {
-            app.store.release_account(connection.provider, &connection.account_id).await?;
+            app.store.release_account(&connection).await?;
         }
     }
     if finished && erase_partitions(app, user).await? {

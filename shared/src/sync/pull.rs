@@ -123,7 +123,10 @@ impl<'a, P: Provider> Pull<'a, P> {
         for ids in gone.chunks(100) {
             hold(self.app, self.lease).await?;
             for event in self.app.store.events(self.user, ids).await? {
-                self.gone(event).await?;
+                // What was not asked for cannot have been answered.
+                if lies_within(&event, (from, to)) {
+                    self.gone(event).await?;
+                }
             }
         }
         Ok((position, None))
@@ -138,34 +141,33 @@ impl<'a, P: Provider> Pull<'a, P> {
     }
 
     /// Stores a page of changes. What lies outside of `window` and is not stored is passed over.
-    async fn apply(
-        &mut self,
-        changes: Vec<Change>,
-        window: Option<(DateTime<Utc>, DateTime<Utc>)>,
-        mut known: Option<&mut Known>,
-    ) -> Step<()> {
+    async fn apply(&mut self, changes: Vec<Change>, window: Option<(DateTime<Utc>, DateTime<Utc>)>, known: Option<&mut Known>) -> Step<()> {
         let mut changes = latest(changes);
         // What is changed or cancelled of a series is hidden in the series itself.
         for id in changes.keys() {
             let Some(original) = id.original_start() else { continue };
             self.orphans.entry(id.series()).or_default().push(original);
         }
-        if let Some(known) = known.as_deref_mut() {
+        let there: Vec<EventId> = changes.iter().filter(|(_, change)| matches!(change, Change::Put(_))).map(|(id, _)| id.clone()).collect();
+        if let Some(known) = known.as_deref() {
             changes.retain(|id, change| {
                 if !matches!(change, Change::Put(_)) {
                     return true;
                 }
-                known.seen.insert(id.clone());
                 // The version alone tells that nothing has changed.
                 let same = known.stored.get(id).is_some_and(|stored| stored.version.is_some() && stored.version == version(change));
                 self.stats.unchanged += u32::from(same);
                 !same
             });
         }
-        let is_stored = |id: &EventId| known.as_deref().is_none_or(|known| known.stored.contains_key(id));
+        // Stored before this run, or by a page before this one.
+        let is_stored = |id: &EventId| known.as_deref().is_none_or(|known| known.stored.contains_key(id) || known.seen.contains(id));
         let mut wanted: Vec<EventId> = changes.keys().chain(self.orphans.keys()).filter(|id| is_stored(id)).cloned().collect();
         wanted.sort_unstable();
         wanted.dedup();
+        if let Some(known) = known {
+            known.seen.extend(there);
+        }
         let stored = self.app.store.events(self.user, &wanted).await?;
         let mut stored: HashMap<EventId, Event> = stored.into_iter().map(|event| (event.id.clone(), event)).collect();
 
@@ -191,7 +193,13 @@ impl<'a, P: Provider> Pull<'a, P> {
                         writes.push((before, *event));
                     }
                 }
-                Change::Gone(_) | Change::Cancelled { .. } => {
+                Change::Gone { remote_id, .. } => {
+                    // An id that ours had at the provider before it was created anew says nothing of what it is now.
+                    if let Some(event) = before.filter(|event| is_called::<P>(event, &remote_id)) {
+                        self.gone(event).await?;
+                    }
+                }
+                Change::Cancelled { .. } => {
                     if let Some(event) = before {
                         self.gone(event).await?;
                     }
@@ -203,7 +211,9 @@ impl<'a, P: Provider> Pull<'a, P> {
 
     /// New ones in batches, as nobody else can have written them; the others one by one, each over what was read.
     async fn write(&mut self, writes: Vec<(Option<Event>, Event)>) -> Step<()> {
-        let (old, new): (Vec<_>, Vec<_>) = writes.into_iter().partition(|(before, _)| before.is_some());
+        // An occurrence may have become an event of its own here at this very moment, so it is written like those.
+        let single = |(before, event): &(Option<Event>, Event)| before.is_some() || event.original_start().is_some();
+        let (old, new): (Vec<_>, Vec<_>) = writes.into_iter().partition(single);
         let mut events: Vec<Event> = Vec::with_capacity(new.len());
         for (_, incoming) in new {
             if let Verdict::Store(mut event) = arrived(None, incoming, self.now) {
@@ -218,11 +228,13 @@ impl<'a, P: Provider> Pull<'a, P> {
         self.stats.created += count(events.len());
         let (app, user, now) = (self.app, self.user, self.now);
         let mut writing = stream::iter(old).map(|(before, incoming)| merge_in(app, user, now, before, incoming)).buffer_unordered(AT_ONCE);
-        while let Some(changed) = writing.next().await {
+        while let Some(written) = writing.next().await {
             hold(self.app, self.lease).await?;
-            let changed = changed?;
-            self.stats.updated += u32::from(changed);
-            self.stats.unchanged += u32::from(!changed);
+            match written? {
+                Written::Created => self.stats.created += 1,
+                Written::Updated => self.stats.updated += 1,
+                Written::Nothing => self.stats.unchanged += 1,
+            }
         }
         Ok(())
     }
@@ -275,19 +287,25 @@ impl<'a, P: Provider> Pull<'a, P> {
     }
 }
 
+/// What became of an event of the provider.
+enum Written {
+    Created,
+    Updated,
+    Nothing,
+}
+
 /// Stores an event of the provider over the one that was read; again, should somebody else have written it meanwhile.
-/// Answers whether anything was written.
-async fn merge_in(app: &App, user: UserId, now: DateTime<Utc>, mut before: Option<Event>, incoming: Event) -> Result<bool, SyncError> {
+async fn merge_in(app: &App, user: UserId, now: DateTime<Utc>, mut before: Option<Event>, incoming: Event) -> Result<Written, SyncError> {
     for _ in 0..TRIES {
         let done = match arrived(before.as_ref(), incoming.clone(), now) {
-            Verdict::Leave | Verdict::Remove => return Ok(false),
-            Verdict::Store(mut event) => app.store.put_event(user, &mut event).await?,
+            Verdict::Leave | Verdict::Remove => return Ok(Written::Nothing),
+            Verdict::Store(mut event) => app.store.put_linked(user, &mut event).await?,
         };
         if done == Outcome::Done {
             if before.as_ref().is_some_and(is_withdrawn) {
                 hide_overrides(app, user, &incoming.id, false).await?;
             }
-            return Ok(true);
+            return Ok(if before.is_some() { Written::Updated } else { Written::Created });
         }
         before = app.store.event(user, &incoming.id).await?;
     }
@@ -327,19 +345,46 @@ pub(super) async fn remove(app: &App, user: UserId, event: &Event) -> Result<Out
     }
     let outcome = app.store.delete_event(user, event).await?;
     if outcome == Outcome::Done && event.link.as_ref().is_some_and(|link| link.edit.is_some()) {
-        app.store.forget_edit(user, &event.id).await?;
+        app.store.forget_edit(user, &event.id, revision(event)).await?;
     }
     Ok(outcome)
+}
+
+/// In which revision an event was read.
+pub(super) fn revision(event: &Event) -> u64 {
+    event.link.as_ref().map_or(0, |link| link.revision)
 }
 
 /// Each event once, as the last change about it says, in the order of their ids.
 fn latest(changes: Vec<Change>) -> std::collections::BTreeMap<EventId, Change> {
     let id = |change: &Change| match change {
         Change::Put(event) => event.id.clone(),
-        Change::Gone(id) => id.clone(),
+        Change::Gone { id, .. } => id.clone(),
         Change::Cancelled { series, original } => series.occurrence(*original),
     };
-    changes.into_iter().map(|change| (id(&change), change)).collect()
+    let mut latest = std::collections::BTreeMap::new();
+    for change in changes {
+        let id = id(&change);
+        // What was created anew has the id of what was deleted before it, whichever of the two comes first.
+        let is_older = match (&change, latest.get(&id)) {
+            (Change::Gone { remote_id, .. }, Some(Change::Put(event))) => {
+                event.link.as_ref().and_then(|link| link.remote_id.as_ref()).is_some_and(|other| other != remote_id)
+            }
+            _ => false,
+        };
+        if !is_older {
+            latest.insert(id, change);
+        }
+    }
+    latest
+}
+
+/// Whether the provider calls a stored event by this id, or will.
+fn is_called<P: Provider>(event: &Event, remote_id: &str) -> bool {
+    event.link.as_ref().is_none_or(|link| match &link.remote_id {
+        Some(known) => known == remote_id,
+        None => P::remote_id(&event.id, link.generation) == remote_id,
+    })
 }
 
 fn version(change: &Change) -> Option<String> {

@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 
 use super::SyncError;
-use super::account::{Step, hold};
-use super::pull::{hide_overrides, is_withdrawn, remove};
+use super::account::{Step, Stop, hold};
+use super::pull::{hide_overrides, is_withdrawn, remove, revision};
 use super::reconcile::{Verdict, arrived, is_same, vanished};
 use crate::app::App;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, UserId};
-use crate::domain::link::{Content, Edit, Operation};
+use crate::domain::link::{Content, Edit, Kept, Operation};
 use crate::providers::{Provider, ProviderError, Remedy, Target, Writing};
 use crate::store::Outcome;
 use crate::store::cursors::Lease;
@@ -35,27 +35,40 @@ struct Push<'a, P> {
     now: DateTime<Utc>,
 }
 
-/// Writes what waits, in the order of ids: a series before its occurrences.
-pub(super) async fn run<P: Provider>(app: &App, provider: &P, lease: &mut Lease, target: Target<'_>) -> Step<()> {
+/// Writes what waits, in the order of ids: a series before its occurrences. What cannot be written just now is passed over
+/// and answered; where the provider does not answer at all, the rest waits too.
+pub(super) async fn run<P: Provider>(app: &App, provider: &P, lease: &mut Lease, target: Target<'_>) -> Step<Option<ProviderError>> {
     let user = lease.user();
+    let mut left = None;
     let push = Push { app, provider, target, user, now: app.clock.now() };
     for id in app.store.edited(user, target.calendar, AT_MOST).await? {
         hold(app, lease).await?;
-        push.one(&id).await?;
+        match push.one(&id).await {
+            Ok(()) => {}
+            Err(Stop::Provider(failure)) if matches!(failure.remedy(), Remedy::Retry(_)) => {
+                let is_general = matches!(failure, ProviderError::Throttled { .. } | ProviderError::Unreachable { .. });
+                left = Some(failure);
+                if is_general {
+                    break;
+                }
+            }
+            Err(stop) => return Err(stop),
+        }
     }
-    Ok(())
+    Ok(left)
 }
 
 impl<P: Provider> Push<'_, P> {
     async fn one(&self, id: &EventId) -> Step<()> {
         for _ in 0..TRIES {
             let event = self.app.store.event(self.user, id).await?;
+            let read = event.as_ref().map_or(u64::MAX, revision);
             let Some((event, edit)) = event.and_then(|event| Some((event.clone(), event.link?.edit?))) else {
-                return Ok(self.app.store.forget_edit(self.user, id).await?);
+                return Ok(self.app.store.forget_edit(self.user, id, read).await?);
             };
             let waits_for_somebody = edit.is_paused || event.link.as_ref().is_some_and(|link| link.failure.is_some());
             if waits_for_somebody {
-                return Ok(self.app.store.forget_edit(self.user, id).await?);
+                return Ok(self.app.store.forget_edit(self.user, id, read).await?);
             }
             let done = match edit.operation {
                 Operation::Create => self.create(event.clone(), &edit).await,
@@ -65,7 +78,7 @@ impl<P: Provider> Push<'_, P> {
             match done {
                 Ok(Next::Done) => return Ok(()),
                 Ok(Next::Again) => {}
-                Err(super::account::Stop::Provider(failure)) if failure.remedy() == Remedy::GiveUp => {
+                Err(Stop::Provider(failure)) if failure.remedy() == Remedy::GiveUp => {
                     return self.fail(event, &failure).await;
                 }
                 Err(stop) => return Err(stop),
@@ -102,6 +115,10 @@ impl<P: Provider> Push<'_, P> {
 
     async fn update(&self, event: Event, edit: &Edit) -> Step<Next> {
         let series = self.series_of(&event).await?;
+        if event.original_start().is_some() && series.is_none() {
+            // The provider does not have the series yet: its occurrence waits with it.
+            return Ok(Next::Done);
+        }
         let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
             return self.store(vanished(&event, P::NAME), &event).await;
         };
@@ -121,6 +138,9 @@ impl<P: Provider> Push<'_, P> {
 
     async fn delete(&self, mut event: Event, edit: &Edit) -> Step<Next> {
         let series = self.series_of(&event).await?;
+        if event.original_start().is_some() && series.is_none() {
+            return Ok(Next::Done);
+        }
         let is_known = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
         if event.original_start().is_some() && !is_known {
             // An occurrence that the provider has no event of its own for yet: its series names it.
@@ -161,19 +181,19 @@ impl<P: Provider> Push<'_, P> {
             Verdict::Leave => Ok(Next::Again),
             Verdict::Remove => match remove(self.app, self.user, event).await? {
                 Outcome::Done => {
-                    self.app.store.forget_edit(self.user, &event.id).await?;
+                    self.app.store.forget_edit(self.user, &event.id, revision(event)).await?;
                     Ok(Next::Done)
                 }
                 Outcome::Refused => Ok(Next::Again),
             },
             Verdict::Store(mut stored) => {
                 // With an edit that still waits, or without one: what is next, the stored event says.
-                let outcome = self.app.store.put_event(self.user, &mut stored).await?;
+                let outcome = self.app.store.put_linked(self.user, &mut stored).await?;
                 if outcome == Outcome::Done && is_withdrawn(event) && !stored.link.as_ref().is_some_and(|link| link.is_leaving()) {
                     hide_overrides(self.app, self.user, &event.id, false).await?;
                 }
-                if stored.link.as_ref().is_some_and(|link| link.failure.is_some()) {
-                    self.app.store.forget_edit(self.user, &event.id).await?;
+                if outcome == Outcome::Done && stored.link.as_ref().is_some_and(|link| link.failure.is_some()) {
+                    self.app.store.forget_edit(self.user, &event.id, revision(&stored)).await?;
                     return Ok(Next::Done);
                 }
                 Ok(Next::Again)
@@ -193,7 +213,7 @@ impl<P: Provider> Push<'_, P> {
         settled.link = Some(Box::new(crate::domain::link::Link { edit: None, failure: None, ..link }));
         settled.hash();
         if self.app.store.put_event(self.user, &mut settled).await? == Outcome::Done {
-            self.app.store.forget_edit(self.user, &event.id).await?;
+            self.app.store.forget_edit(self.user, &event.id, revision(&settled)).await?;
             return Ok(Next::Done);
         }
         // Edited here while it was on its way: that edit is now one of what the provider has.
@@ -214,12 +234,23 @@ impl<P: Provider> Push<'_, P> {
         Err(SyncError::Contended.into())
     }
 
-    /// It was refused for good: the edit is kept, and says why.
+    /// It was refused for good: the edit is kept, and says why. An event that may not be removed is shown again.
     async fn fail(&self, mut event: Event, failure: &ProviderError) -> Step<()> {
+        let is_leaving = event.link.as_ref().is_some_and(|link| link.is_leaving());
+        let content = Content::of(&event);
         let link = event.link.get_or_insert_default();
-        link.failure = Some(format!("{failure}. Change the event, or retry."));
+        if is_leaving {
+            link.edit = None;
+            link.kept = Some(Box::new(Kept { at: self.now, fields: vec!["deleted".to_owned()], content }));
+            link.failure = Some(format!("{failure}. The event is still there."));
+        } else {
+            link.failure = Some(format!("{failure}. Change the event, or retry."));
+        }
         if self.app.store.put_event(self.user, &mut event).await? == Outcome::Done {
-            self.app.store.forget_edit(self.user, &event.id).await?;
+            self.app.store.forget_edit(self.user, &event.id, revision(&event)).await?;
+            if is_leaving && event.series.is_some() {
+                hide_overrides(self.app, self.user, &event.id, false).await?;
+            }
         }
         Ok(())
     }

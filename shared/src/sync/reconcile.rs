@@ -35,7 +35,7 @@ pub(super) fn arrived(stored: Option<&Event>, mut incoming: Event, now: DateTime
         if incoming.content_hash == stored.content_hash {
             return Verdict::Leave;
         }
-        incoming.link = Some(Box::new(followed(old, &incoming)));
+        incoming.link = Some(Box::new(Link { failure: None, ..followed(old, &incoming) }));
         incoming.updated_at = now;
         return Verdict::Store(Box::new(incoming));
     };
@@ -108,7 +108,7 @@ fn settle(
         let fields = merged.conflicts.iter().map(|field| (*field).to_owned()).collect();
         link.kept = Some(Box::new(Kept { at: now, fields, content: Content::of(stored) }));
     }
-    if merged.is_ahead {
+    if merged.is_ahead || edit.wants_conference {
         if edit.base.is_some() {
             edit.rewritten(now);
         }
@@ -128,6 +128,13 @@ pub(super) fn vanished(stored: &Event, provider: &str) -> Verdict {
     let Some(link) = stored.link.as_deref() else { return Verdict::Remove };
     match link.edit.as_deref() {
         // An edit that would be lost: it is kept, and its owner may have the event created anew.
+        Some(edit) if edit.operation == Operation::Update && stored.original_start().is_some() => {
+            let mut event = stored.clone();
+            let failure =
+                format!("This occurrence was cancelled at {provider} meanwhile. Delete it here too, or make an event of its own.");
+            event.link = Some(Box::new(Link { failure: Some(failure), ..link.clone() }));
+            Verdict::Store(Box::new(event))
+        }
         Some(edit) if edit.operation == Operation::Update => {
             let mut event = stored.clone();
             let failure = format!("The event was deleted at {provider} meanwhile. Retry to create it anew, or delete it here too.");

@@ -74,7 +74,8 @@ async fn instance(session: &Session, target: Target<'_>, series: &str, original:
         OriginalStart::Floating(local) => crate::domain::time::to_instant(local, target.zone).to_rfc3339_opts(SecondsFormat::Secs, true),
     };
     request.query = vec![("originalStart", original)];
-    Ok(session.call(request).await?["items"][0].take())
+    let mut answer = session.call(request).await?;
+    Ok(answer.get_mut("items").and_then(|items| items.get_mut(0)).map_or(Value::Null, Value::take))
 }
 
 pub(super) async fn create(session: &Session, target: Target<'_>, event: &Event, writing: Writing) -> Result<Event> {

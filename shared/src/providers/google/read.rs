@@ -27,7 +27,7 @@ pub(super) fn change(target: Target<'_>, item: &Value) -> Result<Change, String>
     // Of a cancelled event only the id is certain; of a cancelled occurrence also which one it is.
     match (text(item, "recurringEventId"), original_start(target, item)) {
         (Some(series), Some(original)) => Ok(Change::Cancelled { series: ids::event_id(target.calendar, &series), original }),
-        _ => Ok(Change::Gone(ids::event_id(target.calendar, id))),
+        _ => Ok(Change::Gone { id: ids::event_id(target.calendar, id), remote_id: id.to_owned() }),
     }
 }
 
@@ -147,7 +147,7 @@ fn time(value: &Value, zone: Tz) -> Option<EventTime> {
     let zone = value["timeZone"].as_str().and_then(resolve).unwrap_or(zone);
     let text = value["dateTime"].as_str()?;
     match DateTime::parse_from_rfc3339(text) {
-        Ok(at) => Some(EventTime::Zoned(at.with_timezone(&zone).naive_local(), zone)),
+        Ok(at) => Some(EventTime::at(at.to_utc(), zone)),
         Err(_) => NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").ok().map(|local| EventTime::Zoned(local, zone)),
     }
 }
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_cancelled_item_may_carry_nothing_but_its_id() {
         let gone = change(target(), &json!({ "id": "abcde", "status": "cancelled" })).unwrap();
-        assert!(matches!(gone, Change::Gone(id) if id == ids::event_id(target().calendar, "abcde")));
+        assert!(matches!(gone, Change::Gone { id, .. } if id == ids::event_id(target().calendar, "abcde")));
         let item = json!({
             "id": "abcde_20260302", "status": "cancelled", "recurringEventId": "abcde", "originalStartTime": { "date": "2026-03-02" }
         });
