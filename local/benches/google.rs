@@ -85,7 +85,7 @@ async fn first_sync(google: &Google) {
         let (reads, writes, calls) = meter.take();
         let (events, seconds) = (f64::from(EVENTS), took.as_secs_f64());
         say(&format!(
-            "{name:<24} {took:.1?}, {:.0} events/s, {:.2} write units/event; {writes:.0} write and {reads:.0} read units, {calls} calls",
+            "{name:<24} {EVENTS} events: {took:.1?}, {:.0} events/s; {writes:.0} write and {reads:.0} read units, {:.2} writes an event, {calls} calls",
             events / seconds,
             writes / events
         ));

@@ -62,10 +62,8 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn put_linked(&self, user: UserId, event: &mut Event) -> Result<Outcome> {
-        match event.link.as_ref().is_some_and(|link| link.status() == LinkStatus::Pending) {
-            true => self.put_edit(user, event).await,
-            false => self.put_event(user, event).await,
-        }
+        let waits = event.link.as_ref().is_some_and(|link| link.status() == LinkStatus::Pending);
+        if waits { self.put_edit(user, event).await } else { self.put_event(user, event).await }
     }
 
     /// Removes an event; refused when it is not any more as it was read.
