@@ -200,7 +200,7 @@ async fn half_finished_push_then_retry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn throttling_drops_events() {
-    let (world, google, mut ada, calendar, clock) = by_hand().await;
+    let (world, mut google, mut ada, calendar, clock) = by_hand().await;
     for day in 1..=6 {
         let time = |hour| format!("2027-01-{day:02}T{hour:02}:00:00");
         let body = json!({ "calendarId": calendar, "title": format!("{day}"), "startTime": time(9), "endTime": time(10) });
@@ -217,6 +217,18 @@ async fn throttling_drops_events() {
     let mut there = at_google(&google).await;
     there.sort();
     assert_eq!(there, ["1", "2", "3", "4", "5", "6"], "the queue drains");
+    // Over its quota of a minute: in the next one everything goes on.
+    google.control("quota", json!(1)).await;
+    let extra = json!({ "calendarId": calendar, "title": "7", "startTime": "2027-01-07T09:00:00", "endTime": "2027-01-07T10:00:00" });
+    let extra = world.post(&ada, "/api/v1/calendar/events?wait=0", extra).await.body["id"].as_str().unwrap().to_owned();
+    world.stack.work().await;
+    assert_eq!(world.get(&ada, &format!("/api/v1/calendar/events/{extra}")).await.body["syncStatus"], "PENDING");
+    google.control("forgive", json!({})).await;
+    clock.advance(TimeDelta::minutes(16));
+    ada = world.sign_in(&ada).await;
+    synced(&world, &ada, &calendar).await;
+    google.sign_in().await;
+    assert_eq!(at_google(&google).await.len(), 7);
     // A refusal for good is no throttling: it is shown with its reason, and may be retried.
     let id = world.events(&ada, "2027-01-01", "2027-02-01").await[0]["id"].as_str().unwrap().to_owned();
     google.control("faults", fault("events.update", 403, "forbiddenForNonOrganizer")).await;

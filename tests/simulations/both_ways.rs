@@ -163,7 +163,7 @@ impl Both {
     async fn misfortune(&mut self) {
         let method = ["events.list", "events.insert", "events.update", "events.delete", "events.get", "token"];
         let method = method[usize::try_from(self.dice.below(6)).unwrap()];
-        let fault = match self.dice.below(8) {
+        let fault = match self.dice.below(9) {
             0 => json!({ "method": method, "status": 503, "reason": "backendError" }),
             1 => json!({ "method": method, "status": 403, "reason": "rateLimitExceeded", "retryAfter": 1 }),
             2 => json!({ "method": method, "status": 500, "reason": "backendError", "after": true }),
@@ -179,6 +179,12 @@ impl Both {
                 self.log.push(format!("a worker is killed after {calls} calls"));
                 killed_after(&self.world, self.user, self.calendar, calls).await;
                 self.clock.advance(TimeDelta::seconds(61));
+                return;
+            }
+            7 => {
+                let weather = json!({ "seed": self.dice.below(1_000_000), "oneIn": 4 });
+                self.log.push(format!("bad weather: {weather}"));
+                self.google.control("weather", weather).await;
                 return;
             }
             _ => {

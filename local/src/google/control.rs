@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::events::{self, Query, parameter};
-use super::state::{self, Calendar, Fault, Grant, Person};
+use super::state::{self, Calendar, Fault, Grant, Person, Weather};
 use super::{OWN_CLIENT, Shared, random_id};
 
 #[derive(Deserialize)]
@@ -208,6 +208,18 @@ pub(super) async fn mute(State(google): State<Shared>) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// Lets things go wrong by chance from now on: the same things from the same seed.
+pub(super) async fn weather(State(google): State<Shared>, Json(weather): Json<Weather>) -> Response {
+    google.state().weather = Some(weather);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Lets each person call only so often a minute.
+pub(super) async fn quota(State(google): State<Shared>, Json(quota): Json<u64>) -> Response {
+    google.state().quota = Some(quota);
+    StatusCode::NO_CONTENT.into_response()
+}
+
 /// Makes pages of events as short as this.
 pub(super) async fn pages(State(google): State<Shared>, Json(limit): Json<usize>) -> Response {
     google.state().page = limit.max(1);
@@ -216,7 +228,10 @@ pub(super) async fn pages(State(google): State<Shared>, Json(limit): Json<usize>
 
 /// Forgets the answers that were still to be given in place of the right ones.
 pub(super) async fn forgive(State(google): State<Shared>) -> Response {
-    google.state().faults.clear();
+    let mut state = google.state();
+    (state.weather, state.quota) = (None, None);
+    state.faults.clear();
+    drop(state);
     StatusCode::NO_CONTENT.into_response()
 }
 

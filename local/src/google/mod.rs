@@ -84,6 +84,8 @@ impl Google {
             .route("/sandbox/google/faults", post(control::faults))
             .route("/sandbox/google/silence", post(control::silence))
             .route("/sandbox/google/mute", post(control::mute))
+            .route("/sandbox/google/weather", post(control::weather))
+            .route("/sandbox/google/quota", post(control::quota))
             .route("/sandbox/google/pages", post(control::pages))
             .route("/sandbox/google/forgive", post(control::forgive))
             .route("/sandbox/google/report", get(control::report))
@@ -222,9 +224,13 @@ struct Call<'a> {
 fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>) -> Result<Option<Value>, Refusal> {
     let invalid = || Refusal::new(401, "authError", "Invalid Credentials");
     let (person, scopes) = {
-        let state = google.state();
+        let mut state = google.state();
         let (access, person) = bearer(call.headers).and_then(|token| state.holder(token)).ok_or_else(invalid)?;
-        (person.clone(), access.grant.scopes.clone())
+        let (person, scopes, own) = (person.clone(), access.grant.scopes.clone(), access.grant.client == OWN_CLIENT);
+        if !own && state.is_over_quota(&person.sub) {
+            return Err(Refusal::new(403, "rateLimitExceeded", "Rate Limit Exceeded"));
+        }
+        (person, scopes)
     };
     if method.is_some_and(|method| !method.allows(&scopes)) {
         return Err(Refusal::new(403, "insufficientPermissions", "Request had insufficient authentication scopes."));

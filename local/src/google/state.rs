@@ -26,6 +26,11 @@ pub(super) struct State {
     pub violations: Vec<String>,
     /// How often each method was called.
     pub calls: BTreeMap<String, u64>,
+    /// Random faults, by seed.
+    pub weather: Option<Weather>,
+    /// How many calls a person may make in a minute, and how many were made in the present one.
+    pub quota: Option<u64>,
+    pub minutes: HashMap<String, (i64, u64)>,
     /// The most items of a page of events: Google's pages may be as short as it likes.
     pub page: usize,
     /// Who was told of a change by mail, each time.
@@ -101,6 +106,44 @@ pub(super) struct Channel {
     pub messages: u64,
 }
 
+/// Faults that come by chance, the same ones from the same seed.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Weather {
+    seed: u64,
+    /// One of so many calls meets one.
+    one_in: u64,
+}
+
+impl Weather {
+    fn below(&mut self, bound: u64) -> u64 {
+        // SplitMix64
+        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % bound.max(1)
+    }
+
+    fn fault(&mut self) -> Option<Fault> {
+        if self.below(self.one_in) > 0 {
+            return None;
+        }
+        let kinds = [
+            (500, "backendError"),
+            (503, "backendError"),
+            (403, "rateLimitExceeded"),
+            (403, "userRateLimitExceeded"),
+            (429, "rateLimitExceeded"),
+            (401, "authError"),
+            (412, "conditionNotMet"),
+        ];
+        let (status, reason) = kinds[usize::try_from(self.below(kinds.len() as u64)).unwrap_or(0)];
+        // Refused before anything was done, or done and the answer lost.
+        let after = status >= 500 && self.below(2) == 0;
+        Some(Fault { method: None, status, reason: reason.to_owned(), retry_after: None, after })
+    }
+}
+
 /// One answer in place of the right one.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -144,6 +187,9 @@ impl State {
             faults: VecDeque::new(),
             violations: Vec::new(),
             calls: BTreeMap::new(),
+            weather: None,
+            quota: None,
+            minutes: HashMap::new(),
             page: 2_500,
             mails: Vec::new(),
             version: 0,
@@ -163,9 +209,21 @@ impl State {
         self.people.values().find(|person| person.email.eq_ignore_ascii_case(email))
     }
 
-    /// Takes the first fault that is meant for this method.
+    /// Takes the first fault that is meant for this method, or one that the weather brings.
     pub fn fault(&mut self, method: &str) -> Option<Fault> {
-        let at = self.faults.iter().position(|fault| fault.method.as_deref().is_none_or(|wanted| method.ends_with(wanted)))?;
-        self.faults.remove(at)
+        let at = self.faults.iter().position(|fault| fault.method.as_deref().is_none_or(|wanted| method.ends_with(wanted)));
+        at.and_then(|at| self.faults.remove(at)).or_else(|| self.weather.as_mut()?.fault())
+    }
+
+    /// Counts a call of a person; true when it is one too many for this minute.
+    pub fn is_over_quota(&mut self, sub: &str) -> bool {
+        let Some(quota) = self.quota else { return false };
+        let minute = self.now().timestamp() / 60;
+        let counted = self.minutes.entry(sub.to_owned()).or_insert((minute, 0));
+        if counted.0 != minute {
+            *counted = (minute, 0);
+        }
+        counted.1 += 1;
+        counted.1 > quota
     }
 }

@@ -108,16 +108,12 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn set_connected(&self, user: UserId, calendar: CalendarId, connected: bool) -> Result<Outcome> {
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.calendar)
-            .set_key(Some(keys::calendar(user, calendar).attributes()))
+            .change(&self.calendar, keys::calendar(user, calendar))
             .update_expression("SET isConnected = :new")
             .condition_expression("isConnected = :old")
             .expression_attribute_values(":new", aws_sdk_dynamodb::types::AttributeValue::Bool(connected))
             .expression_attribute_values(":old", aws_sdk_dynamodb::types::AttributeValue::Bool(!connected));
-        let done = self.update("connect or disconnect a calendar", request).await?.is_some();
-        Ok(if done { Outcome::Done } else { Outcome::Refused })
+        self.done("connect or disconnect a calendar", request).await
     }
 
     /// Says whether a calendar's changes should be pushed. Refused when it is gone.
@@ -126,15 +122,11 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn set_watched(&self, user: UserId, calendar: CalendarId, watched: bool) -> Result<Outcome> {
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.calendar)
-            .set_key(Some(keys::calendar(user, calendar).attributes()))
+            .change(&self.calendar, keys::calendar(user, calendar))
             .update_expression("SET isUnwatched = :unwatched")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":unwatched", aws_sdk_dynamodb::types::AttributeValue::Bool(!watched));
-        let done = self.update("watch a calendar or not", request).await?.is_some();
-        Ok(if done { Outcome::Done } else { Outcome::Refused })
+        self.done("watch a calendar or not", request).await
     }
 
     /// Writes down what the provider says of a calendar now. Refused when it is gone.
@@ -145,10 +137,7 @@ impl Store {
         let operation = "update what a calendar is a copy of";
         let source = serde_dynamo::to_attribute_value(&calendar.source).map_err(|error| super::StoreError::new(operation, error))?;
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.calendar)
-            .set_key(Some(keys::calendar(calendar.user_id, calendar.id).attributes()))
+            .change(&self.calendar, keys::calendar(calendar.user_id, calendar.id))
             .update_expression("SET #source = :source, #name = :name, color = :color")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_names("#source", "source")
@@ -156,8 +145,7 @@ impl Store {
             .expression_attribute_values(":source", source)
             .expression_attribute_values(":name", s(&calendar.name))
             .expression_attribute_values(":color", s(&calendar.color));
-        let done = self.update(operation, request).await?.is_some();
-        Ok(if done { Outcome::Done } else { Outcome::Refused })
+        self.done(operation, request).await
     }
 
     /// Moves a calendar to another feed; refused when this person has that feed already.

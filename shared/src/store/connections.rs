@@ -1,6 +1,5 @@
 //! Links to accounts, and who has linked which: an account belongs to one person at a time.
 
-use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -53,13 +52,12 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn release_account(&self, connection: &Connection) -> Result<()> {
-        let operation = "release an account";
-        let key = account(connection.provider, &connection.account_id);
-        let delete = Delete::builder().table_name(&self.calendar).set_key(Some(key.attributes()));
-        let delete = delete.condition_expression("connectionId = :connection");
-        let delete = delete.expression_attribute_values(":connection", s(connection.id.to_string())).build();
-        let delete = delete.map_err(|error| super::StoreError::new(operation, error))?;
-        match self.transact(operation, vec![TransactWriteItem::builder().delete(delete).build()]).await? {
+        let deletion = self.deletion(&self.calendar, account(connection.provider, &connection.account_id));
+        let deletion = deletion.condition_expression("connectionId = :connection");
+        match self
+            .delete_if("release an account", deletion.expression_attribute_values(":connection", s(connection.id.to_string())))
+            .await?
+        {
             Outcome::Done | Outcome::Refused => Ok(()),
         }
     }
@@ -102,17 +100,14 @@ impl Store {
         let operation = "mark a connection";
         let text = |status| serde_dynamo::to_attribute_value(status).map_err(|error| super::StoreError::new(operation, error));
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.calendar)
-            .set_key(Some(keys::connection(user, connection).attributes()))
+            .change(&self.calendar, keys::connection(user, connection))
             .update_expression("SET #status = :broken, statusReason = :reason REMOVE duePk, dueSk")
             .condition_expression("#status = :active")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":broken", text(ConnectionStatus::NeedsReauth)?)
             .expression_attribute_values(":active", text(ConnectionStatus::Active)?)
             .expression_attribute_values(":reason", s(reason));
-        Ok(if self.update(operation, request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
+        self.done(operation, request).await
     }
 
     /// Notes that a grant is given back; refused when another was given meanwhile.
@@ -125,16 +120,13 @@ impl Store {
         let status = serde_dynamo::to_attribute_value(ConnectionStatus::Disconnected).map_err(wrong)?;
         let granted = serde_dynamo::to_attribute_value(connection.granted_at).map_err(wrong)?;
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.calendar)
-            .set_key(Some(keys::connection(connection.user_id, connection.id).attributes()))
+            .change(&self.calendar, keys::connection(connection.user_id, connection.id))
             .update_expression("SET #status = :ended REMOVE duePk, dueSk, statusReason")
             .condition_expression("grantedAt = :granted")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":ended", status)
             .expression_attribute_values(":granted", granted);
-        Ok(if self.update(operation, request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
+        self.done(operation, request).await
     }
 
     /// Takes the turn to list an account's calendars, if nobody has done so since `before`.
@@ -143,15 +135,12 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn take_listing(&self, user: UserId, connection: ConnectionId, before: DateTime<Utc>) -> Result<Outcome> {
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.calendar)
-            .set_key(Some(keys::connection(user, connection).attributes()))
+            .change(&self.calendar, keys::connection(user, connection))
             .update_expression("SET listedAt = :now")
             .condition_expression("attribute_exists(pk) AND (attribute_not_exists(listedAt) OR listedAt < :before)")
             .expression_attribute_values(":now", s(keys::sortable(self.clock.now())))
             .expression_attribute_values(":before", s(keys::sortable(before)));
-        Ok(if self.update("take the listing of an account", request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
+        self.done("take the listing of an account", request).await
     }
 
     /// Moves the time at which the access token of a link is renewed, as long as its grant works.
@@ -160,10 +149,7 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn renew_grant_at(&self, user: UserId, connection: ConnectionId, at: DateTime<Utc>) -> Result<()> {
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.calendar)
-            .set_key(Some(keys::connection(user, connection).attributes()))
+            .change(&self.calendar, keys::connection(user, connection))
             .update_expression("SET dueSk = :due")
             .condition_expression("attribute_exists(duePk)")
             .expression_attribute_values(":due", s(keys::due_sort(at, &connection.to_string())));

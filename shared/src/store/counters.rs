@@ -81,10 +81,7 @@ impl Store {
     pub async fn count_calls(&self, policy: &str, subject: &str, window_start: i64, window_seconds: i64, by: u64) -> Result<u64> {
         let operation = "count calls";
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.identity)
-            .set_key(Some(keys::rate(policy, subject, window_start).attributes()))
+            .change(&self.identity, keys::rate(policy, subject, window_start))
             .update_expression("SET expiresAt = :expires ADD #count :by")
             .expression_attribute_names("#count", "count")
             .expression_attribute_values(":by", n(by))

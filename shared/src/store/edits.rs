@@ -1,7 +1,7 @@
 //! Events of accounts, which two sides write: every write says which revision it is made from, and is refused when
 //! somebody else was faster. A note beside the events says which of them are still to be written to the provider.
 
-use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
+use aws_sdk_dynamodb::types::TransactWriteItem;
 
 use super::accounts::put;
 use super::events::event_item;
@@ -71,13 +71,9 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn delete_event(&self, user: UserId, event: &Event) -> Result<Outcome> {
-        let operation = "remove an event";
         let revision = event.link.as_ref().map_or(0, |link| link.revision);
-        let delete = Delete::builder().table_name(&self.calendar).set_key(Some(keys::event(user, &event.id).attributes()));
-        let delete = delete.condition_expression(UNCHANGED).expression_attribute_values(":revision", n(revision)).build();
-        let delete = delete.map_err(|error| StoreError::new(operation, error))?;
-        // A transaction of one: it alone tells a refusal from a failure in the same way as the writes above.
-        self.transact(operation, vec![TransactWriteItem::builder().delete(delete).build()]).await
+        let deletion = self.deletion(&self.calendar, keys::event(user, &event.id)).condition_expression(UNCHANGED);
+        self.delete_if("remove an event", deletion.expression_attribute_values(":revision", n(revision))).await
     }
 
     /// The events of a calendar that have a change for the provider, at most `limit`, in the order of their ids.
@@ -97,12 +93,9 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn forget_edit(&self, user: UserId, event: &EventId, revision: u64) -> Result<()> {
-        let operation = "forget an edit";
-        let delete = Delete::builder().table_name(&self.calendar).set_key(Some(keys::edit(user, event).attributes()));
-        let delete = delete.condition_expression("attribute_not_exists(pk) OR revision <= :revision");
-        let delete = delete.expression_attribute_values(":revision", n(revision)).build();
-        let delete = delete.map_err(|error| StoreError::new(operation, error))?;
-        match self.transact(operation, vec![TransactWriteItem::builder().delete(delete).build()]).await? {
+        let deletion = self.deletion(&self.calendar, keys::edit(user, event));
+        let deletion = deletion.condition_expression("attribute_not_exists(pk) OR revision <= :revision");
+        match self.delete_if("forget an edit", deletion.expression_attribute_values(":revision", n(revision))).await? {
             Outcome::Done | Outcome::Refused => Ok(()),
         }
     }

@@ -74,10 +74,7 @@ impl Store {
     pub async fn postpone(&self, due: &Due, until: DateTime<Utc>) -> Result<()> {
         let Some(calendar) = due.calendar_id else { return Ok(()) };
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.calendar)
-            .set_key(Some(keys::cursor(due.user_id, calendar).attributes()))
+            .change(&self.calendar, keys::cursor(due.user_id, calendar))
             .update_expression("SET dueSk = :due ADD postponed :one")
             .condition_expression("attribute_exists(duePk)")
             .expression_attribute_values(":due", s(keys::due_sort(until, &calendar.to_string())))

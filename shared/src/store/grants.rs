@@ -1,10 +1,9 @@
 //! Sealed grants. Whoever renews one holds a lease on it, and writes it only over the version that was read.
 
-use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Result, Store, StoreError, keys, n, s};
+use super::{Outcome, Result, Store, keys, n, s};
 use crate::domain::ids::{ConnectionId, UserId};
 
 /// How long a renewal may take before somebody else may try.
@@ -35,10 +34,7 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn put_grant(&self, user: UserId, connection: ConnectionId, sealed: &str, over: Option<u64>) -> Result<Outcome> {
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.vault)
-            .set_key(Some(keys::grant(user, connection).attributes()))
+            .change(&self.vault, keys::grant(user, connection))
             .update_expression("SET sealed = :sealed ADD version :one REMOVE renewingUntil")
             .expression_attribute_values(":sealed", s(sealed))
             .expression_attribute_values(":one", n(1));
@@ -46,7 +42,7 @@ impl Store {
             Some(version) => request.condition_expression("version = :version").expression_attribute_values(":version", n(version)),
             None => request,
         };
-        Ok(if self.update("store a grant", request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
+        self.done("store a grant", request).await
     }
 
     /// Takes the right to renew version `version` of a grant; refused while somebody else has it, or when that version
@@ -57,16 +53,13 @@ impl Store {
     pub async fn lease_grant(&self, user: UserId, connection: ConnectionId, version: u64) -> Result<Outcome> {
         let now = self.clock.now();
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.vault)
-            .set_key(Some(keys::grant(user, connection).attributes()))
+            .change(&self.vault, keys::grant(user, connection))
             .update_expression("SET renewingUntil = :until")
             .condition_expression("version = :version AND (attribute_not_exists(renewingUntil) OR renewingUntil < :now)")
             .expression_attribute_values(":version", n(version))
             .expression_attribute_values(":now", n(now.timestamp_millis()))
             .expression_attribute_values(":until", n((now + LEASE).timestamp_millis()));
-        Ok(if self.update("lease a grant", request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
+        self.done("lease a grant", request).await
     }
 
     /// Removes version `version` of a grant; another one stays.
@@ -74,11 +67,8 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn delete_grant(&self, user: UserId, connection: ConnectionId, version: u64) -> Result<()> {
-        let operation = "remove a grant";
-        let delete = Delete::builder().table_name(&self.vault).set_key(Some(keys::grant(user, connection).attributes()));
-        let delete = delete.condition_expression("version = :version").expression_attribute_values(":version", n(version)).build();
-        let delete = delete.map_err(|error| StoreError::new(operation, error))?;
-        match self.transact(operation, vec![TransactWriteItem::builder().delete(delete).build()]).await? {
+        let deletion = self.deletion(&self.vault, keys::grant(user, connection)).condition_expression("version = :version");
+        match self.delete_if("remove a grant", deletion.expression_attribute_values(":version", n(version))).await? {
             Outcome::Done | Outcome::Refused => Ok(()),
         }
     }
@@ -89,10 +79,7 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn release_grant(&self, user: UserId, connection: ConnectionId, version: u64) -> Result<()> {
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.vault)
-            .set_key(Some(keys::grant(user, connection).attributes()))
+            .change(&self.vault, keys::grant(user, connection))
             .update_expression("REMOVE renewingUntil")
             .condition_expression("version = :version")
             .expression_attribute_values(":version", n(version));

@@ -211,6 +211,29 @@ impl Store {
         Ok(())
     }
 
+    /// Removes an item as long as the request's condition holds.
+    async fn delete_if(&self, operation: &'static str, request: DeleteItemFluentBuilder) -> Result<Outcome> {
+        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = refused(operation, answer)?;
+        self.meter.writes(answer.as_ref().and_then(|answer| answer.consumed_capacity()));
+        Ok(answer.map_or(Outcome::Refused, |_| Outcome::Done))
+    }
+
+    /// The removal of an item, to be given a condition.
+    fn deletion(&self, table: &str, key: Key) -> DeleteItemFluentBuilder {
+        self.dynamo.delete_item().table_name(table).set_key(Some(key.attributes()))
+    }
+
+    /// The change of an item, to be filled in.
+    fn change(&self, table: &str, key: Key) -> UpdateItemFluentBuilder {
+        self.dynamo.update_item().table_name(table).set_key(Some(key.attributes()))
+    }
+
+    /// Whether an update's condition held.
+    async fn done(&self, operation: &'static str, request: UpdateItemFluentBuilder) -> Result<Outcome> {
+        Ok(if self.update(operation, request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
+    }
+
     async fn transact(&self, operation: &'static str, writes: Vec<TransactWriteItem>) -> Result<Outcome> {
         let request = self.dynamo.transact_write_items();
         let answer = request.set_transact_items(Some(writes)).return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;

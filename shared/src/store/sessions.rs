@@ -34,17 +34,13 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn rotate_session(&self, session: &Session, old_hash: &str) -> Result<Outcome> {
         let request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.identity)
-            .set_key(Some(keys::session(session.user_id, session.id).attributes()))
+            .change(&self.identity, keys::session(session.user_id, session.id))
             .update_expression("SET currentHash = :new, expiresAt = :expires")
             .condition_expression("currentHash = :old")
             .expression_attribute_values(":new", s(&session.current_hash))
             .expression_attribute_values(":old", s(old_hash))
             .expression_attribute_values(":expires", n(session.expires_at));
-        let done = self.update("rotate a refresh token", request).await?.is_some();
-        Ok(if done { Outcome::Done } else { Outcome::Refused })
+        self.done("rotate a refresh token", request).await
     }
 
     /// Ends a session, with every token of its family.
