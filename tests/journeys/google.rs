@@ -76,6 +76,8 @@ async fn two_calendars_of_three_are_connected_and_both_sides_agree() {
     assert_eq!(at_google(&google).await, ["Seen at once", "Pushed"]);
     google.call(Method::DELETE, &format!("calendars/primary/events/{pushed}"), None, None).await;
     world.until("a deletion", async || (titles(&world, &ada).await == ["Seen at once"]).then_some(())).await;
+    let counted = world.get(&ada, &format!("/api/v1/calendar/calendars/{primary}")).await.body["eventCount"].clone();
+    assert_eq!(counted, 1, "what is made and removed on either side is counted once");
     assert_eq!(google.violations().await, Vec::<Value>::new());
 }
 

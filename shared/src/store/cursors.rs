@@ -293,10 +293,18 @@ impl Store {
         let operation = "forget how far a calendar was read";
         let request = self
             .cursor_update(user, calendar)
-            .update_expression("SET validators = :none REMOVE #position")
+            .update_expression("SET validators = :none")
             .condition_expression("attribute_exists(pk)")
-            .expression_attribute_names("#position", "position")
             .expression_attribute_values(":none", value(operation, &Validators::default())?);
+        self.update(operation, request).await?;
+        // How far back it has been read stays known: a position without its query is used for nothing else.
+        let request = self
+            .cursor_update(user, calendar)
+            .update_expression("SET #position.#query = :nothing")
+            .condition_expression("attribute_exists(#position)")
+            .expression_attribute_names("#position", "position")
+            .expression_attribute_names("#query", "query")
+            .expression_attribute_values(":nothing", s(""));
         self.update(operation, request).await.map(drop)
     }
 

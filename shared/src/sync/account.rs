@@ -11,7 +11,8 @@ use super::SyncError;
 use super::access::{access_token, not_configured};
 use super::engine::spread;
 use super::pull::Pull;
-use super::{discover, push, watch};
+use super::push::{self, Pushed};
+use super::{discover, watch};
 use crate::app::App;
 use crate::domain::calendar::{AccountCalendar, Calendar, ChannelState, ProviderKind};
 use crate::domain::connection::{Connection, ConnectionStatus};
@@ -143,7 +144,8 @@ async fn both_ways<P: Provider>(
 ) -> Step<(Success, Option<ProviderError>)> {
     discover::run(app, provider, connection).await?;
     let mut success = Pull::new(app, provider, lease, target).run().await?;
-    let left = push::run(app, provider, lease, target).await?;
+    let Pushed { created, removed, left } = push::run(app, provider, lease, target).await?;
+    success.stats.total = (success.stats.total + created).saturating_sub(removed);
     if let Some(failure) = &left {
         warn!(calendar.id = %calendar.id, "changes of {} have to wait: {failure}", calendar.id);
         success.push_failures = lease.cursor().push_failures.saturating_add(1);

@@ -38,6 +38,8 @@ pub(super) struct Pull<'a, P> {
     user: UserId,
     now: DateTime<Utc>,
     stats: SyncStats,
+    /// Events that were stored when the run began.
+    count: u32,
     warnings: Vec<String>,
     /// Changed occurrences whose series has not been seen yet in this run.
     orphans: HashMap<EventId, Vec<OriginalStart>>,
@@ -51,25 +53,25 @@ struct Known {
 
 impl<'a, P: Provider> Pull<'a, P> {
     pub fn new(app: &'a App, provider: &'a P, lease: &'a mut Lease, target: Target<'a>) -> Self {
-        let (user, now) = (lease.user(), app.clock.now());
-        Self { app, provider, lease, target, user, now, stats: SyncStats::default(), warnings: vec![], orphans: HashMap::new() }
+        let (user, now, count) = (lease.user(), app.clock.now(), lease.cursor().event_count);
+        Self { count, app, provider, lease, target, user, now, stats: SyncStats::default(), warnings: vec![], orphans: HashMap::new() }
     }
 
     /// Reads on from where the last run ended, or everything where there is no such place.
     pub async fn run(mut self) -> Step<Success> {
         let window = self.app.config.sync_window;
-        let known = self.lease.cursor().position.clone().filter(|position| position.query == P::QUERY);
-        let from = known.as_ref().map_or(self.now - window.past, |position| position.from.min(self.now - window.past));
+        let last = self.lease.cursor().position.clone();
+        // What was once read stays within what is read.
+        let from = last.as_ref().map_or(self.now - window.past, |position| position.from.min(self.now - window.past));
         let to = self.now + window.future;
-        let (position, suspect) = match known.filter(|position| to - position.to < REBASED) {
+        let (position, suspect) = match last.filter(|position| position.query == P::QUERY && to - position.to < REBASED) {
             Some(position) => match self.since(&position).await {
                 Err(Stop::Provider(failure)) if failure.remedy() == Remedy::Resync => self.everything(from, to).await?,
                 other => (other?, None),
             },
             None => self.everything(from, to).await?,
         };
-        let before = self.lease.cursor().event_count;
-        self.stats.total = (before + self.stats.created).saturating_sub(self.stats.deleted);
+        self.stats.total = (self.count + self.stats.created).saturating_sub(self.stats.deleted);
         if suspect.is_some() {
             self.warnings.push("The calendar suddenly lacks most of its events; they are kept until it says so a second time.".to_owned());
         }
@@ -97,6 +99,7 @@ impl<'a, P: Provider> Pull<'a, P> {
     async fn everything(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Step<(Position, Option<String>)> {
         let stored = self.app.store.stored_hashes(self.user, self.target.calendar).await?;
         let count = stored.len();
+        self.count = number(count);
         let stored = stored.into_iter().map(|stored| (stored.id.clone(), stored)).collect();
         let mut known = Known { stored, seen: HashSet::new() };
         let mut page: Option<String> = None;
@@ -225,7 +228,7 @@ impl<'a, P: Provider> Pull<'a, P> {
             hold(self.app, self.lease).await?;
             self.app.store.write_all_events(self.user, &handful.iter().map(EventWrite::Put).collect::<Vec<_>>()).await?;
         }
-        self.stats.created += count(events.len());
+        self.stats.created += number(events.len());
         let (app, user, now) = (self.app, self.user, self.now);
         let mut writing = stream::iter(old).map(|(before, incoming)| merge_in(app, user, now, before, incoming)).buffer_unordered(AT_ONCE);
         while let Some(written) = writing.next().await {
@@ -267,15 +270,16 @@ impl<'a, P: Provider> Pull<'a, P> {
     /// The provider has an event no more.
     async fn gone(&mut self, mut event: Event) -> Step<()> {
         for _ in 0..TRIES {
-            let done = match vanished(&event, P::NAME) {
+            let is_done = match vanished(&event, P::NAME) {
                 Verdict::Leave => return Ok(()),
-                Verdict::Store(mut kept) => self.app.store.put_event(self.user, &mut kept).await?,
+                Verdict::Store(mut kept) => self.app.store.put_event(self.user, &mut kept).await? == Outcome::Done,
                 Verdict::Remove => {
-                    self.stats.deleted += 1;
-                    remove(self.app, self.user, &event).await?
+                    let removed = remove(self.app, self.user, &event).await?;
+                    self.stats.deleted += removed.unwrap_or(0);
+                    removed.is_some()
                 }
             };
-            if done == Outcome::Done {
+            if is_done {
                 return Ok(());
             }
             match self.app.store.event(self.user, &event.id).await? {
@@ -336,18 +340,21 @@ pub(super) async fn hide_overrides(app: &App, user: UserId, series: &EventId, hi
     Ok(())
 }
 
-/// Removes an event with everything that hangs on it.
-pub(super) async fn remove(app: &App, user: UserId, event: &Event) -> Result<Outcome, SyncError> {
+/// Removes an event with everything that hangs on it; answers with how many events these were, or with `None` when the event
+/// is not any more as it was read.
+pub(super) async fn remove(app: &App, user: UserId, event: &Event) -> Result<Option<u32>, SyncError> {
+    let mut removed = 1;
     if event.series.is_some() {
         let overrides = app.store.overrides(user, &event.id).await?;
         let deletes: Vec<EventWrite<'_>> = overrides.iter().map(|event| EventWrite::Delete(&event.id)).collect();
         app.store.write_all_events(user, &deletes).await?;
+        removed += number(deletes.len());
     }
-    let outcome = app.store.delete_event(user, event).await?;
-    if outcome == Outcome::Done && event.link.as_ref().is_some_and(|link| link.edit.is_some()) {
+    let is_done = app.store.delete_event(user, event).await? == Outcome::Done;
+    if is_done && event.link.as_ref().is_some_and(|link| link.edit.is_some()) {
         app.store.forget_edit(user, &event.id, revision(event)).await?;
     }
-    Ok(outcome)
+    Ok(is_done.then_some(removed))
 }
 
 /// In which revision an event was read.
@@ -404,6 +411,6 @@ fn lies_within(event: &Event, (from, to): (DateTime<Utc>, DateTime<Utc>)) -> boo
     start < to && end > from
 }
 
-fn count(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

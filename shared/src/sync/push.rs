@@ -33,14 +33,26 @@ struct Push<'a, P> {
     target: Target<'a>,
     user: UserId,
     now: DateTime<Utc>,
+    created: u32,
+    removed: u32,
+}
+
+/// What was written.
+pub(super) struct Pushed {
+    /// Events that were made here and are at the provider now.
+    pub created: u32,
+    /// Events that are gone on both sides.
+    pub removed: u32,
+    /// Why some changes have to wait.
+    pub left: Option<ProviderError>,
 }
 
 /// Writes what waits, in the order of ids: a series before its occurrences. What cannot be written just now is passed over
 /// and answered; where the provider does not answer at all, the rest waits too.
-pub(super) async fn run<P: Provider>(app: &App, provider: &P, lease: &mut Lease, target: Target<'_>) -> Step<Option<ProviderError>> {
+pub(super) async fn run<P: Provider>(app: &App, provider: &P, lease: &mut Lease, target: Target<'_>) -> Step<Pushed> {
     let user = lease.user();
     let mut left = None;
-    let push = Push { app, provider, target, user, now: app.clock.now() };
+    let mut push = Push { app, provider, target, user, now: app.clock.now(), created: 0, removed: 0 };
     for id in app.store.edited(user, target.calendar, AT_MOST).await? {
         hold(app, lease).await?;
         match push.one(&id).await {
@@ -55,11 +67,11 @@ pub(super) async fn run<P: Provider>(app: &App, provider: &P, lease: &mut Lease,
             Err(stop) => return Err(stop),
         }
     }
-    Ok(left)
+    Ok(Pushed { created: push.created, removed: push.removed, left })
 }
 
 impl<P: Provider> Push<'_, P> {
-    async fn one(&self, id: &EventId) -> Step<()> {
+    async fn one(&mut self, id: &EventId) -> Step<()> {
         for _ in 0..TRIES {
             let event = self.app.store.event(self.user, id).await?;
             let read = event.as_ref().map_or(u64::MAX, revision);
@@ -92,15 +104,21 @@ impl<P: Provider> Push<'_, P> {
         Writing { send_updates: edit.send_updates, wants_conference: edit.wants_conference }
     }
 
-    async fn create(&self, mut event: Event, edit: &Edit) -> Step<Next> {
+    async fn create(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
         match self.provider.create(self.target, &event, Self::writing(edit)).await {
-            Ok(made) => self.settle(event, made).await,
+            Ok(made) => {
+                self.created += 1;
+                self.settle(event, made).await
+            }
             // An earlier try got through; or the event was made, and deleted over there since.
             Err(ProviderError::Taken { .. }) => {
                 let link = event.link.get_or_insert_default();
                 link.remote_id = Some(P::remote_id(&event.id, link.generation));
                 match self.provider.current(self.target, &event, None).await? {
-                    Some(remote) => self.store(arrived(Some(&event), remote.event, self.now), &event).await,
+                    Some(remote) => {
+                        self.created += 1;
+                        self.store(arrived(Some(&event), remote.event, self.now), &event).await
+                    }
                     None => {
                         let link = event.link.get_or_insert_default();
                         (link.remote_id, link.generation) = (None, link.generation + 1);
@@ -113,7 +131,7 @@ impl<P: Provider> Push<'_, P> {
         }
     }
 
-    async fn update(&self, event: Event, edit: &Edit) -> Step<Next> {
+    async fn update(&mut self, event: Event, edit: &Edit) -> Step<Next> {
         let series = self.series_of(&event).await?;
         if event.original_start().is_some() && series.is_none() {
             // The provider does not have the series yet: its occurrence waits with it.
@@ -136,7 +154,7 @@ impl<P: Provider> Push<'_, P> {
         }
     }
 
-    async fn delete(&self, mut event: Event, edit: &Edit) -> Step<Next> {
+    async fn delete(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
         let series = self.series_of(&event).await?;
         if event.original_start().is_some() && series.is_none() {
             return Ok(Next::Done);
@@ -176,15 +194,16 @@ impl<P: Provider> Push<'_, P> {
     }
 
     /// Carries a verdict out, over the event as it was read.
-    async fn store(&self, verdict: Verdict, event: &Event) -> Step<Next> {
+    async fn store(&mut self, verdict: Verdict, event: &Event) -> Step<Next> {
         match verdict {
             Verdict::Leave => Ok(Next::Again),
             Verdict::Remove => match remove(self.app, self.user, event).await? {
-                Outcome::Done => {
+                Some(removed) => {
+                    self.removed += removed;
                     self.app.store.forget_edit(self.user, &event.id, revision(event)).await?;
                     Ok(Next::Done)
                 }
-                Outcome::Refused => Ok(Next::Again),
+                None => Ok(Next::Again),
             },
             Verdict::Store(mut stored) => {
                 // With an edit that still waits, or without one: what is next, the stored event says.
