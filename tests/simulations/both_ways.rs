@@ -257,6 +257,10 @@ impl Both {
         // What was deleted at Google while it was changed here is kept, and says so; it is not at Google.
         let (kept, here): (Vec<_>, Vec<_>) =
             here.into_iter().partition(|event| event.link.as_ref().is_some_and(|link| link.failure.is_some()));
+        // So do the changes of its occurrences.
+        let kept_ids: BTreeSet<EventId> = kept.iter().map(|event| event.id.clone()).collect();
+        let (_, here): (Vec<_>, Vec<_>) =
+            here.into_iter().partition(|event| event.original_start().is_some() && kept_ids.contains(&event.id.series()));
         let waiting: Vec<_> = here.iter().filter(|event| event.link.as_ref().is_some_and(|link| link.edit.is_some())).collect();
         assert!(waiting.is_empty(), "changes wait for ever: {waiting:#?}\n{}", history());
         let overridden: BTreeMap<_, _> = here

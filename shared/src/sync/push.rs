@@ -27,6 +27,16 @@ enum Next {
     Again,
 }
 
+/// What an event is a part of.
+enum Belonging {
+    /// This series, by the provider's name for it; nothing for an event of its own.
+    To(Option<String>),
+    /// A series that the provider does not have yet: its occurrence waits with it.
+    Waits,
+    /// A series that is gone.
+    Nowhere,
+}
+
 struct Push<'a, P> {
     app: &'a App,
     provider: &'a P,
@@ -132,11 +142,11 @@ impl<P: Provider> Push<'_, P> {
     }
 
     async fn update(&mut self, event: Event, edit: &Edit) -> Step<Next> {
-        let series = self.series_of(&event).await?;
-        if event.original_start().is_some() && series.is_none() {
-            // The provider does not have the series yet: its occurrence waits with it.
-            return Ok(Next::Done);
-        }
+        let series = match self.series_of(&event).await? {
+            Belonging::To(series) => series,
+            Belonging::Waits => return Ok(Next::Done),
+            Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
+        };
         let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
             return self.store(vanished(&event, P::NAME), &event).await;
         };
@@ -155,10 +165,11 @@ impl<P: Provider> Push<'_, P> {
     }
 
     async fn delete(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
-        let series = self.series_of(&event).await?;
-        if event.original_start().is_some() && series.is_none() {
-            return Ok(Next::Done);
-        }
+        let series = match self.series_of(&event).await? {
+            Belonging::To(series) => series,
+            Belonging::Waits => return Ok(Next::Done),
+            Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
+        };
         let is_known = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
         if event.original_start().is_some() && !is_known {
             // An occurrence that the provider has no event of its own for yet: its series names it.
@@ -184,13 +195,17 @@ impl<P: Provider> Push<'_, P> {
         }
     }
 
-    /// What the provider calls the series of an occurrence.
-    async fn series_of(&self, event: &Event) -> Step<Option<String>> {
+    /// What the provider calls the series that an occurrence belongs to.
+    async fn series_of(&self, event: &Event) -> Step<Belonging> {
         if event.original_start().is_none() {
-            return Ok(None);
+            return Ok(Belonging::To(None));
         }
-        let series = self.app.store.event(self.user, &event.id.series()).await?;
-        Ok(series.and_then(|series| series.link?.remote_id))
+        let Some(series) = self.app.store.event(self.user, &event.id.series()).await? else {
+            // One that the provider has sent without its series stands for itself.
+            let is_known = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
+            return Ok(if is_known { Belonging::To(None) } else { Belonging::Nowhere });
+        };
+        Ok(series.link.and_then(|link| link.remote_id).map_or(Belonging::Waits, |id| Belonging::To(Some(id))))
     }
 
     /// Carries a verdict out, over the event as it was read.
