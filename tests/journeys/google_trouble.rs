@@ -516,3 +516,74 @@ async fn updates_silently_stop() {
     let ada = world.sign_in(&ada).await;
     assert_eq!(world.get(&ada, &format!("/api/v1/calendar/calendars/{calendar}")).await.body["syncStatus"], "SYNCED");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_writers_with_one_tag_one_succeeds() {
+    let (world, google, ada, calendar, _) = by_hand().await;
+    let weekly = json!({
+        "calendarId": calendar, "title": "Weekly", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00",
+        "recurrence": { "frequency": "WEEKLY", "byDay": ["MO"], "count": 3 }
+    });
+    assert_eq!(world.post(&ada, "/api/v1/calendar/events?wait=0", weekly).await.status, 202);
+    let seen = world.events(&ada, "2027-01-01", "2027-03-01").await;
+    assert_eq!(seen.len(), 3, "a count is an end");
+    for event in [&seen[1], &seen[1]] {
+        let path = format!("/api/v1/calendar/events/{}", event["id"].as_str().unwrap());
+        let tag = world.get(&ada, &path).await.headers["etag"].to_str().unwrap().to_owned();
+        let headers = [("authorization", format!("Bearer {}", ada.token)), ("if-match", tag)];
+        let write = |number: usize| {
+            let body = json!({ "title": format!("Writer {number}") }).to_string();
+            let (world, path, headers) = (&world, format!("{path}?wait=0"), &headers);
+            async move { world.send("PUT", &path, headers, Some(body)).await.status }
+        };
+        let mut statuses = futures::future::join_all((0..6).map(write)).await;
+        statuses.sort_unstable();
+        assert_eq!(statuses, [202, 412, 412, 412, 412, 412]);
+    }
+    drop(google);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_mean_is_refused_by_name() {
+    let (world, _google, ada, calendar, _) = by_hand().await;
+    let refused = async |more: Value| {
+        let mut body =
+            json!({ "calendarId": calendar, "title": "T", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = world.post(&ada, "/api/v1/calendar/events?wait=0", body).await;
+        assert_eq!(answer.status, 422, "{more}: {answer:?}");
+        answer.body["errors"][0]["field"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(refused(json!({ "recurrenceRule": "FREQ=SECONDLY" })).await, "recurrenceRule");
+    assert_eq!(refused(json!({ "recurrenceRule": "FREQ=DAILY;COUNT=3;UNTIL=20270201" })).await, "recurrenceRule");
+    assert_eq!(refused(json!({ "recurrence": { "frequency": "DAILY", "endDate": "2026-12-01" } })).await, "recurrence");
+    assert_eq!(refused(json!({ "url": "javascript:alert(1)" })).await, "url");
+    assert_eq!(refused(json!({ "title": "\u{0}" })).await, "title");
+    assert_eq!(refused(json!({ "startTime": "0000-01-01", "endTime": "0000-01-02" })).await, "startTime");
+    assert_eq!(refused(json!({ "timezone": "Mars/Olympus" })).await, "timezone");
+    // An offset names one instant, also in the hour that occurs twice.
+    let twice = json!({
+        "calendarId": calendar, "title": "Twice", "startTime": "2026-10-25T02:30:00+01:00", "endTime": "2026-10-25T03:00:00+01:00",
+        "timezone": "Europe/Berlin"
+    });
+    let made = world.post(&ada, "/api/v1/calendar/events?wait=0", twice).await;
+    assert_eq!((made.status, &made.body["startTime"]), (202, &json!("2026-10-25T01:30:00Z")));
+    let gap = json!({ "title": "Gap", "startTime": "2027-03-28T02:30:00", "endTime": "2027-03-28T03:20:00", "timezone": "Europe/Berlin" });
+    assert_eq!(world.post(&ada, "/api/v1/slots", gap).await.status, 422, "it would end before it begins");
+    let kept = json!({ "title": "Zoned", "startTime": "2027-02-06T20:00:00", "endTime": "2027-02-06T21:00:00", "timezone": "Asia/Tokyo" });
+    let kept = world.post(&ada, "/api/v1/slots", kept).await.body;
+    let path = format!("/api/v1/slots/{}", kept["id"].as_str().unwrap());
+    let later = world.call("PUT", &path, Some(&ada.token), Some(json!({ "endTime": "2027-02-06T22:00:00" }))).await.body;
+    assert_eq!((&later["startTime"], &later["endTime"]), (&json!("2027-02-06T20:00:00+09:00"), &json!("2027-02-06T22:00:00+09:00")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_nobody_uses_is_free_again() {
+    let (world, google, _, _, clock) = by_hand().await;
+    google.control("people", json!({ "email": "bob@example.org", "name": "Bob", "timeZone": "Europe/Berlin" })).await;
+    let (bob, eve) = (world.sign_up("bob").await, world.sign_up("eve").await);
+    assert!(world.link(&google, &bob, "bob@example.org", "allow", &[]).await.query().unwrap().contains("session="));
+    assert!(world.link(&google, &eve, "bob@example.org", "allow", &[]).await.query().unwrap().contains("account_taken"));
+    clock.advance(TimeDelta::minutes(11));
+    assert!(world.link(&google, &eve, "bob@example.org", "allow", &[]).await.query().unwrap().contains("session="));
+}

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use shared::domain::event::{Attendee, Details, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility};
 use shared::domain::link::{Content, SendUpdates};
 use shared::domain::recurrence::Series;
+use shared::domain::rule::Frequency;
 use shared::domain::time::EventTime;
 use shared::http::problem::FieldError;
 use shared::http::{Answer, Problem};
@@ -55,7 +56,8 @@ pub struct EventBody {
     recurrence_rule: Field<String>,
     /// Who is invited, at most 100; the whole list.
     #[serde(default)]
-    attendees: Option<Vec<Invited>>,
+    #[schema(value_type = Option<Vec<Invited>>)]
+    attendees: Field<Vec<Invited>>,
     /// When to remind, at most 5; null for the calendar's own way.
     #[serde(default)]
     #[schema(value_type = Option<Vec<Remind>>)]
@@ -177,6 +179,7 @@ impl EventBody {
         self.times(&mut content, reader, &mut wrong);
         let details = &mut *content.details;
         if let Some(title) = &self.title {
+            let title: String = title.chars().filter(|c| !c.is_control()).collect();
             let title = title.trim();
             if title.is_empty() || title.chars().count() > 500 {
                 wrong.say("title", "must have 1 to 500 characters");
@@ -197,6 +200,9 @@ impl EventBody {
         text("location", self.location, 500, &mut details.location);
         text("url", self.url, 2_000, &mut details.url);
         text("colorId", self.color_id, 20, &mut details.color_id);
+        if details.url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+            wrong.say("url", "must begin with https:// or http://");
+        }
         if let Some(status) = self.status {
             if status == Status::Cancelled {
                 wrong.say("status", "cannot be CANCELLED; delete the event");
@@ -205,8 +211,10 @@ impl EventBody {
         }
         details.transparency = self.transparency.unwrap_or(details.transparency);
         details.visibility = self.visibility.unwrap_or(details.visibility);
-        if let Some(invited) = self.attendees {
-            invite(invited, details, &mut wrong);
+        match self.attendees {
+            Field::Keep => {}
+            Field::Clear => invite(vec![], details, &mut wrong),
+            Field::Set(invited) => invite(invited, details, &mut wrong),
         }
         match self.reminders {
             Field::Keep => {}
@@ -232,6 +240,11 @@ impl EventBody {
             (Field::Clear, _) | (_, Field::Clear) => Some(Ok(None)),
             (Field::Keep, Field::Keep) => None,
         };
+        if let Some(Ok(Some(series))) = &series
+            && let Some((field, message)) = unusable(series, content.start, reader)
+        {
+            wrong.say(field, message);
+        }
         match series {
             Some(Ok(series)) => content.series = series.map(Box::new),
             Some(Err((field, message))) => wrong.say(&field, &message),
@@ -283,6 +296,20 @@ impl EventBody {
     }
 }
 
+/// What of a rule nobody could mean.
+fn unusable(series: &Series, start: EventTime, reader: Tz) -> Option<(&'static str, &'static str)> {
+    let rule = series.rules.first()?;
+    if rule.count.is_some() && rule.until.is_some() {
+        return Some(("recurrenceRule", "cannot have both COUNT and UNTIL"));
+    }
+    if matches!(rule.frequency, Frequency::Secondly | Frequency::Minutely | Frequency::Hourly) {
+        return Some(("recurrenceRule", "must repeat DAILY, WEEKLY, MONTHLY or YEARLY"));
+    }
+    let first = start.instant(reader);
+    let far = first.checked_add_signed(TimeDelta::days(40_000)).unwrap_or(first);
+    series.expand(start, first, far, reader, 1).starts.is_empty().then_some(("recurrence", "ends before the event begins"))
+}
+
 /// The series of one rule.
 fn rule(text: &str) -> Result<Series, (String, String)> {
     match text.parse() {
@@ -328,8 +355,9 @@ fn invite(invited: Vec<Invited>, details: &mut Details, wrong: &mut Wrong) {
 /// RFC 3339 as the wall clock of `zone`, a wall-clock time there, or a date.
 fn time(text: &str, zone: Tz, all_day: bool) -> Option<EventTime> {
     let text = text.trim();
+    let years = 1..=9998;
     if let Ok(date) = text.parse::<NaiveDate>() {
-        return Some(EventTime::Date(date));
+        return years.contains(&chrono::Datelike::year(&date)).then_some(EventTime::Date(date));
     }
     let at = match DateTime::parse_from_rfc3339(text) {
         Ok(at) => EventTime::at(at.to_utc(), zone),
@@ -338,7 +366,6 @@ fn time(text: &str, zone: Tz, all_day: bool) -> Option<EventTime> {
             EventTime::Zoned(local.or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M")).ok()?, zone)
         }
     };
-    let years = 1..=9998;
     let at = if all_day { EventTime::Date(at.local().date()) } else { at };
     years.contains(&chrono::Datelike::year(&at.local())).then_some(at)
 }

@@ -36,9 +36,9 @@ pub struct Recurrence {
     /// In which months, 1 to 12.
     #[serde(default, alias = "by_month")]
     by_month: Vec<u8>,
-    /// When it ends.
+    /// When it ends; what `endDate` or `count` says unless given.
     #[serde(default, alias = "end_type")]
-    end_type: End,
+    end_type: Option<End>,
     /// The last day, or the last moment; with `DATE`.
     #[serde(default, alias = "end_date")]
     end_date: Option<String>,
@@ -70,10 +70,9 @@ enum MonthDay {
     RelativeDay,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum End {
-    #[default]
     Never,
     Date,
     Count,
@@ -123,7 +122,12 @@ impl Recurrence {
         if self.by_month.iter().any(|month| !(1..=12).contains(month)) {
             return Err(wrong("byMonth", "holds months from 1 to 12"));
         }
-        let (until, count) = match self.end_type {
+        let end_type = self.end_type.unwrap_or(match (&self.end_date, self.count) {
+            (Some(_), _) => End::Date,
+            (None, Some(_)) => End::Count,
+            (None, None) => End::Never,
+        });
+        let (until, count) = match end_type {
             End::Never => (None, None),
             End::Date => {
                 let text = self.end_date.as_deref().unwrap_or_default();

@@ -185,7 +185,10 @@ impl EventView {
             kept_edit: link.and_then(|link| Some(KeptEdit::new(link.kept.as_deref()?, zone))),
             ical_uid: event.uid.clone(),
             updated_at: event.updated_at,
-            etag: etag(&format!("{}|{}|{}|{sync_status:?}", event.content_hash, calendar.name, calendar.color)),
+            etag: format!(
+                "\"{}-{sync_status:?}\"",
+                hash(format!("{}|{}|{}", event.content_hash, calendar.name, calendar.color).as_bytes())
+            ),
         }
     }
 

@@ -94,7 +94,7 @@ pub async fn create(
     let user = caller.user();
     let calendar = writable(&app, user, body.calendar_id).await?;
     let zone = reader_zone(&app, user, None).await?;
-    let how = How { send_updates: body.event.send_updates, wants_conference: body.event.create_conference };
+    let how = How { send_updates: body.event.send_updates, wants_conference: body.event.create_conference, is_strict: false };
     let event = create_event(&app, &calendar, body.event.create(zone)?, how).await?;
     trail.success(user, "EVENT_CREATE", Some(event.id.to_string())).await;
     let event = pushed(&app, user, &event.id, patience).await?.unwrap_or(event);
@@ -119,7 +119,11 @@ pub async fn change(
     let user = caller.user();
     let calendar = writable(&app, user, id.calendar()).await?;
     let zone = reader_zone(&app, user, None).await?;
-    let how = How { send_updates: body.send_updates, wants_conference: body.create_conference };
+    let how = How {
+        send_updates: body.send_updates,
+        wants_conference: body.create_conference,
+        is_strict: headers.contains_key(header::IF_MATCH),
+    };
     let event = editable(&app, user, &id, zone).await?;
     check_version(&headers, &event, &calendar, zone)?;
     let wanted = body.change(Content::of(&event), zone)?;
@@ -152,14 +156,20 @@ pub async fn delete(
     let zone = reader_zone(&app, user, None).await?;
     let event = editable(&app, user, &id, zone).await?;
     check_version(&headers, &event, &calendar, zone)?;
-    let how = How { send_updates: query.send_updates, wants_conference: false };
+    let how = How { send_updates: query.send_updates, wants_conference: false, is_strict: headers.contains_key(header::IF_MATCH) };
     if !remove_event(&app, user, event, how).await? {
         return Err(Problem::not_found());
     }
     trail.success(user, "EVENT_DELETE", Some(id.to_string())).await;
     let (status, sync_status) = match pushed(&app, user, &id, patience).await? {
         None => (StatusCode::OK, LinkStatus::Synced),
-        Some(left) => (StatusCode::ACCEPTED, left.link.map_or(LinkStatus::Pending, |link| link.status())),
+        Some(left) if left.link.as_ref().is_some_and(|link| link.is_leaving()) => {
+            (StatusCode::ACCEPTED, left.link.map_or(LinkStatus::Pending, |link| link.status()))
+        }
+        Some(left) => {
+            let reason = left.link.and_then(|link| link.failure).unwrap_or_else(|| "it was changed at the provider meanwhile".to_owned());
+            return Err(Problem::because(ProblemType::Conflict, format!("the event stays: {reason}")));
+        }
     };
     Ok((status, Json(Deleted { id, sync_status })).into_response())
 }
@@ -223,10 +233,15 @@ async fn occurrence(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer<O
     Ok(Some(Event { id: id.clone(), start: one.start, end: one.end, series: None, link: None, ..series.clone() }))
 }
 
+/// The part of a tag that changes with the event itself, not with how it stands with its provider.
+fn content_of(tag: &str) -> &str {
+    tag.rsplit_once('-').map_or(tag, |(content, _)| content)
+}
+
 fn check_version(headers: &HeaderMap, event: &Event, calendar: &Calendar, zone: Tz) -> Answer<()> {
     let Some(wanted) = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()) else { return Ok(()) };
     let view = EventView::new(&alone(event, zone), calendar, zone);
-    if wanted.split(',').map(str::trim).any(|tag| tag == "*" || tag == view.etag()) {
+    if wanted.split(',').map(str::trim).any(|tag| tag == "*" || content_of(tag) == content_of(view.etag())) {
         return Ok(());
     }
     Err(Problem::because(ProblemType::PreconditionFailed, "the event is another by now; read it again"))

@@ -38,9 +38,11 @@ pub fn return_to(app: &App, own_base: &str, wanted: Option<&str>) -> Answer<Stri
     let own_origin = Url::parse(own_base).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
     let allowed = || app.config.cors_origins.iter().chain([&own_origin]);
     let Some(wanted) = wanted else {
-        return Ok(format!("{}/", allowed().next().unwrap_or(&own_origin)));
+        // Without a frontend of its own there is this API's page.
+        let first = app.config.cors_origins.first();
+        return Ok(first.map_or_else(|| format!("{own_base}/docs"), |origin| format!("{origin}/")));
     };
-    let url = Url::parse(wanted).ok().filter(|url| url.fragment().is_none());
+    let url = Url::parse(wanted).ok().filter(|url| url.fragment().is_none() && url.username().is_empty() && url.password().is_none());
     let origin = url.as_ref().map(|url| url.origin().ascii_serialization());
     match (url, origin) {
         (Some(url), Some(origin)) if allowed().any(|allowed| *allowed == origin) => Ok(url.into()),

@@ -117,6 +117,21 @@ fn refused(error: &ProviderError) -> Failed {
     Failed::Because("auth_failed")
 }
 
+/// Lets an account go that somebody else has linked but never chosen a calendar of, once the time for that is over.
+async fn release_unused(app: &App, owner: Option<AccountOwner>) -> Result<bool, Failed> {
+    let Some(owner) = owner else { return Ok(true) };
+    let Some(connection) = app.store.connection(owner.user_id, owner.connection_id).await? else { return Ok(false) };
+    let calendars = app.store.calendars(owner.user_id).await?;
+    let is_used = calendars.iter().any(|state| state.calendar.connection_id == connection.id && state.calendar.is_connected);
+    if is_used || app.clock.now() - connection.granted_at < PATIENCE {
+        return Ok(false);
+    }
+    if app.store.end_connection(&connection).await? == Outcome::Done {
+        app.store.release_account(&connection).await?;
+    }
+    Ok(true)
+}
+
 /// Stores the link, a new one or the one that this account had before, and has its calendars synced again.
 async fn store(app: &App, user: UserId, signed_in: &SignedIn) -> Result<ConnectionId, Failed> {
     let now = app.clock.now();
@@ -129,7 +144,17 @@ async fn store(app: &App, user: UserId, signed_in: &SignedIn) -> Result<Connecti
     let owner = AccountOwner { user_id: user, connection_id: id };
     if app.store.claim_account(ProviderKind::Google, &signed_in.account_id, owner).await? == Outcome::Refused {
         let owner = app.store.account_owner(ProviderKind::Google, &signed_in.account_id).await?;
-        if owner.is_none_or(|owner| owner.user_id != user || owner.connection_id != id) {
+        let is_ours = owner.is_some_and(|owner| owner.user_id == user && owner.connection_id == id);
+        if !is_ours && !release_unused(app, owner).await? {
+            return Err(Failed::Because("account_taken"));
+        }
+        if !is_ours
+            && app
+                .store
+                .claim_account(ProviderKind::Google, &signed_in.account_id, AccountOwner { user_id: user, connection_id: id })
+                .await?
+                == Outcome::Refused
+        {
             return Err(Failed::Because("account_taken"));
         }
     }

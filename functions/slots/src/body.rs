@@ -6,6 +6,7 @@ use serde::Deserialize;
 use shared::domain::ids::CalendarId;
 use shared::domain::rule::Rule;
 use shared::domain::slot::When;
+use shared::domain::time::to_instant;
 use shared::http::{Answer, Problem};
 use utoipa::ToSchema;
 
@@ -66,45 +67,69 @@ impl SlotBody {
         }
     }
 
-    /// When it is to be; `None` when nothing is said of that.
+    /// When it is to be, where it was `before`; `None` when nothing is said of that.
     ///
     /// # Errors
     /// The field that cannot be used.
-    pub fn when(&self, reader: Tz) -> Answer<Option<When>> {
-        let (start, end) = match (&self.start_time, &self.end_time) {
-            (Some(start), Some(end)) => (start, end),
-            (None, None) if self.day_of_week.is_none() && self.timezone.is_none() => return Ok(None),
-            (None, _) => return Err(Problem::field("startTime", "is needed")),
-            (_, None) => return Err(Problem::field("endTime", "is needed")),
-        };
+    pub fn when(&self, reader: Tz, before: Option<When>) -> Answer<Option<When>> {
+        if [&self.start_time, &self.end_time, &self.day_of_week, &self.timezone].into_iter().all(Option::is_none) {
+            return Ok(None);
+        }
         let unknown = || Problem::field("timezone", "is not an IANA time zone such as Europe/Berlin");
-        let zone = self.timezone.as_ref().map_or(Ok(reader), |name| name.parse().map_err(|_| unknown()))?;
-        let late = || Problem::field("endTime", "must be later than startTime");
-        match &self.day_of_week {
-            Some(name) => {
-                let weekday = weekday(name).ok_or_else(|| Problem::field("dayOfWeek", "must be a weekday such as MONDAY or MO"))?;
-                let read = |field: &'static str, text: &str| {
-                    let time = NaiveTime::parse_from_str(text, "%H:%M").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M:%S"));
-                    time.map_err(|_| Problem::field(field, "of a weekly slot must be a time of day such as 09:00"))
-                };
-                let (start, end) = (read("startTime", start)?, read("endTime", end)?);
-                if start < end { Ok(Some(When::Weekly { weekday, start, end, zone })) } else { Err(late()) }
+        let known = before.map_or(reader, |before| before.zone());
+        let zone = self.timezone.as_ref().map_or(Ok(known), |name| name.parse().map_err(|_| unknown()))?;
+        let weekday = match (&self.day_of_week, before) {
+            (Some(name), _) => Some(weekday(name).ok_or_else(|| Problem::field("dayOfWeek", "must be a weekday such as MONDAY or MO"))?),
+            (None, Some(When::Weekly { weekday, .. })) => Some(weekday),
+            (None, _) => None,
+        };
+        match weekday {
+            Some(weekday) => self.weekly(weekday, zone, before),
+            None => self.dated(zone, before),
+        }
+        .map(Some)
+    }
+
+    fn weekly(&self, weekday: Weekday, zone: Tz, before: Option<When>) -> Answer<When> {
+        let (from, to) = match before {
+            Some(When::Weekly { start, end, .. }) => (Some(start), Some(end)),
+            _ => (None, None),
+        };
+        let read = |field: &'static str, text: Option<&String>, known: Option<NaiveTime>| match text {
+            Some(text) => NaiveTime::parse_from_str(text, "%H:%M")
+                .or_else(|_| NaiveTime::parse_from_str(text, "%H:%M:%S"))
+                .map_err(|_| Problem::field(field, "of a weekly slot must be a time of day such as 09:00")),
+            None => known.ok_or_else(|| Problem::field(field, "is needed")),
+        };
+        let (start, end) = (read("startTime", self.start_time.as_ref(), from)?, read("endTime", self.end_time.as_ref(), to)?);
+        if start < end { Ok(When::Weekly { weekday, start, end, zone }) } else { Err(late()) }
+    }
+
+    fn dated(&self, zone: Tz, before: Option<When>) -> Answer<When> {
+        let (from, to) = match before {
+            Some(When::Dated { start, end, .. }) => (Some(start), Some(end)),
+            _ => (None, None),
+        };
+        let read = |field: &'static str, text: Option<&String>, known: Option<NaiveDateTime>| match text {
+            Some(text) => {
+                let moment = DateTime::parse_from_rfc3339(text).map(|at| at.with_timezone(&zone).naive_local());
+                let local = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").ok();
+                moment.ok().or_else(local).ok_or_else(|| Problem::field(field, "must be RFC 3339, or a wall-clock time"))
             }
-            None => {
-                let read = |field: &'static str, text: &str| {
-                    let moment = DateTime::parse_from_rfc3339(text).map(|at| at.with_timezone(&zone).naive_local());
-                    let local = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").ok();
-                    moment.ok().or_else(local).ok_or_else(|| Problem::field(field, "must be RFC 3339, or a wall-clock time"))
-                };
-                let (start, end) = (read("startTime", start)?, read("endTime", end)?);
-                match end - start {
-                    length if length <= TimeDelta::zero() => Err(late()),
-                    length if length > LONGEST => Err(Problem::field("endTime", "must be at most 31 days after startTime")),
-                    _ => Ok(Some(When::Dated { start, end, zone })),
-                }
-            }
+            None => known.ok_or_else(|| Problem::field(field, "is needed")),
+        };
+        let (start, end) = (read("startTime", self.start_time.as_ref(), from)?, read("endTime", self.end_time.as_ref(), to)?);
+        // As instants: a wall clock may jump between the two.
+        match to_instant(end, zone) - to_instant(start, zone) {
+            length if length <= TimeDelta::zero() => Err(late()),
+            length if length > LONGEST => Err(Problem::field("endTime", "must be at most 31 days after startTime")),
+            _ => Ok(When::Dated { start, end, zone }),
         }
     }
+}
+
+fn late() -> Problem {
+    Problem::field("endTime", "must be later than startTime")
 }
 
 fn weekday(name: &str) -> Option<Weekday> {

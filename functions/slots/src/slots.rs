@@ -69,7 +69,7 @@ pub async fn create(
 ) -> Answer<(StatusCode, Json<SlotView>)> {
     let user = caller.user();
     let title = body.title()?.ok_or_else(|| Problem::field("title", "is needed"))?;
-    let when = body.when(reader(&app, user).await?)?.ok_or_else(|| Problem::field("startTime", "is needed"))?;
+    let when = body.when(reader(&app, user).await?, None)?.ok_or_else(|| Problem::field("startTime", "is needed"))?;
     let calendar = match body.calendar_id {
         Some(id) => Some(connected(&app, user, id).await?.calendar),
         None => None,
@@ -105,12 +105,13 @@ pub async fn change(
     Json(body): Json<SlotBody>,
 ) -> Answer<Json<SlotView>> {
     let user = caller.user();
-    let (title, label, when) = (body.title()?, body.label()?, body.when(reader(&app, user).await?)?);
+    let (title, label) = (body.title()?, body.label()?);
     if body.calendar_id.is_some() {
         return Err(Problem::field("calendarId", "cannot be changed; remove the slot and make another"));
     }
     let (book, events) = current(&app, user).await?;
     let mut slot = book.slots.into_iter().find(|slot| slot.id == id).ok_or_else(Problem::not_found)?;
+    let when = body.when(slot.when.zone(), Some(slot.when))?;
     slot.title = title.unwrap_or(slot.title);
     slot.label = label.or(slot.label);
     slot.when = when.unwrap_or(slot.when);

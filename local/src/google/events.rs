@@ -364,6 +364,13 @@ fn conference(event: &mut Map<String, Value>, query: &Query, before: Option<&Val
         }
         return;
     }
+    let request_id = |data: &Value| data["createRequest"]["requestId"].clone();
+    let same = before.zip(event.get("conferenceData")).is_some_and(|(before, data)| request_id(before) == request_id(data));
+    if same {
+        // A request of an id that was answered before changes nothing.
+        event.insert("conferenceData".into(), before.cloned().unwrap_or_default());
+        return;
+    }
     if let Some(request) = event.get("conferenceData").and_then(|data| data.get("createRequest")) {
         let link = format!("https://meet.google.test/{}", super::random_id(10));
         let mut request = request.clone();

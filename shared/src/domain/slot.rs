@@ -66,6 +66,13 @@ pub enum When {
 const WEEKS: u64 = 53;
 
 impl When {
+    /// Whose clocks it goes by.
+    pub fn zone(&self) -> Tz {
+        match self {
+            Self::Dated { zone, .. } | Self::Weekly { zone, .. } => *zone,
+        }
+    }
+
     /// The stretches from `now` on in which it takes place; a dated one whenever it is.
     fn stretches(&self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         match *self {

@@ -219,6 +219,7 @@ impl From<SyncError> for Problem {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::Contended => Self::because(ProblemType::Conflict, "others are changing it at this moment; try again"),
+            SyncError::Changed => Self::because(ProblemType::PreconditionFailed, "the event is another by now; read it again"),
             error => Self::internal(&error),
         }
     }

@@ -19,6 +19,8 @@ pub struct How {
     pub send_updates: SendUpdates,
     /// Whether the provider makes a meeting to go with it.
     pub wants_conference: bool,
+    /// Whether it is meant for the event exactly as it was read: then it is not carried out once somebody else has written.
+    pub is_strict: bool,
 }
 
 /// Stores a new event of a calendar.
@@ -68,6 +70,9 @@ pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Con
             hide_in_series(app, user, &event).await?;
             return Ok(Some(event));
         }
+        if how.is_strict {
+            return Err(SyncError::Changed);
+        }
         match app.store.event(user, &event.id).await? {
             Some(now) if !now.link.as_ref().is_some_and(|link| link.is_leaving()) => event = now,
             _ => return Ok(None),
@@ -93,6 +98,9 @@ pub async fn remove_event(app: &App, user: UserId, mut event: Event, how: How) -
                 hide_overrides(app, user, &event.id, true).await?;
             }
             return Ok(true);
+        }
+        if how.is_strict {
+            return Err(SyncError::Changed);
         }
         match app.store.event(user, &event.id).await? {
             Some(now) if !now.link.as_ref().is_some_and(|link| link.is_leaving()) => event = now,

@@ -34,6 +34,9 @@ pub enum SyncError {
     /// The queue did not answer.
     #[error("could not use the queue")]
     Queue(#[from] QueueError),
+    /// An event is not any more as it was read.
+    #[error("the event is another by now")]
+    Changed,
     /// An event was written by somebody else each time that it was to be written.
     #[error("an event is being written over and over again by somebody else")]
     Contended,

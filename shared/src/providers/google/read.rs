@@ -139,12 +139,17 @@ fn reminder(value: &Value) -> Option<Reminder> {
     Some(Reminder { method, minutes_before: value["minutes"].as_i64()? })
 }
 
+/// The zone of an IANA name, which Google writes; of any other name that is known where it is none.
+fn zone_of(name: &str) -> Option<Tz> {
+    name.parse().ok().or_else(|| resolve(name))
+}
+
 /// `{date}` or `{dateTime, timeZone}`.
 fn time(value: &Value, zone: Tz) -> Option<EventTime> {
     if let Some(date) = value["date"].as_str() {
         return date.parse::<NaiveDate>().ok().map(EventTime::Date);
     }
-    let zone = value["timeZone"].as_str().and_then(resolve).unwrap_or(zone);
+    let zone = value["timeZone"].as_str().and_then(zone_of).unwrap_or(zone);
     let text = value["dateTime"].as_str()?;
     match DateTime::parse_from_rfc3339(text) {
         Ok(at) => Some(EventTime::at(at.to_utc(), zone)),
@@ -188,7 +193,7 @@ fn dates(value: &str, parameters: &str, start: EventTime) -> Option<Vec<EventTim
     let zone = parameters
         .split(';')
         .find_map(|part| part.strip_prefix("TZID="))
-        .and_then(|name| resolve(name.trim_matches('"')))
+        .and_then(|name| zone_of(name.trim_matches('"')))
         .or(start.zone())
         .unwrap_or(Tz::UTC);
     let one = |text: &str| -> Option<EventTime> {
