@@ -587,3 +587,39 @@ async fn an_account_that_nobody_uses_is_free_again() {
     clock.advance(TimeDelta::minutes(11));
     assert!(world.link(&google, &eve, "bob@example.org", "allow", &[]).await.query().unwrap().contains("session="));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_that_moves_leaves_no_ghosts() {
+    let (world, google, ada, calendar, _) = by_hand().await;
+    let daily = json!({
+        "calendarId": calendar, "title": "Daily", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00",
+        "recurrenceRule": "FREQ=DAILY;COUNT=5"
+    });
+    let series = world.post(&ada, "/api/v1/calendar/events?wait=0", daily).await.body["id"].as_str().unwrap().to_owned();
+    world.stack.work().await;
+    let seen = world.events(&ada, "2027-01-01", "2027-02-01").await;
+    let path = |id: &str| format!("/api/v1/calendar/events/{id}?wait=0");
+    for (at, change) in [(2, json!({ "title": "Mine" })), (3, json!({ "startTime": "2027-01-07T15:00:00" }))] {
+        assert_eq!(world.call("PUT", &path(seen[at]["id"].as_str().unwrap()), Some(&ada.token), Some(change)).await.status, 202);
+    }
+    world.stack.work().await;
+    let both = async || {
+        let here = world.events(&ada, "2027-01-01", "2027-02-01").await;
+        let there =
+            google.get("calendars/primary/events?singleEvents=true&timeMin=2027-01-01T00:00:00Z&timeMax=2027-02-01T00:00:00Z").await;
+        (here.len(), there["items"].as_array().unwrap().len())
+    };
+    assert_eq!(both().await, (5, 5));
+    assert_eq!(world.call("PUT", &path(&series), Some(&ada.token), Some(json!({ "startTime": "2027-01-04T11:00:00" }))).await.status, 202);
+    assert_eq!(world.events(&ada, "2027-01-01", "2027-02-01").await.len(), 5, "at once");
+    world.stack.work().await;
+    assert_eq!(both().await, (5, 5));
+    // Google's list still has them; a full read does not bring them back.
+    world.post(&ada, "/api/v1/sync/reset", json!({})).await;
+    world.stack.work().await;
+    assert_eq!(both().await, (5, 5));
+    let whole = json!({ "startTime": "2027-01-04", "endTime": "2027-01-05", "isAllDay": true });
+    assert_eq!(world.call("PUT", &path(&series), Some(&ada.token), Some(whole)).await.status, 202);
+    world.stack.work().await;
+    assert_eq!(both().await, (5, 5));
+}

@@ -5,6 +5,7 @@ use chrono_tz::Tz;
 
 use super::event::Event;
 use super::ids::{EventId, OriginalStart};
+use super::recurrence::Series;
 use super::time::{EventTime, MAX_ZONE_SHIFT};
 
 /// How long an event takes, as far as finding it is concerned. Each span is a partition of its own, so that a window
@@ -163,6 +164,16 @@ pub fn find(event: &Event, original: OriginalStart, zone: Tz) -> Option<Occurren
     let found = series.expand(event.start, instant, instant + TimeDelta::seconds(1), zone, 10);
     let at = found.starts.into_iter().find(|at| at.original_start() == original)?;
     Some(occurrence(event, at, zone))
+}
+
+/// Whether the rule of a series places an occurrence there, whatever became of it. What it does not place is no occurrence
+/// of the series any more, even if there is an event that says so.
+pub fn places(event: &Event, original: OriginalStart) -> bool {
+    let Some(series) = &event.series else { return false };
+    let bare = Series { overridden: vec![], ..(**series).clone() };
+    let at = series.shifted(original_time(original, event.start)).instant(Tz::UTC);
+    let found = bare.expand(event.start, at, at + TimeDelta::seconds(1), Tz::UTC, 10);
+    found.starts.iter().any(|at| at.original_start() == original)
 }
 
 /// An original start as a time of the kind that its series has.

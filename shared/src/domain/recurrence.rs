@@ -93,6 +93,8 @@ impl Series {
         let mut starts: Vec<EventTime> = found.iter().filter(|at| !removed.contains(at)).map(|at| start.with_local(*at)).collect();
         starts.extend(self.dates.iter().copied());
         let gone: HashSet<OriginalStart> = self.except_dates.iter().chain(&self.overridden).copied().collect();
+        // A date among the exceptions removes its whole day; what is overridden is one occurrence.
+        let days: HashSet<OriginalStart> = self.except_dates.iter().copied().collect();
         starts.retain(|at| {
             let shifted = |bound: NaiveDateTime, keep: fn(&NaiveDateTime, &NaiveDateTime) -> bool| keep(&at.local(), &bound);
             let instant = self.shifted(*at).instant(reader);
@@ -100,7 +102,7 @@ impl Series {
                 && instant < to
                 && self.ends_before.is_none_or(|end| shifted(end, |at, end| at < end))
                 && self.begins_at.is_none_or(|begin| shifted(begin, |at, begin| at >= begin))
-                && (gone.is_empty() || !is_gone(at, &gone))
+                && (gone.is_empty() || !is_gone(at, &gone, &days))
         });
         starts.sort_by_key(|at| (at.instant(reader), at.local()));
         starts.dedup_by_key(|at| (at.instant(reader), at.local()));
@@ -146,9 +148,9 @@ fn in_zone(at: DateTime<Utc>, zone: Tz) -> NaiveDateTime {
     utc.checked_add_offset(zone.offset_from_utc_datetime(&utc).fix()).unwrap_or(utc)
 }
 
-fn is_gone(at: &EventTime, gone: &HashSet<OriginalStart>) -> bool {
+fn is_gone(at: &EventTime, gone: &HashSet<OriginalStart>, days: &HashSet<OriginalStart>) -> bool {
     gone.contains(&at.original_start())
-        || gone.contains(&OriginalStart::Date(at.local().date()))
+        || days.contains(&OriginalStart::Date(at.local().date()))
         || at.zone().is_some_and(|zone| gone.contains(&OriginalStart::Instant(at.instant(zone))))
 }
 

@@ -1,7 +1,7 @@
 //! Changes that people make here: stored at once, with a note that they are still to be written to the provider.
 
 use super::SyncError;
-use super::pull::hide_overrides;
+use super::pull::{hide_overrides, prune};
 use crate::app::App;
 use crate::domain::calendar::Calendar;
 use crate::domain::event::Event;
@@ -59,6 +59,7 @@ pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how:
 pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Content, how: How) -> Result<Option<Event>, SyncError> {
     let before = Content::of(&event);
     for _ in 0..TRIES {
+        let read = event.clone();
         let base = Some(Box::new(Content::of(&event)));
         let edit = edit(event.link.as_deref(), Operation::Update, base, app, how);
         merge(Some(&before), &wanted, &Content::of(&event)).content.write_to(&mut event);
@@ -68,6 +69,7 @@ pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Con
         event.hash();
         if app.store.put_edit(user, &mut event).await? == Outcome::Done {
             hide_in_series(app, user, &event).await?;
+            prune(app, user, &read, &event).await?;
             return Ok(Some(event));
         }
         if how.is_strict {

@@ -11,11 +11,12 @@ use super::account::{Step, Stop, hold};
 use super::plan::is_doubtful;
 use super::reconcile::{Verdict, arrived, vanished};
 use crate::app::App;
-use crate::domain::agenda::place;
+use crate::domain::agenda::{place, places};
 use crate::domain::calendar::{Position, SyncStats};
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, OriginalStart, UserId};
 use crate::domain::link::{Content, Edit, Operation};
+use crate::domain::recurrence::Series;
 use crate::providers::{Ask, Change, Provider, Remedy, Target};
 use crate::store::Outcome;
 use crate::store::cursors::{Lease, Success};
@@ -174,6 +175,16 @@ impl<'a, P: Provider> Pull<'a, P> {
         let stored = self.app.store.events(self.user, &wanted).await?;
         let mut stored: HashMap<EventId, Event> = stored.into_iter().map(|event| (event.id.clone(), event)).collect();
 
+        // A series that has moved leaves changed occurrences behind that its rule places no more: nobody sees them.
+        let series_of = |id: &EventId| match changes.get(&id.series()) {
+            Some(Change::Put(event)) => Some(&**event),
+            _ => stored.get(&id.series()),
+        };
+        let is_stray = |id: &EventId| {
+            let series = series_of(id).filter(|event| event.series.is_some());
+            id.original_start().zip(series).is_some_and(|(original, series)| !places(series, original))
+        };
+        let strays: HashSet<EventId> = changes.keys().filter(|id| is_stray(id)).cloned().collect();
         let mut writes: Vec<(Option<Event>, Event)> = Vec::new();
         let mut series: Vec<EventId> = self.orphans.keys().cloned().collect();
         series.sort_unstable();
@@ -190,6 +201,11 @@ impl<'a, P: Provider> Pull<'a, P> {
         for (id, change) in changes {
             let before = stored.remove(&id);
             match change {
+                Change::Put(_) if strays.contains(&id) => {
+                    if let Some(event) = before {
+                        self.gone(event).await?;
+                    }
+                }
                 Change::Put(event) => {
                     let outside = window.is_some_and(|window| before.is_none() && !lies_within(&event, window));
                     if !outside {
@@ -301,11 +317,14 @@ enum Written {
 /// Stores an event of the provider over the one that was read; again, should somebody else have written it meanwhile.
 async fn merge_in(app: &App, user: UserId, now: DateTime<Utc>, mut before: Option<Event>, incoming: Event) -> Result<Written, SyncError> {
     for _ in 0..TRIES {
-        let done = match arrived(before.as_ref(), incoming.clone(), now) {
+        let mut stored = match arrived(before.as_ref(), incoming.clone(), now) {
             Verdict::Leave | Verdict::Remove => return Ok(Written::Nothing),
-            Verdict::Store(mut event) => app.store.put_linked(user, &mut event).await?,
+            Verdict::Store(event) => event,
         };
-        if done == Outcome::Done {
+        if app.store.put_linked(user, &mut stored).await? == Outcome::Done {
+            if let Some(before) = &before {
+                prune(app, user, before, &stored).await?;
+            }
             if before.as_ref().is_some_and(is_withdrawn) {
                 hide_overrides(app, user, &incoming.id, false).await?;
             }
@@ -319,6 +338,26 @@ async fn merge_in(app: &App, user: UserId, now: DateTime<Utc>, mut before: Optio
 /// Whether this is a series that was to go: where anything else is stored in its place, it stays after all.
 pub(super) fn is_withdrawn(before: &Event) -> bool {
     before.series.is_some() && before.link.as_ref().is_some_and(|link| link.is_leaving())
+}
+
+/// Removes the changed occurrences of a series that its rule places no more since the series has moved. One whose change
+/// is still to be written is left to whoever writes it.
+///
+/// # Errors
+/// When a table does not answer.
+pub(super) async fn prune(app: &App, user: UserId, before: &Event, after: &Event) -> Result<(), SyncError> {
+    let bare = |event: &Event| (event.start, event.series.as_deref().map(|series| Series { overridden: vec![], ..series.clone() }));
+    if before.series.is_none() || bare(before) == bare(after) {
+        return Ok(());
+    }
+    for event in app.store.overrides(user, &after.id).await? {
+        let waits = event.link.as_ref().is_some_and(|link| link.edit.is_some());
+        if !waits && event.original_start().is_some_and(|original| !places(after, original)) {
+            // Refused when somebody else writes the occurrence just now: then it is theirs.
+            let _: Outcome = app.store.delete_event(user, &event).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Hides the changed occurrences of a series that is to go, or shows them again.
