@@ -527,12 +527,13 @@ async fn of_many_writers_with_one_tag_one_succeeds() {
     assert_eq!(world.post(&ada, "/api/v1/calendar/events?wait=0", weekly).await.status, 202);
     let seen = world.events(&ada, "2027-01-01", "2027-03-01").await;
     assert_eq!(seen.len(), 3, "a count is an end");
-    for event in [&seen[1], &seen[1]] {
+    // As the rule gives it, and as an event of its own.
+    for (round, event) in [&seen[1], &seen[1]].into_iter().enumerate() {
         let path = format!("/api/v1/calendar/events/{}", event["id"].as_str().unwrap());
         let tag = world.get(&ada, &path).await.headers["etag"].to_str().unwrap().to_owned();
         let headers = [("authorization", format!("Bearer {}", ada.token)), ("if-match", tag)];
         let write = |number: usize| {
-            let body = json!({ "title": format!("Writer {number}") }).to_string();
+            let body = json!({ "title": format!("Writer {number} of round {round}") }).to_string();
             let (world, path, headers) = (&world, format!("{path}?wait=0"), &headers);
             async move { world.send("PUT", &path, headers, Some(body)).await.status }
         };
@@ -558,6 +559,8 @@ async fn what_nobody_can_mean_is_refused_by_name() {
     assert_eq!(refused(json!({ "recurrenceRule": "FREQ=DAILY;COUNT=3;UNTIL=20270201" })).await, "recurrenceRule");
     assert_eq!(refused(json!({ "recurrence": { "frequency": "DAILY", "endDate": "2026-12-01" } })).await, "recurrence");
     assert_eq!(refused(json!({ "url": "javascript:alert(1)" })).await, "url");
+    assert_eq!(refused(json!({ "reminders": "soon" })).await, "reminders");
+    assert_eq!(refused(json!({ "attendees": [{ "email": 7 }] })).await, "attendees[0].email");
     assert_eq!(refused(json!({ "title": "\u{0}" })).await, "title");
     assert_eq!(refused(json!({ "startTime": "0000-01-01", "endTime": "0000-01-02" })).await, "startTime");
     assert_eq!(refused(json!({ "timezone": "Mars/Olympus" })).await, "timezone");

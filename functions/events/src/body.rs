@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer};
 use shared::domain::event::{Attendee, Details, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility};
+use shared::domain::ids::CalendarId;
 use shared::domain::link::{Content, SendUpdates};
 use shared::domain::recurrence::Series;
 use shared::domain::rule::Frequency;
@@ -16,11 +17,15 @@ use utoipa::ToSchema;
 
 use crate::recurrence::Recurrence;
 
-/// What an event is to say. In a new event `title`, `startTime` and `endTime` are needed; in a change what is left out
-/// stays as it is, and null takes away.
+/// What an event is to say. In a new event `calendarId`, `title`, `startTime` and `endTime` are needed; in a change what is
+/// left out stays as it is, and null takes away.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventBody {
+    /// In which calendar: `cal_…`. An event stays in the calendar that it was made in.
+    #[serde(default, alias = "calendarConnectionId", alias = "calendar_id")]
+    #[schema(value_type = Option<String>)]
+    pub calendar_id: Option<CalendarId>,
     /// 1 to 500 characters.
     #[serde(default)]
     pub title: Option<String>,

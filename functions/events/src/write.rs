@@ -33,19 +33,6 @@ const PATIENCE: u64 = 8;
 /// A gateway gives up after 30.
 const MAX_PATIENCE: u64 = 25;
 
-/// A new event.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct NewEvent {
-    /// Into which calendar: `cal_…`
-    #[serde(alias = "calendarConnectionId", alias = "calendar_id")]
-    #[schema(value_type = String)]
-    calendar_id: CalendarId,
-    /// What it is to say.
-    #[serde(flatten)]
-    event: EventBody,
-}
-
 /// How long to wait.
 #[derive(Clone, Copy, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -80,7 +67,7 @@ pub struct Deleted {
 }
 
 /// Creates an event: 201 when the provider has it, 202 when it is on its way.
-#[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = NewEvent, params(WaitQuery),
+#[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = EventBody, params(WaitQuery),
     responses((status = 201, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn create(
     State(app): State<App>,
@@ -88,14 +75,15 @@ pub async fn create(
     _: EventWriteLimit,
     trail: Trail,
     Query(query): Query<WaitQuery>,
-    Json(body): Json<NewEvent>,
+    Json(body): Json<EventBody>,
 ) -> Answer<Response> {
     let patience = patience(query.wait)?;
     let user = caller.user();
-    let calendar = writable(&app, user, body.calendar_id).await?;
+    let calendar = body.calendar_id.ok_or_else(|| Problem::field("calendarId", "is needed"))?;
+    let calendar = writable(&app, user, calendar).await?;
     let zone = reader_zone(&app, user, None).await?;
-    let how = How { send_updates: body.event.send_updates, wants_conference: body.event.create_conference, is_strict: false };
-    let event = create_event(&app, &calendar, body.event.create(zone)?, how).await?;
+    let how = How { send_updates: body.send_updates, wants_conference: body.create_conference, is_strict: false };
+    let event = create_event(&app, &calendar, body.create(zone)?, how).await?;
     trail.success(user, "EVENT_CREATE", Some(event.id.to_string())).await;
     let event = pushed(&app, user, &event.id, patience).await?.unwrap_or(event);
     Ok(answer(&event, &calendar, zone, StatusCode::CREATED))
