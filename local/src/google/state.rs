@@ -124,7 +124,7 @@ impl Weather {
         (mixed ^ (mixed >> 31)) % bound.max(1)
     }
 
-    fn fault(&mut self) -> Option<Fault> {
+    fn fault(&mut self, method: &str) -> Option<Fault> {
         if self.below(self.one_in) > 0 {
             return None;
         }
@@ -138,6 +138,13 @@ impl Weather {
             (412, "conditionNotMet"),
         ];
         let (status, reason) = kinds[usize::try_from(self.below(kinds.len() as u64)).unwrap_or(0)];
+        // A condition fails only where there is one; nobody is unauthorised to ask for a token.
+        let has_condition = ["events.update", "events.patch", "events.delete"].iter().any(|wanted| method.ends_with(wanted));
+        let (status, reason) = match status {
+            412 if !has_condition => (503, "backendError"),
+            401 if method == "token" => (503, "backendError"),
+            _ => (status, reason),
+        };
         // Refused before anything was done, or done and the answer lost.
         let after = status >= 500 && self.below(2) == 0;
         Some(Fault { method: None, status, reason: reason.to_owned(), retry_after: None, after })
@@ -212,7 +219,7 @@ impl State {
     /// Takes the first fault that is meant for this method, or one that the weather brings.
     pub fn fault(&mut self, method: &str) -> Option<Fault> {
         let at = self.faults.iter().position(|fault| fault.method.as_deref().is_none_or(|wanted| method.ends_with(wanted)));
-        at.and_then(|at| self.faults.remove(at)).or_else(|| self.weather.as_mut()?.fault())
+        at.and_then(|at| self.faults.remove(at)).or_else(|| self.weather.as_mut()?.fault(method))
     }
 
     /// Counts a call of a person; true when it is one too many for this minute.
