@@ -36,6 +36,8 @@ async fn google_hands_out_changes_in_pages_and_by_sync_token() {
     sandbox.control("expire", json!({ "calendarId": EMAIL })).await;
     let (status, body) = sandbox.call(Method::GET, &format!("calendars/primary/events?syncToken={token}"), None, None).await;
     assert_eq!((status.as_u16(), reason(&body)), (410, "fullSyncRequired"));
+    let (status, body) = sandbox.call(Method::GET, "calendars/primary/events?updatedMin=2020-01-01T00:00:00Z", None, None).await;
+    assert_eq!((status.as_u16(), reason(&body)), (410, "updatedMinTooLongAgo"));
     assert_eq!(sandbox.violations().await, Vec::<Value>::new());
 }
 

@@ -23,11 +23,19 @@ pub(super) fn flag(query: &Query, name: &str) -> bool {
 const NOT_WITH_SYNC_TOKEN: [&str; 8] =
     ["iCalUID", "orderBy", "privateExtendedProperty", "q", "sharedExtendedProperty", "timeMin", "timeMax", "updatedMin"];
 
+/// How long changes can be asked for by their time.
+const REMEMBERED: TimeDelta = TimeDelta::days(28);
+
 /// `events.list`
 pub(super) fn list(state: &State, person: &Person, calendar: &str, query: &Query) -> Answer {
     let (calendar, role) = readable(state, person, calendar)?;
     if parameter(query, "orderBy") == Some("startTime") {
         return Err(Refusal::new(400, "badRequest", "The requested ordering is not available for the particular query."));
+    }
+    let updated_min = parameter(query, "updatedMin").and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc());
+    if updated_min.is_some_and(|at| state.now() - at > REMEMBERED) {
+        let message = "The requested minimum modification time lies too far in the past.";
+        return Err(Refusal::new(410, "updatedMinTooLongAgo", message));
     }
     let since = match parameter(query, "syncToken") {
         None => None,
@@ -56,7 +64,9 @@ pub(super) fn list(state: &State, person: &Person, calendar: &str, query: &Query
         None => {
             let cancelled = stored.event["status"] == "cancelled";
             let of_series = stored.event.get("recurringEventId").is_some();
-            (!cancelled || of_series || flag(query, "showDeleted")) && is_within(&stored.event, query)
+            let updated = stored.event["updated"].as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+            let is_new = updated_min.zip(updated).is_none_or(|(min, updated)| updated >= min);
+            (!cancelled || of_series || flag(query, "showDeleted")) && is_new && is_within(&stored.event, query)
         }
     };
     let mut found: Vec<&Stored> = calendar.events.values().filter(|stored| stored.version > after && stored.version <= until).collect();
