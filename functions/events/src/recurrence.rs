@@ -145,12 +145,8 @@ impl Recurrence {
     }
 }
 
-/// `MONDAY` or `MO`, in any case.
 fn weekday(name: &str, nth: i16) -> Option<ByDay> {
-    let weekday = name.trim().get(..2).and_then(Rule::weekday)?;
-    let full = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
-    let name = name.trim().to_ascii_uppercase();
-    (name.len() == 2 || full.contains(&name.as_str())).then_some(ByDay { nth, weekday })
+    Some(ByDay { nth, weekday: Rule::weekday(name)? })
 }
 
 fn until(text: &str) -> Option<Until> {

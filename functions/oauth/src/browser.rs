@@ -1,19 +1,12 @@
 //! Ties a sign-in to the browser that began it, and knows where a browser may be sent.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::{HeaderMap, header};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use shared::app::App;
 use shared::http::{Answer, Problem};
+use shared::vault::secret_digest;
 use url::Url;
 
 const COOKIE: &str = "calweave_oauth";
-
-/// How a secret is recognised without being stored.
-pub fn fingerprint(secret: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
-}
 
 /// The cookie that gives a browser its secret to keep. A page of another site may ask for it, so over TLS it is sent
 /// across sites; it opens nothing by itself.
@@ -23,11 +16,11 @@ pub fn cookie(secret: &str, own_base: &str, seconds: i64) -> String {
     format!("{COOKIE}={secret}; Path={below}/api/v1/calendar/oauth; Max-Age={seconds}; HttpOnly; {site}")
 }
 
-/// The fingerprints of the secrets that this browser shows.
+/// The digests of the secrets that this browser shows.
 pub fn shown(headers: &HeaderMap) -> Vec<String> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, secret)| fingerprint(secret)).collect()
+    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, secret)| secret_digest(secret)).collect()
 }
 
 /// Where to send the browser in the end: to a page of a configured origin, or of this API itself.

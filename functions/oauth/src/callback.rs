@@ -21,9 +21,10 @@ use shared::store::authorizations::{Authorization, Selection};
 use shared::store::connections::AccountOwner;
 use shared::sync::access::renew_at;
 use shared::sync::request_sync;
+use shared::vault::secret_digest;
 use utoipa::IntoParams;
 
-use crate::browser::{cookie, fingerprint, return_to, shown, with};
+use crate::browser::{cookie, return_to, shown, with};
 use crate::login::{configured, verifier_place};
 
 /// How long somebody may take to choose.
@@ -65,7 +66,7 @@ impl<E: Into<Problem>> From<E> for Failed {
     responses((status = 303, description = "to the page that began it"), Problems))]
 pub async fn callback(State(app): State<App>, headers: HeaderMap, trail: Trail, Query(query): Query<CallbackQuery>) -> Answer<Response> {
     let own_base = configured(&app)?.client().own_base().to_owned();
-    let state = fingerprint(query.state.as_deref().unwrap_or_default());
+    let state = secret_digest(query.state.as_deref().unwrap_or_default());
     let begun = app.store.take_authorization(&state).await?;
     let begun = begun.filter(|begun| begun.provider == ProviderKind::Google && shown(&headers).contains(&begun.browser));
     let Some(begun) = begun else {

@@ -15,10 +15,10 @@ use shared::http::limits::OAuthLimit;
 use shared::http::{Answer, Caller, Json, Problem, ProblemType, Problems, Query};
 use shared::providers::google::Google;
 use shared::store::authorizations::Authorization;
-use shared::vault::Place;
+use shared::vault::{Place, secret_digest};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::browser::{cookie, fingerprint, return_to};
+use crate::browser::{cookie, return_to};
 
 /// How long somebody may take on the provider's pages.
 const PATIENCE: TimeDelta = TimeDelta::minutes(15);
@@ -60,13 +60,13 @@ pub async fn login(State(app): State<App>, caller: Caller, _: OAuthLimit, Query(
     let authorization = Authorization {
         user_id: caller.user(),
         provider: ProviderKind::Google,
-        browser: fingerprint(&secret),
+        browser: secret_digest(&secret),
         verifier: app.vault.seal(verifier_place(caller.user()), &authorize.verifier).await?,
         nonce: authorize.nonce,
         return_to,
         until: app.clock.now() + PATIENCE,
     };
-    app.store.begin_authorization(&fingerprint(authorize.state.expose()), &authorization).await?;
+    app.store.begin_authorization(&secret_digest(authorize.state.expose()), &authorization).await?;
     let body = Json(Login { auth_url: authorize.url, state: authorize.state.expose().to_owned() });
     Ok(([(header::SET_COOKIE, cookie(&secret, own_base, PATIENCE.num_seconds()))], body).into_response())
 }

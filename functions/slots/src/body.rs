@@ -79,7 +79,9 @@ impl SlotBody {
         let known = before.map_or(reader, |before| before.zone());
         let zone = self.timezone.as_ref().map_or(Ok(known), |name| name.parse().map_err(|_| unknown()))?;
         let weekday = match (&self.day_of_week, before) {
-            (Some(name), _) => Some(weekday(name).ok_or_else(|| Problem::field("dayOfWeek", "must be a weekday such as MONDAY or MO"))?),
+            (Some(name), _) => {
+                Some(Rule::weekday(name).ok_or_else(|| Problem::field("dayOfWeek", "must be a weekday such as MONDAY or MO"))?)
+            }
             (None, Some(When::Weekly { weekday, .. })) => Some(weekday),
             (None, _) => None,
         };
@@ -130,10 +132,4 @@ impl SlotBody {
 
 fn late() -> Problem {
     Problem::field("endTime", "must be later than startTime")
-}
-
-fn weekday(name: &str) -> Option<Weekday> {
-    let full = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
-    let upper = name.trim().to_ascii_uppercase();
-    (upper.len() == 2 || full.contains(&upper.as_str())).then(|| Rule::weekday(upper.get(..2)?)).flatten()
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::domain::ids::{CalendarId, EventId, SlotId};
 use shared::domain::link::LinkStatus;
+use shared::domain::rule::Rule;
 use shared::domain::slot::{Slot, When};
 use shared::domain::time::{rfc3339, to_instant};
 use utoipa::ToSchema;
@@ -48,9 +49,8 @@ impl SlotView {
         let (day_of_week, start_time, end_time, zone) = match slot.when {
             When::Dated { start, end, zone } => (None, rfc3339(to_instant(start, zone), zone), rfc3339(to_instant(end, zone), zone), zone),
             When::Weekly { weekday, start, end, zone } => {
-                let names = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
-                let name = names.get(weekday.num_days_from_monday() as usize).map(|name| (*name).to_owned());
-                (name, start.format("%H:%M:%S").to_string(), end.format("%H:%M:%S").to_string(), zone)
+                let name = Rule::weekday_name(weekday).to_owned();
+                (Some(name), start.format("%H:%M:%S").to_string(), end.format("%H:%M:%S").to_string(), zone)
             }
         };
         Self {

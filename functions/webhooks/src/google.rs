@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use shared::app::App;
 use shared::http::{Answer, Problems};
 use shared::sync::request_sync;
-use shared::sync::watch::secret_digest;
+use shared::vault::secret_digest;
 use tracing::info;
 
 /// Takes a notification of Google. Its body is empty; the headers name the channel, what it watches, and the channel's

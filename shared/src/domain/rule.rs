@@ -44,6 +44,16 @@ const WEEKDAYS: [(&str, Weekday); 7] = [
     ("SU", Weekday::Sun),
 ];
 
+const WEEKDAY_NAMES: [(&str, Weekday); 7] = [
+    ("MONDAY", Weekday::Mon),
+    ("TUESDAY", Weekday::Tue),
+    ("WEDNESDAY", Weekday::Wed),
+    ("THURSDAY", Weekday::Thu),
+    ("FRIDAY", Weekday::Fri),
+    ("SATURDAY", Weekday::Sat),
+    ("SUNDAY", Weekday::Sun),
+];
+
 /// The last moment at which a rule may still give an occurrence. Real feeds mix all three forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -134,9 +144,15 @@ impl Rule {
         }
     }
 
-    /// The weekday that `BYDAY` calls by these two letters, in any case.
+    /// The weekday of this name, in any case: `MO`, as `BYDAY` writes it, or `MONDAY`.
     pub fn weekday(name: &str) -> Option<Weekday> {
-        lookup(&WEEKDAYS, &name.to_ascii_uppercase())
+        let name = name.trim().to_ascii_uppercase();
+        lookup(&WEEKDAYS, &name).or_else(|| lookup(&WEEKDAY_NAMES, &name))
+    }
+
+    /// The whole name of a weekday: `MONDAY`.
+    pub fn weekday_name(weekday: Weekday) -> &'static str {
+        name_of(&WEEKDAY_NAMES, &weekday)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Slots: stretches of time that a person keeps for something, on one day or every week. No two of them overlap.
 
-use chrono::{DateTime, Datelike, Days, NaiveDateTime, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -78,10 +78,7 @@ impl When {
         match *self {
             Self::Dated { start, end, zone } => vec![(to_instant(start, zone), to_instant(end, zone))],
             Self::Weekly { weekday, start, end, zone } => {
-                let today = now.with_timezone(&zone).date_naive();
-                let ahead = (7 + weekday.num_days_from_monday() - today.weekday().num_days_from_monday()) % 7;
-                // The week before too: a dated slot may lie in it.
-                let first = today + Days::new(u64::from(ahead));
+                let first = first_day(weekday, zone, now);
                 let day = |week: u64| first.checked_add_days(Days::new(7 * week)).unwrap_or(first);
                 (0..WEEKS).map(|week| (to_instant(day(week).and_time(start), zone), to_instant(day(week).and_time(end), zone))).collect()
             }
@@ -114,9 +111,7 @@ impl When {
         let (start, end, zone, series) = match *self {
             Self::Dated { start, end, zone } => (start, end, zone, None),
             Self::Weekly { weekday, start, end, zone } => {
-                let today = now.with_timezone(&zone).date_naive();
-                let ahead = (7 + weekday.num_days_from_monday() - today.weekday().num_days_from_monday()) % 7;
-                let first = today + Days::new(u64::from(ahead));
+                let first = first_day(weekday, zone, now);
                 let rule = Rule { by_day: vec![ByDay { nth: 0, weekday }], ..Rule::every(Frequency::Weekly) };
                 (first.and_time(start), first.and_time(end), zone, Some(Series { rules: vec![rule], ..Series::default() }))
             }
@@ -146,6 +141,13 @@ impl When {
             }
         }
     }
+}
+
+/// The first such weekday from now on.
+fn first_day(weekday: Weekday, zone: Tz, now: DateTime<Utc>) -> NaiveDate {
+    let today = now.with_timezone(&zone).date_naive();
+    let ahead = (7 + weekday.num_days_from_monday() - today.weekday().num_days_from_monday()) % 7;
+    today + Days::new(u64::from(ahead))
 }
 
 fn overlap(ones: &[(DateTime<Utc>, DateTime<Utc>)], others: &[(DateTime<Utc>, DateTime<Utc>)]) -> bool {

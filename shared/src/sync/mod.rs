@@ -12,7 +12,7 @@ mod pull;
 mod push;
 mod reconcile;
 mod schedule;
-pub mod watch;
+mod watch;
 
 pub use engine::{Synced, request_sync, sync_calendar, wait_for};
 pub use erase::{disconnect, erase_account, erase_calendar, request_account_erasure};

@@ -1,6 +1,5 @@
 //! Keeps a channel open by which the provider says that a calendar has changed.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,6 +12,7 @@ use crate::domain::calendar::{Calendar, ChannelState};
 use crate::providers::{Provider, ProviderError, Remedy, Target};
 use crate::store::channels::Channel;
 use crate::store::cursors::Lease;
+use crate::vault::secret_digest;
 
 /// A calendar that cannot be watched is tried again after this long.
 const UNWATCHABLE: TimeDelta = TimeDelta::days(7);
@@ -20,11 +20,6 @@ const UNWATCHABLE: TimeDelta = TimeDelta::days(7);
 const UNOPENED: TimeDelta = TimeDelta::days(8);
 /// The path that providers push to, below where this API is.
 const PATH: &str = "/api/v1/calendar/webhooks/";
-
-/// The digest of a channel's secret: the secret itself is known to the provider alone.
-pub fn secret_digest(secret: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
-}
 
 /// Opens a channel where there is none or it is about to end: the new one before the old one is closed, so that nothing
 /// is missed in between. `None` leaves it as it is. A failure is no failure of the sync: until it works the calendar is

@@ -18,6 +18,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
@@ -51,6 +52,11 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// By what a secret is recognised that is stored nowhere itself.
+pub fn secret_digest(secret: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
 }
 
 /// Where a secret belongs: only there it opens.
