@@ -128,7 +128,7 @@ async fn latency(google: &Google) {
         let title = format!("Seen {number}");
         let started = Instant::now();
         let id = google.rename_first(EMAIL, &title);
-        let event = shared::providers::google::ids::event_id(bench.calendar.parse().unwrap(), &id);
+        let event = shared::providers::ids::event_id(bench.calendar.parse().unwrap(), &id);
         while !bench.get(&format!("/api/v1/calendar/events/{event}")).await.text().await.unwrap().contains(&title) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -10,7 +10,7 @@ use aws_types::sdk_config::{RetryConfig, SharedCredentialsProvider, TimeoutConfi
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::providers::google::Google;
+use crate::providers::Providers;
 use crate::queue::Queue;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -28,8 +28,8 @@ pub struct App {
     pub vault: Vault,
     /// Work for later.
     pub queue: Queue,
-    /// Google; none where this deployment is not known there.
-    pub google: Option<Google>,
+    /// The providers that accounts are with.
+    pub providers: Providers,
 }
 
 impl App {
@@ -45,8 +45,8 @@ impl App {
         let kms = aws_sdk_kms::Client::new(&sdk("KMS"));
         let vault = Vault::new(kms, config.kms_key_id.clone(), store.clone(), clock.clone());
         let queue = Queue::new(aws_sdk_sqs::Client::new(&sdk("SQS")), config.sync_queue_url.clone());
-        let google = config.google.clone().map(Google::new);
-        Self { config: Arc::new(config), clock, store, vault, queue, google }
+        let providers = Providers::new(&config, &clock);
+        Self { config: Arc::new(config), clock, store, vault, queue, providers }
     }
 }
 

@@ -25,6 +25,10 @@ pub struct Config {
     pub sync_queue_url: String,
     /// How Google knows this deployment; without it nobody can link a Google account.
     pub google: Option<OAuthClient>,
+    /// How Microsoft knows this deployment; without it nobody can link a Microsoft account.
+    pub microsoft: Option<OAuthClient>,
+    /// Whose Microsoft accounts can be linked: `common` for everybody's, or the id of a tenant.
+    pub microsoft_tenant: String,
     /// How much of an account's calendars is read.
     pub sync_window: SyncWindow,
     /// Keys of access tokens: the first signs, all verify.
@@ -170,6 +174,11 @@ impl Config {
         };
         let sync_window = SyncWindow { past: days("SYNC_PAST_DAYS", 30), future: days("SYNC_FUTURE_DAYS", 365) };
         let google = OAuthClient::read("GOOGLE", &optional, &mut wrong);
+        let microsoft = OAuthClient::read("MICROSOFT", &optional, &mut wrong);
+        let microsoft_tenant = optional("MICROSOFT_TENANT").unwrap_or_else(|| "common".to_owned());
+        if !microsoft_tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')) {
+            wrong.push("MICROSOFT_TENANT is no tenant: common, organizations, consumers, an id or a domain".to_owned());
+        }
         let on = |name: &str| optional(name).is_some_and(|value| value == "on");
         let config = Self {
             identity_table,
@@ -179,6 +188,8 @@ impl Config {
             kms_key_id,
             sync_queue_url,
             google,
+            microsoft,
+            microsoft_tenant,
             sync_window,
             jwt_keys,
             cors_origins: optional("CORS_ORIGINS")

@@ -13,7 +13,7 @@ use shared::domain::event::Event;
 use shared::domain::ids::{CalendarId, EventId, OriginalStart, UserId};
 use shared::domain::link::Content;
 use shared::providers::google::Google;
-use shared::providers::{Ask, Change, Provider, Target};
+use shared::providers::{Accounts, Ask, Change, Target};
 use shared::vault::Secret;
 
 use super::{Dice, killed_after, seeds};
@@ -218,7 +218,7 @@ impl Both {
             redirect_uri: String::new(),
             endpoint: Some(self.google.url.clone()),
         };
-        let session = Google::new(client).with(Secret::new(self.google.token.clone()));
+        let session = Google::new(client).session(Secret::new(self.google.token.clone()), EMAIL);
         let target = Target { calendar: self.calendar, remote_id: "primary", zone: chrono_tz::Tz::Europe__Berlin };
         let ask = Ask::All { from: "2026-01-01T00:00:00Z".parse().unwrap(), to: "2028-01-01T00:00:00Z".parse().unwrap() };
         let (mut events, mut cancelled) = (BTreeMap::new(), BTreeSet::new());

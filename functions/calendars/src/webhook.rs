@@ -31,6 +31,7 @@ pub async fn open(
         return Err(Problem::not_found());
     }
     app.store.retry_channel(caller.user(), calendar.id).await?;
+    app.store.retry_watching(caller.user(), calendar.connection_id).await?;
     one(&app, &trail, caller.user(), id, wait).await
 }
 

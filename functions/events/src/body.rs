@@ -90,6 +90,20 @@ pub struct EventBody {
     /// Who is told by mail; nobody unless said.
     #[serde(default, alias = "send_updates")]
     pub send_updates: SendUpdates,
+    /// What becomes of a new series that the provider cannot repeat so.
+    #[serde(default, alias = "when_inexpressible")]
+    pub when_inexpressible: WhenInexpressible,
+}
+
+/// What becomes of a series that the provider cannot repeat so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum WhenInexpressible {
+    /// It is refused, with the reason.
+    #[default]
+    Refuse,
+    /// Each occurrence is an event of its own, as far ahead as calendars are read.
+    Expand,
 }
 
 /// Somebody to invite.

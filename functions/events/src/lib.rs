@@ -4,6 +4,7 @@ mod body;
 mod list;
 mod one;
 mod recurrence;
+mod rsvp;
 mod upcoming;
 mod view;
 mod write;
@@ -19,4 +20,5 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(upcoming::upcoming))
         .routes(routes!(one::get, write::change, write::delete))
         .routes(routes!(write::retry))
+        .routes(routes!(rsvp::respond))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use shared::app::App;
 use shared::domain::agenda::Occurrence;
 use shared::domain::calendar::{Calendar, ProviderKind};
-use shared::domain::event::{Attendee, Reminder, Status, Transparency, Visibility};
+use shared::domain::event::{Attendee, Importance, Reminder, Status, Transparency, Visibility};
 use shared::domain::ids::{CalendarId, EventId, UserId};
 use shared::domain::link::{Kept, Link, LinkStatus};
 use shared::domain::time::EventTime;
@@ -76,6 +76,10 @@ pub struct EventView {
     attendees: Vec<Attendee>,
     /// When to remind.
     reminders: Vec<Reminder>,
+    /// How much it matters.
+    importance: Importance,
+    /// How the provider shows the time, where the fields above do not say it: `oof`, `workingElsewhere`.
+    show_as: Option<String>,
     /// `CATEGORIES`
     categories: Vec<String>,
     /// Where to read more.
@@ -174,6 +178,8 @@ impl EventView {
             recurrence_rule: rule.or_else(written_out),
             attendees: details.attendees.clone(),
             reminders: details.reminders.clone(),
+            importance: details.importance,
+            show_as: details.show_as.clone(),
             categories: details.categories.clone(),
             url: details.url.clone(),
             conference_url: details.conference_url.clone(),

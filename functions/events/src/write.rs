@@ -13,25 +13,29 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use shared::app::App;
 use shared::domain::agenda::{alone, find};
-use shared::domain::calendar::Calendar;
+use shared::domain::calendar::{Calendar, Source};
 use shared::domain::event::Event;
 use shared::domain::ids::{CalendarId, EventId, UserId};
 use shared::domain::link::{Content, LinkStatus, SendUpdates};
 use shared::http::limits::EventWriteLimit;
+use shared::http::problem::FieldError;
 use shared::http::trail::Trail;
 use shared::http::views::connected;
 use shared::http::{Answer, Caller, Id, Json, Problem, ProblemType, Problems, Query};
+use shared::providers::{undeletable, unwritable};
 use shared::sync::edit::{How, change_event, create_event, remove_event, retry_edit};
 use shared::sync::{request_sync, wait_for};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::body::EventBody;
-use crate::view::{EventView, reader_zone};
+use crate::body::{EventBody, WhenInexpressible};
+use crate::view::{EventView, Events, reader_zone};
 
 /// How long an answer waits for the provider, in seconds, unless the caller says otherwise.
 const PATIENCE: u64 = 8;
 /// A gateway gives up after 30.
 const MAX_PATIENCE: u64 = 25;
+/// Events that one series may become.
+const MAX_EXPANDED: usize = 100;
 
 /// How long to wait.
 #[derive(Clone, Copy, Deserialize, IntoParams)]
@@ -40,6 +44,12 @@ pub struct WaitQuery {
     /// Seconds to wait for the provider, at most 25; 8 unless given, 0 for not at all.
     #[serde(default)]
     wait: Option<u64>,
+}
+
+impl From<WaitQuery> for Option<u64> {
+    fn from(query: WaitQuery) -> Self {
+        query.wait
+    }
 }
 
 /// Who is told, and how long to wait.
@@ -66,7 +76,8 @@ pub struct Deleted {
     sync_status: LinkStatus,
 }
 
-/// Creates an event: 201 when the provider has it, 202 when it is on its way.
+/// Creates an event: 201 when the provider has it, 202 when it is on its way. Where `whenInexpressible` asks for it and the
+/// provider cannot repeat the event so, the answer has `events`, one for each occurrence.
 #[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = EventBody, params(WaitQuery),
     responses((status = 201, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn create(
@@ -82,8 +93,15 @@ pub async fn create(
     let calendar = body.calendar_id.ok_or_else(|| Problem::field("calendarId", "is needed"))?;
     let calendar = writable(&app, user, calendar).await?;
     let zone = reader_zone(&app, user, None).await?;
-    let how = How { send_updates: body.send_updates, wants_conference: body.create_conference, is_strict: false };
-    let event = create_event(&app, &calendar, body.create(zone)?, how).await?;
+    let how = How { send_updates: body.send_updates, wants_conference: body.create_conference, ..How::default() };
+    let expands = body.when_inexpressible == WhenInexpressible::Expand;
+    let content = body.create(zone)?;
+    let wrong = unwritable(calendar.provider, None, &content, how.send_updates);
+    if expands && wrong.iter().any(|(field, _)| *field == "recurrence") {
+        return expand(&app, &trail, &calendar, content, how, zone, patience).await;
+    }
+    accept(wrong)?;
+    let event = create_event(&app, &calendar, content, how).await?;
     trail.success(user, "EVENT_CREATE", Some(event.id.to_string())).await;
     let event = pushed(&app, user, &event.id, patience).await?.unwrap_or(event);
     Ok(answer(&event, &calendar, zone, StatusCode::CREATED))
@@ -111,6 +129,7 @@ pub async fn change(
         send_updates: body.send_updates,
         wants_conference: body.create_conference,
         is_strict: headers.contains_key(header::IF_MATCH),
+        ..How::default()
     };
     let event = editable(&app, user, &id, zone).await?;
     check_version(&headers, &event, &calendar, zone)?;
@@ -118,6 +137,7 @@ pub async fn change(
     if id.original_start().is_some() && wanted.series.is_some() {
         return Err(Problem::field("recurrence", "belongs to the series, not to one occurrence of it"));
     }
+    accept(unwritable(calendar.provider, Some(&Content::of(&event)), &wanted, how.send_updates))?;
     let event = change_event(&app, user, event, wanted, how).await?.ok_or_else(Problem::not_found)?;
     trail.success(user, "EVENT_UPDATE", Some(id.to_string())).await;
     let event = pushed(&app, user, &id, patience).await?.unwrap_or(event);
@@ -144,7 +164,8 @@ pub async fn delete(
     let zone = reader_zone(&app, user, None).await?;
     let event = editable(&app, user, &id, zone).await?;
     check_version(&headers, &event, &calendar, zone)?;
-    let how = How { send_updates: query.send_updates, wants_conference: false, is_strict: headers.contains_key(header::IF_MATCH) };
+    let how = How { send_updates: query.send_updates, is_strict: headers.contains_key(header::IF_MATCH), ..How::default() };
+    accept(undeletable(calendar.provider, &event, how.send_updates))?;
     if !remove_event(&app, user, event, how).await? {
         return Err(Problem::not_found());
     }
@@ -184,16 +205,66 @@ pub async fn retry(
     Ok(answer(&event, &calendar, zone, StatusCode::OK))
 }
 
+/// Refuses what the provider cannot keep.
+fn accept(wrong: Vec<(&'static str, String)>) -> Answer<()> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::fields(wrong.into_iter().map(|(field, message)| FieldError { field: field.to_owned(), message }).collect()))
+}
+
+/// Creates each occurrence of a series that the provider cannot repeat as an event of its own, as far ahead as calendars are
+/// read.
+async fn expand(app: &App, trail: &Trail, calendar: &Calendar, content: Content, how: How, zone: Tz, patience: Duration) -> Answer<Response> {
+    let Some(series) = &content.series else { return Err(Problem::not_found()) };
+    let (window, now) = (app.config.sync_window, app.clock.now());
+    let own = calendar_zone(calendar, zone);
+    let found = series.expand(content.start, now - window.past, now + window.future, own, MAX_EXPANDED);
+    if found.truncated || found.starts.is_empty() {
+        let message = format!("gives no occurrence, or more than {MAX_EXPANDED}, in the time that is kept; give it an end");
+        return Err(Problem::field("recurrence", message));
+    }
+    let length = content.end.instant(own) - content.start.instant(own);
+    let mut single = Content { series: None, ..content.clone() };
+    accept(unwritable(calendar.provider, None, &single, how.send_updates))?;
+    let mut made = Vec::with_capacity(found.starts.len());
+    for start in found.starts {
+        (single.start, single.end) = (start, start.plus(length));
+        let event = create_event(app, calendar, single.clone(), how.clone()).await?;
+        trail.success(calendar.user_id, "EVENT_CREATE", Some(event.id.to_string())).await;
+        made.push(event);
+    }
+    let (mut events, mut done) = (Vec::with_capacity(made.len()), true);
+    if let Some(last) = made.last() {
+        pushed(app, calendar.user_id, &last.id, patience).await?;
+    }
+    for event in made {
+        let event = app.store.event(calendar.user_id, &event.id).await?.unwrap_or(event);
+        done &= event.link.as_ref().is_none_or(|link| link.status() == LinkStatus::Synced);
+        events.push(EventView::new(&alone(&event, zone), calendar, zone));
+    }
+    let status = if done { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    Ok((status, Json(Events { events, next_cursor: None })).into_response())
+}
+
+/// The zone that floating times of a calendar are in.
+fn calendar_zone(calendar: &Calendar, zone: Tz) -> Tz {
+    match &calendar.source {
+        Source::Account(account) => account.time_zone.unwrap_or(zone),
+        Source::Feed(_) => zone,
+    }
+}
+
 /// How long to wait for the provider.
-fn patience(wait: Option<u64>) -> Answer<Duration> {
-    match wait.unwrap_or(PATIENCE) {
+pub fn patience(wait: impl Into<Option<u64>>) -> Answer<Duration> {
+    match wait.into().unwrap_or(PATIENCE) {
         seconds @ 0..=MAX_PATIENCE => Ok(Duration::from_secs(seconds)),
         _ => Err(Problem::field("wait", "must be at most 25 seconds")),
     }
 }
 
 /// A connected calendar whose events can be changed.
-async fn writable(app: &App, user: UserId, calendar: CalendarId) -> Answer<Calendar> {
+pub async fn writable(app: &App, user: UserId, calendar: CalendarId) -> Answer<Calendar> {
     let calendar = connected(app, user, calendar).await?.calendar;
     if calendar.is_writable() {
         return Ok(calendar);
@@ -202,7 +273,7 @@ async fn writable(app: &App, user: UserId, calendar: CalendarId) -> Answer<Calen
 }
 
 /// The event as it is stored, or the occurrence that the rule of a series gives.
-async fn editable(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer<Event> {
+pub async fn editable(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer<Event> {
     let found = match app.store.event(user, id).await? {
         Some(event) => Some(event).filter(|event| !event.link.as_ref().is_some_and(|link| link.is_leaving())),
         None => occurrence(app, user, id, zone).await?,
@@ -236,7 +307,7 @@ fn check_version(headers: &HeaderMap, event: &Event, calendar: &Calendar, zone: 
 }
 
 /// Has a change written, and waits a while for it. The event as it is then; `None` when it is gone.
-async fn pushed(app: &App, user: UserId, id: &EventId, patience: Duration) -> Answer<Option<Event>> {
+pub async fn pushed(app: &App, user: UserId, id: &EventId, patience: Duration) -> Answer<Option<Event>> {
     let wish = request_sync(app, user, id.calendar(), 0).await?;
     if let Some(wish) = wish.filter(|_| !patience.is_zero()) {
         wait_for(app, user, id.calendar(), wish, patience).await?;
@@ -244,7 +315,7 @@ async fn pushed(app: &App, user: UserId, id: &EventId, patience: Duration) -> An
     Ok(app.store.event(user, id).await?)
 }
 
-fn answer(event: &Event, calendar: &Calendar, zone: Tz, done: StatusCode) -> Response {
+pub fn answer(event: &Event, calendar: &Calendar, zone: Tz, done: StatusCode) -> Response {
     let is_done = event.link.as_ref().is_none_or(|link| link.status() == LinkStatus::Synced);
     let view = EventView::new(&alone(event, zone), calendar, zone);
     let etag = view.etag().to_owned();

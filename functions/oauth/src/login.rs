@@ -1,6 +1,6 @@
-//! `GET /api/v1/calendar/oauth/google/login`
+//! `GET /api/v1/calendar/oauth/{provider}/login`
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -13,7 +13,7 @@ use shared::domain::calendar::ProviderKind;
 use shared::domain::ids::{ConnectionId, UserId};
 use shared::http::limits::OAuthLimit;
 use shared::http::{Answer, Caller, Json, Problem, ProblemType, Problems, Query};
-use shared::providers::google::Google;
+use shared::providers::Accounts;
 use shared::store::authorizations::Authorization;
 use shared::vault::{Place, secret_digest};
 use utoipa::{IntoParams, ToSchema};
@@ -32,34 +32,46 @@ pub struct LoginQuery {
     /// Without, the first such origin.
     #[serde(default)]
     return_to: Option<String>,
+    /// Whether an administrator consents for everybody of an organisation, without linking an account (Microsoft).
+    #[serde(default)]
+    admin_consent: bool,
 }
 
 /// Where to send the browser.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Login {
-    /// Google's consent page.
+    /// The provider's consent page.
     auth_url: String,
     /// What comes back with the browser; good once, for a quarter of an hour, in this browser.
     state: String,
 }
 
-/// Begins to link a Google account. The answer sets a cookie, so a page of another origin calls with
-/// `credentials: "include"`; without the cookie the way back is refused.
-#[utoipa::path(get, path = "/api/v1/calendar/oauth/google/login", tag = "oauth", security(("bearer" = [])), params(LoginQuery),
+/// Begins to link an account. The answer sets a cookie, so a page of another origin calls with `credentials: "include"`;
+/// without the cookie the way back is refused.
+#[utoipa::path(get, path = "/api/v1/calendar/oauth/{provider}/login", tag = "oauth", security(("bearer" = [])),
+    params(("provider" = String, Path, description = "`google` or `microsoft`"), LoginQuery),
     responses((status = 200, body = Login), Problems))]
-pub async fn login(State(app): State<App>, caller: Caller, _: OAuthLimit, Query(query): Query<LoginQuery>) -> Answer<Response> {
-    let google = configured(&app)?;
-    let own_base = google.client().own_base();
+pub async fn login(
+    State(app): State<App>,
+    caller: Caller,
+    _: OAuthLimit,
+    Path(provider): Path<String>,
+    Query(query): Query<LoginQuery>,
+) -> Answer<Response> {
+    let (kind, accounts) = configured(&app, &provider)?;
+    let own_base = accounts.client().own_base();
     let return_to = return_to(&app, own_base, query.return_to.as_deref())?;
-    let authorize = google.authorize().map_err(|error| {
-        tracing::error!("the configured addresses of Google cannot be used: {error}");
+    let authorize = if query.admin_consent { accounts.authorize_all() } else { accounts.authorize().map(Some) };
+    let authorize = authorize.map_err(|error| {
+        tracing::error!("the configured addresses of {provider} cannot be used: {error}");
         Problem::new(ProblemType::Internal)
     })?;
+    let authorize = authorize.ok_or_else(|| Problem::field("adminConsent", "is nothing that this provider knows"))?;
     let secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let authorization = Authorization {
         user_id: caller.user(),
-        provider: ProviderKind::Google,
+        provider: kind,
         browser: secret_digest(&secret),
         verifier: app.vault.seal(verifier_place(caller.user()), &authorize.verifier).await?,
         nonce: authorize.nonce,
@@ -71,10 +83,14 @@ pub async fn login(State(app): State<App>, caller: Caller, _: OAuthLimit, Query(
     Ok(([(header::SET_COOKIE, cookie(&secret, own_base, PATIENCE.num_seconds()))], body).into_response())
 }
 
-/// Google, if this deployment is known there.
-pub fn configured(app: &App) -> Answer<&Google> {
-    let missing = "this deployment has no Google client; see docs/google.md";
-    app.google.as_ref().ok_or_else(|| Problem::because(ProblemType::Unavailable, missing))
+/// The provider that a path names, if this deployment is known there.
+pub fn configured<'a>(app: &'a App, provider: &str) -> Answer<(ProviderKind, &'a dyn Accounts)> {
+    let kind = ProviderKind::of_path(provider).ok_or_else(Problem::not_found)?;
+    let missing = |_| {
+        let name = kind.label();
+        Problem::because(ProblemType::Unavailable, format!("this deployment has no {name} client; see docs/{}.md", kind.path()))
+    };
+    Ok((kind, app.providers.of(kind).map_err(missing)?))
 }
 
 /// Where the code verifier of a sign-in is sealed for: it belongs to no link yet.

@@ -1,6 +1,6 @@
-//! `POST /api/v1/calendar/oauth/google/select`
+//! `POST /api/v1/calendar/oauth/{provider}/select`
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::app::App;
@@ -38,16 +38,19 @@ pub struct Selected {
 
 /// Connects calendars of an account that was just linked. Uses the session up. One that is connected already stays as it
 /// is; one that was disconnected comes back under its old id.
-#[utoipa::path(post, path = "/api/v1/calendar/oauth/google/select", tag = "oauth", security(("bearer" = [])), request_body = Select,
+#[utoipa::path(post, path = "/api/v1/calendar/oauth/{provider}/select", tag = "oauth", security(("bearer" = [])),
+    params(("provider" = String, Path, description = "`google` or `microsoft`")), request_body = Select,
     responses((status = 201, body = Selected), Problems))]
 pub async fn select(
     State(app): State<App>,
     caller: Caller,
     trail: Trail,
+    Path(provider): Path<String>,
     Json(body): Json<Select>,
 ) -> Answer<(StatusCode, Json<Selected>)> {
     let user = caller.user();
-    let offered = app.store.selection(user, &body.session_id).await?.ok_or_else(Problem::not_found)?;
+    let offered = app.store.selection(user, &body.session_id).await?;
+    let offered = offered.filter(|offered| offered.provider.path() == provider).ok_or_else(Problem::not_found)?;
     let chosen = choose(&offered, &body.selected_calendar_ids)?;
     // Whoever takes it first has it: of two choices at once the second finds nothing.
     let taken = app.store.take_selection(user, &body.session_id).await?.ok_or_else(Problem::not_found)?;

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use shared::app::App;
 use shared::http::{Answer, Problems};
-use shared::sync::request_sync;
+use shared::sync::request_watched;
 use shared::vault::secret_digest;
 use tracing::info;
 
@@ -28,7 +28,7 @@ pub async fn notify(State(app): State<App>, headers: HeaderMap) -> Answer<Status
     }
     match app.store.verify_notification(channel, resource, &secret_digest(token)).await? {
         Some(verified) => {
-            request_sync(&app, verified.user, verified.calendar, 0).await?;
+            request_watched(&app, verified.user, verified.watched).await?;
         }
         None => info!("dropped a notification of a channel that is not ours, or without its secret"),
     }

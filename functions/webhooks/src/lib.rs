@@ -1,6 +1,7 @@
 //! What providers push. A push is a hint and nothing more: it is verified, a sync is asked for, and it is answered.
 
 mod google;
+mod microsoft;
 mod setup;
 
 use shared::app::App;
@@ -13,5 +14,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(google::notify))
         .routes(alias(routes!(google::notify), "/api/v1/webhooks/google-calendar"))
+        .routes(routes!(microsoft::notify))
+        .routes(routes!(microsoft::lifecycle))
         .routes(routes!(setup::setup))
 }

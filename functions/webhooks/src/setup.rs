@@ -34,6 +34,7 @@ pub async fn setup(State(app): State<App>, caller: Caller, _: SyncLimit, trail: 
         }
         if app.store.set_watched(user, calendar.id, true).await? == Outcome::Done {
             app.store.retry_channel(user, calendar.id).await?;
+            app.store.retry_watching(user, calendar.connection_id).await?;
             request_sync(&app, user, calendar.id, 0).await?;
             calendar_count += 1;
         }

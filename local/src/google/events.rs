@@ -194,7 +194,7 @@ pub(super) fn change(
     let before = current(&state.calendars[&calendar], id)?;
     matches(&before, if_match)?;
     let body = object(body)?;
-    let mut event = if whole { body } else { merged(before.clone(), body) };
+    let mut event = if whole { body } else { merged(before.clone(), answered(&before, body)) };
     if before["status"] == "cancelled" && event.get("status").is_none_or(|status| status == "cancelled") {
         return Err(Refusal::new(403, "forbidden", "The event has been deleted."));
     }
@@ -342,6 +342,18 @@ fn merged(before: Value, patch: Map<String, Value>) -> Map<String, Value> {
         };
     }
     fields
+}
+
+/// A patch that leaves attendees out on purpose changes those that it names.
+fn answered(before: &Value, mut patch: Map<String, Value>) -> Map<String, Value> {
+    if patch.remove("attendeesOmitted") != Some(true.into()) {
+        return patch;
+    }
+    let named = patch.remove("attendees").unwrap_or_default();
+    let one = |known: &Value| named.as_array()?.iter().find(|one| one["email"] == known["email"]).cloned();
+    let all = before["attendees"].as_array().into_iter().flatten().map(|known| one(known).unwrap_or_else(|| known.clone()));
+    patch.insert("attendees".to_owned(), all.collect());
+    patch
 }
 
 fn check_times(event: &Map<String, Value>) -> Result<(), Refusal> {

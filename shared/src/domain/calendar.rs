@@ -12,15 +12,32 @@ use super::ids::{CalendarId, ConnectionId, UserId};
 pub enum ProviderKind {
     /// Google Calendar.
     Google,
+    /// Microsoft 365 and Outlook.com.
+    Microsoft,
     /// A feed that is read over HTTP.
     Ics,
 }
 
 impl ProviderKind {
+    /// What paths call a provider of accounts; nothing for feeds.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Google => "google",
+            Self::Microsoft => "microsoft",
+            Self::Ics => "",
+        }
+    }
+
+    /// The provider of accounts that paths call so.
+    pub fn of_path(path: &str) -> Option<Self> {
+        [Self::Google, Self::Microsoft].into_iter().find(|kind| kind.path() == path)
+    }
+
     /// What people call it.
     pub fn label(self) -> &'static str {
         match self {
             Self::Google => "Google",
+            Self::Microsoft => "Microsoft",
             Self::Ics => "the feed",
         }
     }
@@ -85,6 +102,9 @@ pub struct AccountCalendar {
     /// Whether the account's owner has hidden it from the provider's list.
     #[serde(default)]
     pub is_hidden: bool,
+    /// Whether it lies with somebody else, so that pushes about the account say nothing of it.
+    #[serde(default)]
+    pub is_shared: bool,
     /// The zone of its floating events and of people who look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<Tz>,

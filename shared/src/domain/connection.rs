@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::calendar::ProviderKind;
+use super::calendar::{ChannelState, ProviderKind};
 use super::ids::{ConnectionId, UserId};
 
 /// A link to somebody's account with a provider; the vault keeps its grant.
@@ -31,6 +31,9 @@ pub struct Connection {
     pub granted_at: DateTime<Utc>,
     /// When the account was first linked.
     pub created_at: DateTime<Utc>,
+    /// The channel by which the provider says that any of its calendars has changed, where it watches accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelState>,
     /// When its calendars were last listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_at: Option<DateTime<Utc>>,

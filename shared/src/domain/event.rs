@@ -55,6 +55,18 @@ wire_enum!(
     }
 );
 wire_enum!(
+    /// How much it matters, where somebody has said so: `PRIORITY` in three steps (RFC 5545 3.8.1.9).
+    Importance {
+        /// Little.
+        Low,
+        /// As anything else.
+        #[default]
+        Normal,
+        /// Much.
+        High,
+    }
+);
+wire_enum!(
     /// `PARTSTAT`: what somebody answered (RFC 5545 3.2.12).
     RsvpStatus {
         /// Not yet answered.
@@ -134,6 +146,12 @@ pub struct Details {
     /// `CLASS`
     #[serde(skip_serializing_if = "is_default")]
     pub visibility: Visibility,
+    /// How much it matters.
+    #[serde(skip_serializing_if = "is_default")]
+    pub importance: Importance,
+    /// How the provider shows the time, where transparency and status do not say it: `oof`, `workingElsewhere`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub show_as: Option<String>,
     /// `URL`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,

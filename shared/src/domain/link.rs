@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::event::{Details, Event};
+use super::event::{Details, Event, RsvpStatus};
 use super::recurrence::Series;
 use super::time::EventTime;
 
@@ -102,6 +102,19 @@ impl SendUpdates {
     }
 }
 
+/// An answer to an invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    /// Whether the account's owner comes.
+    pub status: RsvpStatus,
+    /// A word to the organizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Whether the organizer is told by mail.
+    pub notify: bool,
+}
+
 /// A change that was made here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -117,6 +130,9 @@ pub struct Edit {
     /// Whether the provider should make a meeting to go with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wants_conference: bool,
+    /// What the account's owner has answered to an invitation: it is written by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Box<Response>>,
     /// When it was made.
     pub made_at: DateTime<Utc>,
     /// When it was written again because the other side had changed too.
@@ -135,8 +151,8 @@ const REWRITES_WITHIN: TimeDelta = TimeDelta::minutes(10);
 impl Edit {
     /// A change made now.
     pub fn new(operation: Operation, base: Option<Box<Content>>, made_at: DateTime<Utc>) -> Self {
-        let (send_updates, wants_conference, rewrites, is_paused) = (SendUpdates::None, false, vec![], false);
-        Self { operation, base, send_updates, wants_conference, made_at, rewrites, is_paused }
+        let (send_updates, wants_conference, response) = (SendUpdates::None, false, None);
+        Self { operation, base, send_updates, wants_conference, response, made_at, rewrites: vec![], is_paused: false }
     }
 
     /// Notes that the change has to be written again, because the other side has changed meanwhile.

@@ -1,7 +1,8 @@
 //! Which zone a name means. Feeds write IANA names, Windows names, display names, and names of their own.
 
+use std::collections::HashMap;
 use std::str::FromStr;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -75,6 +76,52 @@ fn hours_from_utc(name: &str) -> Option<Tz> {
     let hours: u8 = digits.parse().ok()?;
     // POSIX signs: Etc/GMT-2 is two hours ahead of UTC.
     Tz::from_str(&format!("Etc/GMT{sign}{hours}")).ok()
+}
+
+/// Names that CLDR's table knows by an older one.
+const RENAMED: [(Tz, Tz); 18] = [
+    (Tz::Africa__Asmara, Tz::Africa__Asmera),
+    (Tz::America__Argentina__Buenos_Aires, Tz::America__Buenos_Aires),
+    (Tz::America__Argentina__Catamarca, Tz::America__Catamarca),
+    (Tz::America__Argentina__Cordoba, Tz::America__Cordoba),
+    (Tz::America__Argentina__Jujuy, Tz::America__Jujuy),
+    (Tz::America__Argentina__Mendoza, Tz::America__Mendoza),
+    (Tz::America__Atikokan, Tz::America__Coral_Harbour),
+    (Tz::America__Indiana__Indianapolis, Tz::America__Indianapolis),
+    (Tz::America__Kentucky__Louisville, Tz::America__Louisville),
+    (Tz::America__Nuuk, Tz::America__Godthab),
+    (Tz::Asia__Ho_Chi_Minh, Tz::Asia__Saigon),
+    (Tz::Asia__Kathmandu, Tz::Asia__Katmandu),
+    (Tz::Asia__Kolkata, Tz::Asia__Calcutta),
+    (Tz::Asia__Yangon, Tz::Asia__Rangoon),
+    (Tz::Atlantic__Faroe, Tz::Atlantic__Faeroe),
+    (Tz::Europe__Kyiv, Tz::Europe__Kiev),
+    (Tz::Pacific__Chuuk, Tz::Pacific__Truk),
+    (Tz::Pacific__Pohnpei, Tz::Pacific__Ponape),
+];
+
+/// The name that Windows has for a zone of these clocks: CLDR's, by the zone's older name where it has another by now, or
+/// that of a zone whose clocks have been the same for years. `None` where Windows has no such clocks.
+pub fn windows_name(zone: Tz) -> Option<&'static str> {
+    static NAMES: LazyLock<Mutex<HashMap<Tz, Option<&'static str>>>> = LazyLock::new(Mutex::default);
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    *names.entry(zone).or_insert_with(|| find_windows_name(zone))
+}
+
+fn find_windows_name(zone: Tz) -> Option<&'static str> {
+    let older = RENAMED.iter().find(|(modern, _)| *modern == zone).map(|(_, older)| *older);
+    let named = |zone: Tz| WindowsTimezone::try_from(zone).ok().map(WindowsTimezone::name);
+    // CLDR also groups zones whose clocks have parted.
+    let fits = |name: &&str| resolve(name).is_some_and(|other| has_same_clocks(zone, other));
+    let own = [Some(zone), older].into_iter().flatten().find_map(|zone| named(zone).filter(fits));
+    own.or_else(|| CANDIDATES.iter().filter(|other| has_same_clocks(zone, **other)).find_map(|other| named(*other).filter(fits)))
+}
+
+/// Whether two zones have the same clocks in all years that are compared.
+fn has_same_clocks(a: Tz, b: Tz) -> bool {
+    let days = COMPARED_YEARS.flat_map(|year| (1..=366).filter_map(move |day| NaiveDate::from_yo_opt(year, day)));
+    let offset = |zone: Tz, at: &NaiveDateTime| zone.offset_from_utc_datetime(at).fix().local_minus_utc();
+    days.filter_map(|date| date.and_hms_opt(12, 0, 0)).all(|at| offset(a, &at) == offset(b, &at))
 }
 
 /// One `STANDARD` or `DAYLIGHT` part of a `VTIMEZONE` (RFC 5545 3.6.5). Offsets in seconds east of UTC.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
 
+use super::ProviderError;
+
 /// How long one call may take in all.
 const TOTAL: Duration = Duration::from_secs(20);
 /// How long it may take to connect.
@@ -40,8 +42,12 @@ impl Http {
         Ok(self.0.get_or_init(|| client))
     }
 
-    /// Sends one request.
-    pub async fn send(&self, call: Call<'_>) -> Result<Answer, reqwest::Error> {
+    /// Sends one request to a provider.
+    pub async fn ask(&self, provider: &'static str, call: Call<'_>) -> Result<Answer, ProviderError> {
+        self.send(call).await.map_err(|source| ProviderError::Unreachable { provider, source: source.without_url() })
+    }
+
+    async fn send(&self, call: Call<'_>) -> Result<Answer, reqwest::Error> {
         let mut request = self.client()?.request(call.method, call.url);
         for (name, value) in call.headers {
             request = request.header(*name, *value);

@@ -4,17 +4,27 @@
 pub mod google;
 mod http;
 pub mod ics;
+pub mod ids;
+pub mod microsoft;
+pub mod oauth;
 
-use std::future::Future;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use futures::future::BoxFuture;
 
-use crate::domain::calendar::{AccountCalendar, Position};
+use crate::clock::Clock;
+use crate::config::{Config, OAuthClient};
+use crate::domain::calendar::{AccountCalendar, Position, ProviderKind};
 use crate::domain::event::Event;
 use crate::domain::ids::{CalendarId, EventId, OriginalStart};
-use crate::domain::link::SendUpdates;
+use crate::domain::link::{Content, Response, SendUpdates};
+use crate::vault::Secret;
+use crate::vault::grant::Grant;
+use google::Google;
+use microsoft::Microsoft;
+use oauth::{Authorize, Came, SignedIn};
 
 /// A call of a provider failed.
 #[derive(Debug, thiserror::Error)]
@@ -187,7 +197,7 @@ pub struct Page {
 pub enum Change {
     /// An event, a series, or a changed occurrence, as it is now.
     Put(Box<Event>),
-    /// It is gone.
+    /// It is gone, or has left what is read ([`Manners::removals_are_certain`]).
     Gone {
         /// Which.
         id: EventId,
@@ -230,40 +240,166 @@ pub struct Opened {
     pub expires_at: DateTime<Utc>,
 }
 
-/// What is asked of the providers whose calendars belong to an account. An implementation is bound to an access token.
-pub trait Provider: Sync {
-    /// What people call it.
-    const NAME: &'static str;
-    /// What it is called in paths.
-    const PATH: &'static str;
+/// How a provider goes about things, as far as a sync has to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// Which one it is.
+    pub kind: ProviderKind,
     /// Names the query that positions are given for: one that is given for another query is not used.
-    const QUERY: &'static str;
+    pub query: &'static str,
+    /// The far end of what is read is moved, by reading everything anew, once it is this much nearer than it was.
+    pub rebased: TimeDelta,
+    /// Whether what is made here has an id there that ours is read from again, whatever else is said of it.
+    pub keeps_our_ids: bool,
+    /// Whether an event that is said to be gone is. Otherwise it may only have left the window, and has to be looked for.
+    pub removals_are_certain: bool,
+    /// What a channel watches.
+    pub watches: Watches,
+    /// How many syncs of one account may call at once; any number where there is none.
+    pub at_once: Option<usize>,
+}
 
-    /// The id under which an event that was made here is created there for the `generation`th time.
-    fn remote_id(event: &EventId, generation: u32) -> String;
+/// What a channel watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watches {
+    /// One calendar.
+    Calendar,
+    /// All calendars of an account's own.
+    Account,
+}
+
+/// What a call answers, in time.
+pub type Asked<'a, T> = BoxFuture<'a, Result<T>>;
+
+/// What of a change the provider cannot keep, or would do more than is asked for: the field and the reason. `before` is
+/// nothing for a new event.
+pub fn unwritable(kind: ProviderKind, before: Option<&Content>, now: &Content, told: SendUpdates) -> Vec<(&'static str, String)> {
+    match kind {
+        ProviderKind::Microsoft => microsoft::unwritable(before, now, told),
+        ProviderKind::Google | ProviderKind::Ics => vec![],
+    }
+}
+
+/// What stands in the way of removing an event: the field and the reason.
+pub fn undeletable(kind: ProviderKind, event: &Event, told: SendUpdates) -> Vec<(&'static str, String)> {
+    match kind {
+        ProviderKind::Microsoft => microsoft::undeletable(event, told),
+        ProviderKind::Google | ProviderKind::Ics => vec![],
+    }
+}
+
+/// What is asked of the providers whose calendars belong to an account. An implementation is bound to an access token.
+pub trait Provider: Send + Sync {
+    /// How it goes about things.
+    fn manners(&self) -> Manners;
+
+    /// Our id of an event that the provider calls `remote_id`, as far as that name tells.
+    fn event_id(&self, calendar: CalendarId, remote_id: &str) -> EventId;
+
+    /// The id under which an event that was made here is created there for the `generation`th time, where that is known
+    /// before.
+    fn remote_id(&self, event: &EventId, generation: u32) -> Option<String>;
+
+    /// Where the provider cannot tell two values apart, that which is known of an event stands.
+    fn as_known(&self, _known: &Event, _incoming: &mut Event) {}
 
     /// All calendars of the account.
-    fn calendars(&self) -> impl Future<Output = Result<Vec<AccountCalendar>>> + Send;
+    fn calendars(&self) -> Asked<'_, Vec<AccountCalendar>>;
 
     /// One page of what is there or has changed.
-    fn changes(&self, target: Target<'_>, ask: &Ask<'_>, page: Option<&str>) -> impl Future<Output = Result<Page>> + Send;
+    fn changes<'a>(&'a self, target: Target<'a>, ask: &'a Ask<'a>, page: Option<&'a str>) -> Asked<'a, Page>;
 
     /// One event as it is now; `None` when it is gone. An occurrence that the provider has no event of its own for yet is
     /// found through its series, whose id there is `series`.
-    fn current(&self, target: Target<'_>, event: &Event, series: Option<&str>) -> impl Future<Output = Result<Option<Remote>>> + Send;
+    fn current<'a>(&'a self, target: Target<'a>, event: &'a Event, series: Option<&'a str>) -> Asked<'a, Option<Remote>>;
 
-    /// Creates an event under the id that follows from ours. Doing so twice makes one event.
-    fn create(&self, target: Target<'_>, event: &Event, writing: Writing) -> impl Future<Output = Result<Event>> + Send;
+    /// What an earlier [`Provider::create`] of this event has made, if that got through.
+    fn created<'a>(&'a self, target: Target<'a>, event: &'a Event) -> Asked<'a, Option<Remote>>;
+
+    /// Creates an event. Doing so twice makes one event, or is answered with [`ProviderError::Taken`].
+    fn create<'a>(&'a self, target: Target<'a>, event: &'a Event, writing: Writing) -> Asked<'a, Event>;
 
     /// Makes `event` of what the provider has, unless that has changed since.
-    fn update(&self, target: Target<'_>, now: &Remote, event: &Event, writing: Writing) -> impl Future<Output = Result<Event>> + Send;
+    fn update<'a>(&'a self, target: Target<'a>, now: &'a Remote, event: &'a Event, writing: Writing) -> Asked<'a, Event>;
+
+    /// Tells the organizer whether the account's owner comes. `None` when the provider takes the event away for that.
+    fn respond<'a>(&'a self, target: Target<'a>, now: &'a Remote, response: &'a Response) -> Asked<'a, Option<Event>>;
 
     /// Removes an event, unless it has changed since `event` was read. That it is gone already is no error.
-    fn delete(&self, target: Target<'_>, event: &Event, writing: Writing) -> impl Future<Output = Result<()>> + Send;
+    fn delete<'a>(&'a self, target: Target<'a>, event: &'a Event, writing: Writing) -> Asked<'a, ()>;
 
-    /// Opens a channel by which changes of a calendar are pushed to `address`.
-    fn watch(&self, target: Target<'_>, channel: &str, secret: &str, address: &str) -> impl Future<Output = Result<Opened>> + Send;
+    /// Opens a channel by which changes are pushed to `address`. Each message shows the channel's id and its secret.
+    fn watch<'a>(&'a self, target: Target<'a>, channel: &'a str, secret: &'a str, address: &'a str) -> Asked<'a, Opened>;
+
+    /// Has a channel live longer; `None` where another has to take its place.
+    fn extend<'a>(&'a self, resource_id: &'a str) -> Asked<'a, Option<Opened>>;
 
     /// Closes a channel. That it is closed already is no error.
-    fn stop(&self, channel: &str, resource_id: &str) -> impl Future<Output = Result<()>> + Send;
+    fn stop<'a>(&'a self, channel: &'a str, resource_id: &'a str) -> Asked<'a, ()>;
+}
+
+/// A provider of accounts, as this deployment is known there.
+pub trait Accounts: Send + Sync {
+    /// What this deployment is known as.
+    fn client(&self) -> &OAuthClient;
+
+    /// Begins a sign-in.
+    ///
+    /// # Errors
+    /// When the configured addresses are none.
+    fn authorize(&self) -> Result<Authorize>;
+
+    /// Begins the consent of an administrator for all of an organisation's people, where the provider has such a thing.
+    ///
+    /// # Errors
+    /// When the configured addresses are none.
+    fn authorize_all(&self) -> Result<Option<Authorize>>;
+
+    /// Exchanges what somebody came back with. Refused with [`ProviderError::Refused`] and the reason `missing_scopes` where
+    /// too little was granted to sync anything.
+    fn exchange<'a>(&'a self, came: Came<'a>, now: DateTime<Utc>) -> Asked<'a, SignedIn>;
+
+    /// A new access token. Where the provider sends a new refresh token too, that one counts from now on.
+    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> Asked<'a, Grant>;
+
+    /// Takes back what the account's owner has granted, where the provider has a way to. That it is gone already is fine.
+    fn revoke<'a>(&'a self, refresh_token: &'a Secret) -> Asked<'a, ()>;
+
+    /// What is often the reason why a grant of this age is lost.
+    fn why_lost(&self, age: TimeDelta) -> Option<&'static str>;
+
+    /// Calls on behalf of whoever an access token speaks for, whose address is `email`.
+    fn session(&self, access_token: Secret, email: &str) -> Box<dyn Provider>;
+}
+
+/// The providers that this deployment is known to.
+#[derive(Clone, Debug)]
+pub struct Providers {
+    google: Option<Google>,
+    microsoft: Option<Microsoft>,
+}
+
+impl Providers {
+    /// Nothing is connected to until it is needed.
+    pub fn new(config: &Config, clock: &Clock) -> Self {
+        let microsoft = |client| Microsoft::new(client, &config.microsoft_tenant, clock.clone());
+        Self { google: config.google.clone().map(Google::new), microsoft: config.microsoft.clone().map(microsoft) }
+    }
+
+    /// The one of this kind.
+    ///
+    /// # Errors
+    /// [`ProviderError::Refused`] where this deployment is not known there.
+    pub fn of(&self, kind: ProviderKind) -> Result<&dyn Accounts> {
+        let found: Option<&dyn Accounts> = match kind {
+            ProviderKind::Google => self.google.as_ref().map(|google| google as _),
+            ProviderKind::Microsoft => self.microsoft.as_ref().map(|microsoft| microsoft as _),
+            ProviderKind::Ics => None,
+        };
+        found.ok_or_else(|| ProviderError::Refused {
+            provider: kind.label(),
+            reason: "not configured".to_owned(),
+            message: "this deployment is not known there".to_owned(),
+        })
+    }
 }

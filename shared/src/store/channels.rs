@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE, DueKind};
-use super::{Result, Store, keys, n, s, to_item};
-use crate::domain::ids::{CalendarId, UserId};
+use super::{Result, Store, StoreError, keys, n, s, to_item};
+use crate::domain::ids::{CalendarId, ConnectionId, UserId};
 
 /// A channel.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,10 +15,11 @@ use crate::domain::ids::{CalendarId, UserId};
 pub struct Channel {
     /// Random.
     pub id: String,
-    /// Whose calendar it is.
+    /// Whose.
     pub user_id: UserId,
-    /// Which.
-    pub calendar_id: CalendarId,
+    /// What it watches.
+    #[serde(flatten)]
+    pub watched: Watched,
     /// Digest of the secret that each notification shows.
     pub secret_digest: String,
     /// What the provider calls that which is watched; none before it has said so.
@@ -31,13 +32,29 @@ pub struct Channel {
     pub until: DateTime<Utc>,
 }
 
+/// What a channel watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase", untagged)]
+pub enum Watched {
+    /// One calendar.
+    Calendar {
+        /// Which.
+        calendar_id: CalendarId,
+    },
+    /// All calendars of an account's own.
+    Account {
+        /// By which link.
+        connection_id: ConnectionId,
+    },
+}
+
 /// A notification that was proven to come from whom the channel was given to.
 #[derive(Clone, Copy, Debug)]
 pub struct Verified {
-    /// Whose calendar has changed.
+    /// For whom something has changed.
     pub user: UserId,
-    /// Which.
-    pub calendar: CalendarId,
+    /// Where.
+    pub watched: Watched,
 }
 
 impl Store {
@@ -56,7 +73,28 @@ impl Store {
         self.put_item(operation, &self.calendar, item).await
     }
 
-    /// The calendars whose channel should be renewed by `until`, at most `limit` of one shard.
+    /// Notes that a channel lives longer.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn extend_channel(&self, user: UserId, id: &str, renew_at: DateTime<Utc>, until: DateTime<Utc>) -> Result<()> {
+        let operation = "extend a channel";
+        let time = |at: DateTime<Utc>| serde_dynamo::to_attribute_value(at).map_err(|error| StoreError::new(operation, error));
+        let request = self
+            .change(&self.calendar, keys::channel(id))
+            .update_expression("SET renewAt = :renew, #until = :until, #ttl = :ttl, dueSk = :due")
+            .condition_expression("userId = :user")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#ttl", keys::TTL)
+            .expression_attribute_values(":renew", time(renew_at)?)
+            .expression_attribute_values(":until", time(until)?)
+            .expression_attribute_values(":ttl", n(until.timestamp()))
+            .expression_attribute_values(":due", s(keys::due_sort(renew_at, id)))
+            .expression_attribute_values(":user", s(user.to_string()));
+        self.done(operation, request).await.map(drop)
+    }
+
+    /// What is watched by a channel that should be renewed by `until`, at most `limit` of one shard.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -65,12 +103,12 @@ impl Store {
         for item in self.due_items(DueKind::Channel, shard, until, limit).await? {
             let Some(id) = item.get(keys::PK).and_then(|pk| pk.as_s().ok()?.strip_prefix("CHANNEL#")) else { continue };
             let found: Option<Channel> = self.get("read a channel", &self.calendar, keys::channel(id), false).await?;
-            due.extend(found.map(|channel| Verified { user: channel.user_id, calendar: channel.calendar_id }));
+            due.extend(found.map(|channel| Verified { user: channel.user_id, watched: channel.watched }));
         }
         Ok(due)
     }
 
-    /// Whose calendar a notification is about, if it shows the channel's secret and what the channel watches. One that
+    /// What a notification is about, if it shows the channel's secret and what the channel watches. One that
     /// comes before the provider has said what it calls that is taken on the word of the secret alone.
     ///
     /// # Errors
@@ -81,7 +119,7 @@ impl Store {
         Ok(found
             .filter(|channel| same(&channel.secret_digest, secret_digest))
             .filter(|channel| channel.resource_id.as_deref().is_none_or(|known| same(known, resource_id)))
-            .map(|channel| Verified { user: channel.user_id, calendar: channel.calendar_id }))
+            .map(|channel| Verified { user: channel.user_id, watched: channel.watched }))
     }
 
     /// Removes a channel: its notifications count no longer.

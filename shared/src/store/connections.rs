@@ -1,13 +1,16 @@
 //! Links to accounts, and who has linked which: an account belongs to one person at a time.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE, DueKind};
-use super::{Item, Outcome, Result, Store, from_item, keys, s, to_item};
-use crate::domain::calendar::ProviderKind;
+use super::{Item, Outcome, Result, Store, from_item, keys, n, s, to_item};
+use crate::domain::calendar::{ChannelState, ProviderKind};
 use crate::domain::connection::{Connection, ConnectionStatus};
 use crate::domain::ids::{ConnectionId, UserId};
+
+/// How long somebody may take to open a channel before another tries.
+const WATCHING: TimeDelta = TimeDelta::minutes(1);
 
 /// Who has linked an account, and by which link.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -20,11 +23,7 @@ pub struct AccountOwner {
 }
 
 fn account(provider: ProviderKind, account: &str) -> keys::Key {
-    let provider = match provider {
-        ProviderKind::Google => "GOOGLE",
-        ProviderKind::Ics => "ICS",
-    };
-    keys::account(provider, account)
+    keys::account(&provider.path().to_uppercase(), account)
 }
 
 impl Store {
@@ -141,6 +140,68 @@ impl Store {
             .expression_attribute_values(":now", s(keys::sortable(self.clock.now())))
             .expression_attribute_values(":before", s(keys::sortable(before)));
         self.done("take the listing of an account", request).await
+    }
+
+    /// Takes the turn to open the channel of an account, or to have it live longer, unless somebody else is at it.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn take_watching(&self, user: UserId, connection: ConnectionId) -> Result<Outcome> {
+        let now = self.clock.now();
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression("SET watchingUntil = :until")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(watchingUntil) OR watchingUntil < :now)")
+            .expression_attribute_values(":until", n((now + WATCHING).timestamp_millis()))
+            .expression_attribute_values(":now", n(now.timestamp_millis()));
+        self.done("take the channel of an account", request).await
+    }
+
+    /// Notes the channel of an account, and gives the turn back; `None` where it stays as it was.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_watching(&self, user: UserId, connection: ConnectionId, channel: Option<&ChannelState>) -> Result<()> {
+        let operation = "note the channel of an account";
+        let mut request = self.change(&self.calendar, keys::connection(user, connection)).condition_expression("attribute_exists(pk)");
+        request = match channel {
+            None => request.update_expression("REMOVE watchingUntil"),
+            Some(channel) => {
+                let channel = serde_dynamo::to_attribute_value(channel).map_err(|error| super::StoreError::new(operation, error))?;
+                request.update_expression("SET channel = :channel REMOVE watchingUntil").expression_attribute_values(":channel", channel)
+            }
+        };
+        self.done(operation, request).await.map(drop)
+    }
+
+    /// Has the next sync of an account's calendars open its channel where that could not be opened before.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn retry_watching(&self, user: UserId, connection: ConnectionId) -> Result<()> {
+        let operation = "try the channel of an account again";
+        let now = serde_dynamo::to_attribute_value(self.clock.now()).map_err(|error| super::StoreError::new(operation, error))?;
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression("SET channel.renewAt = :now")
+            .condition_expression("attribute_exists(channel) AND attribute_not_exists(channel.id)")
+            .expression_attribute_values(":now", now);
+        self.done(operation, request).await.map(drop)
+    }
+
+    /// Has the next sync of an account's calendars renew its channel; one that the provider has `lost` is opened anew.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn renew_watching(&self, user: UserId, connection: ConnectionId, lost: bool) -> Result<()> {
+        let operation = "renew the channel of an account";
+        let now = serde_dynamo::to_attribute_value(self.clock.now()).map_err(|error| super::StoreError::new(operation, error))?;
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression(if lost { "SET channel.renewAt = :now REMOVE channel.resourceId" } else { "SET channel.renewAt = :now" })
+            .condition_expression("attribute_exists(channel)")
+            .expression_attribute_values(":now", now);
+        self.done(operation, request).await.map(drop)
     }
 
     /// Moves the time at which the access token of a link is renewed, as long as its grant works.

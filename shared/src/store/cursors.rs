@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use super::seats::Seat;
 use super::{Outcome, Result, Store, StoreError, from_item, keys, n, s};
 use crate::domain::calendar::{ChannelState, Cursor, Position, SyncStats, SyncStatus, Validators};
 use crate::domain::ids::{CalendarId, UserId};
@@ -25,6 +26,8 @@ pub struct Lease {
     fencing: u64,
     until: DateTime<Utc>,
     cursor: Cursor,
+    /// Kept and given back with the lease.
+    seat: Option<Seat>,
 }
 
 impl Lease {
@@ -36,6 +39,16 @@ impl Lease {
     /// Which calendar it is.
     pub fn calendar(&self) -> CalendarId {
         self.calendar
+    }
+
+    /// Whether a seat is taken along already.
+    pub fn has_seat(&self) -> bool {
+        self.seat.is_some()
+    }
+
+    /// Takes a seat along ([`Store::take_seat`]).
+    pub fn sit(&mut self, seat: Seat) {
+        self.seat = Some(seat);
     }
 
     /// The cursor as it was when the lease began.
@@ -58,12 +71,19 @@ pub struct Wish {
 pub struct Ending {
     /// `None` for a failure: then what the last success left stands.
     pub success: Option<Success>,
-    /// Why it failed, in words for the person.
+    /// Why it failed, in words for the person. Without this and without success it was not tried, and is still wanted.
     pub error: Option<String>,
     /// When the calendar is next due.
     pub next_sync_at: DateTime<Utc>,
     /// In how many seconds to try again at once, where that may help.
     pub again_in: Option<i32>,
+}
+
+impl Ending {
+    /// Whether it was not tried.
+    pub fn is_postponed(&self) -> bool {
+        self.success.is_none() && self.error.is_none()
+    }
 }
 
 /// What a successful sync leaves behind.
@@ -139,7 +159,7 @@ impl Store {
             .return_values(ReturnValue::AllNew);
         let Some(item) = self.update(operation, request).await? else { return Ok(None) };
         let cursor: Cursor = from_item(operation, item)?;
-        Ok(Some(Lease { user, calendar, fencing: cursor.fencing, until, cursor }))
+        Ok(Some(Lease { user, calendar, fencing: cursor.fencing, until, cursor, seat: None }))
     }
 
     /// Shows that the holder is alive, where half of the time is over. Refused when somebody else has the lease now:
@@ -161,7 +181,10 @@ impl Store {
         if outcome == Outcome::Done {
             lease.until = until;
         }
-        Ok(outcome)
+        match &mut lease.seat {
+            Some(seat) if outcome == Outcome::Done => self.keep_seat(lease.user, seat).await,
+            _ => Ok(outcome),
+        }
     }
 
     /// Forgets what the last answer is compared with, before the first event is written: if this sync is interrupted,
@@ -184,6 +207,13 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn end_sync(&self, lease: Lease, ending: &Ending) -> Result<Option<Cursor>> {
         let operation = "end a sync";
+        if let Some(seat) = &lease.seat {
+            self.leave_seat(lease.user, seat).await?;
+        }
+        if ending.is_postponed() {
+            let request = self.held(&lease).update_expression("REMOVE leasedUntil, queuedAt").return_values(ReturnValue::AllNew);
+            return self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose();
+        }
         let mut sets =
             vec!["done = :done", "nextSyncAt = :next", "duePk = dueIn", "dueSk = :dueSk", "#status = :status", "failures = :failures"];
         // A message that came while the lease was held was dropped, so from here on a wish needs a new one.

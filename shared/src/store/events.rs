@@ -125,9 +125,16 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn events(&self, user: UserId, ids: &[EventId]) -> Result<Vec<Event>> {
         let operation = "read events";
-        let mut events = Vec::new();
-        for ids in ids.chunks(READ_BATCH) {
-            let mut left: Vec<Item> = ids.iter().map(|id| keys::event(user, id).attributes()).collect();
+        let keys = ids.iter().map(|id| keys::event(user, id).attributes()).collect();
+        let items = self.read_all(operation, keys).await?;
+        items.into_iter().map(|item| from_item::<StoredEvent>(operation, item)?.read(operation)).collect()
+    }
+
+    /// Those of these items of the `calendar` table that are there.
+    pub(super) async fn read_all(&self, operation: &'static str, keys: Vec<Item>) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        for keys in keys.chunks(READ_BATCH) {
+            let mut left = keys.to_vec();
             for attempt in 0..ATTEMPTS {
                 if attempt > 0 {
                     tokio::time::sleep(Duration::from_millis(25 << attempt)).await;
@@ -138,9 +145,7 @@ impl Store {
                 let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
                 let answer = answer.map_err(|error| StoreError::new(operation, error))?;
                 answer.consumed_capacity().iter().for_each(|consumed| self.meter.reads(Some(consumed)));
-                for item in answer.responses.unwrap_or_default().into_values().flatten() {
-                    events.push(from_item::<StoredEvent>(operation, item)?.read(operation)?);
-                }
+                items.extend(answer.responses.unwrap_or_default().into_values().flatten());
                 left = answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|keys| keys.keys).collect();
                 if left.is_empty() {
                     break;
@@ -150,7 +155,7 @@ impl Store {
                 return Err(StoreError::new(operation, "DynamoDB did not give all items"));
             }
         }
-        Ok(events)
+        Ok(items)
     }
 
     /// The occurrences of a series that are stored as events of their own.

@@ -181,6 +181,21 @@ pub fn edit(user: UserId, event: &EventId) -> Key {
     Key::new(edits_partition(user, event.calendar()), event.to_string())
 }
 
+/// Partition of the other names that a provider has given to one calendar's events.
+pub fn aliases_partition(user: UserId, calendar: CalendarId) -> String {
+    format!("USER#{user}#ALIASES#{calendar}")
+}
+
+/// `calendar`: which event this other name means.
+pub fn alias(user: UserId, foreign: &EventId) -> Key {
+    Key::new(aliases_partition(user, foreign.calendar()), foreign.to_string())
+}
+
+/// `calendar`: who may call about an account just now.
+pub fn seats(user: UserId, connection: ConnectionId) -> Key {
+    Key::new(user_partition(user), format!("SEATS#{connection}"))
+}
+
 /// `calendar`: a removal that is not finished. `subject` is `ACCOUNT` or a calendar's id.
 pub fn erasure(user: UserId, subject: &str) -> Key {
     Key::new(user_partition(user), format!("ERASURE#{subject}"))

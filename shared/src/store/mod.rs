@@ -24,6 +24,7 @@ use self::keys::{Item, Key};
 
 pub mod accounts;
 pub mod agenda;
+mod aliases;
 pub mod audit;
 pub mod authorizations;
 pub mod calendars;
@@ -38,6 +39,7 @@ pub mod events;
 pub mod grants;
 pub mod idempotency;
 pub mod keys;
+pub mod seats;
 pub mod secrets;
 pub mod sessions;
 pub mod slots;

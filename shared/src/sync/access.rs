@@ -7,7 +7,6 @@ use tracing::{error, warn};
 
 use super::SyncError;
 use crate::app::App;
-use crate::domain::calendar::ProviderKind;
 use crate::domain::connection::{Connection, ConnectionStatus};
 use crate::providers::{ProviderError, Remedy};
 use crate::store::Outcome;
@@ -21,8 +20,6 @@ const LOOKS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(250);
 /// An access token is renewed by the schedule this long before it expires.
 const AHEAD: TimeDelta = TimeDelta::minutes(10);
-/// How long a grant of an app in testing lasts at Google.
-const TESTING: TimeDelta = TimeDelta::days(7);
 
 /// A good access token of a link; `refused` is one that the provider did not take. The inner error is the provider's.
 ///
@@ -72,7 +69,11 @@ pub async fn renew_early(app: &App, connection: &Connection) -> Result<bool, Syn
 /// Renews a grant whose lease is held.
 async fn renew(app: &App, connection: &Connection, held: &Held) -> Result<Result<Secret, ProviderError>, SyncError> {
     let (user, id, now) = (connection.user_id, connection.id, app.clock.now());
-    match ask(app, connection.provider, &held.grant, now).await {
+    let renewed = match app.providers.of(connection.provider) {
+        Ok(accounts) => accounts.renew(&held.grant, now).await,
+        Err(unknown) => Err(unknown),
+    };
+    match renewed {
         Ok(grant) => {
             // Stored before it is used. Refused only when the owner has granted anew meanwhile; this token is good all the same.
             let _: Outcome = app.vault.put_grant(user, id, &grant, Some(held.version)).await?;
@@ -101,26 +102,11 @@ pub fn renew_at(grant: &Grant) -> DateTime<Utc> {
     grant.expires_at - AHEAD
 }
 
-async fn ask(app: &App, provider: ProviderKind, grant: &Grant, now: DateTime<Utc>) -> Result<Grant, ProviderError> {
-    match (provider, &app.google) {
-        (ProviderKind::Google, Some(google)) => google.renew(grant, now).await,
-        _ => Err(not_configured(provider)),
-    }
-}
-
-pub(super) fn not_configured(provider: ProviderKind) -> ProviderError {
-    ProviderError::Refused {
-        provider: provider.label(),
-        reason: "not configured".to_owned(),
-        message: "this deployment is not known there".to_owned(),
-    }
-}
-
 /// Notes once, and for everybody to see, that the owner has to grant anew. Answers with why and what to do.
 async fn lost(app: &App, connection: &Connection, reason: &str) -> Result<String, SyncError> {
     let age = app.clock.now() - connection.granted_at;
-    let near = (age - TESTING).abs() < TimeDelta::hours(12);
-    let hint = if near { "; apps whose publishing status is \"Testing\" lose their grants after seven days" } else { "" };
+    let hint = app.providers.of(connection.provider).ok().and_then(|accounts| accounts.why_lost(age));
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
     let reason = format!("{}{hint}. Connect the account again; nothing was deleted.", reason.trim_end_matches('.'));
     if app.store.needs_reauth(connection.user_id, connection.id, &reason).await? == Outcome::Done {
         warn!(connection.id = %connection.id, "{} needs to be granted anew: {reason}", connection.id);

@@ -8,13 +8,13 @@ use chrono::TimeDelta;
 use tracing::{error, warn};
 
 use super::SyncError;
-use super::access::{access_token, not_configured};
+use super::access::access_token;
 use super::engine::spread;
 use super::pull::Pull;
 use super::push::{self, Pushed};
-use super::{discover, watch};
+use super::{discover, throttle, watch};
 use crate::app::App;
-use crate::domain::calendar::{AccountCalendar, Calendar, ChannelState, ProviderKind};
+use crate::domain::calendar::{AccountCalendar, Calendar, ChannelState};
 use crate::domain::connection::{Connection, ConnectionStatus};
 use crate::domain::ids::{ConnectionId, UserId};
 use crate::providers::{Provider, ProviderError, Remedy, Target};
@@ -38,6 +38,8 @@ const QUICK_TRIES: u32 = 6;
 pub(super) enum Stop {
     /// The provider's doing: noted with the calendar.
     Provider(ProviderError),
+    /// The provider is not to be called just now: to be tried again after this long.
+    Later(TimeDelta),
     /// Ours: the message comes again.
     Ours(SyncError),
 }
@@ -81,6 +83,10 @@ pub(super) async fn run(app: &App, mut lease: Lease, calendar: &Calendar, accoun
             Ending { success: Some(success), error: None, next_sync_at: app.clock.now() + interval, again_in }
         }
         Err(Stop::Ours(error)) => return Err(error),
+        Err(Stop::Later(pause)) => {
+            let seconds = i32::try_from(pause.num_seconds() + 1).unwrap_or(i32::MAX).min(900);
+            Ending { success: None, error: None, next_sync_at: app.clock.now() + POLLED, again_in: Some(seconds) }
+        }
         Err(Stop::Provider(failure)) => {
             warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
             let stale = lease.cursor().last_synced_at.is_some_and(|last| app.clock.now() - last > STALE);
@@ -111,8 +117,9 @@ fn soon(failure: &ProviderError, failures: u32) -> Option<i32> {
 
 /// Answers with what was done, and with the failure that keeps changes made here from being written.
 async fn attempt(app: &App, lease: &mut Lease, calendar: &Calendar, account: &AccountCalendar) -> Step<(Success, Option<ProviderError>)> {
-    let provider = calendar.provider;
-    let gone = || ProviderError::GrantGone { provider: provider.label(), reason: "the account is not linked".to_owned() };
+    let accounts = app.providers.of(calendar.provider)?;
+    let provider = calendar.provider.label();
+    let gone = || ProviderError::GrantGone { provider, reason: "the account is not linked".to_owned() };
     let connection = app.store.connection(calendar.user_id, calendar.connection_id).await?.ok_or_else(gone)?;
     let zone = match account.time_zone {
         Some(zone) => zone,
@@ -122,11 +129,9 @@ async fn attempt(app: &App, lease: &mut Lease, calendar: &Calendar, account: &Ac
     let mut refused = None;
     loop {
         let token = access_token(app, &connection, refused.as_ref()).await??;
-        let done = match (provider, &app.google) {
-            (ProviderKind::Google, Some(google)) => both_ways(app, &google.with(token.clone()), lease, calendar, target, &connection).await,
-            _ => return Err(not_configured(provider).into()),
-        };
-        match done {
+        let session = accounts.session(token.clone(), &connection.email);
+        throttle::take_seat(app, lease, &*session, &connection).await?;
+        match both_ways(app, &*session, lease, calendar, target, &connection).await {
             // A token may be taken back at any time: once, a new one may help.
             Err(Stop::Provider(failure)) if failure.remedy() == Remedy::Renew && refused.is_none() => refused = Some(token),
             other => return other,
@@ -134,23 +139,25 @@ async fn attempt(app: &App, lease: &mut Lease, calendar: &Calendar, account: &Ac
     }
 }
 
-async fn both_ways<P: Provider>(
+async fn both_ways(
     app: &App,
-    provider: &P,
+    provider: &dyn Provider,
     lease: &mut Lease,
     calendar: &Calendar,
     target: Target<'_>,
     connection: &Connection,
 ) -> Step<(Success, Option<ProviderError>)> {
     discover::run(app, provider, connection).await?;
-    let mut success = Pull::new(app, provider, lease, target).run().await?;
+    let pulled = Pull::new(app, provider, lease, target).run().await;
+    let mut success = throttle::heed(app, provider, connection, pulled).await?;
     let Pushed { created, removed, left } = push::run(app, provider, lease, target).await?;
     success.stats.total = (success.stats.total + created).saturating_sub(removed);
     if let Some(failure) = &left {
         warn!(calendar.id = %calendar.id, "changes of {} have to wait: {failure}", calendar.id);
         success.push_failures = lease.cursor().push_failures.saturating_add(1);
+        throttle::pause(app, provider, connection, failure).await?;
     }
-    success.channel = watch::keep(app, provider, lease, calendar, target).await?;
+    success.channel = watch::keep(app, provider, lease, calendar, connection, target).await?;
     Ok((success, left))
 }
 
@@ -161,22 +168,18 @@ async fn both_ways<P: Provider>(
 /// When a table or the vault does not answer.
 pub(super) async fn leave(app: &App, calendar: &Calendar, channel: &ChannelState) -> Result<(), SyncError> {
     let connection = app.store.connection(calendar.user_id, calendar.connection_id).await?;
+    if connection.as_ref().and_then(|connection| connection.channel.as_ref()).is_some_and(|all| all.id == channel.id) {
+        // It is the account's, and goes with it.
+        return Ok(());
+    }
     let token = match &connection {
         Some(connection) => access_token(app, connection, None).await?.ok(),
         None => None,
     };
-    let closed = match (calendar.provider, &app.google, token) {
-        (ProviderKind::Google, Some(google), Some(token)) => watch::close(app, &google.with(token), calendar, channel).await,
-        _ => Ok(()),
-    };
-    match closed {
-        Ok(()) | Err(Stop::Provider(_)) => {}
-        Err(Stop::Ours(error)) => return Err(error),
-    }
-    if let Some(id) = &channel.id {
-        app.store.delete_channel(id).await?;
-    }
-    Ok(())
+    let session = connection.as_ref().zip(token).and_then(|(connection, token)| {
+        Some(app.providers.of(connection.provider).ok()?.session(token, &connection.email))
+    });
+    watch::close(app, session.as_deref(), channel).await
 }
 
 /// Gives all grants of a person back, as far as the providers can be asked.
@@ -195,9 +198,12 @@ pub(super) async fn revoke_all(app: &App, user: UserId) -> Result<(), SyncError>
 /// Tells the provider that a grant is given back. Where it cannot be told, the grant ends here all the same.
 async fn revoke(app: &App, connection: &Connection) -> Result<(), SyncError> {
     let (user, id) = (connection.user_id, connection.id);
-    if let (ProviderKind::Google, Some(google), Some(held)) = (connection.provider, &app.google, app.vault.grant(user, id).await?)
-        && let Err(failure) = google.revoke(&held.grant.refresh_token).await
-    {
+    let (Ok(accounts), Some(held)) = (app.providers.of(connection.provider), app.vault.grant(user, id).await?) else { return Ok(()) };
+    if let Some(channel) = &connection.channel {
+        let session = accounts.session(held.grant.access_token.clone(), &connection.email);
+        watch::close(app, Some(&*session), channel).await?;
+    }
+    if let Err(failure) = accounts.revoke(&held.grant.refresh_token).await {
         warn!(connection.id = %id, "could not give the grant of {id} back: {failure}");
     }
     Ok(())
@@ -223,6 +229,7 @@ pub(super) async fn unlink_unused(app: &App, user: UserId, id: ConnectionId) -> 
     if let Some(held) = held {
         app.store.delete_grant(user, id, held.version).await?;
     }
+    app.store.remove_seats(user, id).await?;
     Ok(app.store.release_account(&connection).await?)
 }
 

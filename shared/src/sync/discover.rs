@@ -15,7 +15,7 @@ use crate::store::Outcome;
 const EVERY: TimeDelta = TimeDelta::hours(24);
 
 /// Follows the account's list, if its day is over and nobody else is at it.
-pub(super) async fn run<P: Provider>(app: &App, provider: &P, connection: &Connection) -> Step<()> {
+pub(super) async fn run(app: &App, provider: &dyn Provider, connection: &Connection) -> Step<()> {
     let before: DateTime<Utc> = app.clock.now() - EVERY;
     if connection.listed_at.is_some_and(|listed| listed > before) {
         return Ok(());

@@ -6,19 +6,21 @@ use crate::app::App;
 use crate::domain::calendar::Calendar;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, SessionId, UserId};
-use crate::domain::link::{Content, Edit, Link, Operation, SendUpdates, merge};
+use crate::domain::link::{Content, Edit, Link, Operation, Response, SendUpdates, merge};
 use crate::store::Outcome;
 
 /// How often a write is made anew because the event was written meanwhile.
 const TRIES: usize = 8;
 
 /// How a change is to be written.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct How {
     /// Who is told by mail.
     pub send_updates: SendUpdates,
     /// Whether the provider makes a meeting to go with it.
     pub wants_conference: bool,
+    /// What the account's owner answers to an invitation.
+    pub response: Option<Response>,
     /// Whether it is meant for the event exactly as it was read: then it is not carried out once somebody else has written.
     pub is_strict: bool,
 }
@@ -30,7 +32,7 @@ pub struct How {
 pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how: How) -> Result<Event, SyncError> {
     let now = app.clock.now();
     let id = EventId::of(calendar.id, &SessionId::new(now).to_string());
-    let edit = edit(None, Operation::Create, None, app, how);
+    let edit = edit(None, Operation::Create, None, app, &how);
     let mut event = Event {
         uid: id.to_string(),
         id,
@@ -61,7 +63,7 @@ pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Con
     for _ in 0..TRIES {
         let read = event.clone();
         let base = Some(Box::new(Content::of(&event)));
-        let edit = edit(event.link.as_deref(), Operation::Update, base, app, how);
+        let edit = edit(event.link.as_deref(), Operation::Update, base, app, &how);
         merge(Some(&before), &wanted, &Content::of(&event)).content.write_to(&mut event);
         let link = event.link.get_or_insert_default();
         (link.edit, link.failure, link.kept) = (Some(Box::new(edit)), None, None);
@@ -90,7 +92,7 @@ pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Con
 pub async fn remove_event(app: &App, user: UserId, mut event: Event, how: How) -> Result<bool, SyncError> {
     for _ in 0..TRIES {
         let base = Some(Box::new(Content::of(&event)));
-        let edit = edit(event.link.as_deref(), Operation::Delete, base, app, how);
+        let edit = edit(event.link.as_deref(), Operation::Delete, base, app, &how);
         let link = event.link.get_or_insert_default();
         (link.edit, link.failure) = (Some(Box::new(edit)), None);
         event.hash();
@@ -132,7 +134,7 @@ pub async fn retry_edit(app: &App, user: UserId, id: &EventId) -> Result<Option<
 
 /// The change to be written: what both sides last agreed on stays what it was, and what the provider has never seen is still
 /// to be created.
-fn edit(link: Option<&Link>, operation: Operation, now: Option<Box<Content>>, app: &App, how: How) -> Edit {
+fn edit(link: Option<&Link>, operation: Operation, now: Option<Box<Content>>, app: &App, how: &How) -> Edit {
     let earlier = link.and_then(|link| link.edit.as_deref());
     let base = earlier.map_or(now, |edit| edit.base.clone());
     let operation = match (operation, earlier) {
@@ -142,7 +144,8 @@ fn edit(link: Option<&Link>, operation: Operation, now: Option<Box<Content>>, ap
     // What an earlier change asked for and has not got yet is still wanted.
     let (told, conference) = earlier.map_or((SendUpdates::None, false), |edit| (edit.send_updates, edit.wants_conference));
     let (send_updates, wants_conference) = (how.send_updates.or(told), how.wants_conference || conference);
-    Edit { send_updates, wants_conference, ..Edit::new(operation, base, app.clock.now()) }
+    let response = how.response.clone().map(Box::new).or_else(|| earlier.and_then(|edit| edit.response.clone()));
+    Edit { send_updates, wants_conference, response, ..Edit::new(operation, base, app.clock.now()) }
 }
 
 /// The series no longer gives the occurrence that has become an event of its own.

@@ -86,7 +86,9 @@ async fn finish(app: &App, lease: Lease, ending: &Ending) -> Result<Synced, Sync
         calendar.id = %calendar, sync.status = ?cursor.status, sync.created = stats.created, sync.updated = stats.updated,
         sync.deleted = stats.deleted, sync.unchanged = stats.unchanged, "synced {calendar}"
     );
-    if cursor.wanted > cursor.done {
+    if ending.is_postponed() {
+        request_sync(app, user, calendar, ending.again_in.unwrap_or(0)).await?;
+    } else if cursor.wanted > cursor.done {
         // Asked for while this one was under way: what it read may have been older than the wish.
         request_sync(app, user, calendar, 0).await?;
     } else if let Some(seconds) = ending.again_in {

@@ -65,7 +65,7 @@ pub async fn erase_calendar(app: &App, user: UserId, calendar: CalendarId) -> Re
         if app.store.keep_lease(&mut lease).await? == Outcome::Refused {
             return Err(SyncError::LeaseLost);
         }
-        let edits = app.store.erase_edits(user, calendar, STEP).await?;
+        let edits = app.store.erase_edits(user, calendar, STEP).await? && app.store.erase_aliases(user, calendar, STEP).await?;
         if app.store.erase_events(user, calendar, STEP).await? && edits {
             if matches!(state.calendar.source, Source::Account(_)) {
                 account::unlink_unused(app, user, state.calendar.connection_id).await?;
@@ -133,7 +133,9 @@ pub async fn erase_account(app: &App, user: UserId) -> Result<(), SyncError> {
                 finished = false;
                 break;
             }
-            if app.store.erase_edits(user, state.calendar.id, STEP).await? && app.store.erase_events(user, state.calendar.id, STEP).await? {
+            let (store, calendar) = (&app.store, state.calendar.id);
+            let notes = store.erase_edits(user, calendar, STEP).await? && store.erase_aliases(user, calendar, STEP).await?;
+            if notes && store.erase_events(user, calendar, STEP).await? {
                 break;
             }
         }

@@ -12,11 +12,13 @@ mod pull;
 mod push;
 mod reconcile;
 mod schedule;
+mod throttle;
 mod watch;
 
 pub use engine::{Synced, request_sync, sync_calendar, wait_for};
 pub use erase::{disconnect, erase_account, erase_calendar, request_account_erasure};
 pub use schedule::{refresh_due, refresh_tokens, renew_channels, resume_erasures};
+pub use watch::request_watched;
 
 use crate::queue::QueueError;
 use crate::store::StoreError;

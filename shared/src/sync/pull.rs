@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use futures::{StreamExt, stream};
 
@@ -22,8 +22,6 @@ use crate::store::Outcome;
 use crate::store::cursors::{Lease, Success};
 use crate::store::events::{BATCH, EventWrite, StoredHash};
 
-/// The far end of what is read is moved once it is this much nearer than it was.
-const REBASED: TimeDelta = TimeDelta::days(30);
 /// Writes that are under way at once.
 const AT_ONCE: usize = 16;
 /// How often a write is made anew because somebody else wrote the same event.
@@ -31,9 +29,9 @@ const TRIES: usize = 8;
 /// Warnings that are kept.
 const MAX_WARNINGS: usize = 20;
 
-pub(super) struct Pull<'a, P> {
+pub(super) struct Pull<'a> {
     app: &'a App,
-    provider: &'a P,
+    provider: &'a dyn Provider,
     lease: &'a mut Lease,
     target: Target<'a>,
     user: UserId,
@@ -44,6 +42,8 @@ pub(super) struct Pull<'a, P> {
     warnings: Vec<String>,
     /// Changed occurrences whose series has not been seen yet in this run.
     orphans: HashMap<EventId, Vec<OriginalStart>>,
+    /// All other names of events, where everything is read; otherwise they are looked up as they come.
+    aliases: Option<HashMap<EventId, EventId>>,
 }
 
 /// What a full read knows of what is stored.
@@ -52,10 +52,11 @@ struct Known {
     seen: HashSet<EventId>,
 }
 
-impl<'a, P: Provider> Pull<'a, P> {
-    pub fn new(app: &'a App, provider: &'a P, lease: &'a mut Lease, target: Target<'a>) -> Self {
+impl<'a> Pull<'a> {
+    pub fn new(app: &'a App, provider: &'a dyn Provider, lease: &'a mut Lease, target: Target<'a>) -> Self {
         let (user, now, count) = (lease.user(), app.clock.now(), lease.cursor().event_count);
-        Self { count, app, provider, lease, target, user, now, stats: SyncStats::default(), warnings: vec![], orphans: HashMap::new() }
+        let (stats, warnings, orphans) = (SyncStats::default(), vec![], HashMap::new());
+        Self { count, app, provider, lease, target, user, now, stats, warnings, orphans, aliases: None }
     }
 
     /// Reads on from where the last run ended, or everything where there is no such place.
@@ -65,7 +66,8 @@ impl<'a, P: Provider> Pull<'a, P> {
         // What was once read stays within what is read.
         let from = last.as_ref().map_or(self.now - window.past, |position| position.from.min(self.now - window.past));
         let to = self.now + window.future;
-        let (position, suspect) = match last.filter(|position| position.query == P::QUERY && to - position.to < REBASED) {
+        let manners = self.provider.manners();
+        let (position, suspect) = match last.filter(|position| position.query == manners.query && to - position.to < manners.rebased) {
             Some(position) => match self.since(&position).await {
                 Err(Stop::Provider(failure)) if failure.remedy() == Remedy::Resync => self.everything(from, to).await?,
                 other => (other?, None),
@@ -101,6 +103,9 @@ impl<'a, P: Provider> Pull<'a, P> {
         let stored = self.app.store.stored_hashes(self.user, self.target.calendar).await?;
         let count = stored.len();
         self.count = number(count);
+        if !self.provider.manners().keeps_our_ids {
+            self.aliases = Some(self.app.store.all_aliases(self.user, self.target.calendar).await?);
+        }
         let stored = stored.into_iter().map(|stored| (stored.id.clone(), stored)).collect();
         let mut known = Known { stored, seen: HashSet::new() };
         let mut page: Option<String> = None;
@@ -114,7 +119,7 @@ impl<'a, P: Provider> Pull<'a, P> {
             }
             page = read.next_page;
         };
-        let position = Position { token, query: P::QUERY.to_owned(), from, to };
+        let position = Position { token, query: self.provider.manners().query.to_owned(), from, to };
         // What the provider has never had cannot be missing there.
         let unseen = known.stored.values().filter(|stored| stored.version.is_some() && !known.seen.contains(&stored.id));
         let mut gone: Vec<EventId> = unseen.map(|stored| stored.id.clone()).collect();
@@ -128,7 +133,7 @@ impl<'a, P: Provider> Pull<'a, P> {
             hold(self.app, self.lease).await?;
             for event in self.app.store.events(self.user, ids).await? {
                 // What was not asked for cannot have been answered.
-                if lies_within(&event, (from, to)) {
+                if lies_within(&event, (from, to)) && self.is_gone(&event).await? {
                     self.gone(event).await?;
                 }
             }
@@ -144,9 +149,68 @@ impl<'a, P: Provider> Pull<'a, P> {
         }
     }
 
+    /// The changes, with the ids that events have here which the provider has named otherwise.
+    async fn named(&self, mut changes: Vec<Change>) -> Step<Vec<Change>> {
+        if self.provider.manners().keeps_our_ids {
+            return Ok(changes);
+        }
+        let found;
+        let aliases = match &self.aliases {
+            Some(all) => all,
+            None => {
+                let mut ids: Vec<EventId> = changes.iter().map(|change| subject(change).series()).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                found = self.app.store.aliases(self.user, &ids).await?;
+                &found
+            }
+        };
+        changes.iter_mut().for_each(|change| rename(change, aliases));
+        Ok(changes)
+    }
+
+    /// The changes; where the provider says that an event is gone which may only have left the window, or have another name
+    /// by now, as it is.
+    async fn verified(&self, changes: Vec<Change>) -> Step<Vec<Change>> {
+        if self.provider.manners().removals_are_certain {
+            return Ok(changes);
+        }
+        let gone: Vec<EventId> = changes.iter().filter(|change| matches!(change, Change::Gone { .. })).map(subject).collect();
+        let mut stored = self.app.store.events(self.user, &gone).await?;
+        stored.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut verified = Vec::with_capacity(changes.len());
+        let mut renamed: HashMap<EventId, EventId> = HashMap::new();
+        let mut known: HashSet<EventId> = HashSet::new();
+        for event in stored {
+            if let Some(remote) = self.provider.current(self.target, &event, None).await? {
+                let mut found = Event { id: event.id.clone(), ..remote.event };
+                found.hash();
+                renamed.extend(foreign_name(self.provider, &found).map(|foreign| (foreign, event.id.clone())));
+                known.insert(event.id);
+                verified.push(Change::Put(Box::new(found)));
+            }
+        }
+        for mut change in changes {
+            rename(&mut change, &renamed);
+            if !known.contains(&subject(&change)) {
+                verified.push(change);
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Whether the provider has an event no more that it has left out.
+    async fn is_gone(&self, event: &Event) -> Step<bool> {
+        if self.provider.manners().removals_are_certain {
+            return Ok(true);
+        }
+        Ok(self.provider.current(self.target, event, None).await?.is_none())
+    }
+
     /// Stores a page of changes. What lies outside of `window` and is not stored is passed over.
     async fn apply(&mut self, changes: Vec<Change>, window: Option<(DateTime<Utc>, DateTime<Utc>)>, known: Option<&mut Known>) -> Step<()> {
-        let mut changes = latest(changes);
+        let changes = self.named(changes).await?;
+        let mut changes = latest(self.verified(changes).await?);
         // What is changed or cancelled of a series is hidden in the series itself.
         for id in changes.keys() {
             let Some(original) = id.original_start() else { continue };
@@ -214,7 +278,7 @@ impl<'a, P: Provider> Pull<'a, P> {
                 }
                 Change::Gone { remote_id, .. } => {
                     // An id that ours had at the provider before it was created anew says nothing of what it is now.
-                    if let Some(event) = before.filter(|event| is_called::<P>(event, &remote_id)) {
+                    if let Some(event) = before.filter(|event| is_called(self.provider, event, &remote_id)) {
                         self.gone(event).await?;
                     }
                 }
@@ -240,13 +304,22 @@ impl<'a, P: Provider> Pull<'a, P> {
                 events.push(*event);
             }
         }
+        for event in &events {
+            note_alias(self.app, self.provider, self.user, event).await?;
+        }
         for handful in events.chunks(BATCH * 8) {
             hold(self.app, self.lease).await?;
             self.app.store.write_all_events(self.user, &handful.iter().map(EventWrite::Put).collect::<Vec<_>>()).await?;
         }
         self.stats.created += number(events.len());
-        let (app, user, now) = (self.app, self.user, self.now);
-        let mut writing = stream::iter(old).map(|(before, incoming)| merge_in(app, user, now, before, incoming)).buffer_unordered(AT_ONCE);
+        let (app, provider, user, now) = (self.app, self.provider, self.user, self.now);
+        let merged = |(before, incoming): (Option<Event>, Event)| async move {
+            if before.as_ref().and_then(remote_id) != remote_id(&incoming) {
+                note_alias(app, provider, user, &incoming).await?;
+            }
+            merge_in(app, provider, user, now, before, incoming).await
+        };
+        let mut writing = stream::iter(old).map(merged).buffer_unordered(AT_ONCE);
         while let Some(written) = writing.next().await {
             hold(self.app, self.lease).await?;
             match written? {
@@ -286,11 +359,11 @@ impl<'a, P: Provider> Pull<'a, P> {
     /// The provider has an event no more.
     async fn gone(&mut self, mut event: Event) -> Step<()> {
         for _ in 0..TRIES {
-            let is_done = match vanished(&event, P::NAME) {
+            let is_done = match vanished(&event, self.provider.manners().kind.label()) {
                 Verdict::Leave => return Ok(()),
                 Verdict::Store(mut kept) => self.app.store.put_event(self.user, &mut kept).await? == Outcome::Done,
                 Verdict::Remove => {
-                    let removed = remove(self.app, self.user, &event).await?;
+                    let removed = remove(self.app, self.provider, self.user, &event).await?;
                     self.stats.deleted += removed.unwrap_or(0);
                     removed.is_some()
                 }
@@ -315,8 +388,18 @@ enum Written {
 }
 
 /// Stores an event of the provider over the one that was read; again, should somebody else have written it meanwhile.
-async fn merge_in(app: &App, user: UserId, now: DateTime<Utc>, mut before: Option<Event>, incoming: Event) -> Result<Written, SyncError> {
+async fn merge_in(
+    app: &App,
+    provider: &dyn Provider,
+    user: UserId,
+    now: DateTime<Utc>,
+    mut before: Option<Event>,
+    mut incoming: Event,
+) -> Result<Written, SyncError> {
     for _ in 0..TRIES {
+        if let Some(known) = &before {
+            provider.as_known(known, &mut incoming);
+        }
         let mut stored = match arrived(before.as_ref(), incoming.clone(), now) {
             Verdict::Leave | Verdict::Remove => return Ok(Written::Nothing),
             Verdict::Store(event) => event,
@@ -381,7 +464,7 @@ pub(super) async fn hide_overrides(app: &App, user: UserId, series: &EventId, hi
 
 /// Removes an event with everything that hangs on it; answers with how many events these were, or with `None` when the event
 /// is not any more as it was read.
-pub(super) async fn remove(app: &App, user: UserId, event: &Event) -> Result<Option<u32>, SyncError> {
+pub(super) async fn remove(app: &App, provider: &dyn Provider, user: UserId, event: &Event) -> Result<Option<u32>, SyncError> {
     let mut removed = 1;
     if event.series.is_some() {
         let overrides = app.store.overrides(user, &event.id).await?;
@@ -390,10 +473,17 @@ pub(super) async fn remove(app: &App, user: UserId, event: &Event) -> Result<Opt
         removed += number(deletes.len());
     }
     let is_done = app.store.delete_event(user, event).await? == Outcome::Done;
+    if let Some(foreign) = foreign_name(provider, event).filter(|_| is_done) {
+        app.store.delete_alias(user, &foreign, &event.id).await?;
+    }
     if is_done && event.link.as_ref().is_some_and(|link| link.edit.is_some()) {
         app.store.forget_edit(user, &event.id, revision(event)).await?;
     }
     Ok(is_done.then_some(removed))
+}
+
+fn remote_id(event: &Event) -> Option<&str> {
+    event.link.as_ref()?.remote_id.as_deref()
 }
 
 /// In which revision an event was read.
@@ -401,16 +491,51 @@ pub(super) fn revision(event: &Event) -> u64 {
     event.link.as_ref().map_or(0, |link| link.revision)
 }
 
-/// Each event once, as the last change about it says, in the order of their ids.
-fn latest(changes: Vec<Change>) -> std::collections::BTreeMap<EventId, Change> {
-    let id = |change: &Change| match change {
+/// Which event a change is about.
+fn subject(change: &Change) -> EventId {
+    match change {
         Change::Put(event) => event.id.clone(),
         Change::Gone { id, .. } => id.clone(),
         Change::Cancelled { series, original } => series.occurrence(*original),
-    };
+    }
+}
+
+/// Gives a change the id that the event has here which the provider has named otherwise.
+fn rename(change: &mut Change, aliases: &HashMap<EventId, EventId>) {
+    let Some(own) = aliases.get(&subject(change).series()) else { return };
+    match change {
+        Change::Put(event) => {
+            event.id = event.original_start().map_or_else(|| own.clone(), |original| own.occurrence(original));
+            event.hash();
+        }
+        Change::Gone { id, .. } => id.clone_from(own),
+        Change::Cancelled { series, .. } => series.clone_from(own),
+    }
+}
+
+/// Notes the provider's name of an event where ours does not follow from it.
+///
+/// # Errors
+/// When a table does not answer.
+pub(super) async fn note_alias(app: &App, provider: &dyn Provider, user: UserId, event: &Event) -> Result<(), SyncError> {
+    if let Some(foreign) = foreign_name(provider, event) {
+        app.store.put_alias(user, &foreign, &event.id).await?;
+    }
+    Ok(())
+}
+
+/// What an event would be called here, had it come from the provider, where that is not what it is called. The provider
+/// calls occurrences by names that nobody looks for.
+fn foreign_name(provider: &dyn Provider, event: &Event) -> Option<EventId> {
+    let remote_id = remote_id(event).filter(|_| event.original_start().is_none())?;
+    Some(provider.event_id(event.calendar(), remote_id)).filter(|foreign| *foreign != event.id)
+}
+
+/// Each event once, as the last change about it says, in the order of their ids.
+fn latest(changes: Vec<Change>) -> std::collections::BTreeMap<EventId, Change> {
     let mut latest = std::collections::BTreeMap::new();
     for change in changes {
-        let id = id(&change);
+        let id = subject(&change);
         // What was created anew has the id of what was deleted before it, whichever of the two comes first.
         let is_older = match (&change, latest.get(&id)) {
             (Change::Gone { remote_id, .. }, Some(Change::Put(event))) => {
@@ -426,10 +551,10 @@ fn latest(changes: Vec<Change>) -> std::collections::BTreeMap<EventId, Change> {
 }
 
 /// Whether the provider calls a stored event by this id, or will.
-fn is_called<P: Provider>(event: &Event, remote_id: &str) -> bool {
+fn is_called(provider: &dyn Provider, event: &Event, remote_id: &str) -> bool {
     event.link.as_ref().is_none_or(|link| match &link.remote_id {
         Some(known) => known == remote_id,
-        None => P::remote_id(&event.id, link.generation) == remote_id,
+        None => provider.remote_id(&event.id, link.generation).is_some_and(|own| own == remote_id),
     })
 }
 

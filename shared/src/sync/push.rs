@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 
 use super::SyncError;
 use super::account::{Step, Stop, hold};
-use super::pull::{hide_overrides, is_withdrawn, remove, revision};
+use super::pull::{hide_overrides, is_withdrawn, note_alias, remove, revision};
 use super::reconcile::{Verdict, arrived, is_same, vanished};
 use crate::app::App;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, UserId};
-use crate::domain::link::{Content, Edit, Kept, Operation};
-use crate::providers::{Provider, ProviderError, Remedy, Target, Writing};
+use crate::domain::link::{Content, Edit, Kept, Operation, Response};
+use crate::providers::{Provider, ProviderError, Remedy, Remote, Target, Writing};
 use crate::store::Outcome;
 use crate::store::cursors::Lease;
 
@@ -37,9 +37,9 @@ enum Belonging {
     Nowhere,
 }
 
-struct Push<'a, P> {
+struct Push<'a> {
     app: &'a App,
-    provider: &'a P,
+    provider: &'a dyn Provider,
     target: Target<'a>,
     user: UserId,
     now: DateTime<Utc>,
@@ -59,7 +59,7 @@ pub(super) struct Pushed {
 
 /// Writes what waits, in the order of ids: a series before its occurrences. What cannot be written just now is passed over
 /// and answered; where the provider does not answer at all, the rest waits too.
-pub(super) async fn run<P: Provider>(app: &App, provider: &P, lease: &mut Lease, target: Target<'_>) -> Step<Pushed> {
+pub(super) async fn run(app: &App, provider: &dyn Provider, lease: &mut Lease, target: Target<'_>) -> Step<Pushed> {
     let user = lease.user();
     let mut left = None;
     let mut push = Push { app, provider, target, user, now: app.clock.now(), created: 0, removed: 0 };
@@ -80,7 +80,7 @@ pub(super) async fn run<P: Provider>(app: &App, provider: &P, lease: &mut Lease,
     Ok(Pushed { created: push.created, removed: push.removed, left })
 }
 
-impl<P: Provider> Push<'_, P> {
+impl Push<'_> {
     async fn one(&mut self, id: &EventId) -> Step<()> {
         for _ in 0..TRIES {
             let event = self.app.store.event(self.user, id).await?;
@@ -122,16 +122,16 @@ impl<P: Provider> Push<'_, P> {
             }
             // An earlier try got through; or the event was made, and deleted over there since.
             Err(ProviderError::Taken { .. }) => {
-                let link = event.link.get_or_insert_default();
-                link.remote_id = Some(P::remote_id(&event.id, link.generation));
-                match self.provider.current(self.target, &event, None).await? {
-                    Some(remote) => {
+                match self.provider.created(self.target, &event).await? {
+                    Some(mut remote) => {
                         self.created += 1;
+                        remote.event.id = event.id.clone();
+                        note_alias(self.app, self.provider, self.user, &remote.event).await?;
                         self.store(arrived(Some(&event), remote.event, self.now), &event).await
                     }
                     None => {
                         let link = event.link.get_or_insert_default();
-                        (link.remote_id, link.generation) = (None, link.generation + 1);
+                        link.generation += 1;
                         let verdict = Verdict::Store(Box::new(event.clone()));
                         self.store(verdict, &event).await
                     }
@@ -148,7 +148,7 @@ impl<P: Provider> Push<'_, P> {
             Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
         };
         let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
-            return self.store(vanished(&event, P::NAME), &event).await;
+            return self.store(vanished(&event, self.provider.manners().kind.label()), &event).await;
         };
         let version = |event: &Event| event.link.as_ref().and_then(|link| link.version.clone());
         if version(&event).is_some() && version(&remote.event) != version(&event) {
@@ -157,11 +157,33 @@ impl<P: Provider> Push<'_, P> {
                 return self.store(verdict, &event).await;
             }
         }
+        if let Some(response) = &edit.response {
+            return self.respond(event, &remote, response).await;
+        }
         match self.provider.update(self.target, &remote, &event, Self::writing(edit)).await {
             Ok(made) => self.settle(event, made).await,
             Err(ProviderError::Changed { .. }) => Ok(Next::Again),
             Err(failure) => Err(failure.into()),
         }
+    }
+
+    /// Writes an answer to an invitation; what else was changed is written after it.
+    async fn respond(&mut self, mut event: Event, remote: &Remote, response: &Response) -> Step<Next> {
+        let made = match self.provider.respond(self.target, remote, response).await {
+            Ok(Some(made)) => made,
+            Ok(None) => return self.store(Verdict::Remove, &event).await,
+            Err(ProviderError::Changed { .. }) => return Ok(Next::Again),
+            Err(failure) => return Err(failure.into()),
+        };
+        let link = event.link.get_or_insert_default();
+        // Whatever its version says: this is news.
+        link.version = None;
+        if let Some(edit) = &mut link.edit {
+            edit.response = None;
+        }
+        let made = Event { id: event.id.clone(), ..made };
+        let verdict = arrived(Some(&event), made, self.now);
+        self.store(verdict, &event).await
     }
 
     async fn delete(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
@@ -212,7 +234,7 @@ impl<P: Provider> Push<'_, P> {
     async fn store(&mut self, verdict: Verdict, event: &Event) -> Step<Next> {
         match verdict {
             Verdict::Leave => Ok(Next::Again),
-            Verdict::Remove => match remove(self.app, self.user, event).await? {
+            Verdict::Remove => match remove(self.app, self.provider, self.user, event).await? {
                 Some(removed) => {
                     self.removed += removed;
                     self.app.store.forget_edit(self.user, &event.id, revision(event)).await?;
@@ -237,12 +259,14 @@ impl<P: Provider> Push<'_, P> {
 
     /// The provider has what `event` says, as `made`.
     async fn settle(&self, event: Event, mut made: Event) -> Step<Next> {
+        made.id = event.id.clone();
+        note_alias(self.app, self.provider, self.user, &made).await?;
         let new = made.link.take().unwrap_or_default();
         if let (Some(series), Some(known)) = (&mut made.series, &event.series) {
             series.overridden.clone_from(&known.overridden);
         }
         let old = event.link.as_deref().cloned().unwrap_or_default();
-        let mut settled = Event { id: event.id.clone(), updated_at: event.updated_at, ..made.clone() };
+        let mut settled = Event { updated_at: event.updated_at, ..made.clone() };
         let link = crate::domain::link::Link { remote_id: new.remote_id.clone(), version: new.version.clone(), ..old };
         settled.link = Some(Box::new(crate::domain::link::Link { edit: None, failure: None, ..link }));
         settled.hash();

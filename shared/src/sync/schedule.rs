@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use super::SyncError;
 use super::access::renew_early;
 use super::engine::request_sync;
+use super::watch::request_watched;
 use crate::app::App;
 use crate::queue::Job;
 use crate::store::keys::{DUE_SHARDS, DueKind};
@@ -51,7 +52,7 @@ pub async fn renew_channels(app: &App, within: TimeDelta) -> Result<usize, SyncE
     let mut asked = 0;
     for shard in 0..DUE_SHARDS {
         for due in app.store.channels_due(shard, until, CALENDARS_PER_SHARD).await? {
-            asked += usize::from(request_sync(app, due.user, due.calendar, 0).await?.is_some());
+            asked += request_watched(app, due.user, due.watched).await?;
         }
     }
     Ok(asked)

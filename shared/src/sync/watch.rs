@@ -1,16 +1,21 @@
-//! Keeps a channel open by which the provider says that a calendar has changed.
+//! Keeps a channel open by which the provider says that a calendar, or any of an account's, has changed.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
+use super::SyncError;
 use super::account::Step;
+use super::engine::request_sync;
 use crate::app::App;
 use crate::clock::random_bytes;
-use crate::domain::calendar::{Calendar, ChannelState};
-use crate::providers::{Provider, ProviderError, Remedy, Target};
-use crate::store::channels::Channel;
+use crate::domain::calendar::{Calendar, CalendarState, ChannelState, Source};
+use crate::domain::connection::Connection;
+use crate::domain::ids::UserId;
+use crate::providers::{Provider, ProviderError, Remedy, Target, Watches};
+use crate::store::Outcome;
+use crate::store::channels::{Channel, Watched};
 use crate::store::cursors::Lease;
 use crate::vault::secret_digest;
 
@@ -24,36 +29,80 @@ const PATH: &str = "/api/v1/calendar/webhooks/";
 /// Opens a channel where there is none or it is about to end: the new one before the old one is closed, so that nothing
 /// is missed in between. `None` leaves it as it is. A failure is no failure of the sync: until it works the calendar is
 /// polled.
-pub(super) async fn keep<P: Provider>(
+pub(super) async fn keep(
     app: &App,
-    provider: &P,
+    provider: &dyn Provider,
     lease: &Lease,
     calendar: &Calendar,
+    connection: &Connection,
     target: Target<'_>,
 ) -> Step<Option<ChannelState>> {
     let now = app.clock.now();
     let known = lease.cursor().channel.clone();
-    if calendar.is_unwatched {
+    let is_account = provider.manners().watches == Watches::Account;
+    let is_out_of_reach = is_account && matches!(&calendar.source, Source::Account(account) if account.is_shared);
+    if calendar.is_unwatched || is_out_of_reach {
         let Some(open) = known.filter(|channel| channel.id.is_some()) else { return Ok(None) };
-        close(app, provider, calendar, &open).await?;
+        if !is_account {
+            close(app, Some(provider), &open).await?;
+        }
         return Ok(Some(ChannelState { id: None, resource_id: None, renew_at: now, expires_at: now }));
+    }
+    if is_account {
+        let open = keep_for_all(app, provider, connection, target).await?;
+        return Ok(open.filter(|open| known.as_ref() != Some(open)));
     }
     if known.as_ref().is_some_and(|channel| channel.renew_at > now) {
         return Ok(None);
     }
-    let Some(base) = app.config.google.as_ref().map(|client| client.own_base().to_owned()) else { return Ok(None) };
-    let address = format!("{base}{PATH}{}", P::PATH);
+    open(app, provider, calendar.user_id, Watched::Calendar { calendar_id: calendar.id }, known.as_ref(), target).await
+}
+
+/// The channel of an account, as it is now.
+async fn keep_for_all(app: &App, provider: &dyn Provider, connection: &Connection, target: Target<'_>) -> Step<Option<ChannelState>> {
+    let (user, id, now) = (connection.user_id, connection.id, app.clock.now());
+    let known = connection.channel.as_ref();
+    if known.is_some_and(|channel| channel.renew_at > now) || app.store.take_watching(user, id).await? == Outcome::Refused {
+        return Ok(known.cloned());
+    }
+    let extended = match known.and_then(|channel| channel.resource_id.as_ref()) {
+        Some(resource_id) => provider.extend(resource_id).await,
+        None => Ok(None),
+    };
+    let kept = match (extended, known.and_then(|channel| channel.id.as_ref())) {
+        (Ok(Some(opened)), Some(channel)) => {
+            let renew_at = renewal(now, opened.expires_at);
+            app.store.extend_channel(user, channel, renew_at, opened.expires_at).await?;
+            let (channel, resource_id) = (Some(channel.clone()), Some(opened.resource_id));
+            Some(ChannelState { id: channel, resource_id, renew_at, expires_at: opened.expires_at })
+        }
+        (Err(failure), _) if failure.remedy() != Remedy::GiveUp => {
+            warn!(connection.id = %id, "could not extend the channel of {id}: {failure}");
+            None
+        }
+        // It is gone, or does not live longer.
+        _ => open(app, provider, user, Watched::Account { connection_id: id }, known, target).await?,
+    };
+    app.store.end_watching(user, id, kept.as_ref()).await?;
+    Ok(kept.or_else(|| known.cloned()))
+}
+
+/// Opens a channel in place of the one that is known.
+async fn open(
+    app: &App,
+    provider: &dyn Provider,
+    user: UserId,
+    watched: Watched,
+    known: Option<&ChannelState>,
+    target: Target<'_>,
+) -> Step<Option<ChannelState>> {
+    let now = app.clock.now();
+    let Ok(accounts) = app.providers.of(provider.manners().kind) else { return Ok(None) };
+    let address = format!("{}{PATH}{}", accounts.client().own_base(), provider.manners().kind.path());
     let id = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
-    let row = Channel {
-        id: id.clone(),
-        user_id: calendar.user_id,
-        calendar_id: calendar.id,
-        secret_digest: secret_digest(&secret),
-        resource_id: None,
-        renew_at: None,
-        until: now + UNOPENED,
-    };
+    let secret_digest = secret_digest(&secret);
+    let row = Channel { id: id.clone(), user_id: user, watched, secret_digest, resource_id: None, renew_at: None, until: now + UNOPENED };
     // The row first: the provider's first message may be there before its answer.
     app.store.put_channel(&row).await?;
     let opened = match provider.watch(target, &id, &secret, &address).await {
@@ -63,13 +112,13 @@ pub(super) async fn keep<P: Provider>(
             return match failure.remedy() {
                 Remedy::GiveUp => {
                     if !matches!(failure, ProviderError::Unwatchable { .. }) {
-                        warn!(calendar.id = %calendar.id, "{} cannot be watched and is polled: {failure}", calendar.id);
+                        warn!(calendar.id = %target.calendar, "{} cannot be watched and is polled: {failure}", target.calendar);
                     }
                     let at = now + UNWATCHABLE;
                     Ok(Some(ChannelState { id: None, resource_id: None, renew_at: at, expires_at: at }))
                 }
                 _ => {
-                    warn!(calendar.id = %calendar.id, "could not watch {}: {failure}", calendar.id);
+                    warn!(calendar.id = %target.calendar, "could not watch {}: {failure}", target.calendar);
                     Ok(None)
                 }
             };
@@ -79,20 +128,43 @@ pub(super) async fn keep<P: Provider>(
     let row = Channel { resource_id: Some(opened.resource_id.clone()), renew_at: Some(renew_at), until: opened.expires_at, ..row };
     app.store.put_channel(&row).await?;
     if let Some(old) = known {
-        close(app, provider, calendar, &old).await?;
+        close(app, Some(provider), old).await?;
     }
     Ok(Some(ChannelState { id: Some(id), resource_id: Some(opened.resource_id), renew_at, expires_at: opened.expires_at }))
 }
 
-/// Closes a channel. One that cannot be closed ends by itself; what it still says counts no longer.
-pub(super) async fn close<P: Provider>(app: &App, provider: &P, calendar: &Calendar, channel: &ChannelState) -> Step<()> {
+/// Closes a channel. One that cannot be closed, or whose provider cannot be asked any more, ends by itself; what it still
+/// says counts no longer.
+///
+/// # Errors
+/// When a table does not answer.
+pub(super) async fn close(app: &App, provider: Option<&dyn Provider>, channel: &ChannelState) -> Result<(), SyncError> {
     let Some(id) = &channel.id else { return Ok(()) };
-    if let Some(resource_id) = &channel.resource_id
+    if let (Some(resource_id), Some(provider)) = (&channel.resource_id, provider)
         && let Err(failure) = provider.stop(id, resource_id).await
     {
-        warn!(calendar.id = %calendar.id, "could not stop a channel of {}: {failure}", calendar.id);
+        warn!("could not stop a channel: {failure}");
     }
     Ok(app.store.delete_channel(id).await?)
+}
+
+/// Asks for a sync of everything that a channel watches. Answers with how many calendars that are.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn request_watched(app: &App, user: UserId, watched: Watched) -> Result<usize, SyncError> {
+    let connection_id = match watched {
+        Watched::Calendar { calendar_id } => return Ok(usize::from(request_sync(app, user, calendar_id, 0).await?.is_some())),
+        Watched::Account { connection_id } => connection_id,
+    };
+    let mut asked = 0;
+    for CalendarState { calendar, .. } in app.store.calendars(user).await? {
+        let is_own = matches!(&calendar.source, Source::Account(account) if !account.is_shared);
+        if calendar.connection_id == connection_id && calendar.is_connected && is_own && !calendar.is_unwatched {
+            asked += usize::from(request_sync(app, user, calendar.id, 0).await?.is_some());
+        }
+    }
+    Ok(asked)
 }
 
 /// When four fifths of a channel's life are over.

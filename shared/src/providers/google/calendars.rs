@@ -46,6 +46,7 @@ fn read(entry: &Value) -> Option<AccountCalendar> {
         access,
         is_primary: entry["primary"] == true,
         is_hidden: entry["hidden"] == true,
+        is_shared: false,
         time_zone: text("timeZone").and_then(resolve),
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Ask, Page, ProviderError, Remote, Request, Result, Session, Target, Writing, ids, malformed, read, write};
 use crate::domain::event::Event;
 use crate::domain::ids::OriginalStart;
-use crate::domain::link::SendUpdates;
+use crate::domain::link::{Response, SendUpdates};
 
 /// Series are read whole and expanded here: one change is one item, and a series without an end is no endless list.
 pub(super) const QUERY: &str = "series";
@@ -53,6 +53,16 @@ pub(super) async fn current(session: &Session, target: Target<'_>, event: &Event
         (None, Some(original), Some(series)) => instance(session, target, series, original).await,
         _ => return Ok(None),
     };
+    read_one(target, answer)
+}
+
+pub(super) async fn created(session: &Session, target: Target<'_>, event: &Event) -> Result<Option<Remote>> {
+    let generation = event.link.as_ref().map_or(0, |link| link.generation);
+    read_one(target, session.call(Request::get(&["calendars", target.remote_id, "events", &ids::remote_id(&event.id, generation)])).await)
+}
+
+/// An event that was asked for; `None` when it is gone.
+fn read_one(target: Target<'_>, answer: Result<Value>) -> Result<Option<Remote>> {
     match answer {
         Ok(raw) if raw.is_null() || raw["status"] == "cancelled" => Ok(None),
         Ok(raw) => {
@@ -106,6 +116,24 @@ pub(super) async fn update(session: &Session, target: Target<'_>, now: &Remote, 
         Request { query: query(writing), if_match: now.raw["etag"].as_str(), body: Some(&body), ..Request::new(Method::PUT, &path) };
     let raw = session.call(request).await?;
     read::event(target, &raw).map_err(|warning| malformed(&warning))
+}
+
+/// Only the own answer is written: with `attendeesOmitted` Google leaves the other attendees as they are.
+pub(super) async fn respond(session: &Session, target: Target<'_>, now: &Remote, response: &Response) -> Result<Option<Event>> {
+    let id = now.raw["id"].as_str().ok_or_else(|| malformed(&"an event without an id"))?;
+    let attendees = now.raw["attendees"].as_array().into_iter().flatten();
+    let mut own = attendees.clone().find(|one| one["self"] == true).cloned().ok_or(ProviderError::NotFound { provider: super::NAME })?;
+    own["responseStatus"] = write::response(response.status).into();
+    if let Some(comment) = &response.comment {
+        own["comment"] = comment.as_str().into();
+    }
+    let body = json!({ "attendees": [own], "attendeesOmitted": true });
+    let told = if response.notify { SendUpdates::All } else { SendUpdates::None };
+    let path = ["calendars", target.remote_id, "events", id];
+    let query = query(Writing { send_updates: told, wants_conference: false });
+    let request = Request { query, if_match: now.raw["etag"].as_str(), body: Some(&body), ..Request::new(Method::PATCH, &path) };
+    let raw = session.call(request).await?;
+    read::event(target, &raw).map(Some).map_err(|warning| malformed(&warning))
 }
 
 pub(super) async fn delete(session: &Session, target: Target<'_>, event: &Event, writing: Writing) -> Result<()> {

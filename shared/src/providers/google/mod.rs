@@ -3,27 +3,33 @@
 mod calendars;
 mod channels;
 mod events;
-pub mod ids;
 pub mod oauth;
 mod read;
 mod write;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
 use super::http::{Answer, Call, Http};
-use super::{Ask, Opened, Page, Provider, ProviderError, Remote, Result, Target, Writing};
+use super::oauth::{Authorize, Came, SignedIn};
+use super::{
+    Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target, Watches, Writing, ids,
+};
 use crate::config::OAuthClient;
-use crate::domain::calendar::AccountCalendar;
+use crate::domain::calendar::{AccountCalendar, ProviderKind};
 use crate::domain::event::Event;
-use crate::domain::ids::EventId;
+use crate::domain::ids::{CalendarId, EventId};
+use crate::domain::link::Response;
 use crate::vault::Secret;
+use crate::vault::grant::Grant;
 
 const NAME: &str = "Google";
+/// How long a grant of an app in testing lasts.
+const TESTING: TimeDelta = TimeDelta::days(7);
 
 /// Google, as this deployment is known there.
 #[derive(Clone, Debug)]
@@ -38,24 +44,10 @@ impl Google {
         Self { http: Http::default(), client: Arc::new(client) }
     }
 
-    /// The client that this deployment is registered as.
-    pub fn client(&self) -> &OAuthClient {
-        &self.client
-    }
-
-    /// Calls on behalf of whoever an access token speaks for.
-    pub fn with(&self, access_token: Secret) -> Session {
-        Session { google: self.clone(), access_token }
-    }
-
     /// An address of Google's; another host stands in for all of Google's where the configuration names one.
     fn url(&self, host: &str, path: &str) -> Result<Url> {
         let base = self.client.endpoint.clone().unwrap_or_else(|| format!("https://{host}"));
         Url::parse(&format!("{base}{path}")).map_err(|error| malformed(&error))
-    }
-
-    async fn send(&self, call: Call<'_>) -> Result<Answer> {
-        self.http.send(call).await.map_err(|source| ProviderError::Unreachable { provider: NAME, source: source.without_url() })
     }
 }
 
@@ -107,7 +99,7 @@ impl Session {
         if let Some(version) = request.if_match {
             headers.push(("if-match", version));
         }
-        let answer = self.google.send(Call { method: request.method, url, headers: &headers, body }).await?;
+        let answer = self.google.http.ask(NAME, Call { method: request.method, url, headers: &headers, body }).await?;
         if (200..300).contains(&answer.status) {
             if answer.body.is_empty() {
                 return Ok(Value::Null);
@@ -150,43 +142,102 @@ fn millis(text: &Value) -> Option<DateTime<Utc>> {
 }
 
 impl Provider for Session {
-    const NAME: &'static str = NAME;
-    const PATH: &'static str = "google";
-    const QUERY: &'static str = events::QUERY;
-
-    fn remote_id(event: &EventId, generation: u32) -> String {
-        ids::remote_id(event, generation)
+    fn manners(&self) -> Manners {
+        Manners {
+            kind: ProviderKind::Google,
+            query: events::QUERY,
+            rebased: TimeDelta::days(30),
+            keeps_our_ids: true,
+            removals_are_certain: true,
+            watches: Watches::Calendar,
+            at_once: None,
+        }
     }
 
-    async fn calendars(&self) -> Result<Vec<AccountCalendar>> {
-        calendars::list(self).await
+    fn event_id(&self, calendar: CalendarId, remote_id: &str) -> EventId {
+        ids::event_id(calendar, remote_id)
     }
 
-    async fn changes(&self, target: Target<'_>, ask: &Ask<'_>, page: Option<&str>) -> Result<Page> {
-        events::list(self, target, ask, page).await
+    fn remote_id(&self, event: &EventId, generation: u32) -> Option<String> {
+        Some(ids::remote_id(event, generation))
     }
 
-    async fn current(&self, target: Target<'_>, event: &Event, series: Option<&str>) -> Result<Option<Remote>> {
-        events::current(self, target, event, series).await
+    fn calendars(&self) -> Asked<'_, Vec<AccountCalendar>> {
+        Box::pin(calendars::list(self))
     }
 
-    async fn create(&self, target: Target<'_>, event: &Event, writing: Writing) -> Result<Event> {
-        events::create(self, target, event, writing).await
+    fn changes<'a>(&'a self, target: Target<'a>, ask: &'a Ask<'a>, page: Option<&'a str>) -> Asked<'a, Page> {
+        Box::pin(events::list(self, target, ask, page))
     }
 
-    async fn update(&self, target: Target<'_>, now: &Remote, event: &Event, writing: Writing) -> Result<Event> {
-        events::update(self, target, now, event, writing).await
+    fn current<'a>(&'a self, target: Target<'a>, event: &'a Event, series: Option<&'a str>) -> Asked<'a, Option<Remote>> {
+        Box::pin(events::current(self, target, event, series))
     }
 
-    async fn delete(&self, target: Target<'_>, event: &Event, writing: Writing) -> Result<()> {
-        events::delete(self, target, event, writing).await
+    fn created<'a>(&'a self, target: Target<'a>, event: &'a Event) -> Asked<'a, Option<Remote>> {
+        Box::pin(events::created(self, target, event))
     }
 
-    async fn watch(&self, target: Target<'_>, channel: &str, secret: &str, address: &str) -> Result<Opened> {
-        channels::watch(self, target, channel, secret, address).await
+    fn create<'a>(&'a self, target: Target<'a>, event: &'a Event, writing: Writing) -> Asked<'a, Event> {
+        Box::pin(events::create(self, target, event, writing))
     }
 
-    async fn stop(&self, channel: &str, resource_id: &str) -> Result<()> {
-        channels::stop(self, channel, resource_id).await
+    fn update<'a>(&'a self, target: Target<'a>, now: &'a Remote, event: &'a Event, writing: Writing) -> Asked<'a, Event> {
+        Box::pin(events::update(self, target, now, event, writing))
+    }
+
+    fn respond<'a>(&'a self, target: Target<'a>, now: &'a Remote, response: &'a Response) -> Asked<'a, Option<Event>> {
+        Box::pin(events::respond(self, target, now, response))
+    }
+
+    fn delete<'a>(&'a self, target: Target<'a>, event: &'a Event, writing: Writing) -> Asked<'a, ()> {
+        Box::pin(events::delete(self, target, event, writing))
+    }
+
+    fn watch<'a>(&'a self, target: Target<'a>, channel: &'a str, secret: &'a str, address: &'a str) -> Asked<'a, Opened> {
+        Box::pin(channels::watch(self, target, channel, secret, address))
+    }
+
+    fn extend<'a>(&'a self, _: &'a str) -> Asked<'a, Option<Opened>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn stop<'a>(&'a self, channel: &'a str, resource_id: &'a str) -> Asked<'a, ()> {
+        Box::pin(channels::stop(self, channel, resource_id))
+    }
+}
+
+impl Accounts for Google {
+    fn client(&self) -> &OAuthClient {
+        &self.client
+    }
+
+    fn authorize(&self) -> Result<Authorize> {
+        self.begin()
+    }
+
+    fn authorize_all(&self) -> Result<Option<Authorize>> {
+        Ok(None)
+    }
+
+    fn exchange<'a>(&'a self, came: Came<'a>, now: DateTime<Utc>) -> Asked<'a, SignedIn> {
+        Box::pin(self.sign_in(came, now))
+    }
+
+    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> Asked<'a, Grant> {
+        Box::pin(self.refresh(grant, now))
+    }
+
+    fn revoke<'a>(&'a self, refresh_token: &'a Secret) -> Asked<'a, ()> {
+        Box::pin(self.take_back(refresh_token))
+    }
+
+    fn why_lost(&self, age: TimeDelta) -> Option<&'static str> {
+        let near = (age - TESTING).abs() < TimeDelta::hours(12);
+        near.then_some("apps whose publishing status is \"Testing\" lose their grants after seven days")
+    }
+
+    fn session(&self, access_token: Secret, _: &str) -> Box<dyn Provider> {
+        Box::new(Session { google: self.clone(), access_token })
     }
 }

@@ -99,7 +99,6 @@ fn details(item: &Value) -> Details {
         visibility,
         url: text(&item["source"], "url"),
         conference_url: conference(item),
-        categories: vec![],
         attendees: item["attendees"].as_array().into_iter().flatten().filter_map(attendee).collect(),
         reminders: item["reminders"]["overrides"].as_array().into_iter().flatten().filter_map(reminder).collect(),
         html_link: text(item, "htmlLink"),
@@ -108,6 +107,7 @@ fn details(item: &Value) -> Details {
         uses_default_reminders: item["reminders"]["useDefault"] == true,
         attendees_omitted: item["attendeesOmitted"] == true,
         unknown,
+        ..Details::default()
     }
 }
 

@@ -100,14 +100,17 @@ fn attendee(one: &Attendee, known: &Value) -> Value {
     if one.is_optional || value["optional"] == true {
         value["optional"] = one.is_optional.into();
     }
-    value["responseStatus"] = match one.rsvp_status {
+    value["responseStatus"] = response(one.rsvp_status).into();
+    value
+}
+
+pub(super) fn response(status: RsvpStatus) -> &'static str {
+    match status {
         RsvpStatus::NeedsAction => "needsAction",
         RsvpStatus::Accepted => "accepted",
         RsvpStatus::Declined => "declined",
         RsvpStatus::Tentative => "tentative",
     }
-    .into();
-    value
 }
 
 fn reminder(reminder: &Reminder) -> Value {

@@ -1,12 +1,13 @@
-//! Which event of Google's is which of ours.
+//! Which event of a provider is which of ours.
 //!
-//! An event that came from Google has an id here that follows from its id there. One that was made here is given an id
-//! there that ours can be read from again: so creating it twice makes one event, and it is recognised even when Google
-//! says no more of it than its id. Ids of deleted events stay taken at Google, so a counter goes with it.
+//! An event that came from a provider has an id here that follows from its id there. One that was made here is given a
+//! name there that ours can be read from again, so creating it twice makes one event. Google takes it for the event's id,
+//! so that the event is recognised even when nothing but that is said of it; as ids of deleted events stay taken, a
+//! counter goes with it. Microsoft takes it for the `transactionId`, and gives ids of its own.
 
 use crate::domain::ids::{CalendarId, EventId};
 
-/// What the ids of our own making begin with. Google takes `0`–`9` and `a`–`v`, 5 to 1024 of them.
+/// What the names of our own making begin with. Google takes `0`–`9` and `a`–`v`, 5 to 1024 of them.
 const PREFIX: &str = "cv";
 /// Crockford's alphabet, which our ids are written in, …
 const OURS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -17,18 +18,19 @@ fn translate(text: &str, from: &[u8; 32], to: &[u8; 32]) -> Option<String> {
     text.bytes().map(|byte| from.iter().position(|other| *other == byte).map(|at| char::from(to[at]))).collect()
 }
 
-/// The id under which an event that was made here is created at Google.
+/// The name under which an event that was made here is created.
 pub fn remote_id(event: &EventId, generation: u32) -> String {
     let digest = translate(event.digest(), OURS, THEIRS).unwrap_or_default();
     format!("{PREFIX}{digest}{generation:x}")
 }
 
-/// Our id of an event, or of a series, that Google calls `remote`.
+/// Our id of an event, or of a series, that a provider calls `remote`.
 pub fn event_id(calendar: CalendarId, remote: &str) -> EventId {
     own_id(calendar, remote).unwrap_or_else(|| EventId::of(calendar, remote))
 }
 
-fn own_id(calendar: CalendarId, remote: &str) -> Option<EventId> {
+/// Ours, of a name that was made here.
+pub fn own_id(calendar: CalendarId, remote: &str) -> Option<EventId> {
     let (digest, generation) = remote.strip_prefix(PREFIX)?.split_at_checked(EventId::DIGEST_LEN)?;
     u32::from_str_radix(generation, 16).ok()?;
     EventId::with_digest(calendar, translate(digest, THEIRS, OURS)?)

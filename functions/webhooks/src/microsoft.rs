@@ -1,0 +1,117 @@
+//! `POST /api/v1/calendar/webhooks/microsoft` and `…/microsoft/lifecycle`
+//! (<https://learn.microsoft.com/graph/change-notifications-delivery-webhooks>)
+
+use std::collections::HashMap;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use shared::app::App;
+use shared::http::{Answer, Problem, Problems, Query};
+use shared::store::channels::{Verified, Watched};
+use shared::sync::request_watched;
+use shared::vault::secret_digest;
+use tracing::info;
+use utoipa::IntoParams;
+
+/// The longest token that is given back.
+const LONGEST: usize = 1_024;
+
+/// What Microsoft asks before it sends anything.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub struct Handshake {
+    /// To be given back as it is.
+    #[serde(default)]
+    validation_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Notifications {
+    #[serde(default)]
+    value: Vec<serde_json::Value>,
+}
+
+/// A notification that is told from others by nothing but this.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Shown {
+    client_state: String,
+    subscription: String,
+    event: String,
+}
+
+/// Takes notifications of Microsoft, which may be of several subscriptions: each shows the secret that its subscription was
+/// given. What is not known is acknowledged and dropped; a failure of ours is a 5xx, and Microsoft tries again. With
+/// `validationToken` it is only asked whether this address wants any.
+#[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft", operation_id = "notify_microsoft", tag = "webhooks", params(Handshake),
+    responses((status = 200, description = "the token, as text/plain", body = String), (status = 202, description = "acknowledged"), Problems))]
+pub async fn notify(State(app): State<App>, Query(handshake): Query<Handshake>, body: Bytes) -> Answer<Response> {
+    if let Some(token) = handshake.validation_token {
+        return echo(token);
+    }
+    for verified in verified(&app, &body).await?.values() {
+        request_watched(&app, verified.user, verified.watched).await?;
+    }
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+/// Takes what Microsoft has to say of subscriptions themselves: that one is to be authorised again or was removed, or that
+/// notifications were lost. Each of them is followed by a look at what has changed.
+#[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft/lifecycle", tag = "webhooks", params(Handshake),
+    responses((status = 200, description = "the token, as text/plain", body = String), (status = 202, description = "acknowledged"), Problems))]
+pub async fn lifecycle(State(app): State<App>, Query(handshake): Query<Handshake>, body: Bytes) -> Answer<Response> {
+    if let Some(token) = handshake.validation_token {
+        return echo(token);
+    }
+    for (shown, verified) in verified(&app, &body).await? {
+        if let Watched::Account { connection_id } = verified.watched {
+            match shown.event.as_str() {
+                "reauthorizationRequired" => app.store.renew_watching(verified.user, connection_id, false).await?,
+                "subscriptionRemoved" => app.store.renew_watching(verified.user, connection_id, true).await?,
+                // Such as `missed`: what has changed is all that matters.
+                _ => {}
+            }
+        }
+        request_watched(&app, verified.user, verified.watched).await?;
+    }
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+/// The token as plain text, which no browser takes for a page.
+fn echo(token: String) -> Answer<Response> {
+    if token.len() > LONGEST {
+        return Err(Problem::field("validationToken", "is too long"));
+    }
+    Ok(([(header::CONTENT_TYPE, "text/plain")], token).into_response())
+}
+
+/// Whose notifications these are, as far as they prove it; each subscription once.
+async fn verified(app: &App, body: &[u8]) -> Answer<HashMap<Shown, Verified>> {
+    let Ok(Notifications { value }) = serde_json::from_slice(body) else {
+        info!("dropped a notification that cannot be read");
+        return Ok(HashMap::new());
+    };
+    let mut found: HashMap<Shown, Option<Verified>> = HashMap::new();
+    for one in value {
+        let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+        let shown = Shown { client_state: text("clientState"), subscription: text("subscriptionId"), event: text("lifecycleEvent") };
+        if found.contains_key(&shown) {
+            continue;
+        }
+        let verified = match shown.client_state.split_once('.') {
+            // Anything longer was not made by us.
+            Some((channel, secret)) if shown.client_state.len() <= 128 && !channel.is_empty() => {
+                app.store.verify_notification(channel, &shown.subscription, &secret_digest(secret)).await?
+            }
+            _ => None,
+        };
+        if verified.is_none() {
+            info!("dropped a notification of a subscription that is not ours, or without its secret");
+        }
+        found.insert(shown, verified);
+    }
+    Ok(found.into_iter().filter_map(|(shown, verified)| Some((shown, verified?))).collect())
+}
