@@ -5,6 +5,8 @@ pub mod emulators;
 pub mod functions;
 pub mod gateway;
 pub mod google;
+pub mod microsoft;
+mod sandbox;
 pub mod services;
 pub mod stack;
 pub mod template;

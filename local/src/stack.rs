@@ -45,6 +45,8 @@ pub struct Options {
     pub variables: BTreeMap<String, String>,
     /// Where a Google sandbox answers; without it nobody can link a Google account.
     pub google: Option<String>,
+    /// Where a Microsoft sandbox answers; without it nobody can link a Microsoft account.
+    pub microsoft: Option<String>,
     /// The endpoint of another AWS, in place of the emulators.
     pub elsewhere: Option<String>,
     /// Sends the functions' requests to AWS; a test may fail some of them.
@@ -63,6 +65,7 @@ impl Default for Options {
             background: true,
             variables: BTreeMap::new(),
             google: None,
+            microsoft: None,
             elsewhere: None,
             http: None,
         }
@@ -122,7 +125,10 @@ impl Stack {
         let listener = listener.map_err(|reason| StartError::Port { port: options.port, reason })?;
         let address = listener.local_addr().map_err(|reason| StartError::Port { port: options.port, reason })?;
         if let Some(google) = &options.google {
-            options.variables.extend(sandbox_client(google, address));
+            options.variables.extend(sandbox_client("google", google, address));
+        }
+        if let Some(microsoft) = &options.microsoft {
+            options.variables.extend(sandbox_client("microsoft", microsoft, address));
         }
         let services = Services::start(template, &options).await?;
         let config = Config::read(&|name| services.variables.get(name).cloned())?;
@@ -187,10 +193,10 @@ impl Stack {
 }
 
 /// What makes this deployment known to a sandbox.
-fn sandbox_client(google: &str, address: SocketAddr) -> [(String, String); 4] {
-    let callback = format!("http://{address}/api/v1/calendar/oauth/google/callback");
-    [("GOOGLE_CLIENT_ID", "calweave"), ("GOOGLE_CLIENT_SECRET", "sandbox"), ("GOOGLE_REDIRECT_URI", &callback), ("GOOGLE_ENDPOINT", google)]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+fn sandbox_client(provider: &str, url: &str, address: SocketAddr) -> [(String, String); 4] {
+    let callback = format!("http://{address}/api/v1/calendar/oauth/{provider}/callback");
+    [("CLIENT_ID", "calweave"), ("CLIENT_SECRET", "sandbox"), ("REDIRECT_URI", callback.as_str()), ("ENDPOINT", url)]
+        .map(|(name, value)| (format!("{}_{name}", provider.to_uppercase()), value.to_owned()))
 }
 
 async fn receive(sqs: &aws_sdk_sqs::Client, queue: &str, wait: i32) -> Vec<aws_sdk_sqs::types::Message> {

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::events::{self, Query, parameter};
-use super::state::{self, Calendar, Fault, Grant, Person, Weather};
-use super::{OWN_CLIENT, Shared, random_id};
+use super::state::{self, Calendar, Grant, Person};
+use super::{OWN_CLIENT, Shared};
+use crate::sandbox::{Fault, Weather, random_id};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::errors::Refusal;
 use super::state::{Calendar, Person, State, Stored};
+use crate::sandbox::random_id;
 
 pub(super) type Answer = Result<Value, Refusal>;
 
@@ -148,7 +149,7 @@ pub(super) fn insert(state: &mut State, person: &Person, calendar: &str, query: 
     let id = match event.get("id").and_then(Value::as_str) {
         Some(id) if (5..=1024).contains(&id.len()) && id.bytes().all(|byte| matches!(byte, b'a'..=b'v' | b'0'..=b'9')) => id.to_owned(),
         Some(_) => return Err(Refusal::invalid("Invalid resource id value.")),
-        None => super::random_id(26),
+        None => random_id(26),
     };
     // Ids of deleted events stay taken.
     if state.calendars[&calendar].events.contains_key(&id) {
@@ -394,13 +395,13 @@ fn conference(event: &mut Map<String, Value>, query: &Query, before: Option<&Val
         return;
     }
     if let Some(request) = event.get("conferenceData").and_then(|data| data.get("createRequest")) {
-        let link = format!("https://meet.google.test/{}", super::random_id(10));
+        let link = format!("https://meet.google.test/{}", random_id(10));
         let mut request = request.clone();
         request["status"] = json!({ "statusCode": "success" });
         event.insert("hangoutLink".into(), link.clone().into());
         event.insert(
             "conferenceData".into(),
-            json!({ "createRequest": request, "entryPoints": [{ "entryPointType": "video", "uri": link }], "conferenceId": super::random_id(10) }),
+            json!({ "createRequest": request, "entryPoints": [{ "entryPointType": "video", "uri": link }], "conferenceId": random_id(10) }),
         );
     }
 }

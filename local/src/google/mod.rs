@@ -22,14 +22,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
-use shared::clock::{Clock, random_bytes};
+use shared::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::sandbox::{Fault, SigningKey, bearer, decoded, query_of, random_id};
 
 pub use self::contract::Contract;
 use self::errors::Refusal;
 use self::events::Query;
-use self::oauth::SigningKey;
 use self::state::Channel;
 
 /// The sandbox, as its routes share it.
@@ -168,9 +169,7 @@ async fn api(State(google): State<Shared>, request: Request) -> Response {
         (false, Ok(body)) => Some(body),
         (false, Err(_)) => return Refusal::new(400, "parseError", "Parse Error").into_response(),
     };
-    let query: Vec<(String, String)> = reqwest::Url::parse(&format!("http://localhost/?{}", parts.uri.query().unwrap_or_default()))
-        .map(|url| url.query_pairs().into_owned().collect())
-        .unwrap_or_default();
+    let query = query_of(parts.uri.query());
     let method = google.contract.as_ref().and_then(|contract| contract.method(parts.method.as_str(), &path));
     let name = method.map_or_else(|| format!("{} {path}", parts.method), |method| method.id().to_owned());
     let fault = {
@@ -188,7 +187,7 @@ async fn api(State(google): State<Shared>, request: Request) -> Response {
         if own { None } else { state.fault(&name) }
     };
     let call = Call { verb: parts.method.as_str(), path: &path, query: &query, body, headers: &parts.headers };
-    let refusal = |fault: state::Fault| Refusal {
+    let refusal = |fault: Fault| Refusal {
         retry_after: fault.retry_after,
         ..Refusal::new(fault.status, &fault.reason, fault.reason.as_str())
     };
@@ -335,25 +334,4 @@ fn watch(google: &Google, state: &mut state::State, person: &state::Person, cale
     }
     state.channels.insert(channel.id.clone(), channel);
     Ok(answer)
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
-}
-
-fn decoded(part: &str) -> String {
-    // The query of a URL decodes percent signs for us; a plus stays one.
-    let text = part.replace('+', "%2B");
-    let url = reqwest::Url::parse(&format!("http://localhost/?part={text}"));
-    url.ok().and_then(|url| url.query_pairs().next().map(|(_, value)| value.into_owned())).unwrap_or_else(|| part.to_owned())
-}
-
-/// Letters and digits that Google takes for an event's id too.
-fn random_id(length: usize) -> String {
-    let mut text = String::with_capacity(length);
-    while text.len() < length {
-        let [byte] = random_bytes::<1>();
-        text.push(char::from(b"0123456789abcdefghijklmnopqrstuv"[usize::from(byte % 32)]));
-    }
-    text
 }

@@ -4,52 +4,15 @@ use std::collections::HashMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use axum::Form;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::random_id;
 use super::state::{Access, Code, Grant};
-
-/// The key that signs id tokens, made anew with each sandbox.
-pub(super) struct SigningKey {
-    key: KeyPair,
-    jwks: Value,
-}
-
-impl SigningKey {
-    pub fn generate() -> Result<Self, Unspecified> {
-        let key = KeyPair::generate(KeySize::Rsa2048)?;
-        let public = key.public_key();
-        let jwks = json!({ "keys": [{
-            "kty": "RSA", "alg": "RS256", "use": "sig", "kid": "sandbox",
-            "n": text(public.modulus().big_endian_without_leading_zero()),
-            "e": text(public.exponent().big_endian_without_leading_zero())
-        }] });
-        Ok(Self { key, jwks })
-    }
-
-    /// A JWT with these claims (RFC 7519, RS256).
-    fn sign(&self, claims: &Value) -> Result<String, Unspecified> {
-        let header = json!({ "alg": "RS256", "kid": "sandbox", "typ": "JWT" });
-        let signed = format!("{}.{}", text(header.to_string().as_bytes()), text(claims.to_string().as_bytes()));
-        let mut signature = vec![0; self.key.public_modulus_len()];
-        self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)?;
-        Ok(format!("{signed}.{}", text(&signature)))
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
-}
+use crate::sandbox::{base64, bearer, escaped, random_id};
 
 type Parameters = HashMap<String, String>;
 
@@ -151,7 +114,7 @@ pub(super) async fn token(State(google): State<super::Shared>, Form(form): Form<
             else {
                 return refused("invalid_grant", "Malformed auth code.", StatusCode::BAD_REQUEST);
             };
-            let shown = text(digest(&SHA256, field("code_verifier").as_bytes()).as_ref());
+            let shown = base64(digest(&SHA256, field("code_verifier").as_bytes()).as_ref());
             if code.challenge.is_some_and(|challenge| challenge != shown) {
                 return refused("invalid_grant", "Invalid code verifier.", StatusCode::BAD_REQUEST);
             }
@@ -212,13 +175,13 @@ pub(super) async fn revoke(State(google): State<super::Shared>, Form(form): Form
 
 /// `GET /oauth2/v3/certs`
 pub(super) async fn certs(State(google): State<super::Shared>) -> Response {
-    ([("cache-control", "public, max-age=3600")], axum::Json(google.key.jwks.clone())).into_response()
+    ([("cache-control", "public, max-age=3600")], axum::Json(json!({ "keys": [google.key.jwk()] }))).into_response()
 }
 
 /// `GET /v1/userinfo`
 pub(super) async fn userinfo(State(google): State<super::Shared>, headers: HeaderMap) -> Response {
     let state = google.state();
-    match super::bearer(&headers).and_then(|token| state.holder(token)) {
+    match bearer(&headers).and_then(|token| state.holder(token)) {
         Some((_, person)) => {
             axum::Json(json!({ "sub": person.sub, "email": person.email, "email_verified": true, "name": person.name })).into_response()
         }
@@ -249,8 +212,4 @@ impl super::state::State {
             person.consented.retain(|granted, _| client.is_some_and(|client| client != granted));
         }
     }
-}
-
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -8,9 +8,9 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::oauth::escaped;
 use super::state::Person;
 use super::{Shared, events};
+use crate::sandbox::escaped;
 
 /// Where the page is.
 pub(super) const PATH: &str = "/sandbox/google";

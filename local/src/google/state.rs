@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use shared::clock::Clock;
 
 use super::SERVICE;
+use crate::sandbox::{Fault, Weather};
 
 /// Everything, behind one lock.
 #[derive(Debug)]
@@ -106,66 +107,16 @@ pub(super) struct Channel {
     pub messages: u64,
 }
 
-/// Faults that come by chance, the same ones from the same seed.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Weather {
-    seed: u64,
-    /// One of so many calls meets one.
-    one_in: u64,
-}
-
-impl Weather {
-    fn below(&mut self, bound: u64) -> u64 {
-        // SplitMix64
-        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
-    }
-
-    fn fault(&mut self, method: &str) -> Option<Fault> {
-        if self.below(self.one_in) > 0 {
-            return None;
-        }
-        let kinds = [
-            (500, "backendError"),
-            (503, "backendError"),
-            (403, "rateLimitExceeded"),
-            (403, "userRateLimitExceeded"),
-            (429, "rateLimitExceeded"),
-            (401, "authError"),
-            (412, "conditionNotMet"),
-        ];
-        let (status, reason) = kinds[usize::try_from(self.below(kinds.len() as u64)).unwrap_or(0)];
-        // A condition fails only where there is one; nobody is unauthorised to ask for a token.
-        let has_condition = ["events.update", "events.patch", "events.delete"].iter().any(|wanted| method.ends_with(wanted));
-        let (status, reason) = match status {
-            412 if !has_condition => (503, "backendError"),
-            401 if method == "token" => (503, "backendError"),
-            _ => (status, reason),
-        };
-        // Refused before anything was done, or done and the answer lost.
-        let after = status >= 500 && self.below(2) == 0;
-        Some(Fault { method: None, status, reason: reason.to_owned(), retry_after: None, after })
-    }
-}
-
-/// One answer in place of the right one.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Fault {
-    /// `events.list`; every method without.
-    #[serde(default)]
-    pub method: Option<String>,
-    pub status: u16,
-    pub reason: String,
-    #[serde(default)]
-    pub retry_after: Option<u64>,
-    /// Carry the request out all the same: only the answer is lost.
-    #[serde(default)]
-    pub after: bool,
-}
+/// What may go wrong by chance.
+const KINDS: [(u16, &str); 7] = [
+    (503, "backendError"),
+    (500, "backendError"),
+    (403, "rateLimitExceeded"),
+    (403, "userRateLimitExceeded"),
+    (429, "rateLimitExceeded"),
+    (401, "authError"),
+    (412, "conditionNotMet"),
+];
 
 impl Person {
     /// The id of the calendar that this person calls `name`: `primary` is the one named like the account.
@@ -219,7 +170,8 @@ impl State {
     /// Takes the first fault that is meant for this method, or one that the weather brings.
     pub fn fault(&mut self, method: &str) -> Option<Fault> {
         let at = self.faults.iter().position(|fault| fault.method.as_deref().is_none_or(|wanted| method.ends_with(wanted)));
-        at.and_then(|at| self.faults.remove(at)).or_else(|| self.weather.as_mut()?.fault(method))
+        let conditional = ["events.update", "events.patch", "events.delete"].iter().any(|wanted| method.ends_with(wanted));
+        at.and_then(|at| self.faults.remove(at)).or_else(|| self.weather.as_mut()?.fault(method, &KINDS, conditional))
     }
 
     /// Counts a call of a person; true when it is one too many for this minute.

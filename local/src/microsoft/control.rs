@@ -1,0 +1,257 @@
+//! `/sandbox/microsoft/…`: makes people and calendars, acts for them, and lets things go wrong.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::state::{self, Calendar, Grant, Person};
+use super::view::Preferences;
+use super::{OWN_CLIENT, Shared, events};
+use crate::sandbox::{Fault, Weather, random_id};
+
+/// The tenant of all personal accounts.
+const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+const WORK: &str = "7f3d1c2a-0b1e-4d5f-8a9b-1c2d3e4f5a6b";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewPerson {
+    email: String,
+    name: String,
+    /// By Windows' name.
+    time_zone: String,
+    #[serde(default)]
+    is_personal: bool,
+    #[serde(default)]
+    needs_admin: bool,
+}
+
+/// Makes an account with its default calendar; answers with the calendar's id.
+pub(super) async fn person(State(microsoft): State<Shared>, Json(new): Json<NewPerson>) -> Response {
+    Json(json!({ "primary": add_person(&mut microsoft.state(), new) })).into_response()
+}
+
+/// The same, for somebody who works in Berlin.
+pub(super) fn worker(email: &str, name: &str) -> NewPerson {
+    let time_zone = "W. Europe Standard Time".to_owned();
+    NewPerson { email: email.to_owned(), name: name.to_owned(), time_zone, is_personal: false, needs_admin: false }
+}
+
+pub(super) fn add_person(state: &mut state::State, new: NewPerson) -> String {
+    let number = state.people.len();
+    let person = Person {
+        tenant: if new.is_personal { PERSONAL } else { WORK }.to_owned(),
+        object: format!("00000000-0000-4000-a000-{number:012}"),
+        email: new.email.clone(),
+        name: new.name,
+        time_zone: new.time_zone,
+        needs_admin: new.needs_admin,
+        list: vec![],
+    };
+    state.people.insert(new.email.clone(), person);
+    add_calendar(state, &new.email, "Calendar", true)
+}
+
+pub(super) fn add_calendar(state: &mut state::State, owner: &str, name: &str, is_default: bool) -> String {
+    let id = format!("AQMkAG{}/{}=", random_id(50), random_id(6));
+    let calendar = Calendar { id: id.clone(), name: name.to_owned(), owner: owner.to_owned(), is_default, ..Calendar::default() };
+    state.calendars.insert(id.clone(), calendar);
+    if let Some(person) = state.people.get_mut(owner) {
+        person.list.push((id.clone(), true));
+    }
+    id
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewCalendar {
+    owner: String,
+    summary: String,
+    /// With whom it is shared, and whether they may edit.
+    #[serde(default)]
+    shared_with: Option<String>,
+    #[serde(default)]
+    can_edit: bool,
+}
+
+/// Adds a calendar to somebody's list, and to that of somebody else.
+pub(super) async fn calendar(State(microsoft): State<Shared>, Json(new): Json<NewCalendar>) -> Response {
+    let mut state = microsoft.state();
+    let id = add_calendar(&mut state, &new.owner, &new.summary, false);
+    if let Some(person) = new.shared_with.and_then(|email| state.people.get_mut(&email)) {
+        person.list.push((id.clone(), new.can_edit));
+    }
+    Json(json!({ "id": id })).into_response()
+}
+
+#[derive(Deserialize)]
+pub(super) struct ForWhom {
+    email: String,
+    #[serde(default)]
+    event: String,
+}
+
+/// An access token with which a test acts as the Microsoft user, through Graph itself.
+pub(super) async fn token(State(microsoft): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
+    let scopes = "openid User.Read Calendars.ReadWrite".to_owned();
+    let token = microsoft.state().open_access(Grant { email: whom.email, client: OWN_CLIENT.to_owned(), scopes });
+    Json(json!({ "accessToken": token })).into_response()
+}
+
+/// The user takes everything back.
+pub(super) async fn revoke(State(microsoft): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
+    microsoft.state().withdraw(&whom.email);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Says something of the subscriptions to a mailbox.
+pub(super) async fn lifecycle(State(microsoft): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
+    microsoft.say(&whom.email, &whom.event);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Which {
+    calendar_id: String,
+    #[serde(default)]
+    event_id: String,
+}
+
+/// Lets all delta tokens of a calendar expire.
+pub(super) async fn expire(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
+    let mut state = microsoft.state();
+    let now = state.next_version();
+    match state.calendars.get_mut(&which.calendar_id) {
+        Some(calendar) => calendar.tokens_since = now,
+        None => return StatusCode::NOT_FOUND.into_response(),
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Gives an event another id, as when a mailbox is moved; answers with that.
+pub(super) async fn renumber(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
+    let mut state = microsoft.state();
+    let (gone, there) = (state.next_version(), state.next_version());
+    let Some(calendar) = state.calendars.get_mut(&which.calendar_id) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(mut stored) = calendar.events.remove(&which.event_id) else { return StatusCode::NOT_FOUND.into_response() };
+    let id = format!("AAkALg{}/{}=", random_id(60), random_id(10));
+    stored.version = there;
+    stored.event.insert("id".to_owned(), id.clone().into());
+    calendar.events.insert(id.clone(), stored);
+    calendar.removed.push((gone, which.event_id));
+    Json(json!({ "id": id })).into_response()
+}
+
+/// Removes an event without a trace: no delta tells of it.
+pub(super) async fn silence(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
+    let mut state = microsoft.state();
+    match state.calendars.get_mut(&which.calendar_id).and_then(|calendar| calendar.events.remove(&which.event_id)) {
+        Some(_) => StatusCode::NO_CONTENT.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Invitation {
+    organizer: String,
+    attendee: String,
+    event: Value,
+}
+
+/// Somebody invites somebody: the event stands in the invited one's default calendar. Answers with its id there.
+pub(super) async fn invite(State(microsoft): State<Shared>, Json(new): Json<Invitation>) -> Response {
+    let id = {
+        let mut state = microsoft.state();
+        let Some(person) = state.people.get(&new.attendee).cloned() else { return StatusCode::NOT_FOUND.into_response() };
+        let calendar = person.list[0].0.clone();
+        let mut body = new.event.as_object().cloned().unwrap_or_default();
+        let address = |email: &str| json!({ "emailAddress": { "name": email, "address": email } });
+        let attendee = json!({ "type": "required", "emailAddress": { "name": new.attendee, "address": new.attendee } });
+        body.insert("attendees".to_owned(), json!([attendee]));
+        let made = events::create(&mut state, &person, &calendar, body, Preferences::default());
+        let Ok(Some(made)) = made else { return StatusCode::BAD_REQUEST.into_response() };
+        let id = made["id"].as_str().unwrap_or_default().to_owned();
+        if let Some(stored) = state.calendars.get_mut(&calendar).and_then(|calendar| calendar.events.get_mut(&id)) {
+            stored.event.insert("organizer".to_owned(), address(&new.organizer));
+            stored.event.insert("isOrganizer".to_owned(), false.into());
+            stored.event.insert("responseStatus".to_owned(), json!({ "response": "notResponded", "time": "0001-01-01T00:00:00Z" }));
+        }
+        id
+    };
+    microsoft.notify(&new.attendee);
+    Json(json!({ "id": id })).into_response()
+}
+
+/// Answers to be given in place of the right ones, each once, in this order.
+pub(super) async fn faults(State(microsoft): State<Shared>, Json(faults): Json<Vec<Fault>>) -> Response {
+    microsoft.state().faults.extend(faults);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Loses all notifications from now on.
+pub(super) async fn mute(State(microsoft): State<Shared>) -> Response {
+    for subscription in microsoft.state().subscriptions.values_mut() {
+        subscription.body.insert("notificationUrl".to_owned(), "http://127.0.0.1:9/".into());
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Lets things go wrong by chance from now on: the same things from the same seed.
+pub(super) async fn weather(State(microsoft): State<Shared>, Json(weather): Json<Weather>) -> Response {
+    microsoft.state().weather = Some(weather);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Lets each mailbox be called only so often a minute.
+pub(super) async fn quota(State(microsoft): State<Shared>, Json(quota): Json<u64>) -> Response {
+    microsoft.state().quota = Some(quota);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Has each call take so many milliseconds.
+pub(super) async fn latency(State(microsoft): State<Shared>, Json(latency): Json<u64>) -> Response {
+    microsoft.state().latency = latency;
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Makes pages of changes as short as this.
+pub(super) async fn pages(State(microsoft): State<Shared>, Json(limit): Json<usize>) -> Response {
+    microsoft.state().page = limit.max(1);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Lets no subscription live longer than so many minutes.
+pub(super) async fn longest(State(microsoft): State<Shared>, Json(minutes): Json<i64>) -> Response {
+    microsoft.state().longest = minutes;
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Lets the client's secret expire, or be renewed.
+pub(super) async fn secret(State(microsoft): State<Shared>, Json(is_expired): Json<bool>) -> Response {
+    microsoft.state().is_secret_expired = is_expired;
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Forgets everything that was to go wrong.
+pub(super) async fn forgive(State(microsoft): State<Shared>) -> Response {
+    let mut state = microsoft.state();
+    (state.weather, state.quota, state.latency) = (None, None, 0);
+    state.faults.clear();
+    drop(state);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// How often each method was called, and what strayed from the contract.
+pub(super) async fn report(State(microsoft): State<Shared>) -> Response {
+    let state = microsoft.state();
+    Json(json!({
+        "calls": state.calls, "violations": state.violations, "channels": state.subscriptions.len(), "grants": state.grants.len(),
+        "mails": state.mails, "mostInFlight": state.most_in_flight
+    }))
+    .into_response()
+}

@@ -1,0 +1,179 @@
+//! An event as Graph shows it: in UTC where that is preferred, its text as text or HTML, an occurrence from its series.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use serde_json::{Map, Value, json};
+use shared::domain::recurrence::Series;
+use shared::domain::time::{EventTime, to_instant};
+use shared::domain::zones::resolve;
+use shared::providers::microsoft::recurrence;
+
+use super::state::{Calendar, Stored};
+
+/// What a caller prefers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Preferences {
+    pub utc: bool,
+    pub text: bool,
+}
+
+/// How far a series is followed beyond what is asked for, as occurrences may have been moved.
+const AROUND: TimeDelta = TimeDelta::days(40);
+const LIMIT: usize = 3_000;
+
+/// `{dateTime, timeZone}` as it was written.
+pub(super) fn written(time: &Value) -> Option<(NaiveDateTime, Tz)> {
+    let text = time["dateTime"].as_str()?.trim_end_matches('Z');
+    Some((NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()?, resolve(time["timeZone"].as_str()?)?))
+}
+
+pub(super) fn instant(time: &Value) -> Option<DateTime<Utc>> {
+    written(time).map(|(local, zone)| to_instant(local, zone))
+}
+
+fn stamp(local: NaiveDateTime) -> String {
+    local.format("%Y-%m-%dT%H:%M:%S.0000000").to_string()
+}
+
+fn shown(time: &Value, preferences: Preferences) -> Value {
+    match written(time) {
+        // All-day events too: a day that was written elsewhere begins at an odd hour.
+        Some((local, zone)) if preferences.utc => json!({ "dateTime": stamp(to_instant(local, zone).naive_utc()), "timeZone": "UTC" }),
+        Some((local, _)) => json!({ "dateTime": stamp(local), "timeZone": time["timeZone"] }),
+        None => time.clone(),
+    }
+}
+
+/// An event as it is answered.
+pub(super) fn render(event: &Map<String, Value>, version: u64, preferences: Preferences) -> Value {
+    let mut shown_event = event.clone();
+    shown_event.remove("singleValueExtendedProperties");
+    for (name, original) in [("start", "originalStartTimeZone"), ("end", "originalEndTimeZone")] {
+        let time = &event[name];
+        shown_event.insert(original.to_owned(), time["timeZone"].clone());
+        shown_event.insert(name.to_owned(), shown(time, preferences));
+    }
+    let content = event["body"]["content"].as_str().unwrap_or_default();
+    let is_html = event["body"]["contentType"] == "html";
+    let body = match (is_html, preferences.text) {
+        (true, true) => json!({ "contentType": "text", "content": format!("{}\r\n", plain(content)) }),
+        (false, false) => json!({ "contentType": "html", "content": format!("<html><body><div>{content}</div></body></html>") }),
+        _ => event["body"].clone(),
+    };
+    shown_event.insert("body".to_owned(), body);
+    shown_event.insert("@odata.etag".to_owned(), etag(version).into());
+    shown_event.insert("changeKey".to_owned(), format!("v{version}").into());
+    shown_event.into()
+}
+
+pub(super) fn etag(version: u64) -> String {
+    format!("W/\"v{version}\"")
+}
+
+/// A text without its tags.
+fn plain(html: &str) -> String {
+    let mut text = String::new();
+    let mut within = false;
+    for part in html.replace("<br>", "\r\n").replace("</div>", "\r\n</div>").chars() {
+        match part {
+            '<' => within = true,
+            '>' => within = false,
+            other if !within => text.push(other),
+            _ => {}
+        }
+    }
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").trim().to_owned()
+}
+
+/// When a series begins, and its rule.
+pub(super) fn series(event: &Map<String, Value>) -> Option<(EventTime, Series)> {
+    let (local, zone) = written(&event["start"])?;
+    let start = if event["isAllDay"] == true { EventTime::Date(local.date()) } else { EventTime::Zoned(local, zone) };
+    Some((start, recurrence::series(event.get("recurrence")?).ok()?))
+}
+
+/// The id of the occurrence of a series that falls on this date.
+pub(super) fn occurrence_id(series: &str, date: NaiveDate) -> String {
+    format!("{series}.{}", date.format("%Y%m%d"))
+}
+
+/// The series and the date that an occurrence's id names.
+pub(super) fn of_occurrence(id: &str) -> Option<(&str, NaiveDate)> {
+    let (series, date) = id.rsplit_once('.')?;
+    Some((series, NaiveDate::parse_from_str(date, "%Y%m%d").ok()?))
+}
+
+/// The occurrence that the rule of a series gives on a date, or what became of it; `None` when there is none.
+pub(super) fn occurrence(calendar: &Calendar, id: &str) -> Option<Stored> {
+    let (series_id, date) = of_occurrence(id)?;
+    let master = calendar.events.get(series_id)?;
+    let (start, rules) = series(&master.event)?;
+    let at = start.with_local(date.and_time(start.local().time()));
+    let from = at.instant(Tz::UTC) - TimeDelta::hours(26);
+    let found = rules.expand(start, from, from + TimeDelta::hours(52), Tz::UTC, LIMIT).starts;
+    if !found.iter().any(|found| found.local().date() == date) || master.cancelled.contains(&date) {
+        return None;
+    }
+    Some(calendar.events.get(id).cloned().unwrap_or_else(|| given(master, series_id, at)))
+}
+
+/// An occurrence as the rule gives it.
+fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
+    let mut event = master.event.clone();
+    event.remove("recurrence");
+    event.remove("transactionId");
+    let date = at.local().date();
+    let zone = |name: &str| master.event[name]["timeZone"].clone();
+    let (first, last) = (written(&master.event["start"]), written(&master.event["end"]));
+    let own = at.zone().unwrap_or(Tz::UTC);
+    let length = match (first, last) {
+        (Some((first, from)), Some((last, to))) if at.zone().is_some() => to_instant(last, to) - to_instant(first, from),
+        (Some((first, _)), Some((last, _))) => last - first,
+        _ => TimeDelta::zero(),
+    };
+    let end = match at.zone() {
+        Some(zone) => (to_instant(at.local(), zone) + length).with_timezone(&zone).naive_local(),
+        None => at.local() + length,
+    };
+    let original = match at.zone() {
+        Some(zone) => to_instant(at.local(), zone).naive_utc(),
+        // The day begins where the series was written.
+        None => to_instant(at.local(), first.map_or(own, |(_, zone)| zone)).naive_utc(),
+    };
+    let uid = format!("{}{}", master.event["iCalUId"].as_str().unwrap_or_default(), date.format("%Y%m%d"));
+    for (name, value) in [
+        ("id", occurrence_id(series_id, date).into()),
+        ("type", "occurrence".into()),
+        ("seriesMasterId", series_id.into()),
+        ("iCalUId", uid.into()),
+        ("originalStart", format!("{}Z", original.format("%Y-%m-%dT%H:%M:%S")).into()),
+        ("start", json!({ "dateTime": stamp(at.local()), "timeZone": zone("start") })),
+        ("end", json!({ "dateTime": stamp(end), "timeZone": zone("start") })),
+    ] {
+        event.insert(name.to_owned(), value);
+    }
+    Stored { version: master.version, event, cancelled: [].into() }
+}
+
+/// All occurrences of a series that reach into a stretch of time.
+pub(super) fn occurrences(calendar: &Calendar, master: &Stored, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Stored> {
+    let (Some((start, rules)), Some(id)) = (series(&master.event), master.event["id"].as_str()) else { return vec![] };
+    let starts = rules.expand(start, from - AROUND, to + AROUND, Tz::UTC, LIMIT).starts;
+    let found = starts.into_iter().filter(|at| !master.cancelled.contains(&at.local().date())).map(|at| {
+        let changed = calendar.events.get(&occurrence_id(id, at.local().date())).cloned();
+        changed.unwrap_or_else(|| given(master, id, at))
+    });
+    found.filter(|one| is_within(&one.event, from, to)).collect()
+}
+
+/// Whether an event reaches into a stretch of time.
+pub(super) fn is_within(event: &Map<String, Value>, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
+    let (start, end) = (instant(&event["start"]), instant(&event["end"]));
+    start.is_some_and(|start| start < to) && end.is_some_and(|end| end > from || (Some(end) == start && end >= from))
+}
+
+/// Midnight in both, and in one zone.
+pub(super) fn is_whole_days(event: &Map<String, Value>) -> bool {
+    let midnight = |name: &str| written(&event[name]).is_some_and(|(local, _)| local.time() == NaiveTime::MIN);
+    midnight("start") && midnight("end") && event["start"]["timeZone"] == event["end"]["timeZone"]
+}
