@@ -1,9 +1,16 @@
 //! A Google for tests: the sandbox, a person with an account there, and that person's browser.
 
 use local::google::{Contract, Google};
+use local::stack::Options;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::clock::Clock;
+use shared::config::OAuthClient;
+use shared::domain::time::{rfc3339, to_instant};
+use shared::providers::{Accounts, Provider};
+use shared::vault::Secret;
+
+use crate::side::{Side, There, Trouble, What, form};
 
 /// A sandbox with one person in it, and that person's browser.
 pub struct Sandbox {
@@ -17,29 +24,6 @@ pub const EMAIL: &str = "grace@example.org";
 impl Sandbox {
     pub async fn new() -> Self {
         Self::at(Clock::System).await
-    }
-
-    pub async fn at(clock: Clock) -> Self {
-        let contract =
-            crate::data::folder().map(|folder| std::fs::read_to_string(folder.join("contracts/google-calendar.v3.json")).unwrap());
-        let (google, _) = Google::start(clock, contract.map(|text| Contract::parse(&text).unwrap())).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let mut sandbox = Self { url: google.url.clone(), client, token: String::new() };
-        sandbox.control("people", json!({ "email": EMAIL, "name": "Grace", "timeZone": "Europe/Berlin" })).await;
-        sandbox.sign_in().await;
-        sandbox
-    }
-
-    /// A new token of the person's own, as one lasts an hour and ends with all others when it is taken back.
-    pub async fn sign_in(&mut self) {
-        let token = self.control("token", json!({ "email": EMAIL })).await;
-        token["accessToken"].as_str().unwrap().clone_into(&mut self.token);
-    }
-
-    pub async fn control(&self, what: &str, body: Value) -> Value {
-        let request = self.client.post(format!("{}/sandbox/google/{what}", self.url)).header("content-type", "application/json");
-        let text = request.body(body.to_string()).send().await.unwrap().text().await.unwrap();
-        serde_json::from_str(&text).unwrap_or_default()
     }
 
     pub async fn call(&self, method: Method, path: &str, if_match: Option<&str>, body: Option<Value>) -> (StatusCode, Value) {
@@ -66,42 +50,190 @@ impl Sandbox {
         let body = json!({ "id": id, "summary": id, "start": time(hour), "end": time(hour + 1) });
         self.call(Method::POST, "calendars/primary/events?sendUpdates=none", None, Some(body)).await
     }
+}
 
-    /// How often each method was called by clients, what strayed from the contract, how many channels are open, who got mail.
-    pub async fn report(&self) -> Value {
-        let report = self.client.get(format!("{}/sandbox/google/report", self.url)).send().await.unwrap().text().await.unwrap();
-        serde_json::from_str(&report).unwrap()
+impl Side for Sandbox {
+    const PATH: &'static str = "google";
+    const EMAIL: &'static str = EMAIL;
+    const NAME: &'static str = "Google";
+    const CALLS_AT_REST: usize = 1;
+
+    async fn at(clock: Clock) -> Self {
+        let contract =
+            crate::data::folder().map(|folder| std::fs::read_to_string(folder.join("contracts/google-calendar.v3.json")).unwrap());
+        let (google, _) = Google::start(clock, contract.map(|text| Contract::parse(&text).unwrap())).await.unwrap();
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let mut sandbox = Self { url: google.url.clone(), client, token: String::new() };
+        sandbox.add_person(EMAIL).await;
+        sandbox.sign_in().await;
+        sandbox
     }
 
-    pub async fn violations(&self) -> Vec<Value> {
-        self.report().await["violations"].as_array().unwrap().clone()
+    fn attach(&self, options: &mut Options) {
+        options.google = Some(self.url.clone());
     }
 
-    /// How often a method was called.
-    pub async fn calls(&self, method: &str) -> u64 {
-        self.report().await["calls"][method].as_u64().unwrap_or(0)
+    fn url(&self) -> &str {
+        &self.url
     }
 
-    /// Follows the consent page as the person's browser does: answers with where it is sent back to.
-    pub async fn consent(&self, auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
-        let page = self.client.get(auth_url).send().await.unwrap();
-        assert_eq!(page.status(), 200, "the consent page");
-        let url = reqwest::Url::parse(auth_url).unwrap();
-        let mut form = reqwest::Url::parse("http://localhost/").unwrap();
-        {
-            let mut pairs = form.query_pairs_mut();
-            pairs.extend_pairs(url.query_pairs());
-            pairs.append_pair("email", email).append_pair("answer", answer);
-            for (_, scopes) in url.query_pairs().filter(|(name, _)| name == "scope") {
-                for scope in scopes.split(' ').filter(|scope| !unticked.contains(scope)) {
-                    pairs.append_pair("granted", scope);
-                }
-            }
-        }
+    fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    async fn sign_in(&mut self) {
+        let token = self.control("token", json!({ "email": EMAIL })).await;
+        token["accessToken"].as_str().unwrap().clone_into(&mut self.token);
+    }
+
+    fn primary(&self) -> String {
+        EMAIL.to_owned()
+    }
+
+    async fn add_calendar(&self, name: &str) -> String {
+        self.control("calendars", json!({ "owner": EMAIL, "summary": name })).await["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn add_person(&self, email: &str) {
+        self.control("people", json!({ "email": email, "name": "Grace", "timeZone": "Europe/Berlin" })).await;
+    }
+
+    async fn consent(&self, auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
+        assert_eq!(self.client.get(auth_url).send().await.unwrap().status(), 200, "the consent page");
         let request = self.client.post(format!("{}/o/oauth2/v2/consent", self.url));
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form.query().unwrap().to_owned());
-        let answer = request.send().await.unwrap();
-        answer.headers()["location"].to_str().unwrap().to_owned()
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form(auth_url, email, answer, unticked));
+        request.send().await.unwrap().headers()["location"].to_str().unwrap().to_owned()
+    }
+
+    fn needed_scope() -> &'static str {
+        "https://www.googleapis.com/auth/calendar.events"
+    }
+
+    async fn insert(&self, title: &str, start: &str, end: &str, rule: Option<&str>) -> String {
+        let mut event = json!({ "summary": title, "start": time(start), "end": time(end) });
+        if let Some(rule) = rule {
+            event["recurrence"] = json!([format!("RRULE:{rule}")]);
+        }
+        let (status, event) = self.call(Method::POST, "calendars/primary/events?sendUpdates=none", None, Some(event)).await;
+        assert_eq!(status, 200, "{event}");
+        event["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn invite(&self, title: &str, start: &str, end: &str) -> String {
+        let attendees = json!([{ "email": "bob@example.org", "organizer": true, "responseStatus": "accepted" }, { "email": EMAIL, "self": true, "responseStatus": "needsAction" }]);
+        let event = json!({ "summary": title, "start": time(start), "end": time(end), "attendees": attendees });
+        let (status, event) = self.call(Method::POST, "calendars/primary/events?sendUpdates=none", None, Some(event)).await;
+        assert_eq!(status, 200, "{event}");
+        event["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn answer(&self, id: &str) -> String {
+        let event = self.get(&format!("calendars/primary/events/{id}")).await;
+        let own = event["attendees"].as_array().unwrap().iter().find(|one| one["self"] == true).unwrap();
+        own["responseStatus"].as_str().unwrap().to_owned()
+    }
+
+    async fn change(&self, id: &str, what: What<'_>) -> StatusCode {
+        let body = match what {
+            What::Title(text) => json!({ "summary": text }),
+            What::Location(text) => json!({ "location": text }),
+            What::Description(text) => json!({ "description": text }),
+            What::Times(start, end) => {
+                // Nothing of the other kind is left.
+                let mut body = json!({ "start": time(start), "end": time(end) });
+                for name in ["date", "dateTime", "timeZone"] {
+                    for end in ["start", "end"] {
+                        body[end].as_object_mut().unwrap().entry(name).or_insert(Value::Null);
+                    }
+                }
+                body
+            }
+        };
+        self.call(Method::PATCH, &format!("calendars/primary/events/{id}"), None, Some(body)).await.0
+    }
+
+    async fn remove(&self, id: &str) -> StatusCode {
+        self.call(Method::DELETE, &format!("calendars/primary/events/{id}"), None, None).await.0
+    }
+
+    fn occurrence(series: &str, start: &str) -> String {
+        match start.parse::<chrono::NaiveDateTime>() {
+            Ok(local) => format!("{series}_{}", to_instant(local, chrono_tz::Europe::Berlin).format("%Y%m%dT%H%M%SZ")),
+            Err(_) => format!("{series}_{}", start.replace('-', "")),
+        }
+    }
+
+    async fn all(&self) -> Vec<There> {
+        let list = self.get("calendars/primary/events?maxResults=2500").await;
+        let found = list["items"].as_array().unwrap().iter().filter(|event| event["status"] != "cancelled");
+        let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        found
+            .map(|event| There {
+                id: text(event, "id"),
+                title: text(event, "summary"),
+                location: text(event, "location"),
+                is_series: event.get("recurrence").is_some(),
+                start: match event["start"]["date"].as_str() {
+                    Some(date) => date.to_owned(),
+                    None => {
+                        let at = chrono::DateTime::parse_from_rfc3339(event["start"]["dateTime"].as_str().unwrap()).unwrap();
+                        at.with_timezone(&chrono_tz::Europe::Berlin).format("%Y-%m-%dT%H:%M:%S").to_string()
+                    }
+                },
+                raw: event.clone(),
+            })
+            .collect()
+    }
+
+    async fn in_january(&self) -> usize {
+        let path = "calendars/primary/events?singleEvents=true&timeMin=2027-01-01T00:00:00Z&timeMax=2027-02-01T00:00:00Z";
+        self.get(path).await["items"].as_array().unwrap().len()
+    }
+
+    fn method(name: &str) -> &'static str {
+        match name {
+            "changes" => "calendar.events.list",
+            "insert" => "calendar.events.insert",
+            "update" => "calendar.events.update",
+            "delete" => "calendar.events.delete",
+            "read" => "calendar.events.get",
+            "watch" => "calendar.events.watch",
+            "stop" => "calendar.channels.stop",
+            _ => "token",
+        }
+    }
+
+    fn fault(name: &str, trouble: Trouble) -> Value {
+        let (status, reason, after) = match trouble {
+            Trouble::Broken => (503, "backendError", false),
+            Trouble::Lost => (500, "backendError", true),
+            Trouble::Throttled => (403, "rateLimitExceeded", false),
+            Trouble::ThrottledAfter => (429, "rateLimitExceeded", true),
+            Trouble::Conflict => (412, "conditionNotMet", false),
+            Trouble::Forbidden => (403, "forbiddenForNonOrganizer", false),
+        };
+        json!({ "method": Self::method(name), "status": status, "reason": reason, "after": after })
+    }
+
+    fn session(&self) -> Box<dyn Provider> {
+        let client = OAuthClient {
+            client_id: "calweave".into(),
+            client_secret: String::new().into(),
+            redirect_uri: String::new(),
+            endpoint: Some(self.url.clone()),
+        };
+        shared::providers::google::Google::new(client).session(Secret::new(self.token.clone()), EMAIL)
+    }
+}
+
+/// A time in Berlin, or a date.
+fn time(text: &str) -> Value {
+    match text.parse::<chrono::NaiveDateTime>() {
+        Ok(local) => {
+            let zone = chrono_tz::Europe::Berlin;
+            json!({ "dateTime": rfc3339(to_instant(local, zone), zone), "timeZone": "Europe/Berlin" })
+        }
+        Err(_) => json!({ "date": text }),
     }
 }
 

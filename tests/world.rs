@@ -16,7 +16,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::google::Sandbox;
+use crate::google;
+use crate::side::Side;
 
 /// A backend in memory and a server of feeds beside it.
 pub struct World {
@@ -60,21 +61,23 @@ impl World {
     }
 
     /// With a Google beside it, in which one person has an account.
-    pub async fn with_google() -> (Self, Sandbox) {
-        Self::with_google_at(Options::default()).await
+    pub async fn with_google() -> (Self, google::Sandbox) {
+        Self::beside(Options::default()).await
     }
 
-    pub async fn with_google_at(options: Options) -> (Self, Sandbox) {
-        let google = Sandbox::at(options.clock.clone()).await;
-        (Self::with(Options { google: Some(google.url.clone()), ..options }).await, google)
+    /// With a provider beside it, in which one person has an account.
+    pub async fn beside<S: Side>(mut options: Options) -> (Self, S) {
+        let side = S::at(options.clock.clone()).await;
+        side.attach(&mut options);
+        (Self::with(options).await, side)
     }
 
     /// Goes through the browser's part of linking an account; answers with the page that the browser ends on.
-    pub async fn link(&self, google: &Sandbox, person: &Person, email: &str, answer: &str, unticked: &[&str]) -> reqwest::Url {
-        let login = self.get(person, "/api/v1/calendar/oauth/google/login").await;
+    pub async fn link<S: Side>(&self, side: &S, person: &Person, email: &str, answer: &str, unticked: &[&str]) -> reqwest::Url {
+        let login = self.get(person, &format!("/api/v1/calendar/oauth/{}/login", S::PATH)).await;
         assert_eq!(login.status, 200, "{login:?}");
         let cookie = login.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
-        let back = google.consent(login.body["authUrl"].as_str().unwrap(), email, answer, unticked).await;
+        let back = side.consent(login.body["authUrl"].as_str().unwrap(), email, answer, unticked).await;
         self.come_back(&back, &cookie).await
     }
 
@@ -86,15 +89,20 @@ impl World {
         reqwest::Url::parse(response.headers()["location"].to_str().unwrap()).unwrap()
     }
 
-    /// Links an account and connects some of its calendars, and waits for their first sync. Answers with their ids.
-    pub async fn connect_google(&self, google: &Sandbox, person: &Person, email: &str, calendars: &[&str]) -> Vec<String> {
-        let page = self.link(google, person, email, "allow", &[]).await;
+    /// Links an account and connects some of its calendars; answers with their ids.
+    pub async fn choose<S: Side>(&self, side: &S, person: &Person, email: &str, calendars: &[&str]) -> Vec<String> {
+        let page = self.link(side, person, email, "allow", &[]).await;
         let session = page.query_pairs().find(|(name, _)| name == "session").unwrap_or_else(|| panic!("{page}")).1.into_owned();
         let choice = json!({ "sessionId": session, "selectedCalendarIds": calendars });
-        let selected = self.post(person, "/api/v1/calendar/oauth/google/select", choice).await;
+        let selected = self.post(person, &format!("/api/v1/calendar/oauth/{}/select", S::PATH), choice).await;
         assert_eq!(selected.status, 201, "{selected:?}");
-        let ids: Vec<String> =
-            selected.body["calendars"].as_array().unwrap().iter().map(|calendar| calendar["id"].as_str().unwrap().to_owned()).collect();
+        let chosen = selected.body["calendars"].as_array().unwrap();
+        chosen.iter().map(|calendar| calendar["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The same, and waits for the calendars' first sync.
+    pub async fn connect_account<S: Side>(&self, side: &S, person: &Person, email: &str, calendars: &[&str]) -> Vec<String> {
+        let ids = self.choose(side, person, email, calendars).await;
         for id in &ids {
             self.sync_calendar(person, id).await;
         }

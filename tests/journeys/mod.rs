@@ -2,11 +2,11 @@
 
 mod accounts;
 mod attacks;
+mod conformance;
 mod edges;
 mod feeds;
 mod fetching;
 mod google;
-mod google_trouble;
 mod isolation;
 mod slots;
 mod vault;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::google::{at_google, connected};
+use super::conformance::connected;
+use crate::google::Sandbox;
+use crate::side::Side;
 use crate::world::{Person, World};
 
 async fn slots(world: &World, person: &Person) -> Vec<Value> {
@@ -37,14 +39,14 @@ async fn double_booking_race() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_a_calendar_shows_is_where_its_event_is() {
-    let (world, google, ada, calendar) = connected().await;
+    let (world, google, ada, calendar) = connected::<Sandbox>().await;
     let body = json!({
         "title": "Focus", "dayOfWeek": "MONDAY", "startTime": "09:00", "endTime": "10:30", "timezone": "Europe/Berlin", "calendarId": calendar
     });
     let made = world.post(&ada, "/api/v1/slots", body).await;
     assert_eq!(made.status, 201, "{made:?}");
     let path = format!("/api/v1/slots/{}", made.body["id"].as_str().unwrap());
-    world.until("Google", async || (at_google(&google).await == ["Focus"]).then_some(())).await;
+    world.until("Google", async || (google.titles().await == ["Focus"]).then_some(())).await;
     let remote = google.get("calendars/primary/events").await["items"][0].clone();
     assert_eq!(remote["recurrence"], json!(["RRULE:FREQ=WEEKLY;BYDAY=MO"]));
     world.until("sync", async || (slots(&world, &ada).await[0]["syncStatus"] == "SYNCED").then_some(())).await;
@@ -64,7 +66,7 @@ async fn a_slot_that_a_calendar_shows_is_where_its_event_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_calendars_stand_and_what_can_be_done() {
-    let (world, google, ada, calendar) = connected().await;
+    let (world, google, ada, calendar) = connected::<Sandbox>().await;
     world.until("a channel", async || (google.report().await["channels"] == 1).then_some(())).await;
     world.sync_calendar(&ada, &calendar).await;
     let status = world.get(&ada, "/api/v1/sync/status").await.body["calendars"][0].clone();
@@ -92,10 +94,10 @@ async fn how_calendars_stand_and_what_can_be_done() {
     assert_eq!((refused.status, &refused.body["syncStatus"]), (202, &json!("FAILED")), "{refused:?}");
     let again = world.post(&ada, "/api/v1/sync/push-all", json!({})).await;
     assert_eq!((again.status, &again.body["retried"]), (202, &json!(1)), "{again:?}");
-    world.until("the push", async || (at_google(&google).await == ["Refused"]).then_some(())).await;
+    world.until("the push", async || (google.titles().await == ["Refused"]).then_some(())).await;
     assert_eq!(world.post(&ada, "/api/v1/sync/trigger?wait=20", json!({})).await.body["finishedCount"], 1);
-    let before = google.calls("calendar.events.list").await;
+    let before = google.calls("changes").await;
     assert_eq!(world.post(&ada, "/api/v1/sync/reset", json!({})).await.status, 202);
-    world.until("a full read", async || (google.calls("calendar.events.list").await > before).then_some(())).await;
+    world.until("a full read", async || (google.calls("changes").await > before).then_some(())).await;
     assert_eq!(google.violations().await, Vec::<Value>::new());
 }

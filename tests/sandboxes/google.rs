@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::side::Side;
 use crate::google::{EMAIL, Sandbox, reason};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -140,7 +140,7 @@ pub(super) async fn renumber(State(microsoft): State<Shared>, Json(which): Json<
     let Some(mut stored) = calendar.events.remove(&which.event_id) else { return StatusCode::NOT_FOUND.into_response() };
     let id = format!("AAkALg{}/{}=", random_id(60), random_id(10));
     stored.version = there;
-    stored.event.insert("id".to_owned(), id.clone().into());
+    stored.event["id"] = id.clone().into();
     calendar.events.insert(id.clone(), stored);
     calendar.removed.push((gone, which.event_id));
     Json(json!({ "id": id })).into_response()
@@ -177,9 +177,9 @@ pub(super) async fn invite(State(microsoft): State<Shared>, Json(new): Json<Invi
         let Ok(Some(made)) = made else { return StatusCode::BAD_REQUEST.into_response() };
         let id = made["id"].as_str().unwrap_or_default().to_owned();
         if let Some(stored) = state.calendars.get_mut(&calendar).and_then(|calendar| calendar.events.get_mut(&id)) {
-            stored.event.insert("organizer".to_owned(), address(&new.organizer));
-            stored.event.insert("isOrganizer".to_owned(), false.into());
-            stored.event.insert("responseStatus".to_owned(), json!({ "response": "notResponded", "time": "0001-01-01T00:00:00Z" }));
+            stored.event["organizer"] = address(&new.organizer);
+            stored.event["isOrganizer"] = false.into();
+            stored.event["responseStatus"] = json!({ "response": "notResponded", "time": "0001-01-01T00:00:00Z" });
         }
         id
     };

@@ -114,7 +114,7 @@ impl Group<'_> {
             Self::Removed(_) => vec![],
             Self::There(stored) => {
                 let id = stored.event["id"].as_str().unwrap_or_default();
-                if stored.event.get("recurrence").is_none_or(Value::is_null) {
+                if stored.event["recurrence"].is_null() {
                     return match is_within(&stored.event, place.from, place.to) {
                         true => vec![render(&stored.event, stored.version, preferences)],
                         // Even of what never was in the window.

@@ -147,10 +147,11 @@ pub(super) fn create(state: &mut State, person: &Person, calendar_id: &str, body
         "responseStatus": { "response": "organizer", "time": "0001-01-01T00:00:00Z" }, "allowNewTimeProposals": true,
         "hideAttendees": false, "isDraft": false
     });
-    let Value::Object(mut event) = defaults else { return Err(Refusal::not_found()) };
-    event.extend(body);
-    event.retain(|name, value| !value.is_null() || name == "recurrence");
-    let is_series = event.get("recurrence").is_some_and(Value::is_object);
+    let Value::Object(mut fields) = defaults else { return Err(Refusal::not_found()) };
+    fields.extend(body);
+    fields.retain(|name, value| !value.is_null() || name == "recurrence");
+    let mut event = Value::from(fields);
+    let is_series = event["recurrence"].is_object();
     for (name, value) in [
         ("id", id.clone().into()),
         ("iCalUId", format!("040000008200E00074C5B7101A82E008{}", random_id(32)).into()),
@@ -158,12 +159,12 @@ pub(super) fn create(state: &mut State, person: &Person, calendar_id: &str, body
         ("webLink", format!("https://outlook.office.test/calendar/item/{}", &id[..20]).into()),
         ("createdDateTime", state.now().to_rfc3339().into()),
     ] {
-        event.insert(name.to_owned(), value);
+        event[name] = value;
     }
     check(state, &event)?;
     meet(&mut event, None);
     answered(&mut event);
-    tell(state, person, &Map::new(), &event);
+    tell(state, person, &Value::Null, &event);
     let version = state.next_version();
     let stored = Stored { version, event, cancelled: [].into() };
     let answer = render(&stored.event, version, preferences);
@@ -174,8 +175,8 @@ pub(super) fn create(state: &mut State, person: &Person, calendar_id: &str, body
 }
 
 /// Everybody who is invited has not answered yet.
-fn answered(event: &mut Map<String, Value>) {
-    for one in event.get_mut("attendees").and_then(Value::as_array_mut).into_iter().flatten() {
+fn answered(event: &mut Value) {
+    for one in event["attendees"].as_array_mut().into_iter().flatten() {
         if one["status"].is_null() {
             one["status"] = json!({ "response": "none", "time": "0001-01-01T00:00:00Z" });
         }
@@ -198,16 +199,16 @@ pub(super) fn change(
         if OWN.contains(&name.as_str()) || name == "isOnlineMeeting" && before.event["isOnlineMeeting"] == true {
             continue;
         }
-        if value.is_null() && name != "recurrence" { event.remove(&name) } else { event.insert(name, value) };
+        if value.is_null() && name != "recurrence" { view::remove(&mut event, &name) } else { event[name] = value }
     }
-    let is_series = event.get("recurrence").is_some_and(Value::is_object);
-    match (event["type"].as_str(), is_series) {
+    let is_series = event["recurrence"].is_object();
+    let kind = match (event["type"].as_str(), is_series) {
         (Some("occurrence" | "exception"), true) => return Err(Refusal::invalid("An occurrence has no recurrence of its own.")),
-        (Some("occurrence"), false) => event.insert("type".to_owned(), "exception".into()),
-        (Some("exception"), false) => None,
-        (_, true) => event.insert("type".to_owned(), "seriesMaster".into()),
-        (_, false) => event.insert("type".to_owned(), "singleInstance".into()),
+        (Some("occurrence" | "exception"), false) => "exception",
+        (_, true) => "seriesMaster",
+        (_, false) => "singleInstance",
     };
+    event["type"] = kind.into();
     check(state, &event)?;
     if let Some((series, date)) = of_occurrence(id) {
         crosses(state, calendar_id, series, date, &event)?;
@@ -216,7 +217,7 @@ pub(super) fn change(
         let join = before.event["onlineMeeting"]["joinUrl"].as_str().unwrap_or("-").to_owned();
         if !event["body"]["content"].as_str().unwrap_or_default().contains(&join) {
             state.violations.push("a meeting lost the way to join it".to_owned());
-            event.remove("onlineMeeting");
+            view::remove(&mut event, "onlineMeeting");
         }
     } else {
         meet(&mut event, Some(&before.event));
@@ -252,7 +253,7 @@ pub(super) fn delete(state: &mut State, person: &Person, (calendar_id, id): (&st
     let before = find(state, calendar_id, id)?;
     matches(&before, if_match)?;
     if before.event["isOrganizer"] == true {
-        tell(state, person, &before.event, &Map::new());
+        tell(state, person, &before.event, &Value::Null);
     }
     let version = state.next_version();
     let Some(calendar) = state.calendars.get_mut(calendar_id) else { return Err(Refusal::not_found()) };
@@ -288,11 +289,11 @@ pub(super) fn respond(state: &mut State, person: &Person, (calendar_id, id): (&s
         return delete(state, person, (calendar_id, id), None);
     }
     let response = json!({ "response": if action == "accept" { "accepted" } else { "tentativelyAccepted" }, "time": state.now().to_rfc3339() });
-    stored.event.insert("responseStatus".to_owned(), response.clone());
+    stored.event["responseStatus"] = response.clone();
     if stored.event["type"] == "occurrence" {
-        stored.event.insert("type".to_owned(), "exception".into());
+        stored.event["type"] = "exception".into();
     }
-    for one in stored.event.get_mut("attendees").and_then(Value::as_array_mut).into_iter().flatten() {
+    for one in stored.event["attendees"].as_array_mut().into_iter().flatten() {
         if one["emailAddress"]["address"] == person.email {
             one["status"] = response.clone();
         }
@@ -315,9 +316,9 @@ fn matches(stored: &Stored, if_match: Option<&str>) -> Result<(), Refusal> {
 }
 
 /// What Microsoft would refuse.
-fn check(state: &mut State, event: &Map<String, Value>) -> Result<(), Refusal> {
+fn check(state: &mut State, event: &Value) -> Result<(), Refusal> {
     for name in ["start", "end"] {
-        let Some((_, zone)) = event.get(name).and_then(written) else {
+        let Some((_, zone)) = written(&event[name]) else {
             return Err(Refusal::invalid(format!("The property '{name}' is required when creating an entity, with a time zone that is known.")));
         };
         // Only some names of IANA's are taken.
@@ -334,7 +335,10 @@ fn check(state: &mut State, event: &Map<String, Value>) -> Result<(), Refusal> {
     if event["isAllDay"] == true && !is_whole_days(event) {
         return Err(Refusal::invalid("The Event.Start property for an all-day event needs to be set to midnight."));
     }
-    let Some(recurrence) = event.get("recurrence").filter(|recurrence| recurrence.is_object()) else { return Ok(()) };
+    let recurrence = &event["recurrence"];
+    if !recurrence.is_object() {
+        return Ok(());
+    }
     let date = written(&event["start"]).map(|(local, _)| local.date().to_string());
     if recurrence["range"]["startDate"].as_str() != date.as_deref() {
         return Err(Refusal::invalid("The recurrence range has to start with the event."));
@@ -360,7 +364,7 @@ fn check(state: &mut State, event: &Map<String, Value>) -> Result<(), Refusal> {
 }
 
 /// An occurrence stays between its neighbours.
-fn crosses(state: &State, calendar: &str, series: &str, date: NaiveDate, event: &Map<String, Value>) -> Result<(), Refusal> {
+fn crosses(state: &State, calendar: &str, series: &str, date: NaiveDate, event: &Value) -> Result<(), Refusal> {
     let calendar = &state.calendars[calendar];
     let Some(master) = calendar.events.get(series) else { return Err(Refusal::not_found()) };
     let Some(at) = instant(&event["start"]) else { return Err(Refusal::not_found()) };
@@ -378,7 +382,7 @@ fn crosses(state: &State, calendar: &str, series: &str, date: NaiveDate, event: 
 }
 
 /// A Teams meeting, made at once; its text stands below what people wrote.
-fn meet(event: &mut Map<String, Value>, before: Option<&Map<String, Value>>) {
+fn meet(event: &mut Value, before: Option<&Value>) {
     if event["isOnlineMeeting"] != true || before.is_some_and(|before| before["isOnlineMeeting"] == true) {
         return;
     }
@@ -388,15 +392,15 @@ fn meet(event: &mut Map<String, Value>, before: Option<&Map<String, Value>>) {
     let content = format!(
         "<html><body><div>{own}</div><div>{LINE}</div><div>Microsoft Teams meeting</div><a href=\"{join}\">Join</a> {join}<div>{LINE}</div></body></html>"
     );
-    event.insert("body".to_owned(), json!({ "contentType": "html", "content": content }));
-    event.insert("onlineMeeting".to_owned(), json!({ "joinUrl": join }));
-    event.insert("onlineMeetingProvider".to_owned(), "teamsForBusiness".into());
+    event["body"] = json!({ "contentType": "html", "content": content });
+    event["onlineMeeting"] = json!({ "joinUrl": join });
+    event["onlineMeetingProvider"] = "teamsForBusiness".into();
 }
 
 /// Mails everybody who is invited, as Microsoft does whatever anybody wants.
-fn tell(state: &mut State, person: &Person, before: &Map<String, Value>, now: &Map<String, Value>) {
-    let invited = |event: &Map<String, Value>| -> Vec<String> {
-        let attendees = event.get("attendees").and_then(Value::as_array).into_iter().flatten();
+fn tell(state: &mut State, person: &Person, before: &Value, now: &Value) {
+    let invited = |event: &Value| -> Vec<String> {
+        let attendees = event["attendees"].as_array().into_iter().flatten();
         attendees.filter_map(|one| Some(one["emailAddress"]["address"].as_str()?.to_owned())).collect()
     };
     if [before, now].into_iter().any(|event| event.get("isOrganizer") == Some(&false.into())) {

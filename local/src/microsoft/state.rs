@@ -85,7 +85,7 @@ pub(super) struct Calendar {
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub version: u64,
-    pub event: Map<String, Value>,
+    pub event: Value,
     /// Of a series: dates whose occurrence does not take place.
     pub cancelled: BTreeSet<NaiveDate>,
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use shared::domain::recurrence::Series;
 use shared::domain::time::{EventTime, to_instant};
 use shared::domain::zones::resolve;
@@ -44,14 +44,21 @@ fn shown(time: &Value, preferences: Preferences) -> Value {
     }
 }
 
+/// Takes a field away.
+pub(super) fn remove(event: &mut Value, name: &str) {
+    if let Some(fields) = event.as_object_mut() {
+        fields.remove(name);
+    }
+}
+
 /// An event as it is answered.
-pub(super) fn render(event: &Map<String, Value>, version: u64, preferences: Preferences) -> Value {
+pub(super) fn render(event: &Value, version: u64, preferences: Preferences) -> Value {
     let mut shown_event = event.clone();
-    shown_event.remove("singleValueExtendedProperties");
+    remove(&mut shown_event, "singleValueExtendedProperties");
     for (name, original) in [("start", "originalStartTimeZone"), ("end", "originalEndTimeZone")] {
         let time = &event[name];
-        shown_event.insert(original.to_owned(), time["timeZone"].clone());
-        shown_event.insert(name.to_owned(), shown(time, preferences));
+        shown_event[original] = time["timeZone"].clone();
+        shown_event[name] = shown(time, preferences);
     }
     let content = event["body"]["content"].as_str().unwrap_or_default();
     let is_html = event["body"]["contentType"] == "html";
@@ -60,10 +67,10 @@ pub(super) fn render(event: &Map<String, Value>, version: u64, preferences: Pref
         (false, false) => json!({ "contentType": "html", "content": format!("<html><body><div>{content}</div></body></html>") }),
         _ => event["body"].clone(),
     };
-    shown_event.insert("body".to_owned(), body);
-    shown_event.insert("@odata.etag".to_owned(), etag(version).into());
-    shown_event.insert("changeKey".to_owned(), format!("v{version}").into());
-    shown_event.into()
+    shown_event["body"] = body;
+    shown_event["@odata.etag"] = etag(version).into();
+    shown_event["changeKey"] = format!("v{version}").into();
+    shown_event
 }
 
 pub(super) fn etag(version: u64) -> String {
@@ -86,10 +93,10 @@ fn plain(html: &str) -> String {
 }
 
 /// When a series begins, and its rule.
-pub(super) fn series(event: &Map<String, Value>) -> Option<(EventTime, Series)> {
+pub(super) fn series(event: &Value) -> Option<(EventTime, Series)> {
     let (local, zone) = written(&event["start"])?;
     let start = if event["isAllDay"] == true { EventTime::Date(local.date()) } else { EventTime::Zoned(local, zone) };
-    Some((start, recurrence::series(event.get("recurrence")?).ok()?))
+    Some((start, recurrence::series(&event["recurrence"]).ok()?))
 }
 
 /// The id of the occurrence of a series that falls on this date.
@@ -120,8 +127,8 @@ pub(super) fn occurrence(calendar: &Calendar, id: &str) -> Option<Stored> {
 /// An occurrence as the rule gives it.
 fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
     let mut event = master.event.clone();
-    event.remove("recurrence");
-    event.remove("transactionId");
+    remove(&mut event, "recurrence");
+    remove(&mut event, "transactionId");
     let date = at.local().date();
     let zone = |name: &str| master.event[name]["timeZone"].clone();
     let (first, last) = (written(&master.event["start"]), written(&master.event["end"]));
@@ -150,7 +157,7 @@ fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
         ("start", json!({ "dateTime": stamp(at.local()), "timeZone": zone("start") })),
         ("end", json!({ "dateTime": stamp(end), "timeZone": zone("start") })),
     ] {
-        event.insert(name.to_owned(), value);
+        event[name] = value;
     }
     Stored { version: master.version, event, cancelled: [].into() }
 }
@@ -167,13 +174,13 @@ pub(super) fn occurrences(calendar: &Calendar, master: &Stored, from: DateTime<U
 }
 
 /// Whether an event reaches into a stretch of time.
-pub(super) fn is_within(event: &Map<String, Value>, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
+pub(super) fn is_within(event: &Value, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
     let (start, end) = (instant(&event["start"]), instant(&event["end"]));
     start.is_some_and(|start| start < to) && end.is_some_and(|end| end > from || (Some(end) == start && end >= from))
 }
 
 /// Midnight in both, and in one zone.
-pub(super) fn is_whole_days(event: &Map<String, Value>) -> bool {
+pub(super) fn is_whole_days(event: &Value) -> bool {
     let midnight = |name: &str| written(&event[name]).is_some_and(|(local, _)| local.time() == NaiveTime::MIN);
     midnight("start") && midnight("end") && event["start"]["timeZone"] == event["end"]["timeZone"]
 }

@@ -207,12 +207,11 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn end_sync(&self, lease: Lease, ending: &Ending) -> Result<Option<Cursor>> {
         let operation = "end a sync";
+        if ending.is_postponed() {
+            return self.drop_lease(lease).await;
+        }
         if let Some(seat) = &lease.seat {
             self.leave_seat(lease.user, seat).await?;
-        }
-        if ending.is_postponed() {
-            let request = self.held(&lease).update_expression("REMOVE leasedUntil, queuedAt").return_values(ReturnValue::AllNew);
-            return self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose();
         }
         let mut sets =
             vec!["done = :done", "nextSyncAt = :next", "duePk = dueIn", "dueSk = :dueSk", "#status = :status", "failures = :failures"];
@@ -276,6 +275,18 @@ impl Store {
         let request =
             request.update_expression(format!("SET {} REMOVE {}", sets.join(", "), removes.join(", "))).return_values(ReturnValue::AllNew);
         self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose()
+    }
+
+    /// Gives the lease back without having come to an end: what was wanted still is.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn drop_lease(&self, lease: Lease) -> Result<Option<Cursor>> {
+        if let Some(seat) = &lease.seat {
+            self.leave_seat(lease.user, seat).await?;
+        }
+        let request = self.held(&lease).update_expression("REMOVE leasedUntil, queuedAt").return_values(ReturnValue::AllNew);
+        self.update("give a lease back", request).await?.map(|item| from_item("give a lease back", item)).transpose()
     }
 
     /// Gives the lease back without having synced, and takes the calendar off what is due.

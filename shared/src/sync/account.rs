@@ -74,8 +74,8 @@ impl From<VaultError> for Stop {
 ///
 /// # Errors
 /// When a table or the vault does not answer.
-pub(super) async fn run(app: &App, mut lease: Lease, calendar: &Calendar, account: &AccountCalendar) -> Result<(Lease, Ending), SyncError> {
-    let ending = match attempt(app, &mut lease, calendar, account).await {
+pub(super) async fn run(app: &App, lease: &mut Lease, calendar: &Calendar, account: &AccountCalendar) -> Result<Ending, SyncError> {
+    Ok(match attempt(app, lease, calendar, account).await {
         Ok((success, left)) => {
             let watched = success.channel.as_ref().or(lease.cursor().channel.as_ref()).is_some_and(|channel| channel.id.is_some());
             let interval = spread(if watched { WATCHED } else { POLLED }, calendar);
@@ -98,8 +98,7 @@ pub(super) async fn run(app: &App, mut lease: Lease, calendar: &Calendar, accoun
             let next_sync_at = app.clock.now() + pause;
             Ending { success: None, error: Some(failure.to_string()), next_sync_at, again_in: soon(&failure, failures) }
         }
-    };
-    Ok((lease, ending))
+    })
 }
 
 /// In how many seconds to try again after a failure that passes.

@@ -63,7 +63,7 @@ pub async fn wait_for(app: &App, user: UserId, calendar: CalendarId, wish: u64, 
 /// # Errors
 /// When a table, the vault or the queue does not answer: then the message should come again.
 pub async fn sync_calendar(app: &App, user: UserId, calendar: CalendarId) -> Result<Synced, SyncError> {
-    let Some(lease) = app.store.lease(user, calendar).await? else {
+    let Some(mut lease) = app.store.lease(user, calendar).await? else {
         return Ok(if app.store.calendar(user, calendar).await?.is_some() { Synced::Busy } else { Synced::Gone });
     };
     let state = app.store.calendar(user, calendar).await?;
@@ -71,11 +71,18 @@ pub async fn sync_calendar(app: &App, user: UserId, calendar: CalendarId) -> Res
         app.store.end_disconnected(lease).await?;
         return Ok(Synced::Gone);
     };
-    let (lease, ending) = match &calendar.source {
-        Source::Feed(feed) => feed::run(app, lease, &calendar, feed).await?,
-        Source::Account(account) => account::run(app, lease, &calendar, account).await?,
+    let ended = match &calendar.source {
+        Source::Feed(feed) => feed::run(app, &mut lease, &calendar, feed).await,
+        Source::Account(account) => account::run(app, &mut lease, &calendar, account).await,
     };
-    finish(app, lease, &ending).await
+    match ended {
+        Ok(ending) => finish(app, lease, &ending).await,
+        Err(error) => {
+            // So that whoever tries next need not wait; should this fail too, the lease ends by itself.
+            drop(app.store.drop_lease(lease).await);
+            Err(error)
+        }
+    }
 }
 
 async fn finish(app: &App, lease: Lease, ending: &Ending) -> Result<Synced, SyncError> {

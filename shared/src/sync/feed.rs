@@ -27,7 +27,7 @@ const LATEST: TimeDelta = TimeDelta::hours(24);
 ///
 /// # Errors
 /// When a table or the vault does not answer.
-pub(super) async fn run(app: &App, lease: Lease, calendar: &Calendar, feed: &FeedSource) -> Result<(Lease, Ending), SyncError> {
+pub(super) async fn run(app: &App, lease: &mut Lease, calendar: &Calendar, feed: &FeedSource) -> Result<Ending, SyncError> {
     let zone = app.store.user(calendar.user_id).await?.map_or(Tz::UTC, |user| user.timezone);
     let started = app.clock.now();
     let known = Some(lease.cursor().validators.clone()).filter(|known| known.feed.as_ref() == Some(&feed.fingerprint));
@@ -35,9 +35,9 @@ pub(super) async fn run(app: &App, lease: Lease, calendar: &Calendar, feed: &Fee
     match pull(app, calendar, zone, &known).await? {
         Ok(None) => {
             let interval = lease.cursor().refresh_seconds.map_or(SOONEST, TimeDelta::seconds);
-            let stats = unchanged(&lease);
+            let stats = unchanged(lease);
             let success = Success { stats, ..Success::default() };
-            Ok((lease, Ending { success: Some(success), error: None, again_in: None, next_sync_at: started + spread(interval, calendar) }))
+            Ok(Ending { success: Some(success), error: None, again_in: None, next_sync_at: started + spread(interval, calendar) })
         }
         Ok(Some((read, validators))) => {
             let validators = Validators { feed: Some(feed.fingerprint.clone()), ..validators };
@@ -46,7 +46,7 @@ pub(super) async fn run(app: &App, lease: Lease, calendar: &Calendar, feed: &Fee
         Err(failure) => {
             let next = started + retry_in(&failure, lease.cursor().failures);
             warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
-            Ok((lease, Ending { success: None, error: Some(failure.to_string()), again_in: None, next_sync_at: next }))
+            Ok(Ending { success: None, error: Some(failure.to_string()), again_in: None, next_sync_at: next })
         }
     }
 }
@@ -89,11 +89,11 @@ async fn read_feed(address: &str, known: &Validators, policy: Policy, target: Re
 /// Writes what has changed.
 async fn write(
     app: &App,
-    mut lease: Lease,
+    lease: &mut Lease,
     calendar: &Calendar,
     feed: Feed,
     mut validators: Validators,
-) -> Result<(Lease, Ending), SyncError> {
+) -> Result<Ending, SyncError> {
     let interval = feed.refresh.unwrap_or(SOONEST).clamp(SOONEST, LATEST);
     let refresh_seconds = Some(interval.num_seconds());
     let next_sync_at = app.clock.now() + spread(interval, calendar);
@@ -102,15 +102,15 @@ async fn write(
     let mut warnings = feed.warnings.into_vec();
     if feed.complete && known.content_hash.as_ref() == Some(&content_hash) {
         // Another file, but the same events: a producer that stamps or shuffles them anew on each fetch.
-        let stats = unchanged(&lease);
+        let stats = unchanged(lease);
         let success = Success { validators: Some(validators), refresh_seconds, warnings: Some(warnings), stats, ..Success::default() };
-        return Ok((lease, Ending { success: Some(success), error: None, again_in: None, next_sync_at }));
+        return Ok(Ending { success: Some(success), error: None, again_in: None, next_sync_at });
     }
     let stored = app.store.stored_hashes(calendar.user_id, calendar.id).await?;
     let stored: HashMap<_, _> = stored.into_iter().map(|stored| (stored.id, stored.content_hash)).collect();
     let remote = Remote { events: &feed.events, complete: feed.complete, content_hash: &content_hash };
     let plan = plan(stored, remote, lease.cursor().suspect.as_deref());
-    carry_out(app, &mut lease, &plan).await?;
+    carry_out(app, lease, &plan).await?;
     if plan.suspect.is_some() {
         warnings.push("The feed suddenly lacks most of its events; they are kept until it says so a second time.".to_owned());
     }
@@ -126,7 +126,7 @@ async fn write(
         stats: plan.stats,
         ..Success::default()
     };
-    Ok((lease, Ending { success: Some(success), error: None, again_in: None, next_sync_at }))
+    Ok(Ending { success: Some(success), error: None, again_in: None, next_sync_at })
 }
 
 async fn carry_out(app: &App, lease: &mut Lease, plan: &Plan<'_>) -> Result<(), SyncError> {

@@ -175,7 +175,10 @@ impl<'a> Pull<'a> {
         if self.provider.manners().removals_are_certain {
             return Ok(changes);
         }
-        let gone: Vec<EventId> = changes.iter().filter(|change| matches!(change, Change::Gone { .. })).map(subject).collect();
+        let mut gone: Vec<EventId> = changes.iter().filter(|change| matches!(change, Change::Gone { .. })).map(subject).collect();
+        // What was said may be said again.
+        gone.sort_unstable();
+        gone.dedup();
         let mut stored = self.app.store.events(self.user, &gone).await?;
         stored.sort_by(|a, b| a.id.cmp(&b.id));
         let mut verified = Vec::with_capacity(changes.len());

@@ -1,0 +1,235 @@
+//! A Microsoft for tests: the sandbox, a person with a mailbox there, and that person's browser.
+
+use local::microsoft::{Contract, Microsoft};
+use local::stack::Options;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::config::OAuthClient;
+use shared::domain::recurrence::Series;
+use shared::domain::time::EventTime;
+use shared::domain::zones::resolve;
+use shared::providers::{Accounts, Provider, microsoft};
+use shared::vault::Secret;
+
+use crate::side::{Side, There, Trouble, What, form};
+
+/// A sandbox with one person in it, and that person's browser.
+pub struct Sandbox {
+    pub url: String,
+    pub client: reqwest::Client,
+    pub token: String,
+    pub calendar: String,
+}
+
+pub const EMAIL: &str = "grace@contoso.test";
+/// What Windows calls the zone of Berlin.
+pub const BERLIN: &str = "W. Europe Standard Time";
+
+impl Sandbox {
+    /// A path below the own calendar.
+    pub fn path(&self, below: &[&str]) -> reqwest::Url {
+        let mut url = reqwest::Url::parse(&format!("{}/v1.0/me/calendars", self.url)).unwrap();
+        url.path_segments_mut().unwrap().push(&self.calendar).extend(below);
+        url
+    }
+
+    pub async fn call(&self, method: Method, url: reqwest::Url, body: Option<Value>) -> (StatusCode, Value) {
+        let mut request = self.client.request(method, url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
+    }
+
+    /// An event of the own calendar, as it was written.
+    pub async fn event(&self, id: &str) -> Value {
+        let (status, event) = self.call(Method::GET, self.path(&["events", id]), None).await;
+        assert_eq!(status, 200, "{event}");
+        event
+    }
+
+    pub async fn create(&self, event: Value) -> Value {
+        let (status, event) = self.call(Method::POST, self.path(&["events"]), Some(event)).await;
+        assert_eq!(status, 201, "{event}");
+        event
+    }
+}
+
+/// A time in Berlin; of a date its midnight.
+pub fn time(text: &str) -> Value {
+    let text = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00") };
+    json!({ "dateTime": text, "timeZone": BERLIN })
+}
+
+impl Side for Sandbox {
+    const PATH: &'static str = "microsoft";
+    const EMAIL: &'static str = EMAIL;
+    const NAME: &'static str = "Microsoft";
+    const CALLS_AT_REST: usize = 1;
+
+    async fn at(clock: Clock) -> Self {
+        let contract = crate::data::folder().map(|folder| std::fs::read_to_string(folder.join("contracts/graph-calendar.d.ts")).unwrap());
+        let (microsoft, _) = Microsoft::start(clock, contract.map(|text| Contract::parse(&text))).await.unwrap();
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let mut sandbox = Self { url: microsoft.url.clone(), client, token: String::new(), calendar: String::new() };
+        let made = sandbox.control("people", json!({ "email": EMAIL, "name": "Grace", "timeZone": BERLIN })).await;
+        made["primary"].as_str().unwrap().clone_into(&mut sandbox.calendar);
+        sandbox.sign_in().await;
+        sandbox
+    }
+
+    fn attach(&self, options: &mut Options) {
+        options.microsoft = Some(self.url.clone());
+    }
+
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    async fn sign_in(&mut self) {
+        let token = self.control("token", json!({ "email": EMAIL })).await;
+        token["accessToken"].as_str().unwrap().clone_into(&mut self.token);
+    }
+
+    fn primary(&self) -> String {
+        self.calendar.clone()
+    }
+
+    async fn add_calendar(&self, name: &str) -> String {
+        self.control("calendars", json!({ "owner": EMAIL, "summary": name })).await["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn add_person(&self, email: &str) {
+        self.control("people", json!({ "email": email, "name": "Bob", "timeZone": BERLIN })).await;
+    }
+
+    async fn consent(&self, auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
+        assert_eq!(self.client.get(auth_url).send().await.unwrap().status(), 200, "the consent page");
+        let request = self.client.post(format!("{}/sandbox/microsoft/consent", self.url));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form(auth_url, email, answer, unticked));
+        request.send().await.unwrap().headers()["location"].to_str().unwrap().to_owned()
+    }
+
+    fn needed_scope() -> &'static str {
+        "Calendars.ReadWrite"
+    }
+
+    async fn insert(&self, title: &str, start: &str, end: &str, rule: Option<&str>) -> String {
+        let all_day = !start.contains('T');
+        let mut event = json!({ "subject": title, "start": time(start), "end": time(end), "isAllDay": all_day });
+        if let Some(rule) = rule {
+            let series = Series { rules: vec![rule.parse().unwrap()], ..Series::default() };
+            let at: EventTime = if all_day { start.parse() } else { format!("{start}[Europe/Berlin]").parse() }.unwrap();
+            event["recurrence"] = microsoft::recurrence::patterned(&series, at).unwrap().recurrence;
+        }
+        self.create(event).await["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn invite(&self, title: &str, start: &str, end: &str) -> String {
+        let event = json!({ "subject": title, "start": time(start), "end": time(end) });
+        let new = json!({ "organizer": "bob@example.org", "attendee": EMAIL, "event": event });
+        self.control("invite", new).await["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn answer(&self, id: &str) -> String {
+        self.event(id).await["responseStatus"]["response"].as_str().unwrap().to_owned()
+    }
+
+    async fn change(&self, id: &str, what: What<'_>) -> StatusCode {
+        let body = match what {
+            What::Title(text) => json!({ "subject": text }),
+            What::Location(text) => json!({ "location": { "displayName": text } }),
+            What::Description(text) => json!({ "body": { "contentType": "html", "content": text } }),
+            What::Times(start, end) => json!({ "start": time(start), "end": time(end), "isAllDay": !start.contains('T') }),
+        };
+        self.call(Method::PATCH, self.path(&["events", id]), Some(body)).await.0
+    }
+
+    async fn remove(&self, id: &str) -> StatusCode {
+        self.call(Method::DELETE, self.path(&["events", id]), None).await.0
+    }
+
+    fn occurrence(series: &str, start: &str) -> String {
+        format!("{series}.{}", start[..10].replace('-', ""))
+    }
+
+    async fn all(&self) -> Vec<There> {
+        let mut url = self.path(&["events"]);
+        url.query_pairs_mut().append_pair("$top", "1000");
+        let (status, list) = self.call(Method::GET, url, None).await;
+        assert_eq!(status, 200, "{list}");
+        let mut found = list["value"].as_array().unwrap().clone();
+        for series in list["value"].as_array().unwrap().iter().filter(|event| event["type"] == "seriesMaster") {
+            let mut url = self.path(&["events", series["id"].as_str().unwrap()]);
+            url.query_pairs_mut().append_pair("$expand", "exceptionOccurrences");
+            found.extend(self.call(Method::GET, url, None).await.1["exceptionOccurrences"].as_array().unwrap().clone());
+        }
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let start = |event: &Value| {
+            let local: chrono::NaiveDateTime = event["start"]["dateTime"].as_str().unwrap().trim_end_matches(".0000000").parse().unwrap();
+            let zone = resolve(event["start"]["timeZone"].as_str().unwrap()).unwrap();
+            let at = shared::domain::time::to_instant(local, zone).with_timezone(&chrono_tz::Europe::Berlin);
+            at.format(if event["isAllDay"] == true { "%Y-%m-%d" } else { "%Y-%m-%dT%H:%M:%S" }).to_string()
+        };
+        let there = |event: &Value| There {
+            id: text(&event["id"]),
+            title: text(&event["subject"]),
+            location: text(&event["location"]["displayName"]),
+            is_series: event["type"] == "seriesMaster",
+            start: start(event),
+            raw: event.clone(),
+        };
+        found.iter().map(there).collect()
+    }
+
+    async fn in_january(&self) -> usize {
+        let mut url = self.path(&["calendarView"]);
+        url.query_pairs_mut()
+            .append_pair("startDateTime", "2027-01-01T00:00:00Z")
+            .append_pair("endDateTime", "2027-02-01T00:00:00Z")
+            .append_pair("$top", "1000");
+        self.call(Method::GET, url, None).await.1["value"].as_array().unwrap().len()
+    }
+
+    fn method(name: &str) -> &'static str {
+        match name {
+            "changes" => "calendarView.delta",
+            "insert" => "events.create",
+            "update" => "events.update",
+            "delete" => "events.delete",
+            "read" => "events.get",
+            "watch" => "subscriptions.create",
+            "stop" => "subscriptions.delete",
+            _ => "token",
+        }
+    }
+
+    fn fault(name: &str, trouble: Trouble) -> Value {
+        let (status, reason, after) = match trouble {
+            Trouble::Broken => (503, "ErrorInternalServerTransientError", false),
+            Trouble::Lost => (500, "ErrorInternalServerTransientError", true),
+            Trouble::Throttled => (429, "ApplicationThrottled", false),
+            Trouble::ThrottledAfter => (429, "ApplicationThrottled", true),
+            Trouble::Conflict => (409, "ErrorIrresolvableConflict", false),
+            Trouble::Forbidden => (403, "ErrorAccessDenied", false),
+        };
+        json!({ "method": Self::method(name), "status": status, "reason": reason, "after": after, "retryAfter": if status == 429 { json!(1) } else { Value::Null } })
+    }
+
+    fn session(&self) -> Box<dyn Provider> {
+        let client = OAuthClient {
+            client_id: "calweave".into(),
+            client_secret: String::new().into(),
+            redirect_uri: String::new(),
+            endpoint: Some(self.url.clone()),
+        };
+        microsoft::Microsoft::new(client, "common", Clock::System).session(Secret::new(self.token.clone()), EMAIL)
+    }
+}
