@@ -256,7 +256,13 @@ impl<S: Side> Both<S> {
         }
         let here: BTreeMap<EventId, Event> = here.into_iter().map(|event| (event.id.clone(), event)).collect();
         let session = self.side.session();
-        for (id, event) in &here {
+        // A series of which every occurrence was cancelled one by one: a provider may show nothing of it any more.
+        let is_spent = |event: &Event| {
+            let (from, to) = ("2026-01-01T00:00:00Z".parse().unwrap(), "2028-01-01T00:00:00Z".parse().unwrap());
+            event.series.as_ref().is_some_and(|series| series.expand(event.start, from, to, chrono_tz::UTC, 1).starts.is_empty())
+        };
+        let spent: Vec<&Event> = here.values().filter(|event| is_spent(event) && !there.contains_key(&event.id)).collect();
+        for (id, event) in here.iter().filter(|(id, _)| !spent.iter().any(|spent| spent.id == **id)) {
             let there = there.get(id).map(|there| {
                 let mut there = there.clone();
                 session.as_known(event, &mut there);
@@ -271,7 +277,7 @@ impl<S: Side> Both<S> {
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         let whole = there.values().filter(|event| event.original_start().is_none());
         let only_here = kept.iter().filter(|event| event.original_start().is_none() && !there.contains_key(&event.id));
-        for title in whole.chain(only_here).map(|event| &event.details.title) {
+        for title in whole.chain(only_here).chain(spent).map(|event| &event.details.title) {
             *names.entry(name(title)).or_default() += 1;
         }
         for (name, removed) in &self.made {

@@ -76,7 +76,8 @@ pub(super) fn changes(state: &mut State, base: &str, calendar_id: &str, query: &
     // An empty page before the first is as good as any.
     let is_empty = is_first && place.since > 0 && state.deltas.is_multiple_of(3) && !found.is_empty();
     for (version, group) in found {
-        if is_empty || value.len() >= state.page {
+        // What has changed at once stays together.
+        if is_empty || (value.len() >= state.page && version > place.after) {
             more = true;
             break;
         }
