@@ -45,7 +45,7 @@ impl Sandbox {
         body
     }
 
-    pub async fn insert(&self, id: &str, hour: u32) -> (StatusCode, Value) {
+    pub async fn insert_as(&self, id: &str, hour: u32) -> (StatusCode, Value) {
         let time = |hour| json!({ "dateTime": format!("2026-03-02T{hour:02}:00:00+01:00"), "timeZone": "Europe/Berlin" });
         let body = json!({ "id": id, "summary": id, "start": time(hour), "end": time(hour + 1) });
         self.call(Method::POST, "calendars/primary/events?sendUpdates=none", None, Some(body)).await

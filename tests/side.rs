@@ -90,7 +90,8 @@ pub trait Side: Sized + Sync {
     fn session(&self) -> Box<dyn Provider>;
 
     async fn control(&self, what: &str, body: Value) -> Value {
-        let request = self.client().post(format!("{}/sandbox/{}/{what}", self.url(), Self::PATH)).header("content-type", "application/json");
+        let request =
+            self.client().post(format!("{}/sandbox/{}/{what}", self.url(), Self::PATH)).header("content-type", "application/json");
         let text = request.body(body.to_string()).send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&text).unwrap_or_default()
     }

@@ -233,7 +233,10 @@ async fn all_day_event_shifts_by_a_day<S: Side>() {
     assert!(side.change(&there.id, What::Times("2027-03-28", "2027-03-29")).await.is_success());
     world.sync_calendar(&ada, &calendar).await;
     let seen = world.events(&ada, "2027-03-28", "2027-03-29").await;
-    assert_eq!((&seen[0]["startTime"], &seen[0]["endTime"], &seen[0]["isAllDay"]), (&json!("2027-03-28"), &json!("2027-03-29"), &json!(true)));
+    assert_eq!(
+        (&seen[0]["startTime"], &seen[0]["endTime"], &seen[0]["isAllDay"]),
+        (&json!("2027-03-28"), &json!("2027-03-29"), &json!(true))
+    );
     // One that repeats, with an occurrence that is cancelled there.
     let daily = side.insert("Daily", "2027-03-26", "2027-03-27", Some("FREQ=DAILY;COUNT=5")).await;
     assert!(side.remove(&S::occurrence(&daily, "2027-03-28")).await.is_success());
@@ -293,7 +296,12 @@ async fn disconnect_removes_everything<S: Side>() {
 
 async fn an_account_that_ends_leaves_nothing<S: Side>() {
     let (world, side, ada, calendar) = connected::<S>().await;
-    create(&world, &ada, json!({ "calendarId": calendar, "title": "Mine", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" })).await;
+    create(
+        &world,
+        &ada,
+        json!({ "calendarId": calendar, "title": "Mine", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" }),
+    )
+    .await;
     world.until("a channel", async || (side.report().await["channels"] == 1).then_some(())).await;
     let body = json!({ "password": crate::world::PASSWORD });
     assert_eq!(world.call("DELETE", "/api/v1/auth/account", Some(&ada.token), Some(body)).await.status, 204);
@@ -401,7 +409,8 @@ async fn delete_and_recreate_on_each_run<S: Side>() {
     let seat = f64::from(u8::from(side.session().manners().at_once.is_some()));
     assert!(writes <= 6.0 + 2.0 * seat && reads <= 5.0 + seat, "{writes} write and {reads} read units");
     let after = side.report().await["calls"].clone();
-    let made: u64 = after.as_object().unwrap().iter().map(|(name, count)| count.as_u64().unwrap() - calls[name].as_u64().unwrap_or(0)).sum();
+    let made: u64 =
+        after.as_object().unwrap().iter().map(|(name, count)| count.as_u64().unwrap() - calls[name].as_u64().unwrap_or(0)).sum();
     assert_eq!(made, S::CALLS_AT_REST as u64, "{calls} {after}");
 }
 
@@ -742,12 +751,17 @@ async fn an_invitation_is_answered<S: Side>() {
     let invited = side.invite("Review", "2027-01-05T09:00:00", "2027-01-05T10:00:00").await;
     world.sync_calendar(&ada, &calendar).await;
     let event = world.events(&ada, "2027-01-01", "2027-02-01").await.remove(0);
-    let own = |event: &Value| event["attendees"].as_array().unwrap().iter().find(|one| one["isSelf"] == true).unwrap()["rsvpStatus"].clone();
+    let own =
+        |event: &Value| event["attendees"].as_array().unwrap().iter().find(|one| one["isSelf"] == true).unwrap()["rsvpStatus"].clone();
     assert_eq!(own(&event), "NEEDS_ACTION");
     let path = format!("/api/v1/calendar/events/{}/rsvp", event["id"].as_str().unwrap());
     let quiet = json!({ "response": "tentative", "comment": "Perhaps", "notify": false });
     let answered = world.post(&ada, &path, quiet).await;
-    assert_eq!((answered.status, own(&answered.body), &answered.body["syncStatus"]), (200, json!("TENTATIVE"), &json!("SYNCED")), "{answered:?}");
+    assert_eq!(
+        (answered.status, own(&answered.body), &answered.body["syncStatus"]),
+        (200, json!("TENTATIVE"), &json!("SYNCED")),
+        "{answered:?}"
+    );
     assert_eq!(side.report().await["mails"], json!([]), "nobody is told who should not be");
     let answered = world.post(&ada, &path, json!({ "response": "accepted" })).await;
     assert_eq!((answered.status, own(&answered.body)), (200, json!("ACCEPTED")), "{answered:?}");
@@ -757,7 +771,9 @@ async fn an_invitation_is_answered<S: Side>() {
     // Nobody answers what they were not invited to.
     let body = json!({ "calendarId": calendar, "title": "Own", "startTime": "2027-01-06T09:00:00", "endTime": "2027-01-06T10:00:00" });
     let own_event = create(&world, &ada, body).await;
-    let refused = world.post(&ada, &format!("/api/v1/calendar/events/{}/rsvp", own_event["id"].as_str().unwrap()), json!({ "response": "accepted" })).await;
+    let refused = world
+        .post(&ada, &format!("/api/v1/calendar/events/{}/rsvp", own_event["id"].as_str().unwrap()), json!({ "response": "accepted" }))
+        .await;
     assert_eq!((refused.status, &refused.body["errors"][0]["field"]), (422, &json!("response")));
     let declined = world.post(&ada, &path, json!({ "response": "declined" })).await;
     assert_eq!((declined.status, own(&declined.body)), (200, json!("DECLINED")), "{declined:?}");

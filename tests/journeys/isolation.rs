@@ -50,7 +50,9 @@ async fn every_route_but_the_public_ones_wants_a_token() {
                 operation["tags"][0] == "health" || proven.iter().chain(&pushed).any(|name| path.ends_with(&format!("/{name}")));
             assert_eq!(public, expected_public, "{method} {path}");
             if !public {
-                let answer = world.call(&method.to_uppercase(), &path.replace("{id}", "x").replace("{provider}", "google"), None, Some(json!({}))).await;
+                let answer = world
+                    .call(&method.to_uppercase(), &path.replace("{id}", "x").replace("{provider}", "google"), None, Some(json!({})))
+                    .await;
                 assert_eq!(answer.status, 401, "{method} {path}");
                 assert_eq!(answer.headers["www-authenticate"], "Bearer");
             }

@@ -8,6 +8,7 @@ mod feeds;
 mod fetching;
 mod google;
 mod isolation;
+mod microsoft;
 mod slots;
 mod vault;
 mod windows;

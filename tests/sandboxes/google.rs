@@ -12,14 +12,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::side::Side;
 use crate::google::{EMAIL, Sandbox, reason};
+use crate::side::Side;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn google_hands_out_changes_in_pages_and_by_sync_token() {
     let sandbox = Sandbox::new().await;
     for number in 0..5 {
-        assert_eq!(sandbox.insert(&format!("event{number}"), number).await.0, 200);
+        assert_eq!(sandbox.insert_as(&format!("event{number}"), number).await.0, 200);
     }
     let first = sandbox.get("calendars/primary/events?showDeleted=true&maxResults=3").await;
     assert_eq!((first["items"].as_array().unwrap().len(), first.get("nextSyncToken")), (3, None), "a token comes with the last page only");
@@ -45,8 +45,8 @@ async fn google_hands_out_changes_in_pages_and_by_sync_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn google_keeps_ids_guards_etags_and_leaves_little_of_what_is_deleted() {
     let sandbox = Sandbox::new().await;
-    let (_, event) = sandbox.insert("meeting", 9).await;
-    let (status, body) = sandbox.insert("meeting", 9).await;
+    let (_, event) = sandbox.insert_as("meeting", 9).await;
+    let (status, body) = sandbox.insert_as("meeting", 9).await;
     assert_eq!((status.as_u16(), reason(&body)), (409, "duplicate"));
     let path = "calendars/primary/events/meeting";
     let tag = event["etag"].as_str().unwrap();
@@ -56,7 +56,7 @@ async fn google_keeps_ids_guards_etags_and_leaves_little_of_what_is_deleted() {
     assert_eq!(sandbox.call(Method::DELETE, path, None, None).await.0, 204);
     let (status, body) = sandbox.call(Method::DELETE, path, None, None).await;
     assert_eq!((status.as_u16(), reason(&body)), (410, "deleted"));
-    let (status, body) = sandbox.insert("meeting", 9).await;
+    let (status, body) = sandbox.insert_as("meeting", 9).await;
     assert_eq!((status.as_u16(), reason(&body)), (409, "duplicate"), "the id of a deleted event stays taken");
     let left = sandbox.get("calendars/primary/events?showDeleted=true").await["items"][0].clone();
     assert_eq!(left.as_object().unwrap().keys().collect::<Vec<_>>(), ["etag", "id", "kind", "status"]);
@@ -93,7 +93,7 @@ async fn google_tells_whoever_watches_that_something_changed() {
     let body = json!({ "id": "channel-1", "type": "web_hook", "address": address, "token": "secret" });
     let (status, channel) = sandbox.call(Method::POST, "calendars/primary/events/watch", None, Some(body)).await;
     assert_eq!(status, 200, "{channel}");
-    sandbox.insert("meeting", 9).await;
+    sandbox.insert_as("meeting", 9).await;
     let states = async || {
         for _ in 0..100 {
             let seen = seen.lock().unwrap().clone();

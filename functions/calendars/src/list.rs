@@ -67,7 +67,7 @@ pub async fn stats(State(app): State<App>, caller: Caller) -> Answer<Json<Stats>
         connected_calendars: connected.len(),
         failed_calendars: connected.iter().filter(|state| state.cursor.status == SyncStatus::Failed).count(),
         total_events: connected.iter().map(|state| u64::from(state.cursor.event_count)).sum(),
-        providers: Providers { google: from(ProviderKind::Google), microsoft: 0, ics: from(ProviderKind::Ics) },
+        providers: Providers { google: from(ProviderKind::Google), microsoft: from(ProviderKind::Microsoft), ics: from(ProviderKind::Ics) },
         oldest_sync_at: synced.and_then(|times| times.into_iter().min()),
     }))
 }

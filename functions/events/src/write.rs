@@ -215,7 +215,15 @@ fn accept(wrong: Vec<(&'static str, String)>) -> Answer<()> {
 
 /// Creates each occurrence of a series that the provider cannot repeat as an event of its own, as far ahead as calendars are
 /// read.
-async fn expand(app: &App, trail: &Trail, calendar: &Calendar, content: Content, how: How, zone: Tz, patience: Duration) -> Answer<Response> {
+async fn expand(
+    app: &App,
+    trail: &Trail,
+    calendar: &Calendar,
+    content: Content,
+    how: How,
+    zone: Tz,
+    patience: Duration,
+) -> Answer<Response> {
     let Some(series) = &content.series else { return Err(Problem::not_found()) };
     let (window, now) = (app.config.sync_window, app.clock.now());
     let own = calendar_zone(calendar, zone);

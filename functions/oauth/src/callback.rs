@@ -14,8 +14,8 @@ use shared::domain::connection::{Connection, ConnectionStatus};
 use shared::domain::ids::{ConnectionId, UserId};
 use shared::http::trail::Trail;
 use shared::http::{Answer, Problem, Problems, Query};
-use shared::providers::{Accounts, ProviderError};
 use shared::providers::oauth::{Came, MISSING_SCOPES, SignedIn};
+use shared::providers::{Accounts, ProviderError};
 use shared::store::Outcome;
 use shared::store::authorizations::{Authorization, Selection};
 use shared::store::connections::AccountOwner;
@@ -115,12 +115,7 @@ fn redirect(page: &str, own_base: &str) -> Response {
 }
 
 /// Exchanges the code, stores link and grant, and offers the account's calendars.
-async fn link(
-    app: &App,
-    accounts: &dyn Accounts,
-    begun: &Authorization,
-    query: &CallbackQuery,
-) -> Result<(String, ConnectionId), Failed> {
+async fn link(app: &App, accounts: &dyn Accounts, begun: &Authorization, query: &CallbackQuery) -> Result<(String, ConnectionId), Failed> {
     if let Some(error) = &query.error {
         return Err(Failed::Because(word(error)));
     }
@@ -180,10 +175,7 @@ async fn store(app: &App, user: UserId, kind: ProviderKind, signed_in: &SignedIn
             return Err(Failed::Because("account_taken"));
         }
         if !is_ours
-            && app
-                .store
-                .claim_account(kind, &signed_in.account_id, AccountOwner { user_id: user, connection_id: id })
-                .await?
+            && app.store.claim_account(kind, &signed_in.account_id, AccountOwner { user_id: user, connection_id: id }).await?
                 == Outcome::Refused
         {
             return Err(Failed::Because("account_taken"));

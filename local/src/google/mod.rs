@@ -187,10 +187,8 @@ async fn api(State(google): State<Shared>, request: Request) -> Response {
         if own { None } else { state.fault(&name) }
     };
     let call = Call { verb: parts.method.as_str(), path: &path, query: &query, body, headers: &parts.headers };
-    let refusal = |fault: Fault| Refusal {
-        retry_after: fault.retry_after,
-        ..Refusal::new(fault.status, &fault.reason, fault.reason.as_str())
-    };
+    let refusal =
+        |fault: Fault| Refusal { retry_after: fault.retry_after, ..Refusal::new(fault.status, &fault.reason, fault.reason.as_str()) };
     let answer = match fault {
         Some(fault) if !fault.after => Err(refusal(fault)),
         Some(fault) => answer(&google, call, method).and(Err(refusal(fault))),

@@ -87,7 +87,11 @@ impl Contract {
         }
         if let Some(inner) = kind.strip_suffix("[]") {
             match value.as_array() {
-                Some(values) => values.iter().enumerate().for_each(|(index, value)| self.look(inner, value, &format!("{at}[{index}]"), wrong)),
+                Some(values) => {
+                    for (index, value) in values.iter().enumerate() {
+                        self.look(inner, value, &format!("{at}[{index}]"), wrong);
+                    }
+                }
                 None => wrong.push(format!("{at} is {value}, which is no list")),
             }
             return;

@@ -41,7 +41,11 @@ impl Place {
 pub(super) fn changes(state: &mut State, base: &str, calendar_id: &str, query: &[(String, String)], preferences: Preferences) -> Answer {
     let parameter = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     if let Some(name) = REFUSED.iter().find(|name| parameter(name).is_some()) {
-        return Err(Refusal::new(400, "ErrorInvalidUrlQuery", format!("The following parameters are not supported with change tracking: {name}")));
+        return Err(Refusal::new(
+            400,
+            "ErrorInvalidUrlQuery",
+            format!("The following parameters are not supported with change tracking: {name}"),
+        ));
     }
     let calendar = state.calendars.get(calendar_id).ok_or_else(Refusal::not_found)?;
     let time = |name: &str| parameter(name).and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc());
@@ -57,7 +61,11 @@ pub(super) fn changes(state: &mut State, base: &str, calendar_id: &str, query: &
         (None, Some(token)) => (Place::read(token).ok_or_else(unknown)?, false),
         (None, None) => {
             let (Some(from), Some(to)) = (time("startDateTime"), time("endDateTime")) else {
-                return Err(Refusal::new(400, "ErrorInvalidParameter", "This request requires a time window specified by the query string parameters StartDateTime and EndDateTime."));
+                return Err(Refusal::new(
+                    400,
+                    "ErrorInvalidParameter",
+                    "This request requires a time window specified by the query string parameters StartDateTime and EndDateTime.",
+                ));
             };
             (Place { since: 0, after: 0, until: state.version, from, to }, true)
         }
@@ -125,9 +133,9 @@ impl Group<'_> {
                 }
                 let mut items: Vec<Value> = occurrences(calendar, stored, place.from, place.to)
                     .into_iter()
-                    .map(|one| match one.event["type"] == "exception" {
-                        true => render(&one.event, one.version, preferences),
-                        false => stub(&one, preferences),
+                    .map(|one| {
+                        let is_whole = one.event["type"] == "exception";
+                        if is_whole { render(&one.event, one.version, preferences) } else { stub(&one, preferences) }
                     })
                     .collect();
                 if items.is_empty() {

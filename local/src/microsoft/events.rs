@@ -266,10 +266,8 @@ pub(super) fn delete(state: &mut State, person: &Person, (calendar_id, id): (&st
         return Ok(None);
     }
     let (from, to) = (DateTime::<Utc>::UNIX_EPOCH, state.clock.now() + TimeDelta::days(800));
-    let gone = match before.event["type"] == "seriesMaster" {
-        true => view::occurrences(calendar, &before, from, to),
-        false => vec![],
-    };
+    let is_series = before.event["type"] == "seriesMaster";
+    let gone = if is_series { view::occurrences(calendar, &before, from, to) } else { vec![] };
     let gone = gone.iter().filter_map(|one| Some(one.event["id"].as_str()?.to_owned())).chain([id.to_owned()]);
     calendar.removed.extend(gone.map(|id| (version, id)));
     calendar.events.retain(|known, other| known != id && other.event["seriesMasterId"] != id);
@@ -280,7 +278,11 @@ pub(super) fn delete(state: &mut State, person: &Person, (calendar_id, id): (&st
 pub(super) fn respond(state: &mut State, person: &Person, (calendar_id, id): (&str, &str), action: &str, body: &Value) -> Answer {
     let mut stored = find(state, calendar_id, id)?;
     if stored.event["isOrganizer"] == true {
-        return Err(Refusal::new(400, "ErrorInvalidRequest", "Your request can't be completed. You can't respond to this meeting because you're the meeting organizer."));
+        return Err(Refusal::new(
+            400,
+            "ErrorInvalidRequest",
+            "Your request can't be completed. You can't respond to this meeting because you're the meeting organizer.",
+        ));
     }
     if body["sendResponse"] == true {
         state.mails.extend(stored.event["organizer"]["emailAddress"]["address"].as_str().map(str::to_owned));
@@ -288,7 +290,8 @@ pub(super) fn respond(state: &mut State, person: &Person, (calendar_id, id): (&s
     if action == "decline" {
         return delete(state, person, (calendar_id, id), None);
     }
-    let response = json!({ "response": if action == "accept" { "accepted" } else { "tentativelyAccepted" }, "time": state.now().to_rfc3339() });
+    let response =
+        json!({ "response": if action == "accept" { "accepted" } else { "tentativelyAccepted" }, "time": state.now().to_rfc3339() });
     stored.event["responseStatus"] = response.clone();
     if stored.event["type"] == "occurrence" {
         stored.event["type"] = "exception".into();
@@ -308,9 +311,11 @@ pub(super) fn respond(state: &mut State, person: &Person, (calendar_id, id): (&s
 
 fn matches(stored: &Stored, if_match: Option<&str>) -> Result<(), Refusal> {
     match if_match {
-        Some(tag) if tag != "*" && tag != view::etag(stored.version) => {
-            Err(Refusal::new(412, "ErrorIrresolvableConflict", "The send or update operation could not be performed because the change key passed in the request does not match the current change key for the item."))
-        }
+        Some(tag) if tag != "*" && tag != view::etag(stored.version) => Err(Refusal::new(
+            412,
+            "ErrorIrresolvableConflict",
+            "The send or update operation could not be performed because the change key passed in the request does not match the current change key for the item.",
+        )),
         _ => Ok(()),
     }
 }
@@ -319,7 +324,9 @@ fn matches(stored: &Stored, if_match: Option<&str>) -> Result<(), Refusal> {
 fn check(state: &mut State, event: &Value) -> Result<(), Refusal> {
     for name in ["start", "end"] {
         let Some((_, zone)) = written(&event[name]) else {
-            return Err(Refusal::invalid(format!("The property '{name}' is required when creating an entity, with a time zone that is known.")));
+            return Err(Refusal::invalid(format!(
+                "The property '{name}' is required when creating an entity, with a time zone that is known."
+            )));
         };
         // Only some names of IANA's are taken.
         if windows_name(zone).is_none_or(|known| event[name]["timeZone"] != known) && event[name]["timeZone"] != "UTC" {
@@ -376,7 +383,11 @@ fn crosses(state: &State, calendar: &str, series: &str, date: NaiveDate, event: 
     let is_late = days.iter().any(|(other, start)| *other < date && *start >= at);
     let is_early = days.iter().any(|(other, start)| *other > date && *start <= at);
     if is_late || is_early {
-        return Err(Refusal::new(400, "ErrorOccurrenceCrossingBoundary", "Modified occurrence is crossing or overlapping adjacent occurrence."));
+        return Err(Refusal::new(
+            400,
+            "ErrorOccurrenceCrossingBoundary",
+            "Modified occurrence is crossing or overlapping adjacent occurrence.",
+        ));
     }
     Ok(())
 }
@@ -409,9 +420,7 @@ fn tell(state: &mut State, person: &Person, before: &Value, now: &Value) {
     let (old, new) = (invited(before), invited(now));
     let matters = ["subject", "body", "start", "end", "location", "recurrence"];
     let changed = matters.iter().any(|name| before.get(*name) != now.get(*name));
-    let told: Vec<String> = match changed {
-        true => old.iter().chain(new.iter().filter(|one| !old.contains(one))).cloned().collect(),
-        false => old.iter().filter(|one| !new.contains(one)).chain(new.iter().filter(|one| !old.contains(one))).cloned().collect(),
-    };
-    state.mails.extend(told.into_iter().filter(|email| *email != person.email));
+    // Of a change of the list alone only those are told whom it is about.
+    let told = old.iter().filter(|one| changed || !new.contains(one)).chain(new.iter().filter(|one| !old.contains(one)));
+    state.mails.extend(told.filter(|email| **email != person.email).cloned());
 }

@@ -163,7 +163,7 @@ fn name_of(verb: &str, parts: &[&str]) -> String {
         ("PATCH", ["subscriptions", _]) => "subscriptions.update",
         ("DELETE", ["subscriptions", _]) => "subscriptions.delete",
         ("POST", ["$batch"]) => "batch",
-        (_, ["me", "calendars", _, rest @ ..]) | (_, ["me", "calendar", rest @ ..]) | (_, ["me", rest @ ..]) => scope(rest),
+        (_, ["me", "calendars", _, rest @ ..] | ["me", "calendar", rest @ ..] | ["me", rest @ ..]) => scope(rest),
         _ => "unknown",
     }
     .to_owned()
@@ -305,16 +305,18 @@ async fn answer(microsoft: &Microsoft, person: &Person, call: Call<'_>) -> Answe
     let parts: Vec<&str> = call.parts.iter().map(String::as_str).collect();
     let object = |body: &Option<Value>| body.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
     match (call.verb, parts.as_slice()) {
-        ("GET", ["me"]) => Ok(Some(json!({ "id": person.object, "displayName": person.name, "mail": person.email, "userPrincipalName": person.email }))),
+        ("GET", ["me"]) => {
+            Ok(Some(json!({ "id": person.object, "displayName": person.name, "mail": person.email, "userPrincipalName": person.email })))
+        }
         ("GET", ["me", "mailboxSettings"]) => Ok(Some(json!({ "timeZone": person.time_zone }))),
         ("GET", ["me", "calendars"]) => Ok(Some(calendars(microsoft, person, &call.query))),
         ("POST", ["subscriptions"]) => subscriptions::create(microsoft, person, object(&call.body)).await,
-        ("GET", ["subscriptions"]) => subscriptions::list(microsoft, person),
+        ("GET", ["subscriptions"]) => Ok(Some(subscriptions::list(microsoft, person))),
         ("PATCH", ["subscriptions", id]) => subscriptions::renew(microsoft, person, id, &object(&call.body)),
         ("DELETE", ["subscriptions", id]) => subscriptions::delete(microsoft, person, id),
         ("POST", ["$batch"]) => batch(microsoft, person, call.body.unwrap_or_default(), call.preferences).await,
         (_, ["me", "calendars", calendar, rest @ ..]) => of_calendar(microsoft, person, calendar, rest, &call),
-        (_, ["me", "calendar", rest @ ..]) | (_, ["me", rest @ ..]) => of_calendar(microsoft, person, &person.list[0].0, rest, &call),
+        (_, ["me", "calendar", rest @ ..] | ["me", rest @ ..]) => of_calendar(microsoft, person, &person.list[0].0, rest, &call),
         _ => Err(Refusal::new(400, "BadRequest", "Resource not found for the segment.")),
     }
 }
@@ -347,7 +349,8 @@ fn of_calendar(microsoft: &Microsoft, person: &Person, calendar: &str, rest: &[&
     let escaped = |part: &str| part.replace('/', "%2F");
     let answer = match (call.verb, rest) {
         ("GET", ["calendarView", "delta"]) => {
-            return delta::changes(&mut state, &microsoft.url, calendar, query, preferences).map(|answer| answer.map(|answer| linked(answer, calendar)));
+            return delta::changes(&mut state, &microsoft.url, calendar, query, preferences)
+                .map(|answer| answer.map(|answer| linked(answer, calendar)));
         }
         ("GET", ["calendarView"]) => {
             let path = format!("/v1.0/me/calendars/{}/calendarView", escaped(calendar));
@@ -393,7 +396,8 @@ async fn batch(microsoft: &Microsoft, person: &Person, body: Value, preferences:
     }
     let mut responses = Vec::with_capacity(requests.len());
     for request in &requests {
-        let (path, query) = request["url"].as_str().unwrap_or_default().split_once('?').unwrap_or((request["url"].as_str().unwrap_or_default(), ""));
+        let (path, query) =
+            request["url"].as_str().unwrap_or_default().split_once('?').unwrap_or((request["url"].as_str().unwrap_or_default(), ""));
         let call = Call {
             verb: request["method"].as_str().unwrap_or("GET"),
             parts: path.trim_start_matches('/').split('/').map(decoded).collect(),

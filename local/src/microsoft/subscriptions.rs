@@ -47,7 +47,11 @@ pub(super) async fn create(microsoft: &Microsoft, person: &Person, body: Map<Str
         other.email == person.email && ["resource", "changeType"].iter().all(|name| other.body.get(*name) == body.get(*name))
     };
     if microsoft.state().subscriptions.values().any(|other| same(other) && other.expires > microsoft.clock.now()) {
-        return Err(Refusal::new(409, "ExtensionError", "Operation: Create; Exception: [Status Code: Conflict; Reason: Subscription exists]"));
+        return Err(Refusal::new(
+            409,
+            "ExtensionError",
+            "Operation: Create; Exception: [Status Code: Conflict; Reason: Subscription exists]",
+        ));
     }
     for name in ["notificationUrl", "lifecycleNotificationUrl"] {
         if let Some(address) = body.get(name).and_then(Value::as_str) {
@@ -69,17 +73,18 @@ async fn shake_hands(microsoft: &Microsoft, address: &str) -> Result<(), Refusal
     url.query_pairs_mut().append_pair("validationToken", &token);
     let request = microsoft.client.post(url).header("content-length", "0").timeout(std::time::Duration::from_secs(10));
     let answer = request.send().await.map_err(|_| failed("No answer."))?;
-    let is_text = answer.headers().get("content-type").and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.starts_with("text/plain"));
+    let is_text =
+        answer.headers().get("content-type").and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.starts_with("text/plain"));
     let status = answer.status();
     let text = answer.text().await.unwrap_or_default();
     if status == 200 && is_text && text == token { Ok(()) } else { Err(failed(&format!("{status} {text}"))) }
 }
 
 /// `GET /subscriptions`
-pub(super) fn list(microsoft: &Microsoft, person: &Person) -> Answer {
+pub(super) fn list(microsoft: &Microsoft, person: &Person) -> Value {
     let state = microsoft.state();
     let own = state.subscriptions.values().filter(|subscription| subscription.email == person.email);
-    Ok(Some(json!({ "value": own.map(shown).collect::<Vec<_>>() })))
+    json!({ "value": own.map(shown).collect::<Vec<_>>() })
 }
 
 /// `PATCH /subscriptions/{id}`

@@ -79,7 +79,7 @@ fn hours_from_utc(name: &str) -> Option<Tz> {
 }
 
 /// Names that CLDR's table knows by an older one.
-const RENAMED: [(Tz, Tz); 18] = [
+const RENAMED: [(Tz, Tz); 19] = [
     (Tz::Africa__Asmara, Tz::Africa__Asmera),
     (Tz::America__Argentina__Buenos_Aires, Tz::America__Buenos_Aires),
     (Tz::America__Argentina__Catamarca, Tz::America__Catamarca),
@@ -98,6 +98,7 @@ const RENAMED: [(Tz, Tz); 18] = [
     (Tz::Europe__Kyiv, Tz::Europe__Kiev),
     (Tz::Pacific__Chuuk, Tz::Pacific__Truk),
     (Tz::Pacific__Pohnpei, Tz::Pacific__Ponape),
+    (Tz::UTC, Tz::Etc__UTC),
 ];
 
 /// The name that Windows has for a zone of these clocks: CLDR's, by the zone's older name where it has another by now, or
@@ -109,12 +110,14 @@ pub fn windows_name(zone: Tz) -> Option<&'static str> {
 }
 
 fn find_windows_name(zone: Tz) -> Option<&'static str> {
-    let older = RENAMED.iter().find(|(modern, _)| *modern == zone).map(|(_, older)| *older);
-    let named = |zone: Tz| WindowsTimezone::try_from(zone).ok().map(WindowsTimezone::name);
     // CLDR also groups zones whose clocks have parted.
     let fits = |name: &&str| resolve(name).is_some_and(|other| has_same_clocks(zone, other));
-    let own = [Some(zone), older].into_iter().flatten().find_map(|zone| named(zone).filter(fits));
-    own.or_else(|| CANDIDATES.iter().filter(|other| has_same_clocks(zone, **other)).find_map(|other| named(*other).filter(fits)))
+    let named = |zone: Tz| {
+        let older = RENAMED.iter().find(|(modern, _)| *modern == zone).map(|(_, older)| *older);
+        let names = [Some(zone), older].into_iter().flatten().filter_map(|zone| WindowsTimezone::try_from(zone).ok());
+        names.map(WindowsTimezone::name).find(fits)
+    };
+    named(zone).or_else(|| CANDIDATES.iter().filter(|other| has_same_clocks(zone, **other)).find_map(|other| named(*other)))
 }
 
 /// Whether two zones have the same clocks in all years that are compared.
@@ -256,6 +259,40 @@ mod tests {
         }
         for unknown in ["Customized Time Zone", "Middle-earth/Shire", "", "../../etc/passwd", "+"] {
             assert_eq!(resolve(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn every_zone_has_a_windows_name_of_the_same_clocks_or_is_listed() {
+        let nameless: Vec<&str> = TZ_VARIANTS.into_iter().filter(|zone| windows_name(*zone).is_none()).map(Tz::name).collect();
+        for zone in TZ_VARIANTS {
+            if let Some(name) = windows_name(zone) {
+                let back = resolve(name).unwrap_or_else(|| panic!("{name} of {zone}"));
+                assert!(has_same_clocks(zone, back), "{zone} is {name} is {back}");
+            }
+        }
+        let changed = "its clocks have changed since 2020, and those that Windows has under CLDR's name have not, or otherwise";
+        let listed = [
+            ("America/Chihuahua", changed),
+            ("America/Ciudad_Juarez", changed),
+            ("America/Coyhaique", changed),
+            ("America/Ojinaga", changed),
+            ("America/Scoresbysund", changed),
+            ("Antarctica/Casey", changed),
+            ("Antarctica/Troll", "nobody else moves the clocks by two hours"),
+            ("Antarctica/Vostok", changed),
+            ("Asia/Almaty", changed),
+            ("Asia/Qostanay", changed),
+        ];
+        assert_eq!(nameless, listed.map(|(name, _)| name));
+        for (zone, name) in [
+            (Tz::Europe__Oslo, "W. Europe Standard Time"),
+            (Tz::Asia__Kolkata, "India Standard Time"),
+            (Tz::Europe__Kyiv, "FLE Standard Time"),
+            (Tz::America__Toronto, "Eastern Standard Time"),
+            (Tz::UTC, "UTC"),
+        ] {
+            assert_eq!(windows_name(zone), Some(name));
         }
     }
 

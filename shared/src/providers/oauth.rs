@@ -238,7 +238,13 @@ impl Endpoints<'_> {
 
     /// Checks an id token: signed by the provider, for us, in time, and for this very sign-in (OpenID Connect Core
     /// 3.1.3.7). `issuer` says from whom a token with these claims has to come.
-    pub async fn verify(&self, id_token: &str, nonce: &str, now: DateTime<Utc>, issuer: impl Fn(&Value) -> Option<String>) -> Result<Value> {
+    pub async fn verify(
+        &self,
+        id_token: &str,
+        nonce: &str,
+        now: DateTime<Utc>,
+        issuer: impl Fn(&Value) -> Option<String>,
+    ) -> Result<Value> {
         let wrong = || self.malformed(&"an id token that is not for this sign-in");
         let call = Call { method: Method::GET, url: self.keys.clone(), headers: &[], body: None };
         let answer = self.http.ask(self.provider, call).await?;

@@ -175,9 +175,10 @@ pub(super) async fn leave(app: &App, calendar: &Calendar, channel: &ChannelState
         Some(connection) => access_token(app, connection, None).await?.ok(),
         None => None,
     };
-    let session = connection.as_ref().zip(token).and_then(|(connection, token)| {
-        Some(app.providers.of(connection.provider).ok()?.session(token, &connection.email))
-    });
+    let session = connection
+        .as_ref()
+        .zip(token)
+        .and_then(|(connection, token)| Some(app.providers.of(connection.provider).ok()?.session(token, &connection.email)));
     watch::close(app, session.as_deref(), channel).await
 }
 

@@ -72,8 +72,8 @@ pub async fn sync_calendar(app: &App, user: UserId, calendar: CalendarId) -> Res
         return Ok(Synced::Gone);
     };
     let ended = match &calendar.source {
-        Source::Feed(feed) => feed::run(app, &mut lease, &calendar, feed).await,
-        Source::Account(account) => account::run(app, &mut lease, &calendar, account).await,
+        Source::Feed(feed) => Box::pin(feed::run(app, &mut lease, &calendar, feed)).await,
+        Source::Account(account) => Box::pin(account::run(app, &mut lease, &calendar, account)).await,
     };
     match ended {
         Ok(ending) => finish(app, lease, &ending).await,

@@ -87,13 +87,7 @@ async fn read_feed(address: &str, known: &Validators, policy: Policy, target: Re
 }
 
 /// Writes what has changed.
-async fn write(
-    app: &App,
-    lease: &mut Lease,
-    calendar: &Calendar,
-    feed: Feed,
-    mut validators: Validators,
-) -> Result<Ending, SyncError> {
+async fn write(app: &App, lease: &mut Lease, calendar: &Calendar, feed: Feed, mut validators: Validators) -> Result<Ending, SyncError> {
     let interval = feed.refresh.unwrap_or(SOONEST).clamp(SOONEST, LATEST);
     let refresh_seconds = Some(interval.num_seconds());
     let next_sync_at = app.clock.now() + spread(interval, calendar);

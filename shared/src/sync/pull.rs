@@ -165,7 +165,9 @@ impl<'a> Pull<'a> {
                 &found
             }
         };
-        changes.iter_mut().for_each(|change| rename(change, aliases));
+        for change in &mut changes {
+            rename(change, aliases);
+        }
         Ok(changes)
     }
 
@@ -319,6 +321,9 @@ impl<'a> Pull<'a> {
         let merged = |(before, incoming): (Option<Event>, Event)| async move {
             if before.as_ref().and_then(remote_id) != remote_id(&incoming) {
                 note_alias(app, provider, user, &incoming).await?;
+                if let Some((before, old)) = before.as_ref().and_then(|before| Some((before, foreign_name(provider, before)?))) {
+                    app.store.delete_alias(user, &old, &before.id).await?;
+                }
             }
             merge_in(app, provider, user, now, before, incoming).await
         };

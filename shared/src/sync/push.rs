@@ -121,22 +121,20 @@ impl Push<'_> {
                 self.settle(event, made).await
             }
             // An earlier try got through; or the event was made, and deleted over there since.
-            Err(ProviderError::Taken { .. }) => {
-                match self.provider.created(self.target, &event).await? {
-                    Some(mut remote) => {
-                        self.created += 1;
-                        remote.event.id = event.id.clone();
-                        note_alias(self.app, self.provider, self.user, &remote.event).await?;
-                        self.store(arrived(Some(&event), remote.event, self.now), &event).await
-                    }
-                    None => {
-                        let link = event.link.get_or_insert_default();
-                        link.generation += 1;
-                        let verdict = Verdict::Store(Box::new(event.clone()));
-                        self.store(verdict, &event).await
-                    }
+            Err(ProviderError::Taken { .. }) => match self.provider.created(self.target, &event).await? {
+                Some(mut remote) => {
+                    self.created += 1;
+                    remote.event.id = event.id.clone();
+                    note_alias(self.app, self.provider, self.user, &remote.event).await?;
+                    self.store(arrived(Some(&event), remote.event, self.now), &event).await
                 }
-            }
+                None => {
+                    let link = event.link.get_or_insert_default();
+                    link.generation += 1;
+                    let verdict = Verdict::Store(Box::new(event.clone()));
+                    self.store(verdict, &event).await
+                }
+            },
             Err(failure) => Err(failure.into()),
         }
     }

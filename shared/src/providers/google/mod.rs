@@ -16,9 +16,7 @@ use url::Url;
 
 use super::http::{Answer, Call, Http};
 use super::oauth::{Authorize, Came, SignedIn};
-use super::{
-    Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target, Watches, Writing, ids,
-};
+use super::{Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target, Watches, Writing, ids};
 use crate::config::OAuthClient;
 use crate::domain::calendar::{AccountCalendar, ProviderKind};
 use crate::domain::event::Event;

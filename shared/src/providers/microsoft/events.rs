@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::super::ids;
 use super::read::MEETING_BLOCK;
-use super::{Ask, PREFER_HTML, PREFER_PAGE, Page, ProviderError, Remote, Request, Result, Session, Target, Writing, malformed, read, series, write};
+use super::{
+    Ask, PREFER_HTML, PREFER_PAGE, Page, ProviderError, Remote, Request, Result, Session, Target, Writing, malformed, read, series, write,
+};
 use crate::domain::event::{Event, RsvpStatus};
 use crate::domain::ids::{EventId, OriginalStart};
 use crate::domain::link::Response;
@@ -200,7 +202,8 @@ async fn beside_meeting(session: &Session, path: &[&str], description: &str) -> 
     let html = raw["body"]["content"].as_str().unwrap_or_default();
     // The block begins with a line of its own; what stands around the line belongs to it.
     let Some(line) = html.find(MEETING_BLOCK) else {
-        let (reason, message) = ("meeting".to_owned(), "the description cannot be told from the meeting's; change it in Outlook".to_owned());
+        let (reason, message) =
+            ("meeting".to_owned(), "the description cannot be told from the meeting's; change it in Outlook".to_owned());
         return Err(ProviderError::Refused { provider: super::NAME, reason, message });
     };
     let block = html[..line].rfind('<').unwrap_or(line);

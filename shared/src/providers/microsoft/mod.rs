@@ -18,9 +18,7 @@ use url::Url;
 
 use super::http::{Answer, Call, Http};
 use super::oauth::{Authorize, Came, SignedIn};
-use super::{
-    Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target, Watches, Writing,
-};
+use super::{Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target, Watches, Writing};
 use crate::clock::{Clock, random_bytes};
 use crate::config::OAuthClient;
 use crate::domain::calendar::{AccountCalendar, ProviderKind};

@@ -7,9 +7,7 @@ use serde_json::Value;
 
 use super::super::ids::own_id;
 use super::{Session, Target, recurrence};
-use crate::domain::event::{
-    Attendee, Details, Event, Importance, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility,
-};
+use crate::domain::event::{Attendee, Details, Event, Importance, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility};
 use crate::domain::ids::{EventId, OriginalStart};
 use crate::domain::link::Link;
 use crate::domain::recurrence::Series;
@@ -45,7 +43,9 @@ pub(super) fn event(session: &Session, target: Target<'_>, item: &Value, series:
         _ => id(target, item)?,
     };
     let rule = match &item["recurrence"] {
-        value if value.is_object() => recurrence::series(value).map_err(|unknown| details.unknown.push(("recurrence".to_owned(), unknown))).ok(),
+        value if value.is_object() => {
+            recurrence::series(value).map_err(|unknown| details.unknown.push(("recurrence".to_owned(), unknown))).ok()
+        }
         _ => None,
     };
     let version = item["@odata.etag"].as_str().or(item["changeKey"].as_str()).map(str::to_owned);
@@ -92,9 +92,8 @@ pub(super) fn as_known(known: &Event, incoming: &mut Event) {
     // The same rule in other words.
     if let (Some(series), Some(other)) = (known.series.as_deref(), incoming.series.as_deref_mut()) {
         let bare = |series: &Series| Series { overridden: vec![], except_dates: vec![], ..series.clone() };
-        let says_the_same = recurrence::patterned(&bare(series), known.start).is_ok_and(|patterned| {
-            recurrence::series(&patterned.recurrence).is_ok_and(|read| read == bare(other))
-        });
+        let says_the_same = recurrence::patterned(&bare(series), known.start)
+            .is_ok_and(|patterned| recurrence::series(&patterned.recurrence).is_ok_and(|read| read == bare(other)));
         if says_the_same && known.start == incoming.start {
             other.rules.clone_from(&series.rules);
         }
@@ -209,7 +208,8 @@ fn attendees(session: &Session, item: &Value) -> Vec<Attendee> {
         })
     };
     let mut attendees: Vec<Attendee> = item["attendees"].as_array().into_iter().flatten().filter_map(read).collect();
-    let invited = matches!(item["responseStatus"]["response"].as_str(), Some("notResponded" | "accepted" | "declined" | "tentativelyAccepted"));
+    let invited =
+        matches!(item["responseStatus"]["response"].as_str(), Some("notResponded" | "accepted" | "declined" | "tentativelyAccepted"));
     if invited && !is_organizer(&session.email) && !attendees.iter().any(|one| one.is_self) && !session.email.is_empty() {
         // Invited as one of a group.
         let rsvp_status = rsvp(&item["responseStatus"]);

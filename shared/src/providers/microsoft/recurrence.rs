@@ -194,10 +194,8 @@ fn within_month(rule: &Rule, start: NaiveDate, each: &str, set: &mut dyn FnMut(&
         ([day @ 1..=COMMON], true, []) => Some(*day),
         // The last day is the thirty-first, or what a shorter month has in its place.
         ([-1], true, []) => Some(31),
-        (days, true, [-1]) => {
-            let last = days.iter().copied().max().filter(|last| (COMMON..=31).contains(last));
-            last.filter(|last| days.len() == usize::from((COMMON..=*last).len() as u8) && (COMMON..=*last).all(|day| days.contains(&day)))
-        }
+        // Each day from the twenty-eighth to some last one, of which the last counts that the month has.
+        (days, true, [-1]) => days.iter().copied().max().filter(|last| *last >= COMMON && (COMMON..=*last).eq(days.iter().copied())),
         (_, true, _) => None,
         _ => return relative(rule, each, set),
     };
@@ -227,7 +225,8 @@ fn range(rule: &Rule, start: EventTime) -> Value {
     let last_day = |local: chrono::NaiveDateTime| {
         // The day itself is over before its occurrence begins.
         let is_before = !matches!(start, EventTime::Date(_)) && local.time() < start.local().time() && local.time() != NaiveTime::MIN;
-        let is_before = is_before || (local.time() == NaiveTime::MIN && start.local().time() != NaiveTime::MIN && !matches!(start, EventTime::Date(_)));
+        let is_before =
+            is_before || (local.time() == NaiveTime::MIN && start.local().time() != NaiveTime::MIN && !matches!(start, EventTime::Date(_)));
         local.date() - TimeDelta::days(i64::from(is_before))
     };
     match (rule.count, rule.until) {

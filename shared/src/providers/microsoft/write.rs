@@ -32,7 +32,15 @@ pub fn unwritable(before: Option<&Content>, now: &Content, told: SendUpdates) ->
     let seen = |content: &Content| {
         let details = &content.details;
         let invited: Vec<_> = details.attendees.iter().map(|one| (one.email.to_lowercase(), one.is_optional)).collect();
-        (content.start, content.end, content.series.clone(), details.title.clone(), details.description.clone(), details.location.clone(), invited)
+        (
+            content.start,
+            content.end,
+            content.series.clone(),
+            details.title.clone(),
+            details.description.clone(),
+            details.location.clone(),
+            invited,
+        )
     };
     let is_invitee = old.attendees.iter().any(|one| one.is_self && !one.is_organizer);
     if is_invitee && before.is_some_and(|before| seen(before).6 != seen(now).6) {
@@ -45,7 +53,10 @@ pub fn unwritable(before: Option<&Content>, now: &Content, told: SendUpdates) ->
     if let Some(series) = &now.series {
         let changed = before.is_none_or(|before| (before.start, before.series.as_ref()) != (now.start, now.series.as_ref()));
         if changed && let Err(reason) = recurrence::patterned(series, now.start) {
-            wrong.push(("recurrence", format!("cannot be kept: {reason}. With whenInexpressible EXPAND each occurrence is an event of its own")));
+            wrong.push((
+                "recurrence",
+                format!("cannot be kept: {reason}. With whenInexpressible EXPAND each occurrence is an event of its own"),
+            ));
         } else if changed && now.start.zone().is_some_and(|zone| windows_name(zone).is_none()) {
             wrong.push(("timezone", "is none that Microsoft can repeat an event in; it has no zone of the same clocks".to_owned()));
         }
