@@ -10,8 +10,10 @@ use chrono_tz::Tz;
 use serde_json::Value;
 use shared::domain::agenda::{Window, occurrences};
 use shared::domain::ids::CalendarId;
+use shared::domain::recurrence::Series;
 use shared::domain::time::EventTime;
 use shared::providers::ics::{self, Feed, NotACalendar, ReadFor};
+use shared::providers::microsoft::recurrence;
 
 /// No measure of speed (the benchmarks print that), only the line beyond which something runs away.
 const RUNAWAY: Duration = Duration::from_secs(20);
@@ -90,6 +92,29 @@ fn check_recurrence(cases: Vec<Value>, count: usize) {
 /// Where Calweave's choice is none of those that were seen: a cancelled occurrence is hidden, and a date as `UNTIL`
 /// means that whole day (docs/api.md).
 const OWN_CHOICES: [&str; 2] = ["P0413", "P0417"];
+
+/// What of all these rules Microsoft can express, it gives the same occurrences for.
+#[test]
+fn recurrences_that_microsoft_can_express_stay_what_they_are() {
+    let Some(folder) = folder() else { return };
+    let (mut expressible, mut all) = (0, 0);
+    for case in cases(&folder, "recurrence.jsonl") {
+        for event in &read(case["ics"].as_str().unwrap().as_bytes()).unwrap().events {
+            let Some(series) = event.series.as_deref() else { continue };
+            all += 1;
+            let bare = Series { overridden: vec![], ..series.clone() };
+            let Ok(patterned) = recurrence::patterned(&bare, event.start) else { continue };
+            expressible += 1;
+            let back = Series { except_dates: patterned.removed, ..recurrence::series(&patterned.recurrence).unwrap() };
+            let from = event.start.instant(Tz::UTC) - chrono::TimeDelta::days(2);
+            let expand =
+                |series: &Series| series.expand(event.start, from, from + chrono::TimeDelta::days(30 * 366), Tz::UTC, 3_000).starts;
+            assert_eq!(expand(&back), expand(&bare), "{}: {}", case["id"], patterned.recurrence);
+        }
+    }
+    println!("{expressible} of {all} series can be expressed");
+    assert!(expressible >= 100, "{expressible} of {all}");
+}
 
 #[test]
 fn recurrence_cases_where_the_rfc_is_silent() {

@@ -8,6 +8,7 @@ use shared::clock::Clock;
 
 use crate::gateway::DEMO_PATH;
 use crate::google::Google;
+use crate::microsoft::Microsoft;
 use crate::stack::Stack;
 
 /// Who the demo user is.
@@ -28,6 +29,16 @@ pub async fn google() -> Result<Arc<Google>, String> {
     let (google, _) = Google::start(Clock::System, None).await?;
     google.add_person("grace@example.org", "Grace", "Europe/Berlin", &["Team", "Garden"]);
     Ok(google)
+}
+
+/// A Microsoft of this machine with one person in it.
+///
+/// # Errors
+/// When no port is to be had.
+pub async fn microsoft() -> Result<Arc<Microsoft>, String> {
+    let (microsoft, _) = Microsoft::start(Clock::System, None).await?;
+    microsoft.add_person("grace@contoso.test", "Grace", &["Project"]);
+    Ok(microsoft)
 }
 
 /// Signs the demo user up and connects the bundled feed, unless both are there from an earlier run.

@@ -34,12 +34,16 @@ struct Arguments {
     /// Do not limit how often somebody may call
     #[arg(long)]
     no_rate_limits: bool,
-    /// Add a demo user with a bundled feed, and a Google of this machine to link (implies --allow-loopback-feeds)
+    /// Add a demo user with a bundled feed, and a Google and a Microsoft of this machine to link (implies
+    /// --allow-loopback-feeds)
     #[arg(long)]
     demo: bool,
     /// Start a Google of this machine alone, and print the variables that functions need to use it
     #[arg(long, conflicts_with_all = ["port", "demo", "emulators_only"])]
     google_only: bool,
+    /// Start a Microsoft of this machine alone, and print the variables that functions need to use it
+    #[arg(long, conflicts_with_all = ["port", "demo", "emulators_only", "google_only"])]
+    microsoft_only: bool,
     /// Start DynamoDB, KMS and SQS alone, and print the variables that functions need to use them
     #[arg(long, conflicts_with_all = ["port", "demo"])]
     emulators_only: bool,
@@ -89,16 +93,21 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         return emulators_only(&template, &options).await;
     }
     if arguments.google_only {
-        return google_only().await;
+        return sandbox_only("GOOGLE", &demo::google().await?.url).await;
+    }
+    if arguments.microsoft_only {
+        return sandbox_only("MICROSOFT", &demo::microsoft().await?.url).await;
     }
     let loopback = options.allow_loopback_feeds;
-    let google = if arguments.demo { Some(demo::google().await?) } else { None };
-    let options = Options { google: google.as_ref().map(|google| google.url.clone()), variables: real_google(google.is_none()), ..options };
+    let sandboxes = if arguments.demo { Some((demo::google().await?, demo::microsoft().await?)) } else { None };
+    let urls = sandboxes.as_ref().map(|(google, microsoft)| (google.url.clone(), microsoft.url.clone()));
+    let (google, microsoft) = urls.clone().unzip();
+    let options = Options { google, microsoft, variables: real_providers(urls.is_none()), ..options };
     let stack = Stack::start(&template, options).await.map_err(|error| error.to_string())?;
     if arguments.demo {
         demo::prepare(&stack).await?;
     }
-    say(&welcome(&stack, loopback, google.as_ref().map(|google| google.url.as_str())));
+    say(&welcome(&stack, loopback, urls.as_ref()));
     tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
     say("\nStopping …");
     stack.stop().await;
@@ -116,21 +125,22 @@ async fn emulators_only(template: &Template, options: &Options) -> Result<(), St
     Ok(())
 }
 
-/// A Google for functions that run elsewhere.
-async fn google_only() -> Result<(), String> {
-    let google = demo::google().await?;
-    for (name, value) in [("GOOGLE_CLIENT_ID", "calweave"), ("GOOGLE_CLIENT_SECRET", "sandbox"), ("GOOGLE_ENDPOINT", &google.url)] {
-        say(&format!("export {name}='{value}'"));
+/// A provider for functions that run elsewhere.
+async fn sandbox_only(provider: &str, url: &str) -> Result<(), String> {
+    for (name, value) in [("CLIENT_ID", "calweave"), ("CLIENT_SECRET", "sandbox"), ("ENDPOINT", url)] {
+        say(&format!("export {provider}_{name}='{value}'"));
     }
     tokio::signal::ctrl_c().await.map_err(|error| error.to_string())
 }
 
-/// The real Google, where this machine's own variables say how it knows this deployment (docs/google.md).
-fn real_google(wanted: bool) -> BTreeMap<String, String> {
+/// The real providers, where this machine's own variables say how they know this deployment (docs/google.md,
+/// docs/microsoft.md).
+fn real_providers(wanted: bool) -> BTreeMap<String, String> {
     #[expect(clippy::disallowed_methods, reason = "on this machine the environment is the developer's, not the template's")]
     let read = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
-    let names = ["GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "GOOGLE_REDIRECT_URI"];
-    names.into_iter().filter(|_| wanted).filter_map(read).collect()
+    let of = |provider: &str| ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"].map(|name| format!("{provider}_{name}"));
+    let names = of("GOOGLE").into_iter().chain(of("MICROSOFT")).chain(["MICROSOFT_TENANT".to_owned()]);
+    names.filter(|_| wanted).filter_map(|name| read(&name)).collect()
 }
 
 fn say(text: &str) {
@@ -138,18 +148,18 @@ fn say(text: &str) {
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 
-fn welcome(stack: &Stack, loopback: bool, google: Option<&str>) -> String {
+fn welcome(stack: &Stack, loopback: bool, sandboxes: Option<&(String, String)>) -> String {
     let url = &stack.url;
     // On this machine alone there is the bundled feed; without leave to fetch from it, a public one.
     let feed = if loopback { format!("{url}{DEMO_PATH}") } else { "https://www.gov.uk/bank-holidays/england-and-wales.ics".to_owned() };
-    let demo = |google| {
-        let (user, password) = (demo::EMAIL, demo::PASSWORD);
+    let demo = |(google, microsoft): &(String, String)| {
+        let (page, user, password) = (demo::PATH, demo::EMAIL, demo::PASSWORD);
         format!(
-            "\n  demo       {url}{}   two-way sync in the browser, as {user} / {password}\n  Google     {google}/sandbox/google",
-            demo::PATH
+            "\n  demo       {url}{page}   two-way sync in the browser, as {user} / {password}\n  Google     {google}/sandbox/google\n  \
+             Microsoft  {microsoft}/sandbox/microsoft"
         )
     };
-    let user = google.map(demo).unwrap_or_default();
+    let user = sandboxes.map(demo).unwrap_or_default();
     format!(
         r#"Calweave is up.
 

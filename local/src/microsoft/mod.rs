@@ -356,7 +356,10 @@ fn of_calendar(microsoft: &Microsoft, person: &Person, calendar: &str, rest: &[&
             let path = format!("/v1.0/me/calendars/{}/calendarView", escaped(calendar));
             return events::between(&state, (&microsoft.url, &path), calendar, None, query, preferences);
         }
-        ("GET", ["events"]) => return events::list(&state, &microsoft.url, calendar, query, preferences),
+        ("GET", ["events"]) => {
+            let found = events::list(&state, &microsoft.url, calendar, query, preferences);
+            return found.map(|answer| answer.map(|answer| linked(answer, calendar)));
+        }
         ("GET", ["events", id]) => return events::get(&state, calendar, id, query, preferences),
         ("GET", ["events", id, "instances"]) => {
             let path = format!("/v1.0/me/calendars/{}/events/{}/instances", escaped(calendar), escaped(id));
