@@ -170,13 +170,16 @@ def add_routes(template, resources):
     return count
 
 
-def allow_loopback(template, resources, google):
-    """The one thing that no deployment may do: the test's feed, and its Google, are on this machine."""
+def allow_loopback(template, resources, providers):
+    """The one thing that no deployment may do: the test's feed, and its providers, are on this machine."""
     functions = client("lambda")
-    callback = f"{base_of(resources)}/api/v1/calendar/oauth/google/callback"
+    own = {"ALLOW_LOOPBACK_FEEDS": "on"}
+    for provider in providers:
+        callback = f"{base_of(resources)}/api/v1/calendar/oauth/{provider.NAME}/callback"
+        own |= provider.variables | {f"{provider.NAME.upper()}_REDIRECT_URI": callback}
     for name in functions_of(template):
         variables = functions.get_function_configuration(FunctionName=resources[name])["Environment"]["Variables"]
-        variables |= {"ALLOW_LOOPBACK_FEEDS": "on", "GOOGLE_REDIRECT_URI": callback, **google}
+        variables |= own
         functions.update_function_configuration(FunctionName=resources[name], Environment={"Variables": variables})
 
 
@@ -236,32 +239,30 @@ def base_of(resources):
     return f"{ENDPOINT}/_aws/execute-api/{resources['Api']}/$default"
 
 
-class Google:
-    """The Google of this machine, and the browser of the person who has an account there."""
-
-    EMAIL = "grace@example.org"
+class Provider:
+    """A provider of this machine, and the browser of the person who has an account there."""
 
     def __init__(self, binaries):
-        self.process = subprocess.Popen([binaries / "calweave", "--google-only"], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([binaries / "calweave", f"--{self.NAME}-only"], stdout=subprocess.PIPE, text=True)
         self.variables = {}
         while len(self.variables) < 3:
             line = self.process.stdout.readline()
             assert line, "the sandbox did not start"
             if match := re.match(r"export (\w+)='(.*)'", line):
                 self.variables[match[1]] = match[2]
-        self.url = self.variables["GOOGLE_ENDPOINT"]
+        self.url = self.variables[f"{self.NAME.upper()}_ENDPOINT"]
 
     def consent(self, auth_url):
         """Grants what is asked for; answers with where the browser is sent back to."""
         asked = urllib.parse.parse_qsl(urllib.parse.urlsplit(auth_url).query)
         granted = [("granted", scope) for scope in dict(asked)["scope"].split()]
         form = urllib.parse.urlencode([*asked, ("email", self.EMAIL), ("answer", "allow"), *granted])
-        return redirect("POST", f"{self.url}/o/oauth2/v2/consent", form, {"content-type": "application/x-www-form-urlencoded"})
+        return redirect("POST", self.url + self.CONSENT, form, {"content-type": "application/x-www-form-urlencoded"})
 
     def call(self, method, path, body=None):
-        """As the person, through Google's API."""
-        token = self.fetch("POST", "/sandbox/google/token", {"email": self.EMAIL})["accessToken"]
-        return self.fetch(method, f"/calendar/v3/calendars/primary/{path}", body, {"authorization": f"Bearer {token}"})
+        """As the person, through the provider's own API."""
+        token = self.fetch("POST", f"/sandbox/{self.NAME}/token", {"email": self.EMAIL})["accessToken"]
+        return self.fetch(method, self.API + path, body, {"authorization": f"Bearer {token}"})
 
     def fetch(self, method, path, body=None, headers=()):
         request = urllib.request.Request(self.url + path, method=method, headers=dict(headers))
@@ -271,9 +272,31 @@ class Google:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.loads(answer.read() or b"null")
 
+    def channels(self):
+        return self.fetch("GET", f"/sandbox/{self.NAME}/report")["channels"]
+
+    def rename(self, event, title):
+        self.call("PATCH", f"events/{urllib.parse.quote(event['id'], safe='')}", {self.TITLE: title})
+
     def stop(self):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(10)
+
+
+class Google(Provider):
+    NAME, EMAIL, CONSENT, TITLE = "google", "grace@example.org", "/o/oauth2/v2/consent", "summary"
+    API = "/calendar/v3/calendars/primary/"
+
+    def events(self):
+        return self.call("GET", "events")["items"]
+
+
+class Microsoft(Provider):
+    NAME, EMAIL, CONSENT, TITLE = "microsoft", "grace@contoso.test", "/sandbox/microsoft/consent", "subject"
+    API = "/v1.0/me/calendar/"
+
+    def events(self):
+        return self.call("GET", "events")["value"]
 
 
 def redirect(method, url, body=None, headers=()):
@@ -318,17 +341,18 @@ def holds(what, condition, seen=None):
     print(f"ok  {what}", flush=True)
 
 
-def two_ways(api, google, resources):
-    """A Google account is linked, and both sides agree, with the permissions that the roles give."""
-    status, login = api.call("GET", "/api/v1/calendar/oauth/google/login")
-    holds("a sign-in with Google begins", status == 200 and api.cookie, (status, login))
-    back = google.consent(login["authUrl"])
+def two_ways(api, provider):
+    """An account is linked, and both sides agree, with the permissions that the roles give."""
+    name, path = provider.NAME.capitalize(), f"/api/v1/calendar/oauth/{provider.NAME}"
+    status, login = api.call("GET", f"{path}/login")
+    holds(f"a sign-in with {name} begins", status == 200 and api.cookie, (status, login))
+    back = provider.consent(login["authUrl"])
     page = redirect("GET", back, headers={"cookie": api.cookie})
     session = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(page).query)).get("session")
     holds("the browser comes back with a session", session, page)
-    status, chosen = api.call(
-        "POST", "/api/v1/calendar/oauth/google/select", {"sessionId": session, "selectedCalendarIds": [google.EMAIL]}
-    )
+    status, offered = api.call("GET", f"/api/v1/calendar/oauth/session/{session}")
+    chosen = {"sessionId": session, "selectedCalendarIds": [offered["calendars"][0]["id"]]}
+    status, chosen = api.call("POST", f"{path}/select", chosen)
     holds("a calendar is connected", status == 201, (status, chosen))
     calendar = chosen["calendars"][0]["id"]
 
@@ -339,16 +363,21 @@ def two_ways(api, google, resources):
     day = datetime.date.today() + datetime.timedelta(days=2)
     body = {"calendarId": calendar, "title": "Made here", "startTime": f"{day}T09:00:00", "endTime": f"{day}T10:00:00"}
     status, made = api.call("POST", "/api/v1/calendar/events?wait=25", body)
-    holds("an event that is made here is written to Google", (status, made.get("syncStatus")) == (201, "SYNCED"), (status, made))
-    there = google.call("GET", "events")["items"]
-    holds("and is there", [one["summary"] for one in there] == ["Made here"], there)
-    google.call("PATCH", f"events/{there[0]['id']}", {"summary": "Renamed there"})
+    holds(f"an event that is made here is written to {name}", (status, made.get("syncStatus")) == (201, "SYNCED"), (status, made))
+    there = provider.events()
+    holds("and is there", [one[provider.TITLE] for one in there] == ["Made here"], there)
+    provider.rename(there[0], "Renamed there")
 
     def title():
         return api.call("GET", f"/api/v1/calendar/events/{made['id']}")[1].get("title") == "Renamed there"
 
-    wait_for("a push of Google", title, 60)
-    holds("a change at Google is pushed, and arrives", True)
+    wait_for("a push", title, 60)
+    holds(f"a change at {name} is pushed, and arrives", True)
+    return calendar, made
+
+
+def slots_and_jobs(api, resources, calendar):
+    """What else is done about calendars of accounts."""
     slot = {"title": "Kept", "dayOfWeek": "MONDAY", "startTime": "09:00", "endTime": "10:00", "calendarId": calendar}
     status, kept = api.call("POST", "/api/v1/slots", slot)
     holds("a slot is kept", status == 201, (status, kept))
@@ -361,15 +390,19 @@ def two_ways(api, google, resources):
     for name in ["ReconcileFunction", "RefreshTokensFunction", "RenewChannelsFunction", "CleanupExpiredFunction"]:
         answer = functions.invoke(FunctionName=resources[name], Payload=b'{"source": "aws.scheduler"}')
         holds(f"{name} runs", "FunctionError" not in answer, answer["Payload"].read())
+
+
+def parted(api, provider, calendar, made):
+    """The account is given up."""
     status, answer = api.call("DELETE", f"/api/v1/calendar/events/{made['id']}?wait=25")
     holds("an event is removed on both sides", status == 200, (status, answer))
     status, answer = api.call("DELETE", f"/api/v1/calendar/calendars/{calendar}")
     holds("the calendar is disconnected", status == 204, (status, answer))
-    wait_for("the grant to be given back", lambda: google.fetch("GET", "/sandbox/google/report")["channels"] == 0, 30)
+    wait_for("the channel to be closed", lambda: provider.channels() == 0, 30)
     holds("its channel is closed", True)
 
 
-def journey(template, resources, feed, google):
+def journey(template, resources, feed, google, microsoft):
     api = Api(resources)
     with without_role(template, resources, "HealthFunction"):
         status, ready = api.call("GET", "/api/v1/health/ready")
@@ -420,9 +453,14 @@ def journey(template, resources, feed, google):
     holds("the calendar is disconnected", status in (200, 204), (status, answer))
     wait_for("its events to go", lambda: not shown(), 30)
     holds("its events go", True)
-    two_ways(api, google, resources)
+    calendar, made = two_ways(api, google)
+    slots_and_jobs(api, resources, calendar)
+    parted(api, google, calendar, made)
+    calendar, made = two_ways(api, microsoft)
     status, answer = api.call("DELETE", "/api/v1/auth/account", {"password": "correct horse battery"})
     holds("the account is deleted", status in (200, 202, 204), (status, answer))
+    wait_for("the subscription to be closed", lambda: microsoft.channels() == 0, 30)
+    holds("and its subscription at Microsoft is closed", True)
 
 
 def logs():
@@ -441,15 +479,15 @@ def main():
     feed = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Feed)
     threading.Thread(target=feed.serve_forever, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    aws, google = start_aws(folder), None
+    aws, providers = start_aws(folder), []
     try:
         wait_for("the other AWS to listen", lambda: client("sts").get_caller_identity() and aws.poll() is None, 60)
         resources = deploy(package(binaries, text))
         holds(f"CloudFormation makes all {len(resources)} resources of template.yaml", True)
         holds(f"{add_routes(template, resources)} routes are added", True)
-        google = Google(binaries)
-        allow_loopback(template, resources, google.variables)
-        journey(template, resources, f"http://127.0.0.1:{feed.server_port}/{secrets.token_hex(8)}.ics", google)
+        providers = [Google(binaries), Microsoft(binaries)]
+        allow_loopback(template, resources, providers)
+        journey(template, resources, f"http://127.0.0.1:{feed.server_port}/{secrets.token_hex(8)}.ics", *providers)
         print(f"{passed} passed, 0 failed")
         return 0
     except Exception as error:
@@ -463,8 +501,8 @@ def main():
         return 1
     finally:
         stop(aws)
-        if google:
-            google.stop()
+        for provider in providers:
+            provider.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
