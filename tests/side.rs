@@ -128,6 +128,15 @@ pub trait Side: Sized + Sync {
     }
 }
 
+/// A token of a sandbox that stands in a text: how it begins, and then more letters and digits of its kind than chance gives.
+pub fn token_in(text: &str) -> Option<&str> {
+    let starts = ["ya29.", "1//", "EwB.", "M.C5_"];
+    starts.iter().flat_map(|start| text.match_indices(start)).find_map(|(at, start)| {
+        let token = text.get(at..at + start.len() + 40)?;
+        token[start.len()..].bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'v')).then_some(token)
+    })
+}
+
 /// A form as a browser sends it.
 pub fn form(auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
     let url = reqwest::Url::parse(auth_url).unwrap();

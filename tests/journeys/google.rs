@@ -274,6 +274,7 @@ async fn what_nobody_can_mean_is_refused_by_name() {
     assert_eq!(refused(json!({ "reminders": "soon" })).await, "reminders");
     assert_eq!(refused(json!({ "attendees": [{ "email": 7 }] })).await, "attendees[0].email");
     assert_eq!(refused(json!({ "title": "\u{0}" })).await, "title");
+    assert_eq!(refused(json!({ "title": null })).await, "title");
     assert_eq!(refused(json!({ "startTime": "0000-01-01", "endTime": "0000-01-02" })).await, "startTime");
     assert_eq!(refused(json!({ "timezone": "Mars/Olympus" })).await, "timezone");
     // An offset names one instant, also in the hour that occurs twice.

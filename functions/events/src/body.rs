@@ -10,7 +10,7 @@ use shared::domain::ids::CalendarId;
 use shared::domain::link::{Content, SendUpdates};
 use shared::domain::recurrence::Series;
 use shared::domain::rule::Frequency;
-use shared::domain::time::EventTime;
+use shared::domain::time::{EventTime, next_day};
 use shared::http::problem::FieldError;
 use shared::http::{Answer, Problem};
 use utoipa::ToSchema;
@@ -26,9 +26,10 @@ pub struct EventBody {
     #[serde(default, alias = "calendarConnectionId", alias = "calendar_id")]
     #[schema(value_type = Option<String>)]
     pub calendar_id: Option<CalendarId>,
-    /// 1 to 500 characters.
+    /// 1 to 500 characters; not null.
     #[serde(default)]
-    pub title: Option<String>,
+    #[schema(value_type = Option<String>)]
+    title: Field<String>,
     /// Plain text or what the provider shows of HTML; at most 8,000 characters.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -174,7 +175,7 @@ impl EventBody {
     pub fn create(self, reader: Tz) -> Answer<Content> {
         let mut missing = Wrong::default();
         for (field, is_missing) in
-            [("title", self.title.is_none()), ("startTime", self.start_time.is_none()), ("endTime", self.end_time.is_none())]
+            [("title", matches!(self.title, Field::Keep)), ("startTime", self.start_time.is_none()), ("endTime", self.end_time.is_none())]
         {
             if is_missing {
                 missing.say(field, "is needed");
@@ -197,7 +198,10 @@ impl EventBody {
         let mut content = before;
         self.times(&mut content, reader, &mut wrong);
         let details = &mut *content.details;
-        if let Some(title) = &self.title {
+        if matches!(self.title, Field::Clear) {
+            wrong.say("title", "cannot be taken away");
+        }
+        if let Field::Set(title) = &self.title {
             let title: String = title.chars().filter(|c| !c.is_control()).collect();
             let title = title.trim();
             if title.is_empty() || title.chars().count() > 500 {
@@ -296,8 +300,15 @@ impl EventBody {
                 old
             }),
         };
-        let start = read("startTime", self.start_time.as_ref(), content.start);
+        let mut start = read("startTime", self.start_time.as_ref(), content.start);
         let mut end = read("endTime", self.end_time.as_ref(), content.end);
+        if self.is_all_day == Some(true) && self.start_time.is_none() && self.end_time.is_none() {
+            // All days that it touches.
+            let last = end.local() - TimeDelta::nanoseconds(i64::from(end.local() > start.local()));
+            let is_timed = !matches!(start, EventTime::Date(_));
+            (start, end) =
+                if is_timed { (EventTime::Date(start.local().date()), EventTime::Date(next_day(last.date()))) } else { (start, end) };
+        }
         if self.start_time.is_some() && self.end_time.is_none() {
             end = start.plus(length);
         }

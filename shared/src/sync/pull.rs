@@ -367,9 +367,13 @@ impl<'a> Pull<'a> {
     /// The provider has an event no more.
     async fn gone(&mut self, mut event: Event) -> Step<()> {
         for _ in 0..TRIES {
+            keep_for_occurrences(self.app, self.user, &mut event).await?;
             let is_done = match vanished(&event, self.provider.manners().kind.label()) {
                 Verdict::Leave => return Ok(()),
-                Verdict::Store(mut kept) => self.app.store.put_event(self.user, &mut kept).await? == Outcome::Done,
+                Verdict::Store(mut kept) => {
+                    part_from_provider(self.app, self.user, &mut kept).await?;
+                    self.app.store.put_event(self.user, &mut kept).await? == Outcome::Done
+                }
                 Verdict::Remove => {
                     let removed = remove(self.app, self.provider, self.user, &event).await?;
                     self.stats.deleted += removed.unwrap_or(0);
@@ -466,6 +470,45 @@ pub(super) async fn hide_overrides(app: &App, user: UserId, series: &EventId, hi
         }
         // Refused when somebody else writes the occurrence just now: then it is theirs.
         let _: Outcome = app.store.put_event(user, &mut event).await?;
+    }
+    Ok(())
+}
+
+/// A series that the provider has no more, but of which an occurrence was changed here: it is kept as if it had been changed
+/// itself, so that the change is not lost with it.
+async fn keep_for_occurrences(app: &App, user: UserId, series: &mut Event) -> Result<(), SyncError> {
+    if series.series.is_none() || series.link.as_ref().is_none_or(|link| link.edit.is_some()) {
+        return Ok(());
+    }
+    let is_update = |edit: &Edit| edit.operation == Operation::Update;
+    let changed = |event: &Event| event.link.as_ref().and_then(|link| link.edit.as_deref()).is_some_and(is_update);
+    if app.store.overrides(user, &series.id).await?.iter().any(changed) {
+        let base = Some(Box::new(Content::of(series)));
+        series.link.get_or_insert_default().edit = Some(Box::new(Edit::new(Operation::Update, base, app.clock.now())));
+    }
+    Ok(())
+}
+
+/// Makes a series ready to be created anew: its changed occurrences are changes of the new one, what was cancelled is an
+/// exception of it.
+///
+/// # Errors
+/// When a table does not answer.
+pub(super) async fn part_from_provider(app: &App, user: UserId, series: &mut Event) -> Result<(), SyncError> {
+    let Some(rule) = series.series.as_deref_mut() else { return Ok(()) };
+    let overrides = app.store.overrides(user, &series.id).await?;
+    let changed: HashSet<OriginalStart> = overrides.iter().filter_map(Event::original_start).collect();
+    rule.except_dates.extend(rule.overridden.iter().filter(|original| !changed.contains(original)));
+    rule.except_dates.sort_unstable();
+    rule.except_dates.dedup();
+    series.hash();
+    for mut event in overrides {
+        let base = Some(Box::new(Content::of(&event)));
+        let link = event.link.get_or_insert_default();
+        (link.remote_id, link.version) = (None, None);
+        link.edit.get_or_insert_with(|| Box::new(Edit::new(Operation::Update, base, app.clock.now())));
+        // Refused when somebody else writes the occurrence just now: then it is theirs.
+        let _: Outcome = app.store.put_edit(user, &mut event).await?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::SyncError;
 use super::account::{Step, Stop, hold};
-use super::pull::{hide_overrides, is_withdrawn, note_alias, remove, revision};
+use super::pull::{hide_overrides, is_withdrawn, note_alias, part_from_provider, remove, revision};
 use super::reconcile::{Verdict, arrived, is_same, vanished};
 use crate::app::App;
 use crate::domain::event::Event;
@@ -146,7 +146,11 @@ impl Push<'_> {
             Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
         };
         let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
-            return self.store(vanished(&event, self.provider.manners().kind.label()), &event).await;
+            let mut verdict = vanished(&event, self.provider.manners().kind.label());
+            if let Verdict::Store(kept) = &mut verdict {
+                part_from_provider(self.app, self.user, kept).await?;
+            }
+            return self.store(verdict, &event).await;
         };
         let version = |event: &Event| event.link.as_ref().and_then(|link| link.version.clone());
         if version(&event).is_some() && version(&remote.event) != version(&event) {
