@@ -236,3 +236,109 @@ fn rsvp(status: &Value) -> RsvpStatus {
         _ => RsvpStatus::NeedsAction,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Microsoft;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::OAuthClient;
+    use crate::domain::ids::CalendarId;
+    use crate::vault::Secret;
+
+    fn target() -> Target<'static> {
+        Target { calendar: CalendarId::from_bytes([1; 16]), remote_id: "c", zone: Tz::Europe__Oslo }
+    }
+
+    fn read(item: &Value) -> Result<Event, String> {
+        let client =
+            OAuthClient { client_id: String::new(), client_secret: String::new().into(), redirect_uri: String::new(), endpoint: None };
+        let microsoft = Microsoft::new(client, "common", Clock::System);
+        let session = Session { microsoft, access_token: Secret::new(String::new()), email: "me@x.test".to_owned() };
+        event(&session, target(), item, None)
+    }
+
+    fn timed(zone: &str, more: Value) -> Value {
+        let time = |hour| json!({ "dateTime": format!("2026-07-01T{hour:02}:00:00.0000000"), "timeZone": "UTC" });
+        let mut item = json!({ "id": "e", "subject": "E", "start": time(7), "end": time(8), "originalStartTimeZone": zone });
+        item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        item
+    }
+
+    #[test]
+    fn windows_or_unknown_tzids_missing_vtimezone() {
+        let start = |zone| read(&timed(zone, json!({}))).map(|event| (event.start.to_string(), event.zone_guessed)).unwrap();
+        assert_eq!(start("India Standard Time"), ("2026-07-01T12:30:00[Asia/Calcutta]".to_owned(), false));
+        assert_eq!(start("tzone://Microsoft/Utc"), ("2026-07-01T07:00:00[UTC]".to_owned(), false));
+        // One name for Berlin and Oslo: the mailbox is in Oslo.
+        assert_eq!(start("W. Europe Standard Time"), ("2026-07-01T09:00:00[Europe/Oslo]".to_owned(), false));
+        for unknown in ["tzone://Microsoft/Custom", "Customized Time Zone", "Middle-earth"] {
+            assert_eq!(start(unknown), ("2026-07-01T09:00:00[Europe/Oslo]".to_owned(), true), "{unknown}: said to be guessed");
+        }
+    }
+
+    #[test]
+    fn all_day_event_shifts_by_a_day() {
+        // Midnight of every zone, as it comes when it is asked for in UTC.
+        for zone in chrono_tz::TZ_VARIANTS {
+            let date = NaiveDate::from_ymd_opt(2026, 7, 1).unwrap();
+            let utc = |date: NaiveDate| {
+                let at = to_instant(date.and_time(NaiveTime::MIN), zone).naive_utc();
+                json!({ "dateTime": at.format("%Y-%m-%dT%H:%M:%S.0000000").to_string(), "timeZone": "UTC" })
+            };
+            let item = json!({
+                "id": "e", "isAllDay": true, "start": utc(date), "end": utc(date + TimeDelta::days(2)), "originalStartTimeZone": zone.name()
+            });
+            let event = read(&item).unwrap();
+            assert_eq!((event.start, event.end), (EventTime::Date(date), EventTime::Date(date + TimeDelta::days(2))), "{zone}");
+        }
+    }
+
+    #[test]
+    fn values_that_nobody_has_heard_of_cost_nothing_else() {
+        let odd = json!({
+            "sensitivity": "secretive", "importance": 7, "showAs": "levitating", "recurrence": { "pattern": { "type": "lunar" }, "range": {} },
+            "attendees": [{}, "x"], "categories": "none", "body": 3, "new": {}
+        });
+        let event = read(&timed("UTC", odd)).unwrap();
+        assert!(event.series.is_none() && event.is_busy());
+        assert_eq!(event.details.show_as.as_deref(), Some("levitating"));
+        let unknown: Vec<&str> = event.details.unknown.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(unknown, ["sensitivity", "recurrence"]);
+        assert!(read(&json!({ "id": "e", "subject": "No time" })).unwrap_err().contains("cannot be read"));
+    }
+
+    #[test]
+    fn who_is_invited_and_what_they_say() {
+        let person = |address: &str| json!({ "emailAddress": { "address": address, "name": address } });
+        let mut invitee = person("Me@x.test");
+        invitee["status"] = json!({ "response": "none" });
+        let item = timed(
+            "UTC",
+            json!({ "organizer": person("boss@x.test"), "attendees": [invitee], "responseStatus": { "response": "tentativelyAccepted" } }),
+        );
+        let attendees = read(&item).unwrap().details.attendees;
+        let shown: Vec<_> = attendees.iter().map(|one| (one.email.as_str(), one.is_self, one.is_organizer, one.rsvp_status)).collect();
+        assert_eq!(shown, [("Me@x.test", true, false, RsvpStatus::Tentative), ("boss@x.test", false, true, RsvpStatus::Accepted)]);
+        // As one of a group, whose address is all that stands there.
+        let item = timed(
+            "UTC",
+            json!({ "organizer": person("boss@x.test"), "attendees": [person("all@x.test")], "responseStatus": { "response": "declined" } }),
+        );
+        let event = read(&item).unwrap();
+        assert!(event.details.attendees.iter().any(|one| one.is_self) && !event.is_busy());
+        // Nobody is invited to what one has put down for oneself.
+        let own = timed("UTC", json!({ "organizer": person("me@x.test"), "attendees": [], "responseStatus": { "response": "organizer" } }));
+        assert!(read(&own).unwrap().details.attendees.is_empty());
+    }
+
+    #[test]
+    fn cancelled_occurrences_are_named_by_their_date() {
+        let item = json!({ "cancelledOccurrences": ["OID.AAMk=.2026-07-08", "nonsense"] });
+        let start: EventTime = "2026-07-01T09:00:00[Europe/Oslo]".parse().unwrap();
+        let cancelled: Vec<String> = cancelled(&item, start).iter().map(ToString::to_string).collect();
+        assert_eq!(cancelled, ["20260708T070000Z"]);
+    }
+}
