@@ -54,6 +54,15 @@ async fn graph_validation_handshake_times_out() {
     let ada = world.sign_in(&ada).await;
     synced(&world, &ada, &calendar).await;
     assert_eq!(side.report().await["channels"], 1);
+    // So is one whose handshake was in vain.
+    side.control("lifecycle", json!({ "email": EMAIL, "event": "subscriptionRemoved" })).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let in_vain = "Subscription validation request failed.";
+    side.control("faults", json!([{ "method": "subscriptions.create", "status": 400, "reason": in_vain }])).await;
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(side.report().await["channels"], 0);
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(side.report().await["channels"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,8 +137,10 @@ async fn notifications_prove_themselves_one_by_one() {
         })
         .await;
     let before = side.calls("changes").await;
+    let guessed = "g".repeat(43);
     for (state, subscription) in [
-        (format!("{channel}.guessed"), id.as_str()),
+        (format!("{channel}.{guessed}"), id.as_str()),
+        (format!("{guessed}.{guessed}"), &id),
         (format!("{channel}."), &id),
         (channel.clone(), &id),
         ("unknown.secret".to_owned(), &id),
@@ -184,6 +195,106 @@ async fn graph_ids_change_delta_repeats_or_omits() {
     synced(&world, &ada, &calendar).await;
     assert_eq!(ids().await, Vec::<String>::new());
     assert!(!world.dump().await.contains("#ALIASES#"), "nothing is left of their other names");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_came_under_its_new_name_first_is_no_second_one() {
+    let (world, side, ada, calendar, _) = by_hand::<Sandbox>().await;
+    let id = side.insert("One", "2027-01-04T09:00:00", "2027-01-04T10:00:00", None).await;
+    synced(&world, &ada, &calendar).await;
+    // Everything is read anew: the old name is not told of at all, the new one is.
+    side.control("renumber", json!({ "calendarId": side.primary(), "eventId": id })).await;
+    side.control("expire", json!({ "calendarId": side.primary() })).await;
+    for _ in 0..2 {
+        synced(&world, &ada, &calendar).await;
+        assert_eq!(titles(&world, &ada).await, ["One"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_that_is_drawn_anew_forgets_what_was_different() {
+    let (world, side, ada, calendar, _) = by_hand::<Sandbox>().await;
+    let id = side.insert("Weekly", "2027-01-04T09:00:00", "2027-01-04T10:00:00", Some("FREQ=WEEKLY;COUNT=4")).await;
+    assert!(side.remove(&Sandbox::occurrence(&id, "2027-01-11T09:00:00")).await.is_success());
+    let moved = What::Times("2027-01-18T15:00:00", "2027-01-18T16:00:00");
+    assert!(side.change(&Sandbox::occurrence(&id, "2027-01-18T09:00:00"), moved).await.is_success());
+    synced(&world, &ada, &calendar).await;
+    let starts = async || {
+        let events = world.events(&ada, "2027-01-01", "2027-02-01").await;
+        events.iter().map(|event| event["startTime"].as_str().unwrap()[..16].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(starts().await, ["2027-01-04T09:00", "2027-01-18T15:00", "2027-01-25T09:00"]);
+    // Longer by an hour: Microsoft has dropped its exceptions, and so does everybody.
+    assert!(side.change(&id, What::Times("2027-01-04T09:00:00", "2027-01-04T11:00:00")).await.is_success());
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(starts().await, ["2027-01-04T09:00", "2027-01-11T09:00", "2027-01-18T09:00", "2027-01-25T09:00"]);
+    assert_eq!(side.in_january().await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exceptions_of_a_rule_are_occurrences_that_do_not_take_place() {
+    let (world, side, ada, calendar) = connected::<Sandbox>().await;
+    let body = |dates: Value| {
+        json!({
+            "calendarId": calendar, "title": "Weekly", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00",
+            "recurrence": { "frequency": "WEEKLY", "byDay": ["MO"], "endType": "COUNT", "count": 4, "exceptionDates": dates }
+        })
+    };
+    let starts = async || {
+        let events = world.events(&ada, "2027-01-01", "2027-02-01").await;
+        events.iter().map(|event| event["startTime"].as_str().unwrap()[8..10].to_owned()).collect::<Vec<_>>()
+    };
+    let made = create(&world, &ada, body(json!(["2027-01-11"]))).await;
+    assert_eq!((starts().await, side.in_january().await), (["04", "18", "25"].map(str::to_owned).to_vec(), 3));
+    put(&world, &ada, made["id"].as_str().unwrap(), json!({ "recurrence": body(json!(["2027-01-11", "2027-01-25"]))["recurrence"] })).await;
+    for _ in 0..2 {
+        assert_eq!((starts().await, side.in_january().await), (["04", "18"].map(str::to_owned).to_vec(), 2));
+        world.sync_calendar(&ada, &calendar).await;
+    }
+    let stats = world.sync_calendar(&ada, &calendar).await["stats"].clone();
+    assert_eq!((&stats["created"], &stats["updated"], &stats["deleted"]), (&json!(0), &json!(0), &json!(0)), "at rest: {stats}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_interrupted_creation_has_made_is_brought_up_to_date() {
+    let (world, side, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    // Far beyond the window, so that no list of changes shows it before it is sent again.
+    side.faults("insert", Trouble::Lost).await;
+    let body = json!({ "calendarId": calendar, "title": "First", "startTime": "2029-01-05T09:00:00", "endTime": "2029-01-05T10:00:00" });
+    let made = world.post(&ada, "/api/v1/calendar/events?wait=0", body).await;
+    world.stack.work().await;
+    let path = format!("/api/v1/calendar/events/{}", made.body["id"].as_str().unwrap());
+    assert_eq!(world.call("PUT", &format!("{path}?wait=0"), Some(&ada.token), Some(json!({ "title": "Second" }))).await.status, 202);
+    clock.advance(TimeDelta::minutes(16));
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(side.all().await.iter().map(|event| event.title.as_str()).collect::<Vec<_>>(), ["Second"]);
+    let now = world.get(&ada, &path).await.body;
+    assert_eq!((&now["title"], &now["syncStatus"]), (&json!("Second"), &json!("SYNCED")));
+    // Created, and answered as if it were taken: found by the name that it was given.
+    let taken = json!([{ "method": "events.create", "status": 409, "reason": "ErrorDuplicate", "after": true }]);
+    side.control("faults", taken).await;
+    let body = json!({ "calendarId": calendar, "title": "Third", "startTime": "2029-02-05T09:00:00", "endTime": "2029-02-05T10:00:00" });
+    world.post(&ada, "/api/v1/calendar/events?wait=0", body).await;
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(side.titles().await, ["Second", "Third"]);
+    // Gone is gone, whichever number says so.
+    let gone = json!([{ "method": "events.delete", "status": 410, "reason": "ErrorItemNotFound", "after": true }]);
+    side.control("faults", gone).await;
+    assert_eq!(world.call("DELETE", &format!("{path}?wait=0"), Some(&ada.token), None).await.status, 202);
+    let state = synced(&world, &ada, &calendar).await;
+    assert_eq!((state["syncStatus"].as_str(), side.titles().await), (Some("SYNCED"), vec!["Third".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_comes_back_is_watched_anew() {
+    let (world, side, ada, calendar) = connected::<Sandbox>().await;
+    world.until("a subscription", async || (side.report().await["channels"] == 1).then_some(())).await;
+    assert_eq!(world.call("DELETE", &format!("/api/v1/calendar/calendars/{calendar}"), Some(&ada.token), None).await.status, 204);
+    world.until("none", async || (side.report().await["channels"] == 0).then_some(())).await;
+    world.until("no grant", async || (!world.dump().await.contains("#grant")).then_some(())).await;
+    let again = world.connect_account(&side, &ada, EMAIL, &[&side.primary()]).await;
+    assert_eq!(again, [calendar], "under its old id");
+    world.until("a subscription", async || (side.report().await["channels"] == 1).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use shared::domain::agenda::{alone, find};
 use shared::domain::calendar::{Calendar, Source};
 use shared::domain::event::Event;
 use shared::domain::ids::{CalendarId, EventId, UserId};
-use shared::domain::link::{Content, LinkStatus, SendUpdates};
+use shared::domain::link::{Content, LinkStatus, Operation, SendUpdates};
 use shared::http::limits::EventWriteLimit;
 use shared::http::problem::FieldError;
 use shared::http::trail::Trail;
@@ -198,7 +198,11 @@ pub async fn retry(
     let user = caller.user();
     let calendar = writable(&app, user, id.calendar()).await?;
     let zone = reader_zone(&app, user, None).await?;
-    app.store.event(user, &id).await?.ok_or_else(Problem::not_found)?;
+    let event = app.store.event(user, &id).await?.ok_or_else(Problem::not_found)?;
+    if let Some(edit) = event.link.as_ref().and_then(|link| link.edit.as_deref()).filter(|edit| edit.operation == Operation::Create) {
+        // What was asked for when it was changed may be less than creating it anew would do.
+        accept(unwritable(calendar.provider, None, &Content::of(&event), edit.send_updates))?;
+    }
     let in_sync = || Problem::because(ProblemType::Conflict, "there is nothing to write: the event is in sync");
     let event = retry_edit(&app, user, &id).await?.ok_or_else(in_sync)?;
     let event = pushed(&app, user, &id, patience).await?.unwrap_or(event);

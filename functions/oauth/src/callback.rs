@@ -48,11 +48,12 @@ pub struct CallbackQuery {
     admin_consent: Option<String>,
 }
 
-/// Why there is no session, as pages know it: `access_denied` for everything that the person can do something about there.
+/// Why there is no session, as pages know it.
 fn word(error: &str) -> &'static str {
     match error {
+        "access_denied" => "access_denied",
         "consent_required" => "consent_required",
-        _ => "access_denied",
+        _ => "auth_failed",
     }
 }
 
@@ -92,7 +93,10 @@ pub async fn callback(
         // Not this browser's, used before, or too old.
         return Ok(redirect(&with(&return_to(&app, &own_base, None)?, "error", "invalid_state"), &own_base));
     };
-    if query.error.is_none() && query.admin_consent.as_deref().is_some_and(|given| given.eq_ignore_ascii_case("true")) {
+    if query.error.is_none()
+        && query.code.is_none()
+        && query.admin_consent.as_deref().is_some_and(|given| given.eq_ignore_ascii_case("true"))
+    {
         trail.success(begun.user_id, "ADMIN_CONSENT", None).await;
         return Ok(redirect(&with(&begun.return_to, "adminConsent", "granted"), &own_base));
     }
@@ -136,6 +140,11 @@ async fn link(app: &App, accounts: &dyn Accounts, begun: &Authorization, query: 
 fn refused(error: &ProviderError) -> Failed {
     match error {
         ProviderError::Refused { reason, .. } if reason == MISSING_SCOPES => Failed::Because("missing_scopes"),
+        ProviderError::Refused { reason, .. } if reason.contains("client") => {
+            // Such as a secret that has expired: a matter for the operator.
+            tracing::error!(alarm = "provider-client", "the provider refuses this deployment: {error}");
+            Failed::Because("auth_failed")
+        }
         _ => {
             tracing::warn!("a sign-in failed: {error}");
             Failed::Because("auth_failed")

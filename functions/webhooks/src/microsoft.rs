@@ -19,6 +19,9 @@ use utoipa::IntoParams;
 /// The longest token that is given back.
 const LONGEST: usize = 1_024;
 
+/// Subscriptions that one message may speak of.
+const MOST: usize = 100;
+
 /// What Microsoft asks before it sends anything.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -88,6 +91,11 @@ fn echo(token: String) -> Answer<Response> {
     Ok(([(header::CONTENT_TYPE, "text/plain")], token).into_response())
 }
 
+/// Whether this is a random name of ours: 32 bytes as base64url.
+fn is_ours(name: &str) -> bool {
+    name.len() == 43 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
 /// Whose notifications these are, as far as they prove it; each subscription once.
 async fn verified(app: &App, body: &[u8]) -> Answer<HashMap<Shown, Verified>> {
     let Ok(Notifications { value }) = serde_json::from_slice(body) else {
@@ -102,8 +110,8 @@ async fn verified(app: &App, body: &[u8]) -> Answer<HashMap<Shown, Verified>> {
             continue;
         }
         let verified = match shown.client_state.split_once('.') {
-            // Anything longer was not made by us.
-            Some((channel, secret)) if shown.client_state.len() <= 128 && !channel.is_empty() => {
+            // What has another form was not made by us, and nobody has so many subscriptions.
+            Some((channel, secret)) if is_ours(channel) && is_ours(secret) && found.len() < MOST => {
                 app.store.verify_notification(channel, &shown.subscription, &secret_digest(secret)).await?
             }
             _ => None,

@@ -16,7 +16,7 @@ pub struct Connection {
     pub user_id: UserId,
     /// With whom the account is.
     pub provider: ProviderKind,
-    /// What the provider calls the account, for ever: an OpenID `sub`.
+    /// What the provider calls the account, for ever: Google's `sub`, Microsoft's `tid` and `oid`.
     pub account_id: String,
     /// The account's address when it was linked; only to be shown.
     pub email: String,

@@ -148,7 +148,7 @@ async fn limit(State((app, steps)): State<(App, Arc<Steps>)>, request: Request, 
 }
 
 fn is_uncounted(path: &str) -> bool {
-    path.contains("/health") || path.contains("/webhooks/google")
+    path.contains("/health") || path.contains("/webhooks/google") || path.contains("/webhooks/microsoft")
 }
 
 /// Browsers may call from the configured origins only. Tokens travel in a header; credentials are allowed for the one

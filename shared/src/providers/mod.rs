@@ -253,6 +253,9 @@ pub struct Manners {
     pub keeps_our_ids: bool,
     /// Whether an event that is said to be gone is. Otherwise it may only have left the window, and has to be looked for.
     pub removals_are_certain: bool,
+    /// Whether a series comes with all of its occurrences that were changed or cancelled. Otherwise those that are not told of
+    /// stay as they are.
+    pub series_come_whole: bool,
     /// What a channel watches.
     pub watches: Watches,
     /// How many syncs of one account may call at once; any number where there is none.

@@ -120,7 +120,7 @@ impl Store {
         let granted = serde_dynamo::to_attribute_value(connection.granted_at).map_err(wrong)?;
         let request = self
             .change(&self.calendar, keys::connection(connection.user_id, connection.id))
-            .update_expression("SET #status = :ended REMOVE duePk, dueSk, statusReason")
+            .update_expression("SET #status = :ended REMOVE duePk, dueSk, statusReason, channel, watchingUntil")
             .condition_expression("grantedAt = :granted")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":ended", status)

@@ -146,7 +146,7 @@ async fn both_ways(
     target: Target<'_>,
     connection: &Connection,
 ) -> Step<(Success, Option<ProviderError>)> {
-    discover::run(app, provider, connection).await?;
+    throttle::heed(app, provider, connection, discover::run(app, provider, connection).await).await?;
     let pulled = Pull::new(app, provider, lease, target).run().await;
     let mut success = throttle::heed(app, provider, connection, pulled).await?;
     let Pushed { created, removed, left } = push::run(app, provider, lease, target).await?;
@@ -156,7 +156,9 @@ async fn both_ways(
         success.push_failures = lease.cursor().push_failures.saturating_add(1);
         throttle::pause(app, provider, connection, failure).await?;
     }
-    success.channel = watch::keep(app, provider, lease, calendar, connection, target).await?;
+    if !matches!(left, Some(ProviderError::Throttled { .. })) {
+        success.channel = watch::keep(app, provider, lease, calendar, connection, target).await?;
+    }
     Ok((success, left))
 }
 

@@ -8,7 +8,7 @@ use super::account::Step;
 use crate::app::App;
 use crate::domain::calendar::{AccountCalendar, Calendar, Source};
 use crate::domain::connection::Connection;
-use crate::providers::{Provider, Remedy};
+use crate::providers::{Provider, ProviderError, Remedy};
 use crate::store::Outcome;
 
 /// How often the list is read.
@@ -26,7 +26,9 @@ pub(super) async fn run(app: &App, provider: &dyn Provider, connection: &Connect
     }
     let listed = match provider.calendars().await {
         Ok(listed) => listed,
-        Err(failure) if failure.remedy() == Remedy::Renew => return Err(failure.into()),
+        Err(failure) if failure.remedy() == Remedy::Renew || matches!(failure, ProviderError::Throttled { .. }) => {
+            return Err(failure.into());
+        }
         Err(failure) => {
             // The events do not wait for it; tomorrow is another day.
             warn!(connection.id = %id, "could not list the calendars of {id}: {failure}");

@@ -17,7 +17,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::{EventId, OriginalStart, UserId};
 use crate::domain::link::{Content, Edit, Operation};
 use crate::domain::recurrence::Series;
-use crate::providers::{Ask, Change, Provider, Remedy, Target};
+use crate::providers::{Ask, Change, Provider, ProviderError, Remedy, Target};
 use crate::store::Outcome;
 use crate::store::cursors::{Lease, Success};
 use crate::store::events::{BATCH, EventWrite, StoredHash};
@@ -64,9 +64,11 @@ impl<'a> Pull<'a> {
         let window = self.app.config.sync_window;
         let last = self.lease.cursor().position.clone();
         // What was once read stays within what is read.
-        let from = last.as_ref().map_or(self.now - window.past, |position| position.from.min(self.now - window.past));
-        let to = self.now + window.future;
         let manners = self.provider.manners();
+        let past = self.now - window.past;
+        // What was once read stays within what is read, unless everything is read anew too often for that.
+        let from = last.as_ref().filter(|_| manners.removals_are_certain).map_or(past, |position| position.from.min(past));
+        let to = self.now + window.future;
         let (position, suspect) = match last.filter(|position| position.query == manners.query && to - position.to < manners.rebased) {
             Some(position) => match self.since(&position).await {
                 Err(Stop::Provider(failure)) if failure.remedy() == Remedy::Resync => self.everything(from, to).await?,
@@ -120,9 +122,15 @@ impl<'a> Pull<'a> {
             page = read.next_page;
         };
         let position = Position { token, query: self.provider.manners().query.to_owned(), from, to };
-        // What the provider has never had cannot be missing there.
+        // What the provider has never had cannot be missing there, and what was not asked for cannot have been answered.
         let unseen = known.stored.values().filter(|stored| stored.version.is_some() && !known.seen.contains(&stored.id));
-        let mut gone: Vec<EventId> = unseen.map(|stored| stored.id.clone()).collect();
+        let mut unseen: Vec<EventId> = unseen.map(|stored| stored.id.clone()).collect();
+        unseen.sort_unstable();
+        let mut gone: Vec<EventId> = Vec::with_capacity(unseen.len());
+        for ids in unseen.chunks(100) {
+            let events = self.app.store.events(self.user, ids).await?;
+            gone.extend(events.into_iter().filter(|event| lies_within(event, (from, to))).map(|event| event.id));
+        }
         gone.sort_unstable();
         let answer = crate::providers::ics::hash(gone.iter().map(ToString::to_string).collect::<String>().as_bytes());
         let doubtful = is_doubtful(count, gone.len(), known.seen.is_empty());
@@ -132,8 +140,7 @@ impl<'a> Pull<'a> {
         for ids in gone.chunks(100) {
             hold(self.app, self.lease).await?;
             for event in self.app.store.events(self.user, ids).await? {
-                // What was not asked for cannot have been answered.
-                if lies_within(&event, (from, to)) && self.is_gone(&event).await? {
+                if self.is_gone(&event, &known.seen).await? {
                     self.gone(event).await?;
                 }
             }
@@ -187,13 +194,27 @@ impl<'a> Pull<'a> {
         let mut renamed: HashMap<EventId, EventId> = HashMap::new();
         let mut known: HashSet<EventId> = HashSet::new();
         for event in stored {
-            if let Some(remote) = self.provider.current(self.target, &event, None).await? {
-                let mut found = Event { id: event.id.clone(), ..remote.event };
-                found.hash();
-                renamed.extend(foreign_name(self.provider, &found).map(|foreign| (foreign, event.id.clone())));
-                known.insert(event.id);
-                verified.push(Change::Put(Box::new(found)));
+            let remote = match self.provider.current(self.target, &event, None).await {
+                Ok(Some(remote)) => remote,
+                Ok(None) => continue,
+                // It is there, though nobody can read it: it stays as it is.
+                Err(ProviderError::Malformed { .. }) => {
+                    known.insert(event.id);
+                    continue;
+                }
+                Err(failure) => return Err(failure.into()),
+            };
+            let mut found = Event { id: event.id.clone(), ..remote.event };
+            found.hash();
+            if let Some(foreign) = foreign_name(self.provider, &found) {
+                if self.app.store.event(self.user, &foreign).await?.is_some() {
+                    // Under its new name it has come already.
+                    continue;
+                }
+                renamed.insert(foreign, event.id.clone());
             }
+            known.insert(event.id);
+            verified.push(Change::Put(Box::new(found)));
         }
         for mut change in changes {
             rename(&mut change, &renamed);
@@ -204,12 +225,37 @@ impl<'a> Pull<'a> {
         Ok(verified)
     }
 
-    /// Whether the provider has an event no more that it has left out.
-    async fn is_gone(&self, event: &Event) -> Step<bool> {
+    /// Whether the provider has an event no more that it has left out; `seen` is what it has not.
+    async fn is_gone(&self, event: &Event, seen: &HashSet<EventId>) -> Step<bool> {
         if self.provider.manners().removals_are_certain {
             return Ok(true);
         }
-        Ok(self.provider.current(self.target, event, None).await?.is_none())
+        match self.provider.current(self.target, event, None).await {
+            Ok(Some(remote)) => {
+                // It may have come under another name.
+                let found = Event { id: event.id.clone(), ..remote.event };
+                Ok(foreign_name(self.provider, &found).is_some_and(|foreign| seen.contains(&foreign)))
+            }
+            Ok(None) => Ok(true),
+            Err(ProviderError::Malformed { .. }) => Ok(false),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Where a series comes whole, what does not come with it is not different any more: what was changed or cancelled here
+    /// and is still to be written alone stays. Answers with all that is different.
+    async fn reduce(&mut self, id: &EventId, mut originals: Vec<OriginalStart>) -> Step<Vec<OriginalStart>> {
+        for event in self.app.store.overrides(self.user, id).await? {
+            let Some(original) = event.original_start().filter(|original| !originals.contains(original)) else { continue };
+            if event.link.as_ref().is_some_and(|link| link.edit.is_some()) {
+                originals.push(original);
+            } else {
+                self.gone(event).await?;
+            }
+        }
+        originals.sort_unstable();
+        originals.dedup();
+        Ok(originals)
     }
 
     /// Stores a page of changes. What lies outside of `window` and is not stored is passed over.
@@ -254,6 +300,22 @@ impl<'a> Pull<'a> {
             id.original_start().zip(series).is_some_and(|(original, series)| !places(series, original))
         };
         let strays: HashSet<EventId> = changes.keys().filter(|id| is_stray(id)).cloned().collect();
+        let whole = self.provider.manners().series_come_whole;
+        if whole {
+            let series = changes.iter().filter(|(_, change)| matches!(change, Change::Put(event) if event.series.is_some()));
+            for id in series.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+                let originals = self.orphans.remove(&id).unwrap_or_default();
+                let originals = if stored.contains_key(&id) { self.reduce(&id, originals).await? } else { originals };
+                let known = stored.get_mut(&id).and_then(|known| known.series.as_deref_mut());
+                let new = changes.get_mut(&id).and_then(|change| match change {
+                    Change::Put(event) => event.series.as_deref_mut(),
+                    _ => None,
+                });
+                for series in [known, new].into_iter().flatten() {
+                    series.overridden.clone_from(&originals);
+                }
+            }
+        }
         let mut writes: Vec<(Option<Event>, Event)> = Vec::new();
         let mut series: Vec<EventId> = self.orphans.keys().cloned().collect();
         series.sort_unstable();

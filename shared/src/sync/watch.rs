@@ -61,9 +61,16 @@ pub(super) async fn keep(
 /// The channel of an account, as it is now.
 async fn keep_for_all(app: &App, provider: &dyn Provider, connection: &Connection, target: Target<'_>) -> Step<Option<ChannelState>> {
     let (user, id, now) = (connection.user_id, connection.id, app.clock.now());
-    let known = connection.channel.as_ref();
-    if known.is_some_and(|channel| channel.renew_at > now) || app.store.take_watching(user, id).await? == Outcome::Refused {
-        return Ok(known.cloned());
+    let is_due = |known: Option<&ChannelState>| known.is_none_or(|channel| channel.renew_at <= now);
+    if !is_due(connection.channel.as_ref()) || app.store.take_watching(user, id).await? == Outcome::Refused {
+        return Ok(connection.channel.clone());
+    }
+    // Somebody else may have been faster, before the turn was ours.
+    let latest = app.store.connection(user, id).await?.and_then(|connection| connection.channel);
+    let known = latest.as_ref();
+    if !is_due(known) {
+        app.store.end_watching(user, id, None).await?;
+        return Ok(latest);
     }
     let extended = match known.and_then(|channel| channel.resource_id.as_ref()) {
         Some(resource_id) => provider.extend(resource_id).await,

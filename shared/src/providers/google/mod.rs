@@ -147,6 +147,7 @@ impl Provider for Session {
             rebased: TimeDelta::days(30),
             keeps_our_ids: true,
             removals_are_certain: true,
+            series_come_whole: false,
             watches: Watches::Calendar,
             at_once: None,
         }

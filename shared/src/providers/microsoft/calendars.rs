@@ -16,24 +16,28 @@ pub(super) async fn list(session: &Session) -> Result<Vec<AccountCalendar>> {
         Err(ProviderError::Refused { .. } | ProviderError::NotFound { .. }) => None,
         Err(error) => return Err(error),
     };
-    let mut calendars = Vec::new();
+    let mut entries: Vec<Value> = Vec::new();
     let mut request = Request::get(&["me", "calendars"]);
     request.query = vec![("$top", "100".to_owned())];
     let mut answer = session.call(request).await?;
     for _ in 0..MAX_PAGES {
-        let entries = answer["value"].as_array().into_iter().flatten();
-        calendars.extend(entries.filter_map(|entry| read(session, entry)).map(|calendar| AccountCalendar { time_zone, ..calendar }));
+        entries.extend(answer["value"].as_array().into_iter().flatten().cloned());
         let Some(next) = answer["@odata.nextLink"].as_str().map(str::to_owned) else { break };
         answer = session.call(Request::follow(&next)).await?;
     }
+    let owner = |entry: &Value| entry["owner"]["address"].as_str().map(str::to_lowercase);
+    // An account may have several addresses: whose the default calendar is, whose the account is.
+    let default = entries.iter().find(|entry| entry["isDefaultCalendar"] == true);
+    let own = [default.and_then(owner), Some(session.email.to_lowercase())];
+    let is_shared = |entry: &Value| owner(entry).is_some_and(|owner| !own.contains(&Some(owner)));
+    let known = entries.iter().filter_map(|entry| read(entry, is_shared(entry)));
+    let mut calendars: Vec<AccountCalendar> = known.map(|calendar| AccountCalendar { time_zone, ..calendar }).collect();
     calendars.sort_by_key(|calendar| (!calendar.is_primary, calendar.name.clone()));
     Ok(calendars)
 }
 
-fn read(session: &Session, entry: &Value) -> Option<AccountCalendar> {
+fn read(entry: &Value, is_shared: bool) -> Option<AccountCalendar> {
     let text = |name: &str| entry[name].as_str().map(str::trim).filter(|text| !text.is_empty());
-    let owner = entry["owner"]["address"].as_str().unwrap_or(&session.email);
-    let is_shared = !session.email.is_empty() && !owner.eq_ignore_ascii_case(&session.email);
     let access = match (entry["canEdit"] == true, is_shared) {
         (true, false) => Access::Owner,
         (true, true) => Access::Writer,

@@ -31,13 +31,16 @@ pub(super) async fn changes(session: &Session, target: Target<'_>, ask: &Ask<'_>
             Request { query: vec![("startDateTime", stamp(from)), ("endDateTime", stamp(to))], ..Request::get(&path) }
         }
     };
+    if page.is_none() {
+        session.begin_round();
+    }
     let answer = session.call(Request { prefer: PREFER_PAGE, ..request }).await?;
     let text = |name: &str| answer[name].as_str().map(str::to_owned);
     let mut page = Page { next_page: text("@odata.nextLink"), token: text("@odata.deltaLink"), ..Page::default() };
     if page.next_page.is_none() && page.token.is_none() {
         return Err(malformed(&"a list of events without an end"));
     }
-    let mut masters: Vec<&str> = Vec::new();
+    let mut masters: Vec<String> = Vec::new();
     for item in answer["value"].as_array().into_iter().flatten() {
         let Some(id) = item["id"].as_str() else { continue };
         if item["@removed"].is_object() {
@@ -47,8 +50,9 @@ pub(super) async fn changes(session: &Session, target: Target<'_>, ask: &Ask<'_>
         // An occurrence is a stub, and says of its series that something is different.
         let master = item["seriesMasterId"].as_str().or((item["type"] == "seriesMaster" || item["recurrence"].is_object()).then_some(id));
         if let Some(master) = master {
-            if !masters.contains(&master) {
-                masters.push(master);
+            // Its occurrences may stand on several pages; it is read once for all of them.
+            if session.is_first_sight(master) {
+                masters.push(master.to_owned());
             }
             continue;
         }
@@ -58,7 +62,7 @@ pub(super) async fn changes(session: &Session, target: Target<'_>, ask: &Ask<'_>
         }
     }
     for master in masters {
-        page.changes.extend(series::changes(session, target, master, &mut page.warnings).await?);
+        page.changes.extend(series::changes(session, target, &master, &mut page.warnings).await?);
     }
     Ok(page)
 }
@@ -94,6 +98,10 @@ fn remote(session: &Session, target: Target<'_>, event: &Event, raw: Value) -> R
     let read = read::event(session, target, &raw, None).map_err(|warning| malformed(&warning))?;
     let mut read = Event { id: event.id.clone(), ..read };
     read::as_known(event, &mut read);
+    if let (Some(series), Some(known)) = (&mut read.series, &event.series) {
+        // There they are cancelled occurrences, of which an event by itself says nothing.
+        series.except_dates.clone_from(&known.except_dates);
+    }
     read.hash();
     Ok(Remote { event: read, raw })
 }
@@ -124,9 +132,9 @@ async fn instance(session: &Session, target: Target<'_>, series: &str, original:
     loop {
         let own = EventId::of(target.calendar, series);
         for item in answer["value"].as_array().into_iter().flatten() {
-            let read = read::event(session, target, item, Some(&own)).ok();
-            let starts = read.map(|event| event.original_start().unwrap_or_else(|| event.start.original_start()));
-            if starts.is_some_and(|found| same(found, original, target.zone)) {
+            let Ok(event) = read::event(session, target, item, Some(&own)) else { continue };
+            let placed = event.original_start().unwrap_or_else(|| event.start.original_start());
+            if is_same(placed, original, event.start.zone().unwrap_or(target.zone)) {
                 return Ok(Some(item.clone()));
             }
         }
@@ -135,13 +143,28 @@ async fn instance(session: &Session, target: Target<'_>, series: &str, original:
     }
 }
 
-fn same(a: OriginalStart, b: OriginalStart, zone: Tz) -> bool {
-    let instant = |at: OriginalStart| match at {
-        OriginalStart::Date(date) => date.and_time(chrono::NaiveTime::MIN).and_utc(),
-        OriginalStart::Instant(at) => at,
-        OriginalStart::Floating(local) => to_instant(local, zone),
+/// Whether an occurrence is the one that is meant; a date means whatever falls on it.
+fn is_same(placed: OriginalStart, meant: OriginalStart, zone: Tz) -> bool {
+    let local = |at: OriginalStart| match at {
+        OriginalStart::Date(date) => date.and_time(chrono::NaiveTime::MIN),
+        OriginalStart::Instant(at) => at.with_timezone(&zone).naive_local(),
+        OriginalStart::Floating(local) => to_instant(local, zone).with_timezone(&zone).naive_local(),
     };
-    a == b || instant(a) == instant(b)
+    match meant {
+        OriginalStart::Date(date) => local(placed).date() == date,
+        _ => local(placed) == local(meant),
+    }
+}
+
+/// There are no exceptions in a recurrence: each is removed by itself. One that was removed before is not found.
+async fn except(session: &Session, target: Target<'_>, event: &Event, id: &str) -> Result<()> {
+    for original in event.series.iter().flat_map(|series| &series.except_dates) {
+        let occurrence = instance(session, target, id, *original).await?;
+        if let Some(id) = occurrence.as_ref().and_then(|occurrence| occurrence["id"].as_str()) {
+            found(session.call(Request::new(Method::DELETE, &["me", "calendars", target.remote_id, "events", id])).await)?;
+        }
+    }
+    Ok(())
 }
 
 /// The name under which an event is created.
@@ -165,15 +188,14 @@ pub(super) async fn create(session: &Session, target: Target<'_>, event: &Event,
     let body = Value::from(body);
     let path = ["me", "calendars", target.remote_id, "events"];
     let raw = session.call(Request { body: Some(&body), ..Request::new(Method::POST, &path) }).await?;
-    // There are no exceptions in a recurrence: each is removed by itself. What an interrupted run has removed is not found.
-    let id = raw["id"].as_str().unwrap_or_default().to_owned();
-    for original in event.series.iter().flat_map(|series| &series.except_dates) {
-        let occurrence = instance(session, target, &id, *original).await?;
-        if let Some(id) = occurrence.as_ref().and_then(|occurrence| occurrence["id"].as_str()) {
-            found(session.call(Request::new(Method::DELETE, &["me", "calendars", target.remote_id, "events", id])).await)?;
-        }
+    let made = remote(session, target, event, raw)?;
+    // What an interrupted run has made is given back as it was then; what was changed since is still to be written.
+    let differs = write::patch(Some(&made.event), event, target.zone)?;
+    if ["subject", "start", "location", "body"].iter().any(|name| differs.contains_key(*name)) {
+        return update(session, target, &made, event, Writing { wants_conference: false, ..writing }).await;
     }
-    Ok(remote(session, target, event, raw)?.event)
+    except(session, target, event, made.raw["id"].as_str().unwrap_or_default()).await?;
+    Ok(made.event)
 }
 
 pub(super) async fn update(session: &Session, target: Target<'_>, now: &Remote, event: &Event, writing: Writing) -> Result<Event> {
@@ -187,12 +209,25 @@ pub(super) async fn update(session: &Session, target: Target<'_>, now: &Remote, 
     if writing.wants_conference && now.raw["isOnlineMeeting"] != true {
         body.insert("isOnlineMeeting".to_owned(), true.into());
     }
+    keep_kinds(&mut body, &now.raw);
     if body.is_empty() {
+        except(session, target, event, id).await?;
         return Ok(Event { id: event.id.clone(), ..now.event.clone() });
     }
     let (body, version) = (Value::from(body), now.raw["@odata.etag"].as_str());
     let raw = session.call(Request { if_match: version, body: Some(&body), ..Request::new(Method::PATCH, &path) }).await?;
+    except(session, target, event, id).await?;
     Ok(remote(session, target, event, raw)?.event)
+}
+
+/// A room that is invited stays a room.
+fn keep_kinds(body: &mut serde_json::Map<String, Value>, before: &Value) {
+    let rooms = || before["attendees"].as_array().into_iter().flatten().filter(|one| one["type"] == "resource");
+    for one in body.get_mut("attendees").and_then(Value::as_array_mut).into_iter().flatten() {
+        if rooms().any(|room| room["emailAddress"]["address"] == one["emailAddress"]["address"]) {
+            one["type"] = "resource".into();
+        }
+    }
 }
 
 /// A description above the text of the meeting, which has to stay as it is: without it nobody can join.

@@ -9,7 +9,8 @@ mod series;
 mod subscriptions;
 mod write;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
@@ -67,6 +68,8 @@ pub struct Session {
     access_token: Secret,
     /// The account's address: who of the attendees the account's owner is.
     email: String,
+    /// Series that were read in this round of changes.
+    seen: Arc<Mutex<HashSet<String>>>,
 }
 
 /// Ids survive that an event is moved; times come as UTC, texts as texts.
@@ -104,6 +107,20 @@ impl<'a> Request<'a> {
 }
 
 impl Session {
+    fn new(microsoft: Microsoft, access_token: Secret, email: &str) -> Self {
+        Self { microsoft, access_token, email: email.to_owned(), seen: Arc::default() }
+    }
+
+    /// A list of changes is begun anew: nothing of it has been read.
+    fn begin_round(&self) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether a series has not been read yet in this round.
+    fn is_first_sight(&self, series: &str) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(series.to_owned())
+    }
+
     /// The answer as JSON; null for one without a body.
     async fn call(&self, request: Request<'_>) -> Result<Value> {
         let mut url = self.microsoft.url("graph.microsoft.com", "/v1.0")?;
@@ -136,6 +153,7 @@ impl Session {
         if let Some(version) = request.if_match {
             headers.push(("if-match", version));
         }
+        let is_list = url.path().ends_with("/delta");
         let answer = self.microsoft.http.ask(NAME, Call { method: request.method, url, headers: &headers, body }).await?;
         if (200..300).contains(&answer.status) {
             if answer.body.is_empty() {
@@ -143,7 +161,7 @@ impl Session {
             }
             return serde_json::from_slice(&answer.body).map_err(|error| malformed(&error));
         }
-        Err(refusal(&answer))
+        Err(refusal(&answer, is_list))
     }
 }
 
@@ -154,7 +172,7 @@ fn uuid(bytes: [u8; 16]) -> String {
 }
 
 /// What an answer that is no success means (<https://learn.microsoft.com/graph/errors>). Codes come in any case.
-fn refusal(answer: &Answer) -> ProviderError {
+fn refusal(answer: &Answer, is_list: bool) -> ProviderError {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let error = &body["error"];
     let reason = error["code"].as_str().unwrap_or("unknown").to_owned();
@@ -166,8 +184,10 @@ fn refusal(answer: &Answer) -> ProviderError {
         401 => ProviderError::Unauthorized { provider },
         429 => ProviderError::Throttled { provider, reason, retry_after },
         503 if retry_after.is_some() => ProviderError::Throttled { provider, reason, retry_after },
-        410 => ProviderError::PositionGone { provider },
         400..=499 if is_position => ProviderError::PositionGone { provider },
+        // Of a list of changes; anything else is just not there any more.
+        410 if is_list => ProviderError::PositionGone { provider },
+        410 => ProviderError::NotFound { provider },
         404 if !is("MailboxNotEnabledForRESTAPI") => ProviderError::NotFound { provider },
         412 => ProviderError::Changed { provider },
         409 if is("ErrorIrresolvableConflict") => ProviderError::Changed { provider },
@@ -185,6 +205,7 @@ impl Provider for Session {
             rebased: REBASED,
             keeps_our_ids: false,
             removals_are_certain: false,
+            series_come_whole: true,
             watches: Watches::Account,
             at_once: Some(AT_ONCE),
         }
@@ -278,6 +299,6 @@ impl Accounts for Microsoft {
     }
 
     fn session(&self, access_token: Secret, email: &str) -> Box<dyn Provider> {
-        Box::new(Session { microsoft: self.clone(), access_token, email: email.to_owned() })
+        Box::new(Session::new(self.clone(), access_token, email))
     }
 }

@@ -58,7 +58,7 @@ impl Microsoft {
         let text = |name: &str| claims[name].as_str().map(str::to_owned);
         // Addresses change hands; these two do not.
         let account_id = text("tid").zip(text("oid")).map(|(tenant, object)| format!("{tenant}.{object}"));
-        let session = Session { microsoft: self.clone(), access_token: tokens.access_token.clone(), email: String::new() };
+        let session = Session::new(self.clone(), tokens.access_token.clone(), "");
         let me = session.call(Request::get(&["me"])).await?;
         let email = me["mail"].as_str().or(me["userPrincipalName"].as_str()).map(str::to_owned);
         Ok(SignedIn {

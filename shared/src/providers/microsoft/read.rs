@@ -97,6 +97,17 @@ pub(super) fn as_known(known: &Event, incoming: &mut Event) {
         if says_the_same && known.start == incoming.start {
             other.rules.clone_from(&series.rules);
         }
+        // Exceptions are cancelled occurrences there.
+        let is_cancelled = |except: &&OriginalStart| {
+            let falls_on = |date: NaiveDate, at: &OriginalStart| match at {
+                OriginalStart::Date(other) => *other == date,
+                OriginalStart::Instant(at) => known.start.zone().is_some_and(|zone| at.with_timezone(&zone).date_naive() == date),
+                OriginalStart::Floating(local) => local.date() == date,
+            };
+            other.overridden.contains(except)
+                || matches!(except, OriginalStart::Date(date) if other.overridden.iter().any(|at| falls_on(*date, at)))
+        };
+        other.except_dates = series.except_dates.iter().filter(is_cancelled).copied().collect();
     }
 }
 
@@ -256,7 +267,7 @@ mod tests {
         let client =
             OAuthClient { client_id: String::new(), client_secret: String::new().into(), redirect_uri: String::new(), endpoint: None };
         let microsoft = Microsoft::new(client, "common", Clock::System);
-        let session = Session { microsoft, access_token: Secret::new(String::new()), email: "me@x.test".to_owned() };
+        let session = Session::new(microsoft, Secret::new(String::new()), "me@x.test");
         event(&session, target(), item, None)
     }
 

@@ -35,6 +35,10 @@ pub(super) async fn open(session: &Session, channel: &str, secret: &str, address
                 clear(session, address).await?;
                 is_cleared = true;
             }
+            // Our own answer did not come through: it may the next time.
+            Err(ProviderError::Refused { message, .. }) if message.to_ascii_lowercase().contains("validation request") => {
+                return Err(ProviderError::Failing { provider: super::NAME, status: 400 });
+            }
             Err(failure) => return Err(failure),
         }
     }

@@ -28,6 +28,9 @@ pub fn unwritable(before: Option<&Content>, now: &Content, told: SendUpdates) ->
     if old.reminders != new.reminders && (new.reminders.len() > 1 || new.reminders.iter().any(|one| one.method == ReminderMethod::Email)) {
         say("reminders", "may be one POPUP at most: Microsoft knows no others");
     }
+    if before.is_some() && new.uses_default_reminders && !old.uses_default_reminders {
+        say("reminders", "cannot be the calendar's own: Microsoft has none; say [] for none");
+    }
     let people = |details: &Details| details.attendees.iter().any(|one| !one.is_self);
     let seen = |content: &Content| {
         let details = &content.details;
