@@ -797,7 +797,10 @@ async fn an_invitation_is_answered<S: Side>() {
     assert_eq!((answered.status, own(&answered.body)), (200, json!("ACCEPTED")), "{answered:?}");
     assert_eq!(side.answer(&invited).await, "accepted");
     assert_eq!(side.report().await["mails"].as_array().unwrap().len(), 1, "the organizer is told");
-    assert_eq!(world.post(&ada, &path, json!({ "response": "perhaps" })).await.status, 422);
+    for wrong in [json!("perhaps"), json!(null), json!(5)] {
+        let refused = world.post(&ada, &path, json!({ "response": wrong })).await;
+        assert_eq!((refused.status, &refused.body["errors"][0]["field"]), (422, &json!("response")), "{wrong}");
+    }
     // Nobody answers what they were not invited to.
     let body = json!({ "calendarId": calendar, "title": "Own", "startTime": "2027-01-06T09:00:00", "endTime": "2027-01-06T10:00:00" });
     let own_event = create(&world, &ada, body).await;

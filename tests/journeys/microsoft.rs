@@ -470,9 +470,26 @@ async fn attendees_spammed() {
         let refused = world.call(method, &path, Some(&ada.token), body).await;
         assert_eq!((refused.status, fields(&refused)), (422, vec!["sendUpdates".to_owned()]), "{method}");
     }
+    // Nor is anybody told who was invited since the event was read here.
+    let alone = json!({ "calendarId": calendar, "title": "Alone", "startTime": "2027-01-06T09:00:00", "endTime": "2027-01-06T10:00:00" });
+    let alone = create(&world, &ada, alone).await["id"].as_str().unwrap().to_owned();
+    side.control("mute", json!({})).await;
+    let there = side.all().await.into_iter().find(|event| event.title == "Alone").unwrap().id;
+    let invited = json!({ "attendees": [{ "type": "resource", "emailAddress": { "address": "room@contoso.test" } }] });
+    assert_eq!(side.call(Method::PATCH, side.path(&["events", &there]), Some(invited)).await.0, 200);
+    let mails = side.report().await["mails"].as_array().unwrap().len();
+    let put_quietly =
+        world.call("PUT", &format!("/api/v1/calendar/events/{alone}"), Some(&ada.token), Some(json!({ "title": "Changed" }))).await;
+    assert_eq!(put_quietly.body["syncStatus"], "FAILED", "{put_quietly:?}");
+    assert!(put_quietly.body["syncError"].as_str().unwrap().contains("sendUpdates"), "{put_quietly:?}");
+    assert_eq!(side.report().await["mails"].as_array().unwrap().len(), mails);
+    let both = json!([{ "email": "room@contoso.test" }, { "email": "bob@contoso.test" }]);
+    put(&world, &ada, &alone, json!({ "attendees": both, "sendUpdates": "all" })).await;
+    assert_eq!(side.event(&there).await["attendees"][0]["type"], "resource", "a room stays a room");
+    let mails = side.report().await["mails"].as_array().unwrap().len();
     // What nobody else sees may change in silence.
     put(&world, &ada, id, json!({ "reminders": [{ "method": "POPUP", "minutesBefore": 5 }], "transparency": "TRANSPARENT" })).await;
-    assert_eq!(side.report().await["mails"].as_array().unwrap().len(), 1);
+    assert_eq!(side.report().await["mails"].as_array().unwrap().len(), mails);
     let gone = world.call("DELETE", &format!("{path}?sendUpdates=all"), Some(&ada.token), None).await;
     assert_eq!(gone.status, 200, "{gone:?}");
     // What Microsoft has no word for is refused by name.
@@ -501,7 +518,9 @@ async fn what_cannot_be_repeated_so_is_refused_or_written_out() {
     assert!(refused.body["errors"][0]["message"].as_str().unwrap().contains("EXPAND"), "{refused:?}");
     let made = world.post(&ada, "/api/v1/calendar/events?wait=20", twice(json!({ "whenInexpressible": "EXPAND" }))).await;
     assert_eq!(made.status, 201, "{made:?}");
-    let starts: Vec<_> = made.body["events"].as_array().unwrap().iter().map(|event| event["startTime"].as_str().unwrap()).collect();
+    assert_eq!((made.body["expandedInto"].as_array().unwrap().len(), &made.body["expandedInto"][0]), (6, &made.body["id"]));
+    let events = world.events(&ada, "2027-01-01", "2027-12-01").await;
+    let starts: Vec<_> = events.iter().map(|event| event["startTime"].as_str().unwrap()).collect();
     assert_eq!((starts.len(), starts[1], starts[5]), (6, "2027-01-15T09:00:00+01:00", "2027-03-15T09:00:00+01:00"));
     assert_eq!(side.all().await.len(), 6);
     let endless = twice(json!({ "whenInexpressible": "EXPAND", "recurrenceRule": "FREQ=DAILY;BYMONTHDAY=1,2,3,4,5,6,7,8,9,10,11,12" }));

@@ -78,7 +78,7 @@ pub struct EventView {
     reminders: Vec<Reminder>,
     /// How much it matters.
     importance: Importance,
-    /// How the provider shows the time, where the fields above do not say it: `oof`, `workingElsewhere`.
+    /// How the provider shows the time, where the fields above do not say it: `oof`, `workingElsewhere`, `unknown`.
     show_as: Option<String>,
     /// `CATEGORIES`
     categories: Vec<String>,
@@ -102,6 +102,10 @@ pub struct EventView {
     ical_uid: String,
     /// When Calweave last saw it change.
     updated_at: DateTime<Utc>,
+    /// The events that a series became which the provider cannot repeat so, this one among them; only where it was just made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub expanded_into: Option<Vec<EventId>>,
     /// Changes with everything that is shown here.
     etag: String,
 }
@@ -191,6 +195,7 @@ impl EventView {
             kept_edit: link.and_then(|link| Some(KeptEdit::new(link.kept.as_deref()?, zone))),
             ical_uid: event.uid.clone(),
             updated_at: event.updated_at,
+            expanded_into: None,
             etag: format!(
                 "\"{}-{sync_status:?}\"",
                 hash(format!("{}|{}|{}", event.content_hash, calendar.name, calendar.color).as_bytes())

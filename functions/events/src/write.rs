@@ -28,7 +28,7 @@ use shared::sync::{request_sync, wait_for};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::body::{EventBody, WhenInexpressible};
-use crate::view::{EventView, Events, reader_zone};
+use crate::view::{EventView, reader_zone};
 
 /// How long an answer waits for the provider, in seconds, unless the caller says otherwise.
 const PATIENCE: u64 = 8;
@@ -77,7 +77,7 @@ pub struct Deleted {
 }
 
 /// Creates an event: 201 when the provider has it, 202 when it is on its way. Where `whenInexpressible` asks for it and the
-/// provider cannot repeat the event so, the answer has `events`, one for each occurrence.
+/// provider cannot repeat the event so, the answer is the first of the events that it became, and `expandedInto` names all.
 #[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = EventBody, params(WaitQuery),
     responses((status = 201, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn create(
@@ -97,7 +97,7 @@ pub async fn create(
     let expands = body.when_inexpressible == WhenInexpressible::Expand;
     let content = body.create(zone)?;
     let wrong = unwritable(calendar.provider, None, &content, how.send_updates);
-    if expands && wrong.iter().any(|(field, _)| *field == "recurrence") {
+    if expands && wrong.iter().any(|(field, _)| matches!(*field, "recurrence" | "timezone")) {
         return expand(&app, &trail, &calendar, content, how, zone, patience).await;
     }
     accept(wrong)?;
@@ -110,7 +110,7 @@ pub async fn create(
 /// Changes an event, a series, or one occurrence of a series: 200 when the provider has the change, 202 when it is on its
 /// way. What is left out stays as it is. With `If-Match`, 412 when the event is another by now.
 #[utoipa::path(put, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])), request_body = EventBody,
-    params(("id" = String, Path, description = "`evt_…`"), WaitQuery),
+    params(("id" = String, Path, description = "`evt_…`"), ("If-Match" = Option<String>, Header, description = "`etag` of the event"), WaitQuery),
     responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn change(
     State(app): State<App>,
@@ -131,6 +131,9 @@ pub async fn change(
         is_strict: headers.contains_key(header::IF_MATCH),
         ..How::default()
     };
+    if body.calendar_id.is_some_and(|other| other != calendar.id) {
+        return Err(Problem::field("calendarId", "cannot be changed: an event stays in the calendar that it was made in"));
+    }
     let event = editable(&app, user, &id, zone).await?;
     check_version(&headers, &event, &calendar, zone)?;
     let wanted = body.change(Content::of(&event), zone)?;
@@ -147,7 +150,7 @@ pub async fn change(
 /// Removes an event, a series, or one occurrence of a series: 200 when the provider has let it go, 202 when that is on its
 /// way; here it is gone at once. With `If-Match`, 412 when the event is another by now.
 #[utoipa::path(delete, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])),
-    params(("id" = String, Path, description = "`evt_…`"), DeleteQuery),
+    params(("id" = String, Path, description = "`evt_…`"), ("If-Match" = Option<String>, Header, description = "`etag` of the event"), DeleteQuery),
     responses((status = 200, body = Deleted), (status = 202, body = Deleted), Problems))]
 pub async fn delete(
     State(app): State<App>,
@@ -246,17 +249,19 @@ async fn expand(
         trail.success(calendar.user_id, "EVENT_CREATE", Some(event.id.to_string())).await;
         made.push(event);
     }
-    let (mut events, mut done) = (Vec::with_capacity(made.len()), true);
     if let Some(last) = made.last() {
         pushed(app, calendar.user_id, &last.id, patience).await?;
     }
-    for event in made {
-        let event = app.store.event(calendar.user_id, &event.id).await?.unwrap_or(event);
-        done &= event.link.as_ref().is_none_or(|link| link.status() == LinkStatus::Synced);
-        events.push(EventView::new(&alone(&event, zone), calendar, zone));
-    }
-    let status = if done { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-    Ok((status, Json(Events { events, next_cursor: None })).into_response())
+    let ids: Vec<EventId> = made.iter().map(|event| event.id.clone()).collect();
+    let now = app.store.events(calendar.user_id, &ids).await?;
+    let is_done =
+        now.len() == ids.len() && now.iter().all(|event| event.link.as_ref().is_none_or(|link| link.status() == LinkStatus::Synced));
+    let Some(first) = now.iter().find(|event| event.id == ids[0]).or(made.first()) else { return Err(Problem::not_found()) };
+    let mut view = EventView::new(&alone(first, zone), calendar, zone);
+    view.expanded_into = Some(ids);
+    let etag = view.etag().to_owned();
+    let status = if is_done { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    Ok((status, [(header::ETAG, etag)], Json(view)).into_response())
 }
 
 /// The zone that floating times of a calendar are in.

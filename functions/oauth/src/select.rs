@@ -5,10 +5,11 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::app::App;
 use shared::domain::calendar::{AccountCalendar, Calendar, DEFAULT_COLOR, Source};
+use shared::domain::connection::ConnectionStatus;
 use shared::domain::ids::{CalendarId, UserId};
 use shared::http::trail::Trail;
 use shared::http::views::{CalendarView, connected};
-use shared::http::{Answer, Caller, Json, Problem, Problems};
+use shared::http::{Answer, Caller, Json, Problem, ProblemType, Problems};
 use shared::store::Outcome;
 use shared::store::authorizations::Selection;
 use shared::sync::request_sync;
@@ -60,6 +61,10 @@ pub async fn select(
         request_sync(&app, user, id, 0).await?;
         trail.success(user, "CALENDAR_CONNECT", Some(id.to_string())).await;
         calendars.push(connected(&app, user, id).await?.into());
+    }
+    let connection = app.store.connection(user, taken.connection_id).await?;
+    if connection.is_none_or(|connection| connection.status == ConnectionStatus::Disconnected) {
+        return Err(Problem::because(ProblemType::Conflict, "the account was given back meanwhile; link it again"));
     }
     Ok((StatusCode::CREATED, Json(Selected { connected_count: calendars.len(), calendars })))
 }

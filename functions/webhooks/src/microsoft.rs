@@ -5,11 +5,12 @@ use std::collections::HashMap;
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::app::App;
-use shared::http::{Answer, Problem, Problems, Query};
+use shared::http::{Answer, Problem, ProblemType, Problems, Query};
 use shared::store::channels::{Verified, Watched};
 use shared::sync::request_watched;
 use shared::vault::secret_digest;
@@ -18,6 +19,9 @@ use utoipa::IntoParams;
 
 /// The longest token that is given back.
 const LONGEST: usize = 1_024;
+
+/// What was sent, if it was not too much.
+type Body = Result<Bytes, BytesRejection>;
 
 /// Subscriptions that one message may speak of.
 const MOST: usize = 100;
@@ -51,10 +55,11 @@ struct Shown {
 /// `validationToken` it is only asked whether this address wants any.
 #[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft", operation_id = "notify_microsoft", tag = "webhooks", params(Handshake),
     responses((status = 200, description = "the token, as text/plain", body = String), (status = 202, description = "acknowledged"), Problems))]
-pub async fn notify(State(app): State<App>, Query(handshake): Query<Handshake>, body: Bytes) -> Answer<Response> {
+pub async fn notify(State(app): State<App>, Query(handshake): Query<Handshake>, body: Body) -> Answer<Response> {
     if let Some(token) = handshake.validation_token {
         return echo(token);
     }
+    let body = body.map_err(|_| Problem::new(ProblemType::TooLarge))?;
     for verified in verified(&app, &body).await?.values() {
         request_watched(&app, verified.user, verified.watched).await?;
     }
@@ -65,10 +70,11 @@ pub async fn notify(State(app): State<App>, Query(handshake): Query<Handshake>, 
 /// notifications were lost. Each of them is followed by a look at what has changed.
 #[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft/lifecycle", tag = "webhooks", params(Handshake),
     responses((status = 200, description = "the token, as text/plain", body = String), (status = 202, description = "acknowledged"), Problems))]
-pub async fn lifecycle(State(app): State<App>, Query(handshake): Query<Handshake>, body: Bytes) -> Answer<Response> {
+pub async fn lifecycle(State(app): State<App>, Query(handshake): Query<Handshake>, body: Body) -> Answer<Response> {
     if let Some(token) = handshake.validation_token {
         return echo(token);
     }
+    let body = body.map_err(|_| Problem::new(ProblemType::TooLarge))?;
     for (shown, verified) in verified(&app, &body).await? {
         if let Watched::Account { connection_id } = verified.watched {
             match shown.event.as_str() {

@@ -34,7 +34,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let field = error.path().to_string();
             let inner = error.inner();
-            if inner.is_data() {
+            // A null where a word is wanted is sound JSON, whatever serde calls it.
+            if inner.is_data() || serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() {
                 Problem::field(if field == "." { "body".to_owned() } else { field }, plain(&inner.to_string()))
             } else {
                 Problem::because(ProblemType::BadRequest, format!("the body is not JSON: {}", plain(&inner.to_string())))

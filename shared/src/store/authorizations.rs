@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Result, Store, keys, n, to_item};
+use super::{Result, Store, from_item, keys, n, to_item};
 use crate::domain::calendar::{AccountCalendar, ProviderKind};
 use crate::domain::ids::{ConnectionId, UserId};
 
@@ -83,6 +83,19 @@ impl Store {
     pub async fn selection(&self, user: UserId, id: &str) -> Result<Option<Selection>> {
         let found: Option<Selection> = self.get("read a selection", &self.calendar, keys::selection(user, id), true).await?;
         Ok(found.filter(|selection| selection.until > self.clock.now()))
+    }
+
+    /// Whether this person is choosing calendars of an account just now.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn is_choosing(&self, user: UserId, connection: ConnectionId) -> Result<bool> {
+        let operation = "list selections";
+        let query = self.query(&self.calendar, keys::user_partition(user), keys::SELECTION_PREFIX).consistent_read(true);
+        let now = self.clock.now();
+        let found: Vec<Selection> =
+            self.all(operation, query).await?.into_iter().map(|item| from_item(operation, item)).collect::<Result<_>>()?;
+        Ok(found.iter().any(|selection| selection.connection_id == connection && selection.until > now))
     }
 
     /// The same, and it is gone afterwards.

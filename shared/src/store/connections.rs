@@ -128,6 +128,27 @@ impl Store {
         self.done(operation, request).await
     }
 
+    /// Takes back that a grant is given back, as long as it has not been; refused when another was given meanwhile.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn revive_connection(&self, connection: &Connection) -> Result<Outcome> {
+        let operation = "revive a connection";
+        let wrong = |error| super::StoreError::new(operation, error);
+        let now = self.clock.now();
+        let request = self
+            .change(&self.calendar, keys::connection(connection.user_id, connection.id))
+            // Its token is looked at soon, and its channel opened anew.
+            .update_expression("SET #status = :active, duePk = :duePk, dueSk = :dueSk")
+            .condition_expression("grantedAt = :granted")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":active", serde_dynamo::to_attribute_value(ConnectionStatus::Active).map_err(wrong)?)
+            .expression_attribute_values(":granted", serde_dynamo::to_attribute_value(connection.granted_at).map_err(wrong)?)
+            .expression_attribute_values(":duePk", s(DueKind::Grant.partition_of(connection.user_id)))
+            .expression_attribute_values(":dueSk", s(keys::due_sort(now, &connection.id.to_string())));
+        self.done(operation, request).await
+    }
+
     /// Takes the turn to list an account's calendars, if nobody has done so since `before`.
     ///
     /// # Errors

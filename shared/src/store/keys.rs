@@ -150,8 +150,11 @@ pub fn authorization(state_digest: &str) -> Key {
 
 /// `calendar`: calendars that somebody may choose from.
 pub fn selection(user: UserId, id: &str) -> Key {
-    Key::new(user_partition(user), format!("SELECTION#{id}"))
+    Key::new(user_partition(user), format!("{SELECTION_PREFIX}{id}"))
 }
+
+/// Start of the sort keys of selections.
+pub const SELECTION_PREFIX: &str = "SELECTION#";
 
 /// `calendar`: a slot.
 pub fn slot(user: UserId, slot: SlotId) -> Key {

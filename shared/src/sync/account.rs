@@ -216,8 +216,8 @@ async fn revoke(app: &App, connection: &Connection) -> Result<(), SyncError> {
 /// # Errors
 /// When a table or the vault does not answer.
 pub(super) async fn unlink_unused(app: &App, user: UserId, id: ConnectionId) -> Result<(), SyncError> {
-    let calendars = app.store.calendars(user).await?;
-    if calendars.iter().any(|state| state.calendar.connection_id == id && state.calendar.is_connected) {
+    // Linked again, its owner is choosing: the choice says what stays.
+    if is_used(app, user, id).await? || app.store.is_choosing(user, id).await? {
         return Ok(());
     }
     let Some(connection) = app.store.connection(user, id).await? else { return Ok(()) };
@@ -227,12 +227,23 @@ pub(super) async fn unlink_unused(app: &App, user: UserId, id: ConnectionId) -> 
         // Linked again at this very moment.
         return Ok(());
     }
+    if is_used(app, user, id).await? {
+        // Chosen at this very moment.
+        let _: Outcome = app.store.revive_connection(&connection).await?;
+        return Ok(());
+    }
     revoke(app, &connection).await?;
     if let Some(held) = held {
         app.store.delete_grant(user, id, held.version).await?;
     }
     app.store.remove_seats(user, id).await?;
     Ok(app.store.release_account(&connection).await?)
+}
+
+/// Whether a calendar of an account is connected.
+async fn is_used(app: &App, user: UserId, id: ConnectionId) -> Result<bool, SyncError> {
+    let calendars = app.store.calendars(user).await?;
+    Ok(calendars.iter().any(|state| state.calendar.connection_id == id && state.calendar.is_connected))
 }
 
 /// Goes on holding the lease, or stops.

@@ -180,9 +180,11 @@ impl<'a> Pull<'a> {
 
     /// The changes; where the provider says that an event is gone which may only have left the window, or have another name
     /// by now, as it is.
-    async fn verified(&self, changes: Vec<Change>) -> Step<Vec<Change>> {
+    ///
+    /// Answers also which events were read by themselves for that: of a series such a reading says nothing of what is different.
+    async fn verified(&self, changes: Vec<Change>) -> Step<(Vec<Change>, HashSet<EventId>)> {
         if self.provider.manners().removals_are_certain {
-            return Ok(changes);
+            return Ok((changes, HashSet::new()));
         }
         let mut gone: Vec<EventId> = changes.iter().filter(|change| matches!(change, Change::Gone { .. })).map(subject).collect();
         // What was said may be said again.
@@ -213,6 +215,10 @@ impl<'a> Pull<'a> {
                 }
                 renamed.insert(foreign, event.id.clone());
             }
+            if let (Some(series), Some(stored)) = (&mut found.series, &event.series) {
+                series.overridden.clone_from(&stored.overridden);
+                found.hash();
+            }
             known.insert(event.id);
             verified.push(Change::Put(Box::new(found)));
         }
@@ -222,7 +228,7 @@ impl<'a> Pull<'a> {
                 verified.push(change);
             }
         }
-        Ok(verified)
+        Ok((verified, known))
     }
 
     /// Whether the provider has an event no more that it has left out; `seen` is what it has not.
@@ -261,7 +267,9 @@ impl<'a> Pull<'a> {
     /// Stores a page of changes. What lies outside of `window` and is not stored is passed over.
     async fn apply(&mut self, changes: Vec<Change>, window: Option<(DateTime<Utc>, DateTime<Utc>)>, known: Option<&mut Known>) -> Step<()> {
         let changes = self.named(changes).await?;
-        let mut changes = latest(self.verified(changes).await?);
+        let (changes, alone) = self.verified(changes).await?;
+        let mut changes = latest(changes);
+        let whole = self.provider.manners().series_come_whole;
         // What is changed or cancelled of a series is hidden in the series itself.
         for id in changes.keys() {
             let Some(original) = id.original_start() else { continue };
@@ -273,7 +281,10 @@ impl<'a> Pull<'a> {
                 if !matches!(change, Change::Put(_)) {
                     return true;
                 }
-                // The version alone tells that nothing has changed.
+                // The version alone tells that nothing has changed; of a series that comes whole, nothing of itself.
+                if whole && matches!(change, Change::Put(event) if event.series.is_some()) {
+                    return true;
+                }
                 let same = known.stored.get(id).is_some_and(|stored| stored.version.is_some() && stored.version == version(change));
                 self.stats.unchanged += u32::from(same);
                 !same
@@ -300,10 +311,9 @@ impl<'a> Pull<'a> {
             id.original_start().zip(series).is_some_and(|(original, series)| !places(series, original))
         };
         let strays: HashSet<EventId> = changes.keys().filter(|id| is_stray(id)).cloned().collect();
-        let whole = self.provider.manners().series_come_whole;
         if whole {
             let series = changes.iter().filter(|(_, change)| matches!(change, Change::Put(event) if event.series.is_some()));
-            for id in series.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            for id in series.map(|(id, _)| id.clone()).filter(|id| !alone.contains(id)).collect::<Vec<_>>() {
                 let originals = self.orphans.remove(&id).unwrap_or_default();
                 let originals = if stored.contains_key(&id) { self.reduce(&id, originals).await? } else { originals };
                 let known = stored.get_mut(&id).and_then(|known| known.series.as_deref_mut());

@@ -7,10 +7,11 @@ use super::account::{Step, Stop, hold};
 use super::pull::{hide_overrides, is_withdrawn, note_alias, part_from_provider, remove, revision};
 use super::reconcile::{Verdict, arrived, is_same, vanished};
 use crate::app::App;
+use crate::domain::calendar::ProviderKind;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, UserId};
 use crate::domain::link::{Content, Edit, Kept, Operation, Response};
-use crate::providers::{Provider, ProviderError, Remedy, Remote, Target, Writing};
+use crate::providers::{Provider, ProviderError, Remedy, Remote, Target, Writing, undeletable, unwritable};
 use crate::store::Outcome;
 use crate::store::cursors::Lease;
 
@@ -114,6 +115,17 @@ impl Push<'_> {
         Writing { send_updates: edit.send_updates, wants_conference: edit.wants_conference }
     }
 
+    fn kind(&self) -> ProviderKind {
+        self.provider.manners().kind
+    }
+
+    /// What was permitted when it was changed here may not be any more, such as for people who were invited since.
+    fn permitted(&self, wrong: Vec<(&'static str, String)>) -> Step<()> {
+        let Some((field, message)) = wrong.into_iter().find(|(field, _)| *field == "sendUpdates") else { return Ok(()) };
+        Err(ProviderError::Refused { provider: self.kind().label(), reason: field.to_owned(), message: format!("{field} {message}") }
+            .into())
+    }
+
     async fn create(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
         match self.provider.create(self.target, &event, Self::writing(edit)).await {
             Ok(made) => {
@@ -146,7 +158,7 @@ impl Push<'_> {
             Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
         };
         let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
-            let mut verdict = vanished(&event, self.provider.manners().kind.label());
+            let mut verdict = vanished(&event, self.kind().label());
             if let Verdict::Store(kept) = &mut verdict {
                 part_from_provider(self.app, self.user, kept).await?;
             }
@@ -162,6 +174,7 @@ impl Push<'_> {
         if let Some(response) = &edit.response {
             return self.respond(event, &remote, response).await;
         }
+        self.permitted(unwritable(self.kind(), Some(&Content::of(&remote.event)), &Content::of(&event), edit.send_updates))?;
         match self.provider.update(self.target, &remote, &event, Self::writing(edit)).await {
             Ok(made) => self.settle(event, made).await,
             Err(ProviderError::Changed { .. }) => Ok(Next::Again),
@@ -202,6 +215,7 @@ impl Push<'_> {
                 None => return self.store(Verdict::Remove, &event).await,
             }
         }
+        self.permitted(undeletable(self.kind(), &event, edit.send_updates))?;
         match self.provider.delete(self.target, &event, Self::writing(edit)).await {
             Ok(()) => self.store(Verdict::Remove, &event).await,
             Err(ProviderError::Changed { .. }) => {

@@ -55,6 +55,10 @@ impl Microsoft {
             let (reason, message) = (MISSING_SCOPES.to_owned(), "calendars were not granted".to_owned());
             return Err(ProviderError::Refused { provider: NAME, reason, message });
         }
+        let Some(refresh_token) = tokens.refresh_token else {
+            let (reason, message) = (MISSING_SCOPES.to_owned(), "offline_access was not granted".to_owned());
+            return Err(ProviderError::Refused { provider: NAME, reason, message });
+        };
         let text = |name: &str| claims[name].as_str().map(str::to_owned);
         // Addresses change hands; these two do not.
         let account_id = text("tid").zip(text("oid")).map(|(tenant, object)| format!("{tenant}.{object}"));
@@ -65,11 +69,7 @@ impl Microsoft {
             account_id: account_id.ok_or_else(|| malformed(&"an id token of nobody"))?,
             email: email.or_else(|| text("email")).or_else(|| text("preferred_username")).unwrap_or_default(),
             scopes: tokens.scopes,
-            grant: Grant {
-                refresh_token: tokens.refresh_token.ok_or_else(|| malformed(&"no refresh token"))?,
-                access_token: tokens.access_token,
-                expires_at: tokens.expires_at,
-            },
+            grant: Grant { refresh_token, access_token: tokens.access_token, expires_at: tokens.expires_at },
         })
     }
 

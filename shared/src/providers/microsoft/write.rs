@@ -31,6 +31,11 @@ pub fn unwritable(before: Option<&Content>, now: &Content, told: SendUpdates) ->
     if before.is_some() && new.uses_default_reminders && !old.uses_default_reminders {
         say("reminders", "cannot be the calendar's own: Microsoft has none; say [] for none");
     }
+    if (old.status, old.transparency) != (new.status, new.transparency)
+        && (new.status, new.transparency) == (Status::Tentative, Transparency::Transparent)
+    {
+        say("status", "cannot be TENTATIVE of what is TRANSPARENT: Microsoft has one value for both");
+    }
     let people = |details: &Details| details.attendees.iter().any(|one| !one.is_self);
     let seen = |content: &Content| {
         let details = &content.details;
@@ -58,7 +63,7 @@ pub fn unwritable(before: Option<&Content>, now: &Content, told: SendUpdates) ->
         if changed && let Err(reason) = recurrence::patterned(series, now.start) {
             wrong.push((
                 "recurrence",
-                format!("cannot be kept: {reason}. With whenInexpressible EXPAND each occurrence is an event of its own"),
+                format!("cannot be kept: {reason}. With whenInexpressible EXPAND each occurrence of a new one is an event of its own"),
             ));
         } else if changed && now.start.zone().is_some_and(|zone| windows_name(zone).is_none()) {
             wrong.push(("timezone", "is none that Microsoft can repeat an event in; it has no zone of the same clocks".to_owned()));
