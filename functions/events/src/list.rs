@@ -10,11 +10,11 @@ use serde::Deserialize;
 use shared::agenda::{Look, look};
 use shared::app::App;
 use shared::domain::agenda::Window;
+use shared::domain::digest::digest_of;
 use shared::domain::time::to_instant;
 use shared::http::layers::conditional;
 use shared::http::page::PageCursor;
 use shared::http::{Answer, Caller, Problem, Problems, Query};
-use shared::providers::ics::hash;
 use utoipa::IntoParams;
 
 use crate::view::{EventView, Events, choose, connected_calendars, etag, reader_zone};
@@ -68,7 +68,7 @@ pub async fn list(State(app): State<App>, caller: Caller, headers: HeaderMap, Qu
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::field("limit", "must be between 1 and 2500"));
     }
-    let digest = hash(format!("{}|{}|{zone}|{}", window.start, window.end, query.calendar_ids.as_deref().unwrap_or("")).as_bytes());
+    let digest = digest_of(format!("{}|{}|{zone}|{}", window.start, window.end, query.calendar_ids.as_deref().unwrap_or("")).as_bytes());
     let cursor = query.cursor.as_deref().map(|cursor| PageCursor::decode(cursor, &digest)).transpose()?;
     let after = cursor.and_then(|cursor| Some((DateTime::from_timestamp_millis(cursor.start)?, cursor.id)));
     let calendars = connected_calendars(&app, caller.user()).await?;

@@ -8,12 +8,12 @@ use serde::Serialize;
 use shared::app::App;
 use shared::domain::agenda::Occurrence;
 use shared::domain::calendar::{Calendar, ProviderKind};
+use shared::domain::digest::digest_of;
 use shared::domain::event::{Attendee, Importance, Reminder, Status, Transparency, Visibility};
 use shared::domain::ids::{CalendarId, EventId, UserId};
 use shared::domain::link::{Kept, Link, LinkStatus};
 use shared::domain::time::EventTime;
 use shared::http::{Answer, Problem};
-use shared::providers::ics::hash;
 use utoipa::ToSchema;
 
 /// An event, or one occurrence of a series.
@@ -198,7 +198,7 @@ impl EventView {
             expanded_into: None,
             etag: format!(
                 "\"{}-{sync_status:?}\"",
-                hash(format!("{}|{}|{}", event.content_hash, calendar.name, calendar.color).as_bytes())
+                digest_of(format!("{}|{}|{}", event.content_hash, calendar.name, calendar.color).as_bytes())
             ),
         }
     }
@@ -211,7 +211,7 @@ impl EventView {
 
 /// A strong entity tag of a text.
 pub fn etag(text: &str) -> String {
-    format!("\"{}\"", hash(text.as_bytes()))
+    format!("\"{}\"", digest_of(text.as_bytes()))
 }
 
 /// A list of events.

@@ -4,6 +4,7 @@ pub mod account;
 pub mod agenda;
 pub mod calendar;
 pub mod connection;
+pub mod digest;
 pub mod event;
 mod generator;
 pub mod ids;

@@ -165,11 +165,6 @@ impl Problem {
         self
     }
 
-    /// Which kind it is.
-    pub fn kind(&self) -> ProblemType {
-        self.kind
-    }
-
     /// As it is sent.
     pub fn body(&self, instance: &str) -> ProblemBody {
         ProblemBody {

@@ -1,7 +1,7 @@
 //! Changes that people make here: stored at once, with a note that they are still to be written to the provider.
 
 use super::SyncError;
-use super::pull::{hide_overrides, prune};
+use super::occurrences::{hide_overrides, prune};
 use crate::app::App;
 use crate::domain::calendar::Calendar;
 use crate::domain::event::Event;

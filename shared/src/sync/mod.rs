@@ -7,6 +7,8 @@ pub mod edit;
 mod engine;
 mod erase;
 mod feed;
+mod names;
+mod occurrences;
 pub mod plan;
 mod pull;
 mod push;

@@ -8,15 +8,17 @@ use futures::{StreamExt, stream};
 
 use super::SyncError;
 use super::account::{Step, Stop, hold};
+use super::names::{foreign_name, note_alias, remote_id, rename, subject};
+use super::occurrences::{hide_overrides, is_withdrawn, keep_for_occurrences, part_from_provider, prune};
 use super::plan::is_doubtful;
 use super::reconcile::{Verdict, arrived, vanished};
 use crate::app::App;
 use crate::domain::agenda::{place, places};
 use crate::domain::calendar::{Position, SyncStats};
+use crate::domain::digest::digest_of;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, OriginalStart, UserId};
-use crate::domain::link::{Content, Edit, Operation};
-use crate::domain::recurrence::Series;
+
 use crate::providers::{Ask, Change, Provider, ProviderError, Remedy, Target};
 use crate::store::Outcome;
 use crate::store::cursors::{Lease, Success};
@@ -132,7 +134,7 @@ impl<'a> Pull<'a> {
             gone.extend(events.into_iter().filter(|event| lies_within(event, (from, to))).map(|event| event.id));
         }
         gone.sort_unstable();
-        let answer = crate::providers::ics::hash(gone.iter().map(ToString::to_string).collect::<String>().as_bytes());
+        let answer = digest_of(gone.iter().map(ToString::to_string).collect::<String>().as_bytes());
         let doubtful = is_doubtful(count, gone.len(), known.seen.is_empty());
         if doubtful && self.lease.cursor().suspect.as_ref() != Some(&answer) {
             return Ok((position, Some(answer)));
@@ -502,89 +504,6 @@ async fn merge_in(
     Err(SyncError::Contended)
 }
 
-/// Whether this is a series that was to go: where anything else is stored in its place, it stays after all.
-pub(super) fn is_withdrawn(before: &Event) -> bool {
-    before.series.is_some() && before.link.as_ref().is_some_and(|link| link.is_leaving())
-}
-
-/// Removes the changed occurrences of a series that its rule places no more since the series has moved. One whose change
-/// is still to be written is left to whoever writes it.
-///
-/// # Errors
-/// When a table does not answer.
-pub(super) async fn prune(app: &App, user: UserId, before: &Event, after: &Event) -> Result<(), SyncError> {
-    let bare = |event: &Event| (event.start, event.series.as_deref().map(|series| Series { overridden: vec![], ..series.clone() }));
-    if before.series.is_none() || bare(before) == bare(after) {
-        return Ok(());
-    }
-    for event in app.store.overrides(user, &after.id).await? {
-        let waits = event.link.as_ref().is_some_and(|link| link.edit.is_some());
-        if !waits && event.original_start().is_some_and(|original| !places(after, original)) {
-            // Refused when somebody else writes the occurrence just now: then it is theirs.
-            let _: Outcome = app.store.delete_event(user, &event).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Hides the changed occurrences of a series that is to go, or shows them again.
-///
-/// # Errors
-/// When a table does not answer.
-pub(super) async fn hide_overrides(app: &App, user: UserId, series: &EventId, hidden: bool) -> Result<(), SyncError> {
-    for mut event in app.store.overrides(user, series).await? {
-        let base = Some(Box::new(Content::of(&event)));
-        let link = event.link.get_or_insert_default();
-        match (hidden, link.is_leaving()) {
-            (true, false) => link.edit = Some(Box::new(Edit::new(Operation::Delete, base, app.clock.now()))),
-            (false, true) => link.edit = None,
-            _ => continue,
-        }
-        // Refused when somebody else writes the occurrence just now: then it is theirs.
-        let _: Outcome = app.store.put_event(user, &mut event).await?;
-    }
-    Ok(())
-}
-
-/// A series that the provider has no more, but of which an occurrence was changed here: it is kept as if it had been changed
-/// itself, so that the change is not lost with it.
-async fn keep_for_occurrences(app: &App, user: UserId, series: &mut Event) -> Result<(), SyncError> {
-    if series.series.is_none() || series.link.as_ref().is_none_or(|link| link.edit.is_some()) {
-        return Ok(());
-    }
-    let is_update = |edit: &Edit| edit.operation == Operation::Update;
-    let changed = |event: &Event| event.link.as_ref().and_then(|link| link.edit.as_deref()).is_some_and(is_update);
-    if app.store.overrides(user, &series.id).await?.iter().any(changed) {
-        let base = Some(Box::new(Content::of(series)));
-        series.link.get_or_insert_default().edit = Some(Box::new(Edit::new(Operation::Update, base, app.clock.now())));
-    }
-    Ok(())
-}
-
-/// Makes a series ready to be created anew: its changed occurrences are changes of the new one, what was cancelled is an
-/// exception of it.
-///
-/// # Errors
-/// When a table does not answer.
-pub(super) async fn part_from_provider(app: &App, user: UserId, series: &mut Event) -> Result<(), SyncError> {
-    let Some(rule) = series.series.as_deref_mut() else { return Ok(()) };
-    let overrides = app.store.overrides(user, &series.id).await?;
-    let changed: HashSet<OriginalStart> = overrides.iter().filter_map(Event::original_start).collect();
-    rule.except_dates.extend(rule.overridden.iter().filter(|original| !changed.contains(original)));
-    rule.except_dates.sort_unstable();
-    rule.except_dates.dedup();
-    series.hash();
-    for mut event in overrides {
-        let base = Some(Box::new(Content::of(&event)));
-        let link = event.link.get_or_insert_default();
-        (link.remote_id, link.version) = (None, None);
-        link.edit.get_or_insert_with(|| Box::new(Edit::new(Operation::Update, base, app.clock.now())));
-        // Refused when somebody else writes the occurrence just now: then it is theirs.
-        let _: Outcome = app.store.put_edit(user, &mut event).await?;
-    }
-    Ok(())
-}
-
 /// Removes an event with everything that hangs on it; answers with how many events these were, or with `None` when the event
 /// is not any more as it was read.
 pub(super) async fn remove(app: &App, provider: &dyn Provider, user: UserId, event: &Event) -> Result<Option<u32>, SyncError> {
@@ -605,53 +524,9 @@ pub(super) async fn remove(app: &App, provider: &dyn Provider, user: UserId, eve
     Ok(is_done.then_some(removed))
 }
 
-fn remote_id(event: &Event) -> Option<&str> {
-    event.link.as_ref()?.remote_id.as_deref()
-}
-
 /// In which revision an event was read.
 pub(super) fn revision(event: &Event) -> u64 {
     event.link.as_ref().map_or(0, |link| link.revision)
-}
-
-/// Which event a change is about.
-fn subject(change: &Change) -> EventId {
-    match change {
-        Change::Put(event) => event.id.clone(),
-        Change::Gone { id, .. } => id.clone(),
-        Change::Cancelled { series, original } => series.occurrence(*original),
-    }
-}
-
-/// Gives a change the id that the event has here which the provider has named otherwise.
-fn rename(change: &mut Change, aliases: &HashMap<EventId, EventId>) {
-    let Some(own) = aliases.get(&subject(change).series()) else { return };
-    match change {
-        Change::Put(event) => {
-            event.id = event.original_start().map_or_else(|| own.clone(), |original| own.occurrence(original));
-            event.hash();
-        }
-        Change::Gone { id, .. } => id.clone_from(own),
-        Change::Cancelled { series, .. } => series.clone_from(own),
-    }
-}
-
-/// Notes the provider's name of an event where ours does not follow from it.
-///
-/// # Errors
-/// When a table does not answer.
-pub(super) async fn note_alias(app: &App, provider: &dyn Provider, user: UserId, event: &Event) -> Result<(), SyncError> {
-    if let Some(foreign) = foreign_name(provider, event) {
-        app.store.put_alias(user, &foreign, &event.id).await?;
-    }
-    Ok(())
-}
-
-/// What an event would be called here, had it come from the provider, where that is not what it is called. The provider
-/// calls occurrences by names that nobody looks for.
-fn foreign_name(provider: &dyn Provider, event: &Event) -> Option<EventId> {
-    let remote_id = remote_id(event).filter(|_| event.original_start().is_none())?;
-    Some(provider.event_id(event.calendar(), remote_id)).filter(|foreign| *foreign != event.id)
 }
 
 /// Each event once, as the last change about it says, in the order of their ids.

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::SyncError;
 use super::account::{Step, Stop, hold};
-use super::pull::{hide_overrides, is_withdrawn, note_alias, part_from_provider, remove, revision};
+use super::names::note_alias;
+use super::occurrences::{hide_overrides, is_withdrawn, part_from_provider};
+use super::pull::{remove, revision};
 use super::reconcile::{Verdict, arrived, is_same, vanished};
 use crate::app::App;
 use crate::domain::calendar::ProviderKind;

@@ -9,6 +9,7 @@ use url::{Host, Url};
 
 use super::address::{self, BadAddress, Policy};
 use crate::domain::calendar::Validators;
+use crate::domain::digest::digest_of;
 
 /// The largest feed, decompressed, in bytes.
 pub const MAX_BODY: usize = 10 << 20;
@@ -161,7 +162,7 @@ async fn read(mut response: reqwest::Response, known: &Validators) -> Result<Fet
         }
         bytes.extend_from_slice(&chunk);
     }
-    let hash = super::hash(&bytes);
+    let hash = digest_of(&bytes);
     if known.body_hash.as_ref() == Some(&hash) {
         return Ok(Fetched::Unchanged);
     }

@@ -8,9 +8,6 @@ mod series;
 mod vevent;
 mod zones;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use calcard::Parser;
 use calcard::common::IanaParse;
 use calcard::icalendar::{ICalendarDuration, ICalendarEntry, ICalendarProperty, ICalendarValue};
@@ -20,6 +17,7 @@ use chrono_tz::Tz;
 use self::lines::{Block, Frame};
 use self::zones::Zones;
 use crate::domain::calendar::normalise_color;
+use crate::domain::digest::digest_of;
 use crate::domain::event::Event;
 use crate::domain::ids::CalendarId;
 use crate::domain::zones::resolve;
@@ -151,13 +149,8 @@ impl Feed {
             text.push_str(&event.id.to_string());
             text.push_str(&event.content_hash);
         }
-        hash(text.as_bytes())
+        digest_of(text.as_bytes())
     }
-}
-
-/// A short digest of some bytes.
-pub fn hash(bytes: &[u8]) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(&digest(&SHA256, bytes).as_ref()[..18])
 }
 
 /// What a feed says of itself.

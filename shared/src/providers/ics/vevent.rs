@@ -12,7 +12,8 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta,
 use super::details::{detail, of_texts, reminders};
 use super::lines::Block;
 use super::zones::{Zones, by_clocks};
-use super::{Warnings, hash, parse};
+use super::{Warnings, parse};
+use crate::domain::digest::digest_of;
 use crate::domain::event::Details;
 use crate::domain::ids::OriginalStart;
 use crate::domain::recurrence::Series;
@@ -122,9 +123,9 @@ pub(super) fn read(block: Block, zones: &mut Zones, now: DateTime<Utc>, warnings
     let uid = uid.filter(|uid| !uid.is_empty()).map_or_else(
         || {
             warnings.add("An event has no UID; it is recognised by its title and start.");
-            format!("calweave-{}", hash(format!("{start}{}", details.title).as_bytes()))
+            format!("calweave-{}", digest_of(format!("{start}{}", details.title).as_bytes()))
         },
-        |uid| if uid.len() > 1024 { hash(uid.as_bytes()) } else { uid },
+        |uid| if uid.len() > 1024 { digest_of(uid.as_bytes()) } else { uid },
     );
     Some(Component { uid, start, end, zone_guessed, details, series, replaces, version: (sequence, written) })
 }

@@ -37,24 +37,15 @@ pub fn unwritable(before: Option<&Content>, now: &Content, told: SendUpdates) ->
         say("status", "cannot be TENTATIVE of what is TRANSPARENT: Microsoft has one value for both");
     }
     let people = |details: &Details| details.attendees.iter().any(|one| !one.is_self);
-    let seen = |content: &Content| {
-        let details = &content.details;
-        let invited: Vec<_> = details.attendees.iter().map(|one| (one.email.to_lowercase(), one.is_optional)).collect();
-        (
-            content.start,
-            content.end,
-            content.series.clone(),
-            details.title.clone(),
-            details.description.clone(),
-            details.location.clone(),
-            invited,
-        )
+    let invited = |content: &Content| -> Vec<(String, bool)> {
+        content.details.attendees.iter().map(|one| (one.email.to_lowercase(), one.is_optional)).collect()
     };
     let is_invitee = old.attendees.iter().any(|one| one.is_self && !one.is_organizer);
-    if is_invitee && before.is_some_and(|before| seen(before).6 != seen(now).6) {
+    if is_invitee && before.is_some_and(|before| invited(before) != invited(now)) {
         say("attendees", "can be changed by the organizer only");
     }
-    let is_told = !is_invitee && (people(old) || people(new)) && before.is_none_or(|before| seen(before) != seen(now));
+    let is_told = before.is_none_or(|before| invited(before) != invited(now) || is_news(before, now));
+    let is_told = is_told && !is_invitee && (people(old) || people(new));
     if is_told && told != SendUpdates::All {
         say("sendUpdates", TOLD);
     }
@@ -70,6 +61,13 @@ pub fn unwritable(before: Option<&Content>, now: &Content, told: SendUpdates) ->
         }
     }
     wrong
+}
+
+/// Whether whoever is invited would want to know of a change.
+fn is_news(before: &Content, now: &Content) -> bool {
+    let (old, new) = (&before.details, &now.details);
+    (before.start, before.end, &before.series) != (now.start, now.end, &now.series)
+        || (&old.title, &old.description, &old.location) != (&new.title, &new.description, &new.location)
 }
 
 /// The organizer's removal of a meeting is a cancellation, of which everybody is told.
