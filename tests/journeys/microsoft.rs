@@ -232,6 +232,31 @@ async fn a_series_that_is_drawn_anew_forgets_what_was_different() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_says_nothing_is_looked_into_within_a_day() {
+    let (world, mut side, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let id = side.insert("Weekly", "2027-01-04T09:00:00", "2027-01-04T10:00:00", Some("FREQ=WEEKLY;COUNT=4")).await;
+    synced(&world, &ada, &calendar).await;
+    clock.advance(TimeDelta::hours(25));
+    side.sign_in().await;
+    let ada = world.sign_in(&ada).await;
+    let event = Sandbox::occurrence(&id, "2027-01-11T09:00:00");
+    side.control("silence", json!({ "calendarId": side.primary(), "eventId": event })).await;
+    synced(&world, &ada, &calendar).await;
+    let before = side.calls("changes").await;
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(titles(&world, &ada).await.len(), 3);
+    synced(&world, &ada, &calendar).await;
+    assert!(side.calls("changes").await > before);
+    // Not more than once a day, whatever else is said.
+    let before = side.calls("events.get").await;
+    side.insert("Far", "2031-01-04T09:00:00", "2031-01-04T10:00:00", None).await;
+    for _ in 0..3 {
+        synced(&world, &ada, &calendar).await;
+    }
+    assert_eq!(side.calls("events.get").await, before, "no series is read again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn exceptions_of_a_rule_are_occurrences_that_do_not_take_place() {
     let (world, side, ada, calendar) = connected::<Sandbox>().await;
     let body = |dates: Value| {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::state::{self, Calendar, Grant, Person};
-use super::view::Preferences;
+use super::view::{Preferences, of_occurrence};
 use super::{OWN_CLIENT, Shared, events};
 use crate::sandbox::{Fault, Weather, random_id};
 
@@ -146,9 +146,18 @@ pub(super) async fn renumber(State(microsoft): State<Shared>, Json(which): Json<
     Json(json!({ "id": id })).into_response()
 }
 
-/// Removes an event without a trace: no delta tells of it.
+/// Removes an event without a trace: no delta tells of it. Of an occurrence its name alone is told, and not of its series.
 pub(super) async fn silence(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
     let mut state = microsoft.state();
+    if let Some((series, date)) = of_occurrence(&which.event_id) {
+        let version = state.next_version();
+        let Some(calendar) = state.calendars.get_mut(&which.calendar_id) else { return StatusCode::NOT_FOUND.into_response() };
+        let Some(master) = calendar.events.get_mut(series) else { return StatusCode::NOT_FOUND.into_response() };
+        master.cancelled.insert(date);
+        calendar.events.remove(&which.event_id);
+        calendar.removed.push((version, which.event_id));
+        return StatusCode::NO_CONTENT.into_response();
+    }
     match state.calendars.get_mut(&which.calendar_id).and_then(|calendar| calendar.events.remove(&which.event_id)) {
         Some(_) => StatusCode::NO_CONTENT.into_response(),
         None => StatusCode::NOT_FOUND.into_response(),

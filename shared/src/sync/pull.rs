@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use futures::{StreamExt, stream};
 
@@ -24,6 +24,8 @@ use crate::store::Outcome;
 use crate::store::cursors::{Lease, Success};
 use crate::store::events::{BATCH, EventWrite, StoredHash};
 
+/// How long what the provider has said may go unexplained.
+const RIDDLES: TimeDelta = TimeDelta::days(1);
 /// Writes that are under way at once.
 const AT_ONCE: usize = 16;
 /// How often a write is made anew because somebody else wrote the same event.
@@ -44,6 +46,8 @@ pub(super) struct Pull<'a> {
     warnings: Vec<String>,
     /// Changed occurrences whose series has not been seen yet in this run.
     orphans: HashMap<EventId, Vec<OriginalStart>>,
+    /// Whether the provider said of something that it is gone which is not known here: it may be an occurrence.
+    has_riddles: bool,
     /// All other names of events, where everything is read; otherwise they are looked up as they come.
     aliases: Option<HashMap<EventId, EventId>>,
 }
@@ -58,7 +62,7 @@ impl<'a> Pull<'a> {
     pub fn new(app: &'a App, provider: &'a dyn Provider, lease: &'a mut Lease, target: Target<'a>) -> Self {
         let (user, now, count) = (lease.user(), app.clock.now(), lease.cursor().event_count);
         let (stats, warnings, orphans) = (SyncStats::default(), vec![], HashMap::new());
-        Self { count, app, provider, lease, target, user, now, stats, warnings, orphans, aliases: None }
+        Self { count, app, provider, lease, target, user, now, stats, warnings, orphans, has_riddles: false, aliases: None }
     }
 
     /// Reads on from where the last run ended, or everything where there is no such place.
@@ -95,7 +99,10 @@ impl<'a> Pull<'a> {
             self.warn(read.warnings);
             self.apply(read.changes, Some((position.from, position.to)), None).await?;
             if let Some(token) = read.token {
-                return Ok(Position { token, ..position.clone() });
+                // A name that says nothing may be that of an occurrence: reading everything answers it, once a day.
+                let is_late = self.now + self.app.config.sync_window.future - position.to > RIDDLES;
+                let query = if self.has_riddles && is_late { String::new() } else { position.query.clone() };
+                return Ok(Position { token, query, ..position.clone() });
             }
             page = read.next_page;
         }
@@ -184,7 +191,7 @@ impl<'a> Pull<'a> {
     /// by now, as it is.
     ///
     /// Answers also which events were read by themselves for that: of a series such a reading says nothing of what is different.
-    async fn verified(&self, changes: Vec<Change>) -> Step<(Vec<Change>, HashSet<EventId>)> {
+    async fn verified(&mut self, changes: Vec<Change>) -> Step<(Vec<Change>, HashSet<EventId>)> {
         if self.provider.manners().removals_are_certain {
             return Ok((changes, HashSet::new()));
         }
@@ -194,6 +201,7 @@ impl<'a> Pull<'a> {
         gone.dedup();
         let mut stored = self.app.store.events(self.user, &gone).await?;
         stored.sort_by(|a, b| a.id.cmp(&b.id));
+        self.has_riddles |= stored.len() < gone.len();
         let mut verified = Vec::with_capacity(changes.len());
         let mut renamed: HashMap<EventId, EventId> = HashMap::new();
         let mut known: HashSet<EventId> = HashSet::new();
