@@ -236,11 +236,14 @@ async fn a_removal_that_says_nothing_is_looked_into_within_a_day() {
     let (world, mut side, ada, calendar, clock) = by_hand::<Sandbox>().await;
     let id = side.insert("Weekly", "2027-01-04T09:00:00", "2027-01-04T10:00:00", Some("FREQ=WEEKLY;COUNT=4")).await;
     synced(&world, &ada, &calendar).await;
+    let event = Sandbox::occurrence(&id, "2027-01-11T09:00:00");
+    side.control("silence", json!({ "calendarId": side.primary(), "eventId": event })).await;
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(titles(&world, &ada).await.len(), 4, "everything was read just now");
     clock.advance(TimeDelta::hours(25));
     side.sign_in().await;
     let ada = world.sign_in(&ada).await;
-    let event = Sandbox::occurrence(&id, "2027-01-11T09:00:00");
-    side.control("silence", json!({ "calendarId": side.primary(), "eventId": event })).await;
+    // Nothing says so again.
     synced(&world, &ada, &calendar).await;
     let before = side.calls("changes").await;
     synced(&world, &ada, &calendar).await;
@@ -487,6 +490,7 @@ async fn attendees_spammed() {
     assert_eq!(side.report().await["mails"], json!([]));
     let mut loud = quiet;
     loud["sendUpdates"] = "all".into();
+    loud["description"] = "Agenda\r\nLunch\n".into();
     let made = create(&world, &ada, loud).await;
     assert_eq!(side.report().await["mails"], json!(["bob@contoso.test"]), "told once, because that was asked for");
     let id = made["id"].as_str().unwrap();
@@ -514,6 +518,18 @@ async fn attendees_spammed() {
     let mails = side.report().await["mails"].as_array().unwrap().len();
     // What nobody else sees may change in silence.
     put(&world, &ada, id, json!({ "reminders": [{ "method": "POPUP", "minutesBefore": 5 }], "transparency": "TRANSPARENT" })).await;
+    assert_eq!(side.report().await["mails"].as_array().unwrap().len(), mails);
+    let weekly = json!({
+        "calendarId": calendar, "title": "Weekly", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00",
+        "recurrenceRule": "FREQ=WEEKLY;COUNT=4", "attendees": [{ "email": "bob@contoso.test" }], "sendUpdates": "all"
+    });
+    let weekly = create(&world, &ada, weekly).await["id"].as_str().unwrap().to_owned();
+    let there = side.all().await.into_iter().find(|event| event.title == "Weekly").unwrap().id;
+    let moved = What::Times("2027-01-11T11:00:00", "2027-01-11T12:00:00");
+    assert!(side.change(&Sandbox::occurrence(&there, "2027-01-11T09:00:00"), moved).await.is_success());
+    synced(&world, &ada, &calendar).await;
+    let mails = side.report().await["mails"].as_array().unwrap().len();
+    put(&world, &ada, &weekly, json!({ "reminders": [{ "method": "POPUP", "minutesBefore": 5 }] })).await;
     assert_eq!(side.report().await["mails"].as_array().unwrap().len(), mails);
     let gone = world.call("DELETE", &format!("{path}?sendUpdates=all"), Some(&ada.token), None).await;
     assert_eq!(gone.status, 200, "{gone:?}");

@@ -227,6 +227,9 @@ pub struct Position {
     pub from: DateTime<Utc>,
     /// Events that start after this were not asked for.
     pub to: DateTime<Utc>,
+    /// Whether something was removed since everything was read that nobody here knows: only reading everything tells what.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_riddles: bool,
 }
 
 /// Whether the provider pushes changes of a calendar, and by which channel.

@@ -184,6 +184,8 @@ pub enum Ask<'a> {
 pub struct Page {
     /// In the provider's order; of two about the same, the later counts.
     pub changes: Vec<Change>,
+    /// The provider's ids of series of which not everything could be read that is different.
+    pub partial: Vec<String>,
     /// What could not be understood, in words for the person.
     pub warnings: Vec<String>,
     /// Where the next page begins; the last has none.

@@ -211,33 +211,38 @@ async fn revoke(app: &App, connection: &Connection) -> Result<(), SyncError> {
     Ok(())
 }
 
-/// Gives the grant of an account back, unless one of its calendars is still connected.
+/// Gives the grant of an account back, unless one of its calendars is still connected. Answers whether that is settled: as
+/// long as its owner is choosing calendars of it, it is not.
 ///
 /// # Errors
 /// When a table or the vault does not answer.
-pub(super) async fn unlink_unused(app: &App, user: UserId, id: ConnectionId) -> Result<(), SyncError> {
-    // Linked again, its owner is choosing: the choice says what stays.
-    if is_used(app, user, id).await? || app.store.is_choosing(user, id).await? {
-        return Ok(());
+pub(super) async fn unlink_unused(app: &App, user: UserId, id: ConnectionId) -> Result<bool, SyncError> {
+    if is_used(app, user, id).await? {
+        return Ok(true);
     }
-    let Some(connection) = app.store.connection(user, id).await? else { return Ok(()) };
+    // Linked again, its owner is choosing: the choice says what stays, if it comes to one.
+    if app.store.is_choosing(user, id).await? {
+        return Ok(false);
+    }
+    let Some(connection) = app.store.connection(user, id).await? else { return Ok(true) };
     let held = app.store.sealed_grant(user, id).await?;
     // Nothing is asked to be renewed from here on; the provider is told while the token can still be read.
     if app.store.end_connection(&connection).await? == Outcome::Refused {
         // Linked again at this very moment.
-        return Ok(());
+        return Ok(true);
     }
     if is_used(app, user, id).await? {
         // Chosen at this very moment.
         let _: Outcome = app.store.revive_connection(&connection).await?;
-        return Ok(());
+        return Ok(true);
     }
     revoke(app, &connection).await?;
     if let Some(held) = held {
         app.store.delete_grant(user, id, held.version).await?;
     }
     app.store.remove_seats(user, id).await?;
-    Ok(app.store.release_account(&connection).await?)
+    app.store.release_account(&connection).await?;
+    Ok(true)
 }
 
 /// Whether a calendar of an account is connected.

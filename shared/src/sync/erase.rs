@@ -67,11 +67,14 @@ pub async fn erase_calendar(app: &App, user: UserId, calendar: CalendarId) -> Re
         }
         let edits = app.store.erase_edits(user, calendar, STEP).await? && app.store.erase_aliases(user, calendar, STEP).await?;
         if app.store.erase_events(user, calendar, STEP).await? && edits {
-            if matches!(state.calendar.source, Source::Account(_)) {
-                account::unlink_unused(app, user, state.calendar.connection_id).await?;
-            }
+            let is_settled = match state.calendar.source {
+                Source::Account(_) => account::unlink_unused(app, user, state.calendar.connection_id).await?,
+                Source::Feed(_) => true,
+            };
             let cursor = app.store.end_disconnected(lease).await?;
-            app.store.end_erasure(&due).await?;
+            if is_settled {
+                app.store.end_erasure(&due).await?;
+            }
             if cursor.is_some_and(|cursor| cursor.wanted > cursor.done) {
                 request_sync(app, user, calendar, 0).await?;
             }

@@ -69,7 +69,6 @@ impl<'a> Pull<'a> {
     pub async fn run(mut self) -> Step<Success> {
         let window = self.app.config.sync_window;
         let last = self.lease.cursor().position.clone();
-        // What was once read stays within what is read.
         let manners = self.provider.manners();
         let past = self.now - window.past;
         // What was once read stays within what is read, unless everything is read anew too often for that.
@@ -97,12 +96,13 @@ impl<'a> Pull<'a> {
             let read = self.provider.changes(self.target, &Ask::Since(position), page.as_deref()).await?;
             hold(self.app, self.lease).await?;
             self.warn(read.warnings);
-            self.apply(read.changes, Some((position.from, position.to)), None).await?;
+            self.apply(read.changes, &read.partial, Some((position.from, position.to)), None).await?;
             if let Some(token) = read.token {
                 // A name that says nothing may be that of an occurrence: reading everything answers it, once a day.
                 let is_late = self.now + self.app.config.sync_window.future - position.to > RIDDLES;
-                let query = if self.has_riddles && is_late { String::new() } else { position.query.clone() };
-                return Ok(Position { token, query, ..position.clone() });
+                let has_riddles = self.has_riddles || position.has_riddles;
+                let query = if has_riddles && is_late { String::new() } else { position.query.clone() };
+                return Ok(Position { token, query, has_riddles, ..position.clone() });
             }
             page = read.next_page;
         }
@@ -124,13 +124,13 @@ impl<'a> Pull<'a> {
             let read = self.provider.changes(self.target, &Ask::All { from, to }, page.as_deref()).await?;
             hold(self.app, self.lease).await?;
             self.warn(read.warnings);
-            self.apply(read.changes, None, Some(&mut known)).await?;
+            self.apply(read.changes, &read.partial, None, Some(&mut known)).await?;
             if let Some(token) = read.token {
                 break token;
             }
             page = read.next_page;
         };
-        let position = Position { token, query: self.provider.manners().query.to_owned(), from, to };
+        let position = Position { token, query: self.provider.manners().query.to_owned(), from, to, has_riddles: false };
         // What the provider has never had cannot be missing there, and what was not asked for cannot have been answered.
         let unseen = known.stored.values().filter(|stored| stored.version.is_some() && !known.seen.contains(&stored.id));
         let mut unseen: Vec<EventId> = unseen.map(|stored| stored.id.clone()).collect();
@@ -274,10 +274,19 @@ impl<'a> Pull<'a> {
         Ok(originals)
     }
 
-    /// Stores a page of changes. What lies outside of `window` and is not stored is passed over.
-    async fn apply(&mut self, changes: Vec<Change>, window: Option<(DateTime<Utc>, DateTime<Utc>)>, known: Option<&mut Known>) -> Step<()> {
+    /// Stores a page of changes. What lies outside of `window` and is not stored is passed over; of the series in `partial`
+    /// not all was read that is different.
+    async fn apply(
+        &mut self,
+        changes: Vec<Change>,
+        partial: &[String],
+        window: Option<(DateTime<Utc>, DateTime<Utc>)>,
+        known: Option<&mut Known>,
+    ) -> Step<()> {
         let changes = self.named(changes).await?;
-        let (changes, alone) = self.verified(changes).await?;
+        let (changes, mut alone) = self.verified(changes).await?;
+        let is_partial = |event: &Event| remote_id(event).is_some_and(|id| partial.iter().any(|partial| partial == id));
+        alone.extend(changes.iter().filter(|change| matches!(change, Change::Put(event) if is_partial(event))).map(subject));
         let mut changes = latest(changes);
         let whole = self.provider.manners().series_come_whole;
         // What is changed or cancelled of a series is hidden in the series itself.
@@ -326,6 +335,10 @@ impl<'a> Pull<'a> {
             for id in series.map(|(id, _)| id.clone()).filter(|id| !alone.contains(id)).collect::<Vec<_>>() {
                 let originals = self.orphans.remove(&id).unwrap_or_default();
                 let originals = if stored.contains_key(&id) { self.reduce(&id, originals).await? } else { originals };
+                if let Some(known) = stored.get_mut(&id).filter(|known| known.link.as_ref().is_some_and(|link| link.edit.is_some())) {
+                    // What is still to be written may leave it as it is: what it hides is known all the same.
+                    self.overridden_by(known, &originals).await?;
+                }
                 let known = stored.get_mut(&id).and_then(|known| known.series.as_deref_mut());
                 let new = changes.get_mut(&id).and_then(|change| match change {
                     Change::Put(event) => event.series.as_deref_mut(),
@@ -444,6 +457,16 @@ impl<'a> Pull<'a> {
             }
         }
         Err(SyncError::Contended.into())
+    }
+
+    /// Has a stored series hide `originals`, and nothing else. Where somebody changes it meanwhile it is read anew later.
+    async fn overridden_by(&self, event: &mut Event, originals: &[OriginalStart]) -> Step<()> {
+        let Some(series) = event.series.as_deref_mut().filter(|series| series.overridden != originals) else { return Ok(()) };
+        series.overridden = originals.to_vec();
+        event.updated_at = self.now;
+        event.hash();
+        let _: Outcome = self.app.store.put_event(self.user, event).await?;
+        Ok(())
     }
 
     /// The provider has an event no more.

@@ -134,6 +134,8 @@ impl Push<'_> {
                 self.created += 1;
                 self.settle(event, made).await
             }
+            // It was made, and changed over there before it was as it should be.
+            Err(ProviderError::Changed { .. }) => Ok(Next::Again),
             // An earlier try got through; or the event was made, and deleted over there since.
             Err(ProviderError::Taken { .. }) => match self.provider.created(self.target, &event).await? {
                 Some(mut remote) => {

@@ -11,7 +11,7 @@ use super::engine::request_sync;
 use crate::app::App;
 use crate::clock::random_bytes;
 use crate::domain::calendar::{Calendar, CalendarState, ChannelState, Source};
-use crate::domain::connection::Connection;
+use crate::domain::connection::{Connection, ConnectionStatus};
 use crate::domain::ids::UserId;
 use crate::providers::{Provider, ProviderError, Remedy, Target, Watches};
 use crate::store::Outcome;
@@ -66,7 +66,13 @@ async fn keep_for_all(app: &App, provider: &dyn Provider, connection: &Connectio
         return Ok(connection.channel.clone());
     }
     // Somebody else may have been faster, before the turn was ours.
-    let latest = app.store.connection(user, id).await?.and_then(|connection| connection.channel);
+    let latest = app.store.connection(user, id).await?;
+    if latest.as_ref().is_none_or(|latest| latest.status != ConnectionStatus::Active) {
+        // Its grant was given back meanwhile: nobody would close what is opened now.
+        app.store.end_watching(user, id, None).await?;
+        return Ok(None);
+    }
+    let latest = latest.and_then(|connection| connection.channel);
     let known = latest.as_ref();
     if !is_due(known) {
         app.store.end_watching(user, id, None).await?;

@@ -62,7 +62,7 @@ pub(super) async fn changes(session: &Session, target: Target<'_>, ask: &Ask<'_>
         }
     }
     for master in masters {
-        page.changes.extend(series::changes(session, target, &master, &mut page.warnings).await?);
+        series::read_into(&mut page, session, target, &master).await?;
     }
     Ok(page)
 }
@@ -99,8 +99,9 @@ fn remote(session: &Session, target: Target<'_>, event: &Event, raw: Value) -> R
     let mut read = Event { id: event.id.clone(), ..read };
     read::as_known(event, &mut read);
     if let (Some(series), Some(known)) = (&mut read.series, &event.series) {
-        // There they are cancelled occurrences, of which an event by itself says nothing.
+        // Of occurrences that are cancelled or changed there, an event by itself says nothing.
         series.except_dates.clone_from(&known.except_dates);
+        series.overridden.clone_from(&known.overridden);
     }
     read.hash();
     Ok(Remote { event: read, raw })

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{ProviderError, Request, Result, Session, Target, read};
 use crate::domain::event::Event;
 use crate::domain::ids::EventId;
-use crate::providers::Change;
+use crate::providers::{Change, Page};
 
 /// All that is read of a series. What was cancelled is told only to whoever names it.
 const SELECT: &str = "id,changeKey,iCalUId,type,transactionId,subject,body,start,end,isAllDay,originalStartTimeZone,recurrence,location,\
@@ -15,46 +15,58 @@ const SELECT: &str = "id,changeKey,iCalUId,type,transactionId,subject,body,start
 /// More exceptions than these pages hold nobody has.
 const MAX_PAGES: usize = 40;
 
-/// What is there of a series: itself, its changed occurrences, its cancelled ones. Of one that is gone, just that.
-pub(super) async fn changes(session: &Session, target: Target<'_>, remote_id: &str, warnings: &mut Vec<String>) -> Result<Vec<Change>> {
+/// Adds what is there of a series to a page: itself, its changed occurrences, its cancelled ones. Of one that is gone, just
+/// that.
+pub(super) async fn read_into(page: &mut Page, session: &Session, target: Target<'_>, remote_id: &str) -> Result<()> {
     let path = ["me", "calendars", target.remote_id, "events", remote_id];
     let mut request = Request::get(&path);
     request.query = vec![("$select", SELECT.to_owned()), ("$expand", "exceptionOccurrences".to_owned())];
     let raw = match session.call(request).await {
         Ok(raw) => raw,
         Err(ProviderError::NotFound { .. }) => {
-            return Ok(vec![Change::Gone { id: EventId::of(target.calendar, remote_id), remote_id: remote_id.to_owned() }]);
+            page.changes.push(Change::Gone { id: EventId::of(target.calendar, remote_id), remote_id: remote_id.to_owned() });
+            return Ok(());
         }
         Err(error) => return Err(error),
     };
-    let mut changes = Vec::new();
     let series = match read::event(session, target, &raw, None) {
         Ok(series) => series,
         Err(warning) => {
-            warnings.push(warning);
-            return Ok(changes);
+            page.warnings.push(warning);
+            return Ok(());
         }
     };
     let cancelled = read::cancelled(&raw, series.start);
-    changes.extend(cancelled.into_iter().map(|original| Change::Cancelled { series: series.id.clone(), original }));
-    let mut put = |items: &Value, series: &Event| {
-        for item in items.as_array().into_iter().flatten() {
-            match read::event(session, target, item, Some(&series.id)) {
-                // Without a time of its own it would stand for the series.
-                Ok(event) if event.original_start().is_some() => changes.push(Change::Put(Box::new(event))),
-                Ok(_) => {}
-                Err(warning) => warnings.push(warning),
-            }
-        }
-    };
-    put(&raw["exceptionOccurrences"], &series);
+    page.changes.extend(cancelled.into_iter().map(|original| Change::Cancelled { series: series.id.clone(), original }));
+    let mut is_whole = put(page, session, target, &raw["exceptionOccurrences"], &series);
     let mut next = raw["exceptionOccurrences@odata.nextLink"].as_str().map(str::to_owned);
     for _ in 0..MAX_PAGES {
         let Some(link) = next.take() else { break };
-        let page = session.call(Request::follow(&link)).await?;
-        put(&page["value"], &series);
-        next = page["@odata.nextLink"].as_str().map(str::to_owned);
+        let more = session.call(Request::follow(&link)).await?;
+        is_whole &= put(page, session, target, &more["value"], &series);
+        next = more["@odata.nextLink"].as_str().map(str::to_owned);
     }
-    changes.push(Change::Put(Box::new(series)));
-    Ok(changes)
+    if !is_whole || next.is_some() {
+        page.partial.push(remote_id.to_owned());
+    }
+    page.changes.push(Change::Put(Box::new(series)));
+    Ok(())
+}
+
+/// Adds the changed occurrences of a series; answers whether all could be read.
+fn put(page: &mut Page, session: &Session, target: Target<'_>, items: &Value, series: &Event) -> bool {
+    let Some(items) = items.as_array() else { return false };
+    let mut is_whole = true;
+    for item in items {
+        match read::event(session, target, item, Some(&series.id)) {
+            // Without a time of its own it would stand for the series.
+            Ok(event) if event.original_start().is_some() => page.changes.push(Change::Put(Box::new(event))),
+            Ok(_) => is_whole = false,
+            Err(warning) => {
+                is_whole = false;
+                page.warnings.push(warning);
+            }
+        }
+    }
+    is_whole
 }

@@ -80,6 +80,11 @@ pub fn undeletable(event: &Event, told: SendUpdates) -> Vec<(&'static str, Strin
     vec![("sendUpdates", TOLD.to_owned())]
 }
 
+/// A description as it is given back: with other line ends, and nothing around it.
+fn plain(description: Option<&str>) -> String {
+    description.unwrap_or_default().replace("\r\n", "\n").trim().to_owned()
+}
+
 /// What has to be written to make `to` of an event that says `from`; all of it without.
 ///
 /// # Errors
@@ -114,7 +119,7 @@ pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<St
     if is_new || old.title != new.title {
         set("subject", new.title.as_str().into());
     }
-    if old.description != new.description {
+    if plain(old.description.as_deref()) != plain(new.description.as_deref()) {
         set("body", json!({ "contentType": "text", "content": new.description.as_deref().unwrap_or_default() }));
     }
     if old.location != new.location {
