@@ -457,6 +457,11 @@ def journey(template, resources, feed, google, microsoft):
     slots_and_jobs(api, resources, calendar)
     parted(api, google, calendar, made)
     calendar, made = two_ways(api, microsoft)
+    day = datetime.date.today().replace(day=1) + datetime.timedelta(days=62)
+    body = {"calendarId": calendar, "title": "Twice a month", "startTime": f"{day}T09:00:00", "endTime": f"{day}T10:00:00",
+            "recurrenceRule": f"FREQ=MONTHLY;BYMONTHDAY={day.day},{day.day + 10};COUNT=3", "whenInexpressible": "EXPAND"}
+    status, made = api.call("POST", "/api/v1/calendar/events?wait=25", body)
+    holds("a series that it cannot express is written out", (status, len(made.get("expandedInto", []))) == (201, 3), (status, made))
     status, answer = api.call("DELETE", "/api/v1/auth/account", {"password": "correct horse battery"})
     holds("the account is deleted", status in (200, 202, 204), (status, answer))
     wait_for("the subscription to be closed", lambda: microsoft.channels() == 0, 30)
