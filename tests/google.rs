@@ -10,7 +10,7 @@ use shared::domain::time::{rfc3339, to_instant};
 use shared::providers::{Accounts, Provider};
 use shared::vault::Secret;
 
-use crate::side::{Side, There, Trouble, What, form};
+use crate::side::{Side, There, Trouble, What, browser};
 
 /// A sandbox with one person in it, and that person's browser.
 pub struct Sandbox {
@@ -54,6 +54,7 @@ impl Sandbox {
 
 impl Side for Sandbox {
     const PATH: &'static str = "google";
+    const CONSENT: &'static str = "/o/oauth2/v2/consent";
     const EMAIL: &'static str = EMAIL;
     const NAME: &'static str = "Google";
     const CALLS_AT_REST: usize = 1;
@@ -62,7 +63,7 @@ impl Side for Sandbox {
         let contract =
             crate::data::folder().map(|folder| std::fs::read_to_string(folder.join("contracts/google-calendar.v3.json")).unwrap());
         let (google, _) = Google::start(clock, contract.map(|text| Contract::parse(&text).unwrap())).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let client = browser();
         let mut sandbox = Self { url: google.url.clone(), client, token: String::new() };
         sandbox.add_person(EMAIL).await;
         sandbox.sign_in().await;
@@ -90,19 +91,8 @@ impl Side for Sandbox {
         EMAIL.to_owned()
     }
 
-    async fn add_calendar(&self, name: &str) -> String {
-        self.control("calendars", json!({ "owner": EMAIL, "summary": name })).await["id"].as_str().unwrap().to_owned()
-    }
-
     async fn add_person(&self, email: &str) {
         self.control("people", json!({ "email": email, "name": "Grace", "timeZone": "Europe/Berlin" })).await;
-    }
-
-    async fn consent(&self, auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
-        assert_eq!(self.client.get(auth_url).send().await.unwrap().status(), 200, "the consent page");
-        let request = self.client.post(format!("{}/o/oauth2/v2/consent", self.url));
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form(auth_url, email, answer, unticked));
-        request.send().await.unwrap().headers()["location"].to_str().unwrap().to_owned()
     }
 
     fn needed_scope() -> &'static str {

@@ -12,7 +12,7 @@ use shared::domain::zones::resolve;
 use shared::providers::{Accounts, Provider, microsoft};
 use shared::vault::Secret;
 
-use crate::side::{Side, There, Trouble, What, form};
+use crate::side::{Side, There, Trouble, What, browser};
 
 /// A sandbox with one person in it, and that person's browser.
 pub struct Sandbox {
@@ -66,6 +66,7 @@ pub fn time(text: &str) -> Value {
 
 impl Side for Sandbox {
     const PATH: &'static str = "microsoft";
+    const CONSENT: &'static str = "/sandbox/microsoft/consent";
     const EMAIL: &'static str = EMAIL;
     const NAME: &'static str = "Microsoft";
     const CALLS_AT_REST: usize = 1;
@@ -73,7 +74,7 @@ impl Side for Sandbox {
     async fn at(clock: Clock) -> Self {
         let contract = crate::data::folder().map(|folder| std::fs::read_to_string(folder.join("contracts/graph-calendar.d.ts")).unwrap());
         let (microsoft, _) = Microsoft::start(clock, contract.map(|text| Contract::parse(&text))).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let client = browser();
         let mut sandbox = Self { url: microsoft.url.clone(), client, token: String::new(), calendar: String::new() };
         let made = sandbox.control("people", json!({ "email": EMAIL, "name": "Grace", "timeZone": BERLIN })).await;
         made["primary"].as_str().unwrap().clone_into(&mut sandbox.calendar);
@@ -102,19 +103,8 @@ impl Side for Sandbox {
         self.calendar.clone()
     }
 
-    async fn add_calendar(&self, name: &str) -> String {
-        self.control("calendars", json!({ "owner": EMAIL, "summary": name })).await["id"].as_str().unwrap().to_owned()
-    }
-
     async fn add_person(&self, email: &str) {
         self.control("people", json!({ "email": email, "name": "Bob", "timeZone": BERLIN })).await;
-    }
-
-    async fn consent(&self, auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
-        assert_eq!(self.client.get(auth_url).send().await.unwrap().status(), 200, "the consent page");
-        let request = self.client.post(format!("{}/sandbox/microsoft/consent", self.url));
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form(auth_url, email, answer, unticked));
-        request.send().await.unwrap().headers()["location"].to_str().unwrap().to_owned()
     }
 
     fn needed_scope() -> &'static str {

@@ -44,9 +44,16 @@ pub enum Trouble {
     Forbidden,
 }
 
+/// What follows no redirect, to show where it leads.
+pub fn browser() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
 /// A provider and somebody who has an account there.
 pub trait Side: Sized + Sync {
     const PATH: &'static str;
+    /// Where the consent page's form goes.
+    const CONSENT: &'static str;
     const EMAIL: &'static str;
     /// What people call the provider.
     const NAME: &'static str;
@@ -62,11 +69,8 @@ pub trait Side: Sized + Sync {
     async fn sign_in(&mut self);
     /// The person's own calendar.
     fn primary(&self) -> String;
-    async fn add_calendar(&self, name: &str) -> String;
     /// Another person with an account.
     async fn add_person(&self, email: &str);
-    /// Follows the consent page as the person's browser does; answers with where it is sent back to.
-    async fn consent(&self, auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String;
     /// The scope without which nothing can be synced.
     fn needed_scope() -> &'static str;
     /// A new event, which repeats by a rule where there is one.
@@ -94,6 +98,18 @@ pub trait Side: Sized + Sync {
             self.client().post(format!("{}/sandbox/{}/{what}", self.url(), Self::PATH)).header("content-type", "application/json");
         let text = request.body(body.to_string()).send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    async fn add_calendar(&self, name: &str) -> String {
+        self.control("calendars", json!({ "owner": Self::EMAIL, "summary": name })).await["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Follows the consent page as the person's browser does; answers with where it is sent back to.
+    async fn consent(&self, auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
+        assert_eq!(self.client().get(auth_url).send().await.unwrap().status(), 200, "the consent page");
+        let request = self.client().post(format!("{}{}", self.url(), Self::CONSENT));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form(auth_url, email, answer, unticked));
+        request.send().await.unwrap().headers()["location"].to_str().unwrap().to_owned()
     }
 
     /// How often each method was called by clients, what strayed from the contract, how many channels are open, who got mail.
@@ -138,7 +154,7 @@ pub fn token_in(text: &str) -> Option<&str> {
 }
 
 /// A form as a browser sends it.
-pub fn form(auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
+fn form(auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
     let url = reqwest::Url::parse(auth_url).unwrap();
     let mut form = reqwest::Url::parse("http://localhost/").unwrap();
     {

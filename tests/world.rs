@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::google;
-use crate::side::Side;
+use crate::side::{Side, browser};
 
 /// A backend in memory and a server of feeds beside it.
 pub struct World {
@@ -83,8 +83,7 @@ impl World {
 
     /// What a browser with this cookie is sent on to from the callback.
     pub async fn come_back(&self, callback: &str, cookie: &str) -> reqwest::Url {
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let response = client.get(callback).header("cookie", cookie).send().await.unwrap();
+        let response = browser().get(callback).header("cookie", cookie).send().await.unwrap();
         assert_eq!(response.status(), 303, "{callback}");
         reqwest::Url::parse(response.headers()["location"].to_str().unwrap()).unwrap()
     }

@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod emulators;
+mod forms;
 pub mod functions;
 pub mod gateway;
 pub mod google;

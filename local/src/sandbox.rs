@@ -4,7 +4,8 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -98,6 +99,16 @@ impl Weather {
         let after = status >= 500 && self.below(2) == 0;
         Some(Fault { method: None, status, reason: reason.to_owned(), retry_after: None, after })
     }
+}
+
+/// An answer that is no success; `retry_after` in seconds.
+pub(crate) fn refused(status: u16, body: Value, retry_after: Option<u64>) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, axum::Json(body)).into_response();
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert("retry-after", HeaderValue::from(seconds));
+    }
+    response
 }
 
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -5,11 +5,10 @@ use std::fmt::Write;
 use axum::Form;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::state::Person;
 use super::{Shared, events};
+use crate::forms::{Act, Place};
 use crate::sandbox::escaped;
 
 /// Where the page is.
@@ -26,45 +25,18 @@ pub(super) async fn show(State(google): State<Shared>) -> Html<String> {
             let name = entry.get("summary").and_then(Value::as_str).unwrap_or(id);
             // Writing to a text cannot fail.
             let _ = write!(page, "<h2>{} <small>{}</small></h2><table>", escaped(name), escaped(&person.email));
+            let place = Place { email: &person.email, calendar: id, event: "" };
             let events = state.calendars.get(id).into_iter().flat_map(|calendar| calendar.events.values());
             for event in events.map(|stored| &stored.event).filter(|event| event["status"] != "cancelled") {
-                let hidden = hidden(person, id, event["id"].as_str().unwrap_or_default());
-                let title = escaped(event["summary"].as_str().unwrap_or("(no title)"));
+                let title = event["summary"].as_str().unwrap_or("(no title)");
                 let start = event["start"]["dateTime"].as_str().or(event["start"]["date"].as_str()).unwrap_or_default();
-                let _ = write!(
-                    page,
-                    "<tr><td>{}<td><form method=\"post\">{hidden}<input name=\"title\" value=\"{title}\"> \
-                     <button name=\"action\" value=\"rename\">Rename</button> <button name=\"action\" value=\"delete\">Delete</button></form>",
-                    escaped(start)
-                );
+                page.push_str(&Place { event: event["id"].as_str().unwrap_or_default(), ..place }.row(title, start));
             }
-            let hidden = hidden(person, id, "");
-            let _ = write!(
-                page,
-                "</table><form method=\"post\">{hidden}<input name=\"title\" placeholder=\"Title\" required> \
-                 <input type=\"datetime-local\" name=\"start\" required> <button name=\"action\" value=\"add\">Add an hour</button></form>"
-            );
+            page.push_str("</table>");
+            page.push_str(&place.adding());
         }
     }
     Html(page)
-}
-
-fn hidden(person: &Person, calendar: &str, event: &str) -> String {
-    let field = |name: &str, value: &str| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
-    [field("email", &person.email), field("calendar", calendar), field("event", event)].concat()
-}
-
-/// What a button of the page says.
-#[derive(Deserialize)]
-pub(super) struct Act {
-    email: String,
-    calendar: String,
-    event: String,
-    action: String,
-    #[serde(default)]
-    title: String,
-    #[serde(default)]
-    start: String,
 }
 
 /// Does what a button says, as the person whose calendar it is, and has everybody told who watches.
@@ -79,8 +51,7 @@ pub(super) async fn act(State(google): State<Shared>, Form(act): Form<Act>) -> R
             }
             "delete" => events::delete(&mut state, &person, &act.calendar, &act.event, None).is_ok(),
             _ => {
-                let start = chrono::NaiveDateTime::parse_from_str(&act.start, "%Y-%m-%dT%H:%M").unwrap_or_default();
-                // The form says no zone: the calendar's own is meant.
+                let start = act.start();
                 let zone: chrono_tz::Tz = person.time_zone.parse().unwrap_or(chrono_tz::Tz::UTC);
                 let time = |local| {
                     let at = shared::domain::time::to_instant(local, zone);

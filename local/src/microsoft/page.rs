@@ -5,11 +5,11 @@ use std::fmt::Write;
 use axum::Form;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::view::Preferences;
 use super::{Shared, events};
+use crate::forms::{Act, Place};
 use crate::sandbox::escaped;
 
 /// Where the page is.
@@ -22,44 +22,16 @@ pub(super) async fn show(State(microsoft): State<Shared>) -> Html<String> {
     for calendar in state.calendars.values() {
         // Writing to a text cannot fail.
         let _ = write!(page, "<h2>{} <small>{}</small></h2><table>", escaped(&calendar.name), escaped(&calendar.owner));
+        let place = Place { email: &calendar.owner, calendar: &calendar.id, event: "" };
         for stored in calendar.events.values() {
             let text = |name: &str| stored.event.get(name).and_then(|value| value.as_str()).unwrap_or_default();
-            let hidden = hidden(&calendar.owner, &calendar.id, text("id"));
             let start = stored.event["start"]["dateTime"].as_str().unwrap_or_default();
-            let _ = write!(
-                page,
-                "<tr><td>{}<td><form method=\"post\">{hidden}<input name=\"title\" value=\"{}\"> \
-                 <button name=\"action\" value=\"rename\">Rename</button> <button name=\"action\" value=\"delete\">Delete</button></form>",
-                escaped(start),
-                escaped(text("subject"))
-            );
+            page.push_str(&Place { event: text("id"), ..place }.row(text("subject"), start));
         }
-        let hidden = hidden(&calendar.owner, &calendar.id, "");
-        let _ = write!(
-            page,
-            "</table><form method=\"post\">{hidden}<input name=\"title\" placeholder=\"Title\" required> \
-             <input type=\"datetime-local\" name=\"start\" required> <button name=\"action\" value=\"add\">Add an hour</button></form>"
-        );
+        page.push_str("</table>");
+        page.push_str(&place.adding());
     }
     Html(page)
-}
-
-fn hidden(email: &str, calendar: &str, event: &str) -> String {
-    let field = |name: &str, value: &str| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
-    [field("email", email), field("calendar", calendar), field("event", event)].concat()
-}
-
-/// What a button of the page says.
-#[derive(Deserialize)]
-pub(super) struct Act {
-    email: String,
-    calendar: String,
-    event: String,
-    action: String,
-    #[serde(default)]
-    title: String,
-    #[serde(default)]
-    start: String,
 }
 
 /// Does what a button says, as the person whose calendar it is, and has everybody told who watches.
@@ -76,7 +48,7 @@ pub(super) async fn act(State(microsoft): State<Shared>, Form(act): Form<Act>) -
             }
             "delete" => events::delete(&mut state, &person, place, None),
             _ => {
-                let start = chrono::NaiveDateTime::parse_from_str(&act.start, "%Y-%m-%dT%H:%M").unwrap_or_default();
+                let start = act.start();
                 let time = |at: chrono::NaiveDateTime| json!({ "dateTime": at.format("%Y-%m-%dT%H:%M:%S").to_string(), "timeZone": person.time_zone });
                 let event = json!({ "subject": act.title, "start": time(start), "end": time(start + chrono::TimeDelta::hours(1)) });
                 events::create(&mut state, &person, &act.calendar, event.as_object().cloned().unwrap_or_default(), whole)
