@@ -250,8 +250,10 @@ impl<S: Side> Both<S> {
             .iter()
             .filter_map(|event| Some((event.id.clone(), event.series.as_ref()?.overridden.iter().copied().collect::<BTreeSet<_>>())))
             .collect();
-        for (series, original) in there.keys().filter_map(|id| Some((id.series(), id.original_start()?))).chain(cancelled) {
-            let known = overridden.get(&series).is_none_or(|overridden| overridden.contains(&original));
+        let different: BTreeSet<(EventId, OriginalStart)> =
+            there.keys().filter_map(|id| Some((id.series(), id.original_start()?))).chain(cancelled).collect();
+        for (series, original) in &different {
+            let known = overridden.get(series).is_none_or(|overridden| overridden.contains(original));
             assert!(known, "the rule of {series} still gives {original}\n{}", history());
         }
         let here: BTreeMap<EventId, Event> = here.into_iter().map(|event| (event.id.clone(), event)).collect();
@@ -265,6 +267,9 @@ impl<S: Side> Both<S> {
         for (id, event) in here.iter().filter(|(id, _)| !spent.iter().any(|spent| spent.id == **id)) {
             let there = there.get(id).map(|there| {
                 let mut there = there.clone();
+                if let Some(series) = &mut there.series {
+                    series.overridden = different.iter().filter(|(series, _)| series == id).map(|(_, original)| *original).collect();
+                }
                 session.as_known(event, &mut there);
                 comparable(&there)
             });
