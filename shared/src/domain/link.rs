@@ -1,6 +1,9 @@
 //! How an event stands with the account that it belongs to: what is still to be written there, and what was decided
 //! where both sides had changed it.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -221,13 +224,21 @@ pub fn merge(base: Option<&Content>, local: &Content, remote: &Content) -> Merge
     let mut merger = Merger { is_ahead: false, conflicts: vec![] };
     // When an event is, is one thing: a rule without the start that it was made for means something else.
     let times = |content: &Content| (content.start, content.end, content.series.as_deref().map(without_overrides));
-    let when = merger.pick("startTime", base.map(times).as_ref(), &times(local), &times(remote));
-    if when != times(remote) {
-        (content.start, content.end, content.series) = (local.start, local.end, local.series.clone());
+    let rule = |content: &Content| (content.start, content.end, content.series.as_deref().map(without_exceptions));
+    if rule(local) != rule(remote) {
+        let when = merger.pick("startTime", base.map(times).as_ref(), &times(local), &times(remote));
+        if when != times(remote) {
+            (content.start, content.end, content.series) = (local.start, local.end, local.series.clone());
+        }
+    } else if let (Some(series), Some(ours), Some(theirs)) = (&mut content.series, &local.series, &remote.series) {
+        // Of a rule that is new, every exception is.
+        let base = base.filter(|base| rule(base) == rule(local)).and_then(|base| base.series.as_deref());
+        let known = base.map(|base| base.except_dates.as_slice()).unwrap_or_default();
+        series.except_dates = merger.gather(known, &ours.except_dates, &theirs.except_dates);
     }
-    if let (Some(series), Some(other)) = (&mut content.series, local.series.as_ref().zip(remote.series.as_ref())) {
+    if let (Some(series), Some(ours), Some(theirs)) = (&mut content.series, &local.series, &remote.series) {
         // Each side may know of changed occurrences that the other has not heard of yet.
-        series.overridden = other.0.overridden.iter().chain(&other.1.overridden).copied().collect();
+        series.overridden = ours.overridden.iter().chain(&theirs.overridden).copied().collect();
         series.overridden.sort_unstable();
         series.overridden.dedup();
     }
@@ -259,6 +270,10 @@ fn without_overrides(series: &Series) -> Series {
     Series { overridden: vec![], ..series.clone() }
 }
 
+fn without_exceptions(series: &Series) -> Series {
+    Series { except_dates: vec![], ..without_overrides(series) }
+}
+
 struct Merger {
     is_ahead: bool,
     conflicts: Vec<&'static str>,
@@ -275,6 +290,16 @@ impl Merger {
         }
         self.conflicts.push(name);
         remote.clone()
+    }
+
+    /// What both sides have put into a list, without what either has taken out of it.
+    fn gather<T: Copy + Eq + Hash>(&mut self, base: &[T], local: &[T], remote: &[T]) -> Vec<T> {
+        let [base, ours, theirs] = [base, local, remote].map(|list| list.iter().collect::<HashSet<_>>());
+        let stays = |one: &&T| !base.contains(one) || (ours.contains(one) && theirs.contains(one));
+        let new = local.iter().filter(|one| !theirs.contains(one));
+        let all: Vec<T> = remote.iter().chain(new).filter(stays).copied().collect();
+        self.is_ahead |= all != remote;
+        all
     }
 }
 
@@ -309,6 +334,27 @@ mod tests {
         assert!(merged.is_ahead);
         let same = merge(Some(&base), &local, &local);
         assert!(!same.is_ahead && same.conflicts.is_empty());
+    }
+
+    #[test]
+    fn exceptions_of_both_sides_stand() {
+        let repeating = |rule: &str, days: &[u32]| {
+            let except_dates = days.iter().map(|day| format!("2026030{day}T090000Z").parse().unwrap()).collect();
+            let series = Series { rules: vec![rule.parse().unwrap()], except_dates, ..Series::default() };
+            Content { series: Some(Box::new(series)), ..content("a", "x", "2026-03-02T09:00:00[UTC]") }
+        };
+        let (base, local, remote) = (repeating("FREQ=DAILY", &[3]), repeating("FREQ=DAILY", &[3, 4]), repeating("FREQ=DAILY", &[5]));
+        let merged = merge(Some(&base), &local, &remote);
+        assert_eq!(merged.content, repeating("FREQ=DAILY", &[5, 4]), "the third takes place again");
+        assert!(merged.is_ahead && merged.conflicts.is_empty());
+        assert!(!merge(Some(&base), &base, &remote).is_ahead);
+        // The rule is written, its exceptions are not yet: none of them is something that the provider has taken out.
+        let (local, half) = (repeating("FREQ=DAILY;INTERVAL=2", &[4]), repeating("FREQ=DAILY;INTERVAL=2", &[]));
+        let merged = merge(Some(&repeating("FREQ=DAILY", &[4])), &local, &half);
+        assert_eq!((merged.content, merged.is_ahead), (local.clone(), true));
+        // Another rule comes with its own exceptions, or stays away with them.
+        let merged = merge(Some(&base), &local, &remote);
+        assert_eq!((merged.content, merged.conflicts), (remote, vec!["startTime"]));
     }
 
     #[test]

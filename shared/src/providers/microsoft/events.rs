@@ -70,14 +70,21 @@ pub(super) async fn changes(session: &Session, target: Target<'_>, ask: &Ask<'_>
 pub(super) async fn current(session: &Session, target: Target<'_>, event: &Event, series: Option<&str>) -> Result<Option<Remote>> {
     let known = event.link.as_ref().and_then(|link| link.remote_id.as_deref());
     let raw = match (known, event.original_start(), series) {
-        (Some(id), original, _) => match found(session.call(Request::get(&["me", "calendars", target.remote_id, "events", id])).await)? {
-            Some(raw) => Some(raw),
-            // It may have another name by now.
-            None if original.is_none() && event.uid != event.id.to_string() => {
-                search(session, target, &format!("iCalUId eq '{}'", quoted(&event.uid))).await?
+        (Some(id), original, _) => {
+            let path = ["me", "calendars", target.remote_id, "events", id];
+            let mut request = Request::get(&path);
+            if event.series.is_some() {
+                request.query = vec![("$select", series::SELECT.to_owned())];
             }
-            None => None,
-        },
+            match found(session.call(request).await)? {
+                Some(raw) => Some(raw),
+                // It may have another name by now.
+                None if original.is_none() && event.uid != event.id.to_string() => {
+                    search(session, target, &format!("iCalUId eq '{}'", quoted(&event.uid))).await?
+                }
+                None => None,
+            }
+        }
         (None, Some(original), Some(series)) => instance(session, target, series, original).await?,
         (None, None, _) => return created(session, target, event).await,
         _ => None,
@@ -94,17 +101,32 @@ fn found(answer: Result<Value>) -> Result<Option<Value>> {
     }
 }
 
+/// What Microsoft says of `event`. A series that was read by itself says which occurrences are cancelled; otherwise those are
+/// that both sides have agreed on. Of changed ones it says nothing.
 fn remote(session: &Session, target: Target<'_>, event: &Event, raw: Value) -> Result<Remote> {
     let read = read::event(session, target, &raw, None).map_err(|warning| malformed(&warning))?;
     let mut read = Event { id: event.id.clone(), ..read };
+    if let Some(series) = &mut read.series {
+        series.overridden = read::cancelled(&raw, read.start);
+    }
     read::as_known(event, &mut read);
     if let (Some(series), Some(known)) = (&mut read.series, &event.series) {
-        // Of occurrences that are cancelled or changed there, an event by itself says nothing.
-        series.except_dates.clone_from(&known.except_dates);
+        if !raw["cancelledOccurrences"].is_array() {
+            series.except_dates = agreed(event);
+        }
         series.overridden.clone_from(&known.overridden);
     }
     read.hash();
     Ok(Remote { event: read, raw })
+}
+
+/// The exceptions of a series that Microsoft knows of, as far as is known here.
+fn agreed(event: &Event) -> Vec<OriginalStart> {
+    let series = match event.link.as_ref().and_then(|link| link.edit.as_deref()) {
+        Some(edit) => edit.base.as_ref().and_then(|base| base.series.as_deref()),
+        None => event.series.as_deref(),
+    };
+    series.map(|series| series.except_dates.clone()).unwrap_or_default()
 }
 
 fn quoted(text: &str) -> String {
@@ -157,14 +179,18 @@ fn is_same(placed: OriginalStart, meant: OriginalStart, zone: Tz) -> bool {
     }
 }
 
-/// There are no exceptions in a recurrence: each is removed by itself. One that was removed before is not found.
-async fn except(session: &Session, target: Target<'_>, event: &Event, id: &str) -> Result<()> {
-    for original in event.series.iter().flat_map(|series| &series.except_dates) {
-        let occurrence = instance(session, target, id, *original).await?;
+/// Gives what was made at Microsoft the exceptions of `event`. There are none in a recurrence: each occurrence that is not
+/// cancelled yet is removed by itself. One that was removed before is not found.
+async fn except(session: &Session, target: Target<'_>, event: &Event, made: &mut Event) -> Result<()> {
+    let id = made.link.as_ref().and_then(|link| link.remote_id.clone()).unwrap_or_default();
+    let (Some(series), Some(made)) = (&event.series, &mut made.series) else { return Ok(()) };
+    for original in series.except_dates.iter().filter(|original| !made.except_dates.contains(original)) {
+        let occurrence = instance(session, target, &id, *original).await?;
         if let Some(id) = occurrence.as_ref().and_then(|occurrence| occurrence["id"].as_str()) {
             found(session.call(Request::new(Method::DELETE, &["me", "calendars", target.remote_id, "events", id])).await)?;
         }
     }
+    made.except_dates.clone_from(&series.except_dates);
     Ok(())
 }
 
@@ -189,13 +215,13 @@ pub(super) async fn create(session: &Session, target: Target<'_>, event: &Event,
     let body = Value::from(body);
     let path = ["me", "calendars", target.remote_id, "events"];
     let raw = session.call(Request { body: Some(&body), ..Request::new(Method::POST, &path) }).await?;
-    let made = remote(session, target, event, raw)?;
+    let mut made = remote(session, target, event, raw)?;
     // What an interrupted run has made is given back as it was then; what was changed since is still to be written.
     let differs = write::patch(Some(&made.event), event, target.zone)?;
     if ["subject", "start", "location", "body"].iter().any(|name| differs.contains_key(*name)) {
         return update(session, target, &made, event, Writing { wants_conference: false, ..writing }).await;
     }
-    except(session, target, event, made.raw["id"].as_str().unwrap_or_default()).await?;
+    except(session, target, event, &mut made.event).await?;
     Ok(made.event)
 }
 
@@ -212,13 +238,21 @@ pub(super) async fn update(session: &Session, target: Target<'_>, now: &Remote, 
     }
     keep_kinds(&mut body, &now.raw);
     if body.is_empty() {
-        except(session, target, event, id).await?;
-        return Ok(Event { id: event.id.clone(), ..now.event.clone() });
+        let mut made = Event { id: event.id.clone(), ..now.event.clone() };
+        except(session, target, event, &mut made).await?;
+        return Ok(made);
     }
+    // A series that is drawn anew forgets what was different.
+    let is_drawn_anew = body.contains_key("recurrence");
     let (body, version) = (Value::from(body), now.raw["@odata.etag"].as_str());
     let raw = session.call(Request { if_match: version, body: Some(&body), ..Request::new(Method::PATCH, &path) }).await?;
-    except(session, target, event, id).await?;
-    Ok(remote(session, target, event, raw)?.event)
+    let mut made = remote(session, target, event, raw)?.event;
+    if let Some(series) = &mut made.series {
+        let kept = now.event.series.as_deref().filter(|_| !is_drawn_anew);
+        series.except_dates = kept.map(|series| series.except_dates.clone()).unwrap_or_default();
+    }
+    except(session, target, event, &mut made).await?;
+    Ok(made)
 }
 
 /// A room that is invited stays a room.

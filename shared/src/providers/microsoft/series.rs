@@ -9,7 +9,7 @@ use crate::domain::ids::EventId;
 use crate::providers::{Change, Page};
 
 /// All that is read of a series. What was cancelled is told only to whoever names it.
-const SELECT: &str = "id,changeKey,iCalUId,type,transactionId,subject,body,start,end,isAllDay,originalStartTimeZone,recurrence,location,\
+pub(super) const SELECT: &str = "id,changeKey,iCalUId,type,transactionId,subject,body,start,end,isAllDay,originalStartTimeZone,recurrence,location,\
                       showAs,sensitivity,importance,categories,isReminderOn,reminderMinutesBeforeStart,attendees,organizer,isOrganizer,\
                       responseStatus,isCancelled,isOnlineMeeting,onlineMeeting,webLink,cancelledOccurrences";
 /// More exceptions than these pages hold nobody has.
