@@ -112,10 +112,18 @@ pub trait Side: Sized + Sync {
         request.send().await.unwrap().headers()["location"].to_str().unwrap().to_owned()
     }
 
-    /// How often each method was called by clients, what strayed from the contract, how many channels are open, who got mail.
+    /// How often each method was called by clients, what strayed from the contract, how many channels are open, who got mail,
+    /// how many notifications are on their way.
     async fn report(&self) -> Value {
         let report = self.client().get(format!("{}/sandbox/{}/report", self.url(), Self::PATH));
         serde_json::from_str(&report.send().await.unwrap().text().await.unwrap()).unwrap()
+    }
+
+    /// Waits until each notification has been taken.
+    async fn delivered(&self) {
+        while self.report().await["underWay"] != 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn violations(&self) -> Vec<Value> {

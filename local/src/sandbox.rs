@@ -1,5 +1,8 @@
 //! What the sandboxes have in common: keys that sign id tokens, faults, small texts.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -9,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use shared::clock::random_bytes;
+use shared::clock::{Clock, random_bytes};
 
 /// The key that signs id tokens, made anew with each sandbox.
 pub(crate) struct SigningKey {
@@ -132,12 +135,41 @@ pub(crate) fn query_of(text: Option<&str>) -> Vec<(String, String)> {
 
 /// Letters and digits that Google takes for an event's id too.
 pub(crate) fn random_id(length: usize) -> String {
+    letters(length, random_bytes)
+}
+
+/// As [`random_id`], but the same in each run of a test that has its own clock: for what no token is.
+pub(crate) fn unique_id(clock: &Clock, length: usize) -> String {
+    letters(length, || clock.unique())
+}
+
+fn letters(length: usize, source: impl Fn() -> [u8; 16]) -> String {
     let mut text = String::with_capacity(length);
     while text.len() < length {
-        let [byte] = random_bytes::<1>();
-        text.push(char::from(b"0123456789abcdefghijklmnopqrstuv"[usize::from(byte % 32)]));
+        let letters = source().map(|byte| char::from(b"0123456789abcdefghijklmnopqrstuv"[usize::from(byte % 32)]));
+        text.extend(letters.into_iter().take(length - text.len()));
     }
     text
+}
+
+/// Notifications that are on their way.
+#[derive(Default)]
+pub(crate) struct Deliveries(Arc<AtomicUsize>);
+
+impl Deliveries {
+    /// Sends a notification. One that nobody takes is lost, as at the providers after some tries.
+    pub fn send(&self, request: reqwest::RequestBuilder) {
+        let count = Arc::clone(&self.0);
+        count.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            drop(request.send().await);
+            count.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+
+    pub fn under_way(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 /// As HTML writes a text.

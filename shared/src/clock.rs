@@ -1,8 +1,9 @@
 //! The time and the randomness that the rest of the house asks for, so that tests can supply both.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -12,14 +13,23 @@ pub enum Clock {
     /// The machine's own clock.
     #[default]
     System,
-    /// A clock that stands still until it is moved, in milliseconds since the epoch.
-    Manual(Arc<AtomicI64>),
+    /// A clock that stands still until it is moved.
+    Manual(Arc<Manual>),
+}
+
+/// What a test has in place of the machine's clock and generator.
+#[derive(Debug)]
+pub struct Manual {
+    /// Since the epoch.
+    millis: AtomicI64,
+    /// How often something unique was asked for.
+    drawn: AtomicU64,
 }
 
 impl Clock {
     /// A clock that shows `start` until [`Clock::advance`] is called.
     pub fn manual(start: DateTime<Utc>) -> Self {
-        Self::Manual(Arc::new(AtomicI64::new(start.timestamp_millis())))
+        Self::Manual(Arc::new(Manual { millis: AtomicI64::new(start.timestamp_millis()), drawn: AtomicU64::new(0) }))
     }
 
     /// The present instant, in whole milliseconds.
@@ -27,16 +37,25 @@ impl Clock {
         let millis = match self {
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
             Self::System => Utc::now().timestamp_millis(),
-            Self::Manual(millis) => millis.load(Ordering::SeqCst),
+            Self::Manual(manual) => manual.millis.load(Ordering::SeqCst),
         };
         DateTime::from_timestamp_millis(millis).unwrap_or_default()
     }
 
     /// Moves a manual clock forward; the system clock cannot be moved and ignores it.
     pub fn advance(&self, by: TimeDelta) {
-        if let Self::Manual(millis) = self {
-            millis.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+        if let Self::Manual(manual) = self {
+            manual.millis.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
         }
+    }
+
+    /// Sixteen bytes that nobody else gets: for ids, never for secrets. With a manual clock they are the same in each run.
+    pub fn unique(&self) -> [u8; 16] {
+        let Self::Manual(manual) = self else { return random_bytes() };
+        let drawn = manual.drawn.fetch_add(1, Ordering::SeqCst);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest(&SHA256, &drawn.to_be_bytes()).as_ref()[..16]);
+        bytes
     }
 }
 

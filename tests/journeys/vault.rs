@@ -15,13 +15,13 @@ fn another(world: &World) -> App {
 }
 
 fn place(user: UserId) -> Place {
-    Place { user, connection: ConnectionId::new(Clock::System.now()), field: FEED_URL }
+    Place { user, connection: ConnectionId::new(&Clock::System), field: FEED_URL }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_that_seal_at_once_share_one_key() {
     let world = World::new().await;
-    let user = UserId::new(Clock::System.now());
+    let user = UserId::new(&Clock::System);
     let places: Vec<Place> = (0..8).map(|_| place(user)).collect();
     let functions: Vec<App> = places.iter().map(|_| another(&world)).collect();
     let secrets: Vec<Secret> = (0..8).map(|number| Secret::new(format!("https://example.org/{number}"))).collect();
@@ -38,7 +38,7 @@ async fn functions_that_seal_at_once_share_one_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_was_moved_to_another_person_does_not_open() {
     let world = World::new().await;
-    let (ada, eve) = (UserId::new(Clock::System.now()), UserId::new(Clock::System.now()));
+    let (ada, eve) = (UserId::new(&Clock::System), UserId::new(&Clock::System));
     world.stack.app.vault.put(place(ada), &Secret::new("of ada".into())).await.unwrap();
     let eves = place(eve);
     world.stack.app.vault.put(eves, &Secret::new("of eve".into())).await.unwrap();
@@ -53,7 +53,7 @@ async fn a_key_that_was_moved_to_another_person_does_not_open() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_shredded_never_opens_again() {
     let world = World::new().await;
-    let user = UserId::new(Clock::System.now());
+    let user = UserId::new(&Clock::System);
     let place = place(user);
     world.stack.app.vault.put(place, &Secret::new("gone".into())).await.unwrap();
     world.stack.app.vault.shred(user).await.unwrap();

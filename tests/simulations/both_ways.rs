@@ -347,6 +347,7 @@ async fn one_world<S: Side>(seed: u64) {
                 2 => both.act_there().await,
                 _ => both.misfortune().await,
             }
+            both.side.delivered().await;
         }
         both.quiet().await;
         both.check(seed).await;

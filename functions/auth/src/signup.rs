@@ -60,7 +60,7 @@ pub async fn signup(State(app): State<App>, _: SignInLimit, trail: Trail, Json(b
     }
     let now = app.clock.now();
     let password_hash = password::hash(Secret::new(body.password)).await?;
-    let user = User { id: UserId::new(now), email, full_name, timezone, password_hash, created_at: now };
+    let user = User { id: UserId::new(&app.clock), email, full_name, timezone, password_hash, created_at: now };
     let (session, token) = begin(&app, user.id);
     if app.store.create_user(&user, &session).await? == Outcome::Refused {
         trail.failure("anonymous", "SIGNUP_FAILURE", "the address is taken").await;

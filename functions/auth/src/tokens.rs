@@ -68,7 +68,7 @@ impl From<Tokens> for OAuthTokens {
 /// A new session of a person, and its first refresh token. It is not stored yet.
 pub fn begin(app: &App, user: UserId) -> (Session, RefreshToken) {
     let now = app.clock.now();
-    let id = SessionId::new(now);
+    let id = SessionId::new(&app.clock);
     let token = RefreshToken::first(user, id);
     let session = Session {
         id,

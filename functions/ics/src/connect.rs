@@ -60,9 +60,9 @@ pub async fn connect(
         Some(known) => revive(&app, caller.user(), known, &url, &wanted).await?,
         None => {
             let calendar = Calendar {
-                id: CalendarId::new(app.clock.now()),
+                id: CalendarId::new(&app.clock),
                 user_id: caller.user(),
-                connection_id: ConnectionId::new(app.clock.now()),
+                connection_id: ConnectionId::new(&app.clock),
                 provider: ProviderKind::Ics,
                 name: wanted.name.or(feed.name).unwrap_or_else(|| url.host_str().unwrap_or("Calendar").to_owned()),
                 color: wanted.color.or(feed.color).unwrap_or_else(|| DEFAULT_COLOR.to_owned()),

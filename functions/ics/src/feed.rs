@@ -16,7 +16,7 @@ pub async fn look_at(app: &App, address: &str) -> Result<(Url, Feed), String> {
     let fetched = fetch(&url, &Validators::default(), policy).await.map_err(|error| error.to_string())?;
     let Fetched::Body { bytes, charset, .. } = fetched else { return Err("the server did not answer with a calendar".to_owned()) };
     let now = app.clock.now();
-    let target = ReadFor { calendar: CalendarId::new(now), zone: Tz::UTC, now };
+    let target = ReadFor { calendar: CalendarId::new(&app.clock), zone: Tz::UTC, now };
     let read = tokio::task::spawn_blocking(move || ics::read(&bytes, charset.as_deref(), target)).await;
     let feed = read.map_err(|_| "the feed could not be read".to_owned())?.map_err(|error| error.to_string())?;
     Ok((url, feed))

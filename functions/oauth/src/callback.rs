@@ -175,7 +175,7 @@ async fn store(app: &App, user: UserId, kind: ProviderKind, signed_in: &SignedIn
     // An earlier try may have been interrupted after it had claimed the account: then that claim is gone on with.
     let claimed = app.store.account_owner(kind, &signed_in.account_id).await?.filter(|owner| owner.user_id == user);
     let claimed = claimed.map(|owner| owner.connection_id);
-    let id = claimed.or(known.as_ref().map(|known| known.id)).unwrap_or_else(|| ConnectionId::new(now));
+    let id = claimed.or(known.as_ref().map(|known| known.id)).unwrap_or_else(|| ConnectionId::new(&app.clock));
     let owner = AccountOwner { user_id: user, connection_id: id };
     if app.store.claim_account(kind, &signed_in.account_id, owner).await? == Outcome::Refused {
         let owner = app.store.account_owner(kind, &signed_in.account_id).await?;

@@ -84,7 +84,7 @@ fn choose<'a>(offered: &'a Selection, ids: &[String]) -> Answer<Vec<&'a AccountC
 async fn connect(app: &App, user: UserId, selection: &Selection, chosen: &AccountCalendar) -> Answer<CalendarId> {
     let now = app.clock.now();
     let calendar = Calendar {
-        id: CalendarId::new(now),
+        id: CalendarId::new(&app.clock),
         user_id: user,
         connection_id: selection.connection_id,
         provider: selection.provider,

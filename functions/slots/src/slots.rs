@@ -79,7 +79,7 @@ pub async fn create(
     }
     let now = app.clock.now();
     let (label, calendar_id) = (body.label()?, body.calendar_id);
-    let mut slot = Slot { id: SlotId::new(now), title, label, when, calendar_id, event_id: None, created_at: now, updated_at: now };
+    let mut slot = Slot { id: SlotId::new(&app.clock), title, label, when, calendar_id, event_id: None, created_at: now, updated_at: now };
     keep(&app, user, &slot, None).await?;
     if let Some(calendar) = &calendar {
         // The time is kept first: whoever is too late has written nothing at the provider.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::events::{self, Query, parameter};
 use super::state::{self, Calendar, Grant, Person};
 use super::{OWN_CLIENT, Shared};
-use crate::sandbox::{Fault, Weather, random_id};
+use crate::sandbox::{Fault, Weather, unique_id};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,7 +88,7 @@ pub(super) async fn calendar(State(google): State<Shared>, Json(new): Json<NewCa
 }
 
 fn add_calendar(state: &mut state::State, sub: &str, new: NewCalendar, primary: bool, time_zone: &str) -> String {
-    let id = new.id.unwrap_or_else(|| format!("c_{}@group.calendar.google.com", random_id(26)));
+    let id = new.id.unwrap_or_else(|| format!("c_{}@group.calendar.google.com", unique_id(&state.clock, 26)));
     let entry = json!({
         "kind": "calendar#calendarListEntry", "etag": format!("\"{}\"", state.next_version()), "id": id, "summary": new.summary,
         "timeZone": time_zone, "accessRole": new.access_role.as_deref().unwrap_or("owner"), "selected": true, "colorId": "14",
@@ -239,6 +239,6 @@ pub(super) async fn forgive(State(google): State<Shared>) -> Response {
 /// How often each method was called, and what strayed from the contract.
 pub(super) async fn report(State(google): State<Shared>) -> Response {
     let state = google.state();
-    Json(json!({ "calls": state.calls, "violations": state.violations, "channels": state.channels.len(), "grants": state.grants.len(), "mails": state.mails }))
+    Json(json!({ "calls": state.calls, "violations": state.violations, "channels": state.channels.len(), "grants": state.grants.len(), "mails": state.mails, "underWay": google.deliveries.under_way() }))
         .into_response()
 }

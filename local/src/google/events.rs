@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::errors::Refusal;
 use super::state::{Calendar, Person, State, Stored};
-use crate::sandbox::random_id;
+use crate::sandbox::{random_id, unique_id};
 
 pub(super) type Answer = Result<Value, Refusal>;
 
@@ -149,7 +149,7 @@ pub(super) fn insert(state: &mut State, person: &Person, calendar: &str, query: 
     let id = match event.get("id").and_then(Value::as_str) {
         Some(id) if (5..=1024).contains(&id.len()) && id.bytes().all(|byte| matches!(byte, b'a'..=b'v' | b'0'..=b'9')) => id.to_owned(),
         Some(_) => return Err(Refusal::invalid("Invalid resource id value.")),
-        None => random_id(26),
+        None => unique_id(&state.clock, 26),
     };
     // Ids of deleted events stay taken.
     if state.calendars[&calendar].events.contains_key(&id) {

@@ -26,7 +26,7 @@ use shared::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::sandbox::{Fault, SigningKey, bearer, decoded, query_of, random_id};
+use crate::sandbox::{Deliveries, Fault, SigningKey, bearer, decoded, query_of, random_id};
 
 pub use self::contract::Contract;
 use self::errors::Refusal;
@@ -44,6 +44,7 @@ pub struct Google {
     key: SigningKey,
     contract: Option<Contract>,
     client: reqwest::Client,
+    deliveries: Deliveries,
 }
 
 const SERVICE: &str = "/calendar/v3/";
@@ -68,6 +69,7 @@ impl Google {
             key: SigningKey::generate().map_err(|_| "no key could be made")?,
             contract,
             client,
+            deliveries: Deliveries::default(),
         });
         let router = Router::new()
             .route("/o/oauth2/v2/auth", get(oauth::authorize))
@@ -154,8 +156,7 @@ impl Google {
         if let Some(token) = &channel.token {
             request = request.header("x-goog-channel-token", token);
         }
-        // A notification that nobody takes is lost, as at Google after some tries.
-        tokio::spawn(async move { drop(request.send().await) });
+        self.deliveries.send(request);
     }
 }
 

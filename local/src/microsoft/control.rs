@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::state::{self, Calendar, Grant, Person};
 use super::view::{Preferences, of_occurrence};
 use super::{OWN_CLIENT, Shared, events};
-use crate::sandbox::{Fault, Weather, random_id};
+use crate::sandbox::{Fault, Weather, unique_id};
 
 /// The tenant of all personal accounts.
 const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
@@ -56,7 +56,7 @@ pub(super) fn add_person(state: &mut state::State, new: NewPerson) -> String {
 }
 
 pub(super) fn add_calendar(state: &mut state::State, owner: &str, name: &str, is_default: bool) -> String {
-    let id = format!("AQMkAG{}/{}=", random_id(50), random_id(6));
+    let id = format!("AQMkAG{}/{}=", unique_id(&state.clock, 50), unique_id(&state.clock, 6));
     let calendar = Calendar { id: id.clone(), name: name.to_owned(), owner: owner.to_owned(), is_default, ..Calendar::default() };
     state.calendars.insert(id.clone(), calendar);
     if let Some(person) = state.people.get_mut(owner) {
@@ -135,10 +135,10 @@ pub(super) async fn expire(State(microsoft): State<Shared>, Json(which): Json<Wh
 /// Gives an event another id, as when a mailbox is moved; answers with that.
 pub(super) async fn renumber(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
     let mut state = microsoft.state();
+    let id = format!("AAkALg{}/{}=", unique_id(&state.clock, 60), unique_id(&state.clock, 10));
     let (gone, there) = (state.next_version(), state.next_version());
     let Some(calendar) = state.calendars.get_mut(&which.calendar_id) else { return StatusCode::NOT_FOUND.into_response() };
     let Some(mut stored) = calendar.events.remove(&which.event_id) else { return StatusCode::NOT_FOUND.into_response() };
-    let id = format!("AAkALg{}/{}=", random_id(60), random_id(10));
     stored.version = there;
     stored.event["id"] = id.clone().into();
     calendar.events.insert(id.clone(), stored);
@@ -260,7 +260,7 @@ pub(super) async fn report(State(microsoft): State<Shared>) -> Response {
     let state = microsoft.state();
     Json(json!({
         "calls": state.calls, "violations": state.violations, "channels": state.subscriptions.len(), "grants": state.grants.len(),
-        "mails": state.mails, "mostInFlight": state.most_in_flight
+        "mails": state.mails, "mostInFlight": state.most_in_flight, "underWay": microsoft.deliveries.under_way()
     }))
     .into_response()
 }

@@ -8,7 +8,7 @@ use super::Answer;
 use super::errors::Refusal;
 use super::state::{Person, State, Stored};
 use super::view::{self, Preferences, instant, is_whole_days, is_within, occurrence, of_occurrence, render, written};
-use crate::sandbox::{escaped, random_id};
+use crate::sandbox::{escaped, random_id, unique_id};
 
 /// How many events a list shows at once unless it is asked for more.
 const PAGE: usize = 10;
@@ -137,7 +137,7 @@ pub(super) fn create(state: &mut State, person: &Person, calendar_id: &str, body
             return Ok(Some(render(&known.event, known.version, preferences)));
         }
     }
-    let id = format!("AAkALg{}/{}=", random_id(60), random_id(10));
+    let id = format!("AAkALg{}/{}=", unique_id(&state.clock, 60), unique_id(&state.clock, 10));
     let own = json!({ "emailAddress": { "name": person.name, "address": person.email } });
     let defaults = json!({
         "subject": "", "body": { "contentType": "html", "content": "" }, "bodyPreview": "", "isAllDay": false, "isCancelled": false,
@@ -154,7 +154,7 @@ pub(super) fn create(state: &mut State, person: &Person, calendar_id: &str, body
     let is_series = event["recurrence"].is_object();
     for (name, value) in [
         ("id", id.clone().into()),
-        ("iCalUId", format!("040000008200E00074C5B7101A82E008{}", random_id(32)).into()),
+        ("iCalUId", format!("040000008200E00074C5B7101A82E008{}", unique_id(&state.clock, 32)).into()),
         ("type", if is_series { "seriesMaster" } else { "singleInstance" }.into()),
         ("webLink", format!("https://outlook.office.test/calendar/item/{}", &id[..20]).into()),
         ("createdDateTime", state.now().to_rfc3339().into()),

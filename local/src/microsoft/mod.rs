@@ -32,7 +32,7 @@ pub use self::contract::Contract;
 use self::errors::Refusal;
 use self::state::Person;
 use self::view::Preferences;
-use crate::sandbox::{SigningKey, bearer, decoded, query_of};
+use crate::sandbox::{Deliveries, SigningKey, bearer, decoded, query_of};
 
 /// The sandbox, as its routes share it.
 type Shared = Arc<Microsoft>;
@@ -48,6 +48,7 @@ pub struct Microsoft {
     key: SigningKey,
     contract: Option<Contract>,
     client: reqwest::Client,
+    deliveries: Deliveries,
 }
 
 const SERVICE: &str = "/v1.0/";
@@ -74,6 +75,7 @@ impl Microsoft {
             key: SigningKey::generate().map_err(|_| "no key could be made")?,
             contract,
             client: client.map_err(|error| error.to_string())?,
+            deliveries: Deliveries::default(),
         });
         let router = Router::new()
             .route("/{tenant}/oauth2/v2.0/authorize", get(oauth::authorize))

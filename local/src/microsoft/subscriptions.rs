@@ -143,8 +143,7 @@ impl Microsoft {
     fn push(&self, subscription: &Subscription, address: &str, body: &Value) {
         let Some(address) = subscription.body.get(address).and_then(Value::as_str) else { return };
         let request = self.client.post(address).header("content-type", "application/json").body(body.to_string());
-        // One that nobody takes is lost, as at Microsoft after some tries.
-        tokio::spawn(async move { drop(request.send().await) });
+        self.deliveries.send(request);
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::clock::random_bytes;
+use crate::clock::Clock;
 
 /// The text is not an id of the kind that was asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -23,10 +23,10 @@ macro_rules! ulid_id {
         pub struct $name(Ulid);
 
         impl $name {
-            /// A new id that sorts by `now`.
-            pub fn new(now: DateTime<Utc>) -> Self {
-                let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
-                Self(Ulid::from_parts(millis, u128::from_be_bytes(random_bytes())))
+            /// A new id that sorts by the time at which it was made.
+            pub fn new(clock: &Clock) -> Self {
+                let millis = u64::try_from(clock.now().timestamp_millis()).unwrap_or(0);
+                Self(Ulid::from_parts(millis, u128::from_be_bytes(clock.unique())))
             }
 
             /// The sixteen bytes below the prefix.
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn ids_survive_the_way_through_text() {
-        let calendar = CalendarId::new(DateTime::UNIX_EPOCH);
+        let calendar = CalendarId::new(&Clock::System);
         assert_eq!(calendar.to_string().parse(), Ok(calendar));
         let event = EventId::of(calendar, "uid@example.org");
         assert_eq!(event.to_string().parse(), Ok(event.clone()));
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn an_id_of_another_kind_is_refused() {
-        let calendar = CalendarId::new(DateTime::UNIX_EPOCH).to_string();
+        let calendar = CalendarId::new(&Clock::System).to_string();
         assert!(calendar.parse::<UserId>().is_err());
         assert!("evt_x".parse::<EventId>().is_err());
         assert!("evt_ééééééééééééééééééééééééééé".parse::<EventId>().is_err());

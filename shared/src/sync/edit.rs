@@ -31,7 +31,7 @@ pub struct How {
 /// When a table does not answer.
 pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how: How) -> Result<Event, SyncError> {
     let now = app.clock.now();
-    let id = EventId::of(calendar.id, &SessionId::new(now).to_string());
+    let id = EventId::of(calendar.id, &SessionId::new(&app.clock).to_string());
     let edit = edit(None, Operation::Create, None, app, &how);
     let mut event = Event {
         uid: id.to_string(),
