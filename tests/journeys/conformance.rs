@@ -61,6 +61,8 @@ with_each_provider!(
     a_series_that_moves_leaves_no_ghosts,
     a_series_that_is_deleted_there_takes_no_change_along,
     an_invitation_is_answered,
+    a_second_wish_does_not_lose_to_the_first,
+    a_change_of_an_occurrence_says_nothing_of_its_series,
 );
 
 pub(super) async fn titles(world: &World, person: &Person) -> Vec<String> {
@@ -813,4 +815,63 @@ async fn an_invitation_is_answered<S: Side>() {
     let still = world.events(&ada, "2027-01-05", "2027-01-06").await;
     assert!(still.iter().all(|event| event["isBusy"] == false), "what is declined takes no time: {still:?}");
     assert_eq!(side.violations().await, Vec::<Value>::new());
+}
+
+async fn a_second_wish_does_not_lose_to_the_first<S: Side>() {
+    let (world, side, ada, calendar, clock) = by_hand::<S>().await;
+    side.insert("First", "2027-01-05T09:00:00", "2027-01-05T10:00:00", None).await;
+    synced(&world, &ada, &calendar).await;
+    // Nothing is pulled in between.
+    side.control("mute", json!({})).await;
+    let event = world.events(&ada, "2027-01-01", "2027-02-01").await.remove(0);
+    let path = format!("/api/v1/calendar/events/{}?wait=0", event["id"].as_str().unwrap());
+    let rename = async |title: &str| {
+        let answer = world.call("PUT", &path, Some(&ada.token), Some(json!({ "title": title }))).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+    };
+    // It is written, and the answer is lost; then something else is wished for, such as what it was before.
+    for second in ["Third", "Fourth", "Third"] {
+        side.faults("update", Trouble::Lost).await;
+        rename("Second").await;
+        world.stack.work().await;
+        assert_eq!(side.titles().await, ["Second"]);
+        rename(second).await;
+        clock.advance(TimeDelta::minutes(4));
+        synced(&world, &ada, &calendar).await;
+        assert_eq!(side.titles().await, [second]);
+        assert_eq!(titles(&world, &ada).await, [second]);
+    }
+    let event = world.events(&ada, "2027-01-01", "2027-02-01").await.remove(0);
+    assert_eq!((&event["syncStatus"], &event["keptEdit"]), (&json!("SYNCED"), &Value::Null), "{event}");
+    // So with a removal, of what was changed and of what was made.
+    side.faults("update", Trouble::Lost).await;
+    rename("Last").await;
+    world.stack.work().await;
+    assert_eq!(side.titles().await, ["Last"]);
+    assert_eq!(world.call("DELETE", &path, Some(&ada.token), None).await.status, 202);
+    synced(&world, &ada, &calendar).await;
+    assert_eq!((side.titles().await, titles(&world, &ada).await), (vec![], vec![]));
+    side.faults("insert", Trouble::Lost).await;
+    let body = json!({ "calendarId": calendar, "title": "New", "startTime": "2027-01-06T09:00:00", "endTime": "2027-01-06T10:00:00" });
+    let made = world.post(&ada, "/api/v1/calendar/events?wait=0", body).await.body;
+    world.stack.work().await;
+    assert_eq!(side.titles().await, ["New"]);
+    let path = format!("/api/v1/calendar/events/{}?wait=0", made["id"].as_str().unwrap());
+    assert_eq!(world.call("DELETE", &path, Some(&ada.token), None).await.status, 202);
+    synced(&world, &ada, &calendar).await;
+    assert_eq!((side.titles().await, titles(&world, &ada).await), (vec![], vec![]));
+}
+
+async fn a_change_of_an_occurrence_says_nothing_of_its_series<S: Side>() {
+    let (world, side, ada, calendar, _) = by_hand::<S>().await;
+    let id = side.insert("Weekly", "2027-01-04T09:00:00", "2027-01-04T10:00:00", Some("FREQ=WEEKLY;COUNT=4")).await;
+    synced(&world, &ada, &calendar).await;
+    let second = world.events(&ada, "2027-01-01", "2027-02-01").await.remove(1);
+    let path = format!("/api/v1/calendar/events/{}?wait=0", second["id"].as_str().unwrap());
+    assert_eq!(world.call("PUT", &path, Some(&ada.token), Some(json!({ "location": "Here" }))).await.status, 202);
+    assert!(side.change(&id, What::Title("Renamed")).await.is_success());
+    synced(&world, &ada, &calendar).await;
+    let changed = side.all().await.into_iter().find(|event| !event.is_series).unwrap();
+    assert_eq!((changed.title.as_str(), changed.location.as_str(), changed.start.as_str()), ("Renamed", "Here", "2027-01-11T09:00:00"));
+    assert_eq!(titles(&world, &ada).await, ["Renamed"; 4]);
 }

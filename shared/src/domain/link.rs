@@ -2,12 +2,12 @@
 //! where both sides had changed it.
 
 use std::collections::HashSet;
-use std::hash::Hash;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::event::{Details, Event, RsvpStatus};
+use super::event::{Attendee, Details, Event, RsvpStatus};
+use super::ids::OriginalStart;
 use super::recurrence::Series;
 use super::time::EventTime;
 
@@ -127,6 +127,9 @@ pub struct Edit {
     /// What both sides last agreed on; none for an event that the provider has never seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Box<Content>>,
+    /// What the event was to be before it was to be this: it may have been written, and the answer been lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Content>,
     /// Who is told.
     #[serde(default)]
     pub send_updates: SendUpdates,
@@ -155,7 +158,8 @@ impl Edit {
     /// A change made now.
     pub fn new(operation: Operation, base: Option<Box<Content>>, made_at: DateTime<Utc>) -> Self {
         let (send_updates, wants_conference, response) = (SendUpdates::None, false, None);
-        Self { operation, base, send_updates, wants_conference, response, made_at, rewrites: vec![], is_paused: false }
+        let (earlier, rewrites) = (vec![], vec![]);
+        Self { operation, base, earlier, send_updates, wants_conference, response, made_at, rewrites, is_paused: false }
     }
 
     /// Notes that the change has to be written again, because the other side has changed meanwhile.
@@ -188,6 +192,17 @@ impl Content {
         Self { start: event.start, end: event.end, series: event.series.clone(), details: event.details.clone() }
     }
 
+    /// What somebody who is invited has answered.
+    fn answer_of(&self, email: &str) -> Option<RsvpStatus> {
+        let found = self.details.attendees.iter().find(|one| one.email.eq_ignore_ascii_case(email));
+        found.map(|one| one.rsvp_status)
+    }
+
+    /// What the account's owner has answered.
+    pub fn own_answer(&self) -> Option<RsvpStatus> {
+        self.details.attendees.iter().find(|one| one.is_self).map(|one| one.rsvp_status)
+    }
+
     /// Puts it in place of an event's.
     pub fn write_to(self, event: &mut Event) {
         (event.start, event.end, event.series, event.details) = (self.start, self.end, self.series, self.details);
@@ -217,24 +232,33 @@ pub struct Merged {
     pub conflicts: Vec<&'static str>,
 }
 
-/// Merges by field what was changed here with what was changed at the provider, since both had `base`. Without a base
-/// everything that differs is a conflict.
-pub fn merge(base: Option<&Content>, local: &Content, remote: &Content) -> Merged {
+/// Merges by field what was changed here with what was changed at the provider, since both had `base`. What stands there as
+/// it is in one of `earlier` was written from here. Without a base everything else that differs is a conflict.
+pub fn merge(base: Option<&Content>, earlier: &[Content], local: &Content, remote: &Content) -> Merged {
     let mut content = remote.clone();
-    let mut merger = Merger { is_ahead: false, conflicts: vec![] };
+    let mut merger = Merger { base, earlier, local, remote, is_ahead: false, conflicts: vec![] };
     // When an event is, is one thing: a rule without the start that it was made for means something else.
     let times = |content: &Content| (content.start, content.end, content.series.as_deref().map(without_overrides));
     let rule = |content: &Content| (content.start, content.end, content.series.as_deref().map(without_exceptions));
     if rule(local) != rule(remote) {
-        let when = merger.pick("startTime", base.map(times).as_ref(), &times(local), &times(remote));
+        let when = merger.pick("startTime", times);
         if when != times(remote) {
             (content.start, content.end, content.series) = (local.start, local.end, local.series.clone());
         }
     } else if let (Some(series), Some(ours), Some(theirs)) = (&mut content.series, &local.series, &remote.series) {
         // Of a rule that is new, every exception is.
-        let base = base.filter(|base| rule(base) == rule(local)).and_then(|base| base.series.as_deref());
-        let known = base.map(|base| base.except_dates.as_slice()).unwrap_or_default();
-        series.except_dates = merger.gather(known, &ours.except_dates, &theirs.except_dates);
+        let excepted = |known: &[&Content]| -> HashSet<OriginalStart> {
+            let same = known.iter().filter(|known| rule(known) == rule(local)).filter_map(|known| known.series.as_deref());
+            same.flat_map(|series| &series.except_dates).copied().collect()
+        };
+        let agreed = excepted(base.as_slice());
+        let written = excepted(&earlier.iter().chain(base).collect::<Vec<_>>());
+        // What one side lacks, it has taken out if it had it.
+        let (ours, theirs) = (&ours.except_dates, &theirs.except_dates);
+        let stays = |one: &&OriginalStart| ours.contains(one) || !written.contains(one);
+        let new = |one: &&OriginalStart| !theirs.contains(one) && !agreed.contains(one);
+        series.except_dates = theirs.iter().filter(stays).chain(ours.iter().filter(new)).copied().collect();
+        merger.is_ahead |= series.except_dates != *theirs;
     }
     if let (Some(series), Some(ours), Some(theirs)) = (&mut content.series, &local.series, &remote.series) {
         // Each side may know of changed occurrences that the other has not heard of yet.
@@ -242,10 +266,10 @@ pub fn merge(base: Option<&Content>, local: &Content, remote: &Content) -> Merge
         series.overridden.sort_unstable();
         series.overridden.dedup();
     }
-    let (ours, theirs, out) = (&local.details, &remote.details, &mut content.details);
+    let out = &mut content.details;
     macro_rules! each {
         ($($field:ident $name:literal),+) => {
-            $(out.$field = merger.pick($name, base.map(|base| &base.details.$field), &ours.$field, &theirs.$field);)+
+            $(out.$field = merger.pick($name, |content| content.details.$field.clone());)+
         };
     }
     each!(
@@ -257,13 +281,21 @@ pub fn merge(base: Option<&Content>, local: &Content, remote: &Content) -> Merge
         visibility "visibility",
         url "url",
         categories "categories",
-        attendees "attendees",
         color_id "colorId"
     );
-    let reminders = |details: &Details| (details.reminders.clone(), details.uses_default_reminders);
-    let base_reminders = base.map(|base| reminders(&base.details));
-    (out.reminders, out.uses_default_reminders) = merger.pick("reminders", base_reminders.as_ref(), &reminders(ours), &reminders(theirs));
-    Merged { content, is_ahead: merger.is_ahead, conflicts: merger.conflicts }
+    // Who is invited is one thing, and what each of them answers another.
+    let unanswered = |one: &Attendee| Attendee { rsvp_status: RsvpStatus::NeedsAction, ..one.clone() };
+    out.attendees = merger.pick("attendees", |content| content.details.attendees.iter().map(unanswered).collect::<Vec<_>>());
+    for one in &mut out.attendees {
+        let answer = |content: &Content| content.answer_of(&one.email);
+        let (agreed, ours, theirs) = (base.and_then(answer), answer(local), answer(remote));
+        let is_ours = theirs.is_none() || (agreed == theirs && ours.is_some());
+        one.rsvp_status = (if is_ours { ours } else { theirs }).unwrap_or_default();
+        merger.is_ahead |= Some(one.rsvp_status) != theirs;
+    }
+    (out.reminders, out.uses_default_reminders) =
+        merger.pick("reminders", |content| (content.details.reminders.clone(), content.details.uses_default_reminders));
+    Merged { is_ahead: merger.is_ahead, conflicts: merger.conflicts, content }
 }
 
 fn without_overrides(series: &Series) -> Series {
@@ -274,32 +306,30 @@ fn without_exceptions(series: &Series) -> Series {
     Series { except_dates: vec![], ..without_overrides(series) }
 }
 
-struct Merger {
+struct Merger<'a> {
+    base: Option<&'a Content>,
+    earlier: &'a [Content],
+    local: &'a Content,
+    remote: &'a Content,
     is_ahead: bool,
     conflicts: Vec<&'static str>,
 }
 
-impl Merger {
-    fn pick<T: Clone + PartialEq>(&mut self, name: &'static str, base: Option<&T>, local: &T, remote: &T) -> T {
-        if local == remote || base == Some(local) {
-            return remote.clone();
+impl Merger<'_> {
+    /// What one field comes to.
+    fn pick<T: PartialEq>(&mut self, name: &'static str, field: impl Fn(&Content) -> T) -> T {
+        let (base, local, remote) = (self.base.map(&field), field(self.local), field(self.remote));
+        if local == remote {
+            return remote;
         }
-        if base == Some(remote) {
+        if base.as_ref() == Some(&remote) || self.earlier.iter().any(|earlier| field(earlier) == remote) {
             self.is_ahead = true;
-            return local.clone();
+            return local;
         }
-        self.conflicts.push(name);
-        remote.clone()
-    }
-
-    /// What both sides have put into a list, without what either has taken out of it.
-    fn gather<T: Copy + Eq + Hash>(&mut self, base: &[T], local: &[T], remote: &[T]) -> Vec<T> {
-        let [base, ours, theirs] = [base, local, remote].map(|list| list.iter().collect::<HashSet<_>>());
-        let stays = |one: &&T| !base.contains(one) || (ours.contains(one) && theirs.contains(one));
-        let new = local.iter().filter(|one| !theirs.contains(one));
-        let all: Vec<T> = remote.iter().chain(new).filter(stays).copied().collect();
-        self.is_ahead |= all != remote;
-        all
+        if base.as_ref() != Some(&local) {
+            self.conflicts.push(name);
+        }
+        remote
     }
 }
 
@@ -318,7 +348,7 @@ mod tests {
         let base = content("a", "x", "2026-03-02T09:00:00[UTC]");
         let local = content("b", "x", "2026-03-02T09:00:00[UTC]");
         let remote = content("a", "x", "2026-03-02T10:00:00[UTC]");
-        let merged = merge(Some(&base), &local, &remote);
+        let merged = merge(Some(&base), &[], &local, &remote);
         assert_eq!(merged.content, content("b", "x", "2026-03-02T10:00:00[UTC]"));
         assert!(merged.is_ahead && merged.conflicts.is_empty());
     }
@@ -328,11 +358,11 @@ mod tests {
         let base = content("a", "x", "2026-03-02T09:00:00[UTC]");
         let local = content("b", "y", "2026-03-02T09:00:00[UTC]");
         let remote = content("c", "x", "2026-03-02T09:00:00[UTC]");
-        let merged = merge(Some(&base), &local, &remote);
+        let merged = merge(Some(&base), &[], &local, &remote);
         assert_eq!(merged.content, content("c", "y", "2026-03-02T09:00:00[UTC]"));
         assert_eq!(merged.conflicts, ["title"]);
         assert!(merged.is_ahead);
-        let same = merge(Some(&base), &local, &local);
+        let same = merge(Some(&base), &[], &local, &local);
         assert!(!same.is_ahead && same.conflicts.is_empty());
     }
 
@@ -344,16 +374,16 @@ mod tests {
             Content { series: Some(Box::new(series)), ..content("a", "x", "2026-03-02T09:00:00[UTC]") }
         };
         let (base, local, remote) = (repeating("FREQ=DAILY", &[3]), repeating("FREQ=DAILY", &[3, 4]), repeating("FREQ=DAILY", &[5]));
-        let merged = merge(Some(&base), &local, &remote);
+        let merged = merge(Some(&base), &[], &local, &remote);
         assert_eq!(merged.content, repeating("FREQ=DAILY", &[5, 4]), "the third takes place again");
         assert!(merged.is_ahead && merged.conflicts.is_empty());
-        assert!(!merge(Some(&base), &base, &remote).is_ahead);
+        assert!(!merge(Some(&base), &[], &base, &remote).is_ahead);
         // The rule is written, its exceptions are not yet: none of them is something that the provider has taken out.
         let (local, half) = (repeating("FREQ=DAILY;INTERVAL=2", &[4]), repeating("FREQ=DAILY;INTERVAL=2", &[]));
-        let merged = merge(Some(&repeating("FREQ=DAILY", &[4])), &local, &half);
+        let merged = merge(Some(&repeating("FREQ=DAILY", &[4])), &[], &local, &half);
         assert_eq!((merged.content, merged.is_ahead), (local.clone(), true));
         // Another rule comes with its own exceptions, or stays away with them.
-        let merged = merge(Some(&base), &local, &remote);
+        let merged = merge(Some(&base), &[], &local, &remote);
         assert_eq!((merged.content, merged.conflicts), (remote, vec!["startTime"]));
     }
 

@@ -11,6 +11,9 @@ use crate::store::Outcome;
 
 /// How often a write is made anew because the event was written meanwhile.
 const TRIES: usize = 8;
+/// How many states of an event are remembered that may have been written while it was changed again. Calendars are read
+/// before they are written, so more than the last few are none of those.
+const MAX_EARLIER: usize = 3;
 
 /// How a change is to be written.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +67,7 @@ pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Con
         let read = event.clone();
         let base = Some(Box::new(Content::of(&event)));
         let edit = edit(event.link.as_deref(), Operation::Update, base, app, &how);
-        merge(Some(&before), &wanted, &Content::of(&event)).content.write_to(&mut event);
+        merge(Some(&before), &[], &wanted, &Content::of(&event)).content.write_to(&mut event);
         let link = event.link.get_or_insert_default();
         (link.edit, link.failure, link.kept) = (Some(Box::new(edit)), None, None);
         event.updated_at = app.clock.now();
@@ -132,20 +135,31 @@ pub async fn retry_edit(app: &App, user: UserId, id: &EventId) -> Result<Option<
     Err(SyncError::Contended)
 }
 
-/// The change to be written: what both sides last agreed on stays what it was, and what the provider has never seen is still
-/// to be created.
-fn edit(link: Option<&Link>, operation: Operation, now: Option<Box<Content>>, app: &App, how: &How) -> Edit {
-    let earlier = link.and_then(|link| link.edit.as_deref());
-    let base = earlier.map_or(now, |edit| edit.base.clone());
-    let operation = match (operation, earlier) {
-        (Operation::Update, Some(edit)) if edit.operation == Operation::Create => Operation::Create,
-        (operation, _) => operation,
+/// The change to be written of an event that was `before` until now: what both sides last agreed on stays what it was, and
+/// what the provider has never seen is still to be created.
+fn edit(link: Option<&Link>, operation: Operation, before: Option<Box<Content>>, app: &App, how: &How) -> Edit {
+    let new = |operation, base| Edit {
+        send_updates: how.send_updates,
+        wants_conference: how.wants_conference,
+        response: how.response.clone().map(Box::new),
+        ..Edit::new(operation, base, app.clock.now())
     };
+    let Some(last) = link.and_then(|link| link.edit.as_deref()) else { return new(operation, before) };
+    let operation = match (operation, last.operation) {
+        (Operation::Update, Operation::Create) => Operation::Create,
+        _ => operation,
+    };
+    let mut edit = new(operation, last.base.clone());
     // What an earlier change asked for and has not got yet is still wanted.
-    let (told, conference) = earlier.map_or((SendUpdates::None, false), |edit| (edit.send_updates, edit.wants_conference));
-    let (send_updates, wants_conference) = (how.send_updates.or(told), how.wants_conference || conference);
-    let response = how.response.clone().map(Box::new).or_else(|| earlier.and_then(|edit| edit.response.clone()));
-    Edit { send_updates, wants_conference, response, ..Edit::new(operation, base, app.clock.now()) }
+    edit.send_updates = edit.send_updates.or(last.send_updates);
+    edit.wants_conference |= last.wants_conference;
+    edit.response = edit.response.or_else(|| last.response.clone());
+    if last.base.is_some() {
+        let kept = last.earlier.len().min(MAX_EARLIER - 1);
+        edit.earlier = last.earlier[last.earlier.len() - kept..].to_vec();
+        edit.earlier.extend(before.map(|before| *before));
+    }
+    edit
 }
 
 /// The series no longer gives the occurrence that has become an event of its own.

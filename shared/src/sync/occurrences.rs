@@ -84,10 +84,10 @@ pub(super) async fn part_from_provider(app: &App, user: UserId, series: &mut Eve
     rule.except_dates.dedup();
     series.hash();
     for mut event in overrides {
-        let base = Some(Box::new(Content::of(&event)));
         let link = event.link.get_or_insert_default();
         (link.remote_id, link.version) = (None, None);
-        link.edit.get_or_insert_with(|| Box::new(Edit::new(Operation::Update, base, app.clock.now())));
+        // The new one has nothing that both sides have agreed on.
+        link.edit.get_or_insert_with(|| Box::new(Edit::new(Operation::Update, None, app.clock.now()))).base = None;
         // Refused when somebody else writes the occurrence just now: then it is theirs.
         let _: Outcome = app.store.put_edit(user, &mut event).await?;
     }

@@ -7,12 +7,12 @@ use super::account::{Step, Stop, hold};
 use super::names::note_alias;
 use super::occurrences::{hide_overrides, is_withdrawn, part_from_provider};
 use super::pull::{remove, revision};
-use super::reconcile::{Verdict, arrived, is_same, vanished};
+use super::reconcile::{Verdict, arrived, is_known, vanished};
 use crate::app::App;
 use crate::domain::calendar::ProviderKind;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, UserId};
-use crate::domain::link::{Content, Edit, Kept, Operation, Response};
+use crate::domain::link::{Content, Edit, Kept, Operation, Response, merge};
 use crate::providers::{Provider, ProviderError, Remedy, Remote, Target, Writing, undeletable, unwritable};
 use crate::store::Outcome;
 use crate::store::cursors::Lease;
@@ -34,7 +34,7 @@ enum Next {
 enum Belonging {
     /// This series, by the provider's name for it; nothing for an event of its own.
     To(Option<String>),
-    /// A series that the provider does not have yet: its occurrence waits with it.
+    /// A series that the provider does not have yet, or not as it is to be: its occurrence waits with it.
     Waits,
     /// A series that is gone.
     Nowhere,
@@ -129,6 +129,7 @@ impl Push<'_> {
     }
 
     async fn create(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
+        self.permitted(unwritable(self.kind(), None, &Content::of(&event), edit.send_updates))?;
         match self.provider.create(self.target, &event, Self::writing(edit)).await {
             Ok(made) => {
                 self.created += 1;
@@ -155,7 +156,7 @@ impl Push<'_> {
         }
     }
 
-    async fn update(&mut self, event: Event, edit: &Edit) -> Step<Next> {
+    async fn update(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
         let series = match self.series_of(&event).await? {
             Belonging::To(series) => series,
             Belonging::Waits => return Ok(Next::Done),
@@ -169,7 +170,11 @@ impl Push<'_> {
             return self.store(verdict, &event).await;
         };
         let version = |event: &Event| event.link.as_ref().and_then(|link| link.version.clone());
-        if version(&event).is_some() && version(&remote.event) != version(&event) {
+        if let Some(base) = edit.base.as_deref().filter(|_| version(&event).is_none()) {
+            // An occurrence that is changed for the first time was made of what its series said then. Only what is different
+            // about it is written: there, what was wished for the one stands before what was for all.
+            merge(Some(base), &[], &Content::of(&remote.event), &Content::of(&event)).content.write_to(&mut event);
+        } else if version(&event).is_some() && version(&remote.event) != version(&event) {
             // Changed over there since it was read: first the two have to be one.
             if let verdict @ Verdict::Store(_) = arrived(Some(&event), remote.event.clone(), self.now) {
                 return self.store(verdict, &event).await;
@@ -211,8 +216,8 @@ impl Push<'_> {
             Belonging::Waits => return Ok(Next::Done),
             Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
         };
-        let is_known = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
-        if event.original_start().is_some() && !is_known {
+        let has_name = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
+        if event.original_start().is_some() && !has_name {
             // An occurrence that the provider has no event of its own for yet: its series names it.
             match self.provider.current(self.target, &event, series.as_deref()).await? {
                 Some(remote) => event.link.get_or_insert_default().remote_id = remote.event.link.and_then(|link| link.remote_id),
@@ -226,7 +231,7 @@ impl Push<'_> {
                 let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
                     return self.store(Verdict::Remove, &event).await;
                 };
-                if is_same(edit.base.as_deref(), &remote.event) {
+                if is_known(edit, &remote.event) {
                     // Another version of the same: nobody would miss anything.
                     event.link.get_or_insert_default().version = remote.event.link.and_then(|link| link.version);
                     return self.store(Verdict::Store(Box::new(event.clone())), &event).await;
@@ -247,7 +252,12 @@ impl Push<'_> {
             let is_known = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
             return Ok(if is_known { Belonging::To(None) } else { Belonging::Nowhere });
         };
-        Ok(series.link.and_then(|link| link.remote_id).map_or(Belonging::Waits, |id| Belonging::To(Some(id))))
+        let link = series.link.unwrap_or_default();
+        // What becomes of a series may change all that is different from it.
+        if link.edit.as_ref().is_some_and(|edit| !edit.is_paused) && link.failure.is_none() {
+            return Ok(Belonging::Waits);
+        }
+        Ok(link.remote_id.map_or(Belonging::Waits, |id| Belonging::To(Some(id))))
     }
 
     /// Carries a verdict out, over the event as it was read.

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::event::Event;
-use crate::domain::link::{Content, Edit, Kept, Link, Operation, merge};
+use crate::domain::event::{Event, RsvpStatus};
+use crate::domain::link::{Content, Edit, Kept, Link, Merged, Operation, Response, merge};
 
 /// What to do with the stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +45,11 @@ pub(super) fn arrived(stored: Option<&Event>, mut incoming: Event, now: DateTime
         Operation::Create => ahead(stored, incoming, link, *edit, now),
         Operation::Update if is_echo => with_overridden(stored, &incoming),
         Operation::Update => {
-            let merged = merge(edit.base.as_deref(), &Content::of(stored), &Content::of(&incoming));
+            let merged = merge(edit.base.as_deref(), &edit.earlier, &Content::of(stored), &Content::of(&incoming));
             settle(stored, incoming, link, *edit, merged, now)
         }
-        Operation::Delete if is_echo || is_same(edit.base.as_deref(), &incoming) => with_overridden(stored, &incoming),
+        Operation::Delete if edit.base.is_none() => known_by(stored, incoming, link),
+        Operation::Delete if is_echo || is_known(&edit, &incoming) => with_overridden(stored, &incoming),
         Operation::Delete => {
             // Somebody wanted to keep it over there: it stays, and the wish to remove it is shown.
             let kept = Kept { at: now, fields: vec!["deleted".to_owned()], content: Content::of(stored) };
@@ -78,41 +79,46 @@ fn followed(old: Link, incoming: &Event) -> Link {
     Link { remote_id: new.remote_id, version: new.version, ..old }
 }
 
-/// Whether both say the same, as far as either side can change it.
-pub(super) fn is_same(base: Option<&Content>, remote: &Event) -> bool {
+/// An event that was made and is to go again, found at the provider after all.
+fn known_by(stored: &Event, incoming: Event, link: Link) -> Verdict {
+    let edit = link.edit.map(|edit| Box::new(Edit { base: Some(Box::new(Content::of(&incoming))), ..*edit }));
+    Verdict::Store(Box::new(Event { link: Some(Box::new(Link { edit, ..link })), ..stored.clone() }))
+}
+
+/// Whether the provider has nothing but what was known here, or was written from here, as far as either side can change it.
+pub(super) fn is_known(edit: &Edit, remote: &Event) -> bool {
     let remote = Content::of(remote);
-    base.is_some_and(|base| {
-        // Merging a change of nothing: whatever differs would be the provider's.
-        let merged = merge(Some(&remote), base, &remote);
-        !merged.is_ahead
-    })
+    // Merging a change of nothing: whatever differs would be the provider's.
+    let is_same = |known: &Content| !merge(Some(&remote), &[], known, &remote).is_ahead;
+    edit.base.as_deref().into_iter().chain(&edit.earlier).any(is_same)
 }
 
 /// What was made here is at the provider as it was when it was sent; what has changed here since is an update.
 fn ahead(stored: &Event, incoming: Event, link: Link, edit: Edit, now: DateTime<Utc>) -> Verdict {
     let base = Content::of(&incoming);
-    let merged = merge(Some(&base), &Content::of(stored), &base);
+    let merged = merge(Some(&base), &[], &Content::of(stored), &base);
     settle(stored, incoming, link, Edit { operation: Operation::Update, ..edit }, merged, now)
 }
 
 /// Stores what a merge came to, with what is still to be written.
-fn settle(
-    stored: &Event,
-    incoming: Event,
-    mut link: Link,
-    mut edit: Edit,
-    merged: crate::domain::link::Merged,
-    now: DateTime<Utc>,
-) -> Verdict {
+fn settle(stored: &Event, incoming: Event, mut link: Link, mut edit: Edit, mut merged: Merged, now: DateTime<Utc>) -> Verdict {
     if !merged.conflicts.is_empty() {
         let fields = merged.conflicts.iter().map(|field| (*field).to_owned()).collect();
         link.kept = Some(Box::new(Kept { at: now, fields, content: Content::of(stored) }));
     }
+    let theirs = Content::of(&incoming);
+    // An answer that the provider does not have yet, unless another was given there meanwhile.
+    let waits = |response: &Response| {
+        let (now, then) = (merged.content.own_answer(), theirs.own_answer());
+        then != Some(response.status) && (then.is_none() || now == Some(response.status))
+    };
+    edit.response = edit.response.filter(|response| waits(response));
+    merged.is_ahead |= edit.response.is_some();
     if merged.is_ahead || edit.wants_conference {
         if edit.base.is_some() {
             edit.rewritten(now);
         }
-        edit.base = Some(Box::new(Content::of(&incoming)));
+        (edit.base, edit.earlier) = (Some(Box::new(theirs)), vec![]);
         link.edit = Some(Box::new(edit));
     } else {
         link.edit = None;
@@ -126,7 +132,10 @@ fn settle(
 /// The provider has this event no more.
 pub(super) fn vanished(stored: &Event, provider: &str) -> Verdict {
     let Some(link) = stored.link.as_deref() else { return Verdict::Remove };
+    let declined = |response: &Response| response.status == RsvpStatus::Declined;
     match link.edit.as_deref() {
+        // That is what becomes of an invitation that is declined.
+        Some(edit) if edit.response.as_deref().is_some_and(declined) => Verdict::Remove,
         // An edit that would be lost: it is kept, and its owner may have the event created anew.
         Some(edit) if edit.operation == Operation::Update && stored.original_start().is_some() => {
             let mut event = stored.clone();
@@ -157,7 +166,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::domain::event::Details;
+    use crate::domain::event::{Attendee, Details};
     use crate::domain::ids::{CalendarId, EventId};
     use crate::domain::time::EventTime;
 
@@ -215,6 +224,41 @@ mod tests {
         let leaving = edited(&event("a", "1"), "a", Operation::Delete);
         let Verdict::Store(back) = arrived(Some(&leaving), event("c", "2"), NOW) else { panic!("stored") };
         assert_eq!((back.details.title.as_str(), back.link.unwrap().edit), ("c", None));
+    }
+
+    fn answered(mut event: Event, own: RsvpStatus, other: RsvpStatus) -> Event {
+        let person = |email: &str, rsvp_status, is_self| Attendee { email: email.into(), rsvp_status, is_self, ..Attendee::default() };
+        event.details.attendees = vec![person("me@x.test", own, true), person("bob@x.test", other, false)];
+        event.hash();
+        event
+    }
+
+    #[test]
+    fn an_answer_is_not_lost_to_somebody_elses() {
+        use RsvpStatus::{Accepted, Declined, NeedsAction};
+        let invited = answered(event("a", "1"), NeedsAction, NeedsAction);
+        let mut stored = answered(edited(&invited, "a", Operation::Update), Accepted, NeedsAction);
+        let response = Response { status: Accepted, comment: None, notify: true };
+        stored.link.as_mut().unwrap().edit.as_mut().unwrap().response = Some(Box::new(response.clone()));
+        let answers = |event: &Event| event.details.attendees.iter().map(|one| one.rsvp_status).collect::<Vec<_>>();
+        let then = |incoming| match arrived(Some(&stored), incoming, NOW) {
+            Verdict::Store(event) => (answers(&event), event.link.clone().unwrap().edit.and_then(|edit| edit.response)),
+            other => panic!("{other:?}"),
+        };
+        let others = answered(event("a", "2"), NeedsAction, Declined);
+        assert_eq!(then(others), (vec![Accepted, Declined], Some(Box::new(response))), "it waits yet");
+        let both = answered(event("a", "2"), Accepted, Declined);
+        assert_eq!(then(both), (vec![Accepted, Declined], None), "it is there");
+        let own = answered(event("a", "2"), Declined, NeedsAction);
+        assert_eq!(then(own), (vec![Declined, NeedsAction], None), "another was given there");
+    }
+
+    #[test]
+    fn an_invitation_that_is_declined_may_go() {
+        let mut stored = edited(&event("a", "1"), "a", Operation::Update);
+        let response = Response { status: RsvpStatus::Declined, comment: None, notify: true };
+        stored.link.as_mut().unwrap().edit.as_mut().unwrap().response = Some(Box::new(response));
+        assert_eq!(vanished(&stored, "Microsoft"), Verdict::Remove);
     }
 
     #[test]
