@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::conformance::connected;
+use super::conformance::{by_hand, connected, synced};
 use crate::google::Sandbox;
 use crate::side::Side;
 use crate::world::{Person, World};
@@ -62,6 +62,25 @@ async fn a_slot_that_a_calendar_shows_is_where_its_event_is() {
     google.call(reqwest::Method::DELETE, &format!("calendars/primary/events/{id}"), None, None).await;
     world.until("the end", async || slots(&world, &ada).await.is_empty().then_some(())).await;
     assert_eq!(google.violations().await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_waits_for_its_calendar_to_be_read_again() {
+    let (world, google, ada, calendar, _) = by_hand::<Sandbox>().await;
+    let body = json!({
+        "title": "Focus", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00", "timezone": "Europe/Berlin", "calendarId": calendar
+    });
+    assert_eq!(world.post(&ada, "/api/v1/slots", body).await.status, 201);
+    world.stack.work().await;
+    assert_eq!(google.titles().await, ["Focus"]);
+    assert_eq!(world.call("DELETE", &format!("/api/v1/calendar/calendars/{calendar}"), Some(&ada.token), None).await.status, 204);
+    world.stack.work().await;
+    // Connected again, it has not been read yet: nobody can say that the event is gone.
+    world.choose(&google, &ada, Sandbox::EMAIL, &[&google.primary()]).await;
+    assert_eq!(slots(&world, &ada).await.len(), 1);
+    synced(&world, &ada, &calendar).await;
+    let slot = slots(&world, &ada).await.remove(0);
+    assert_eq!((&slot["title"], &slot["syncStatus"], &slot["calendarId"]), (&json!("Focus"), &json!("SYNCED"), &json!(calendar)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

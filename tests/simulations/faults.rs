@@ -17,6 +17,8 @@ use shared::boot::messages;
 use shared::clock::Clock;
 
 use super::{Dice, seeds};
+use crate::google::Sandbox;
+use crate::side::Side;
 use crate::world::{Person, World, calendar, daily};
 
 /// What becomes of a request.
@@ -215,6 +217,41 @@ async fn of_two_messages_only_the_one_that_failed_is_reported() {
     let answer = messages(&world.stack.app, sync_worker::handle, batch).await;
     let failed: Vec<_> = answer.batch_item_failures.iter().map(|failure| failure.item_identifier.clone()).collect();
     assert_eq!(failed, [calendars[1].clone()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_made_once_wherever_its_making_fails() {
+    let faults = Faults::new(|_, _| Fate::Done);
+    let http = Some(SharedHttpClient::new(faults.clone()));
+    let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
+    let options = Options { clock: clock.clone(), background: false, http, ..Options::default() };
+    let (world, mut google) = World::beside::<Sandbox>(options).await;
+    let ada = world.sign_up("ada").await;
+    let calendar = world.choose(&google, &ada, Sandbox::EMAIL, &[&google.primary()]).await.remove(0);
+    world.stack.work().await;
+    let make = async |title: &str| {
+        let times = json!({ "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00", "calendarId": calendar, "title": title });
+        let headers = [("authorization", format!("Bearer {}", ada.token)), ("idempotency-key", title.to_owned())];
+        world.send("POST", "/api/v1/calendar/events?wait=0", &headers, Some(times.to_string())).await
+    };
+    // Nobody can be asked to write it: it is stored, and the schedule has it written.
+    faults.now(|operation, _| if operation == "SendMessage" { throttled() } else { Fate::Done });
+    assert_eq!(make("Unasked").await.status, 202);
+    // It is stored, and then nothing can be read any more: the same request again makes no second one.
+    let mut is_stored = false;
+    faults.now(move |operation, body| {
+        let is_read = is_stored && operation == "GetItem";
+        is_stored |= operation == "TransactWriteItems" && body.contains("Unheard");
+        if is_read { throttled() } else { Fate::Done }
+    });
+    assert_eq!(make("Unheard").await.status, 500);
+    faults.now(|_, _| Fate::Done);
+    assert_eq!(make("Unheard").await.status, 202);
+    clock.advance(TimeDelta::minutes(16));
+    reconcile::run(world.stack.app.clone()).await.unwrap();
+    world.stack.work().await;
+    google.sign_in().await;
+    assert_eq!(google.titles().await, ["Unasked", "Unheard"]);
 }
 
 /// Throttled, half taken, in conflict or unheard of, at random: callers try again as callers do, and in the end every

@@ -17,6 +17,7 @@ use shared::domain::calendar::{Calendar, Source};
 use shared::domain::event::Event;
 use shared::domain::ids::{CalendarId, EventId, UserId};
 use shared::domain::link::{Content, LinkStatus, Operation, SendUpdates};
+use shared::http::idempotency;
 use shared::http::limits::EventWriteLimit;
 use shared::http::problem::FieldError;
 use shared::http::trail::Trail;
@@ -24,7 +25,7 @@ use shared::http::views::connected;
 use shared::http::{Answer, Caller, Id, Json, Problem, ProblemType, Problems, Query};
 use shared::providers::{undeletable, unwritable};
 use shared::sync::edit::{How, change_event, create_event, remove_event, retry_edit};
-use shared::sync::{request_sync, wait_for};
+use shared::sync::push_soon;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::body::{EventBody, WhenInexpressible};
@@ -85,7 +86,7 @@ pub async fn create(
     caller: Caller,
     _: EventWriteLimit,
     trail: Trail,
-    Query(query): Query<WaitQuery>,
+    (headers, Query(query)): (HeaderMap, Query<WaitQuery>),
     Json(body): Json<EventBody>,
 ) -> Answer<Response> {
     let patience = patience(query.wait)?;
@@ -93,7 +94,8 @@ pub async fn create(
     let calendar = body.calendar_id.ok_or_else(|| Problem::field("calendarId", "is needed"))?;
     let calendar = writable(&app, user, calendar).await?;
     let zone = reader_zone(&app, user, None).await?;
-    let how = How { send_updates: body.send_updates, wants_conference: body.create_conference, ..How::default() };
+    let name = headers.get(idempotency::KEY).map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
+    let how = How { send_updates: body.send_updates, wants_conference: body.create_conference, name, ..How::default() };
     let expands = body.when_inexpressible == WhenInexpressible::Expand;
     let content = body.create(zone)?;
     let wrong = unwritable(calendar.provider, None, &content, how.send_updates);
@@ -325,10 +327,7 @@ fn check_version(headers: &HeaderMap, event: &Event, calendar: &Calendar, zone: 
 
 /// Has a change written, and waits a while for it. The event as it is then; `None` when it is gone.
 pub async fn pushed(app: &App, user: UserId, id: &EventId, patience: Duration) -> Answer<Option<Event>> {
-    let wish = request_sync(app, user, id.calendar(), 0).await?;
-    if let Some(wish) = wish.filter(|_| !patience.is_zero()) {
-        wait_for(app, user, id.calendar(), wish, patience).await?;
-    }
+    push_soon(app, user, id.calendar(), patience).await;
     Ok(app.store.event(user, id).await?)
 }
 

@@ -1,6 +1,7 @@
 //! `GET` and `POST /api/v1/slots`, `GET`, `PUT` and `DELETE /api/v1/slots/{id}`
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,7 +19,7 @@ use shared::http::{Answer, Caller, Id, Json, Problem, ProblemType, Problems};
 use shared::store::Outcome;
 use shared::store::slots::SlotBook;
 use shared::sync::edit::{How, change_event, create_event, remove_event};
-use shared::sync::request_sync;
+use shared::sync::push_soon;
 use utoipa::ToSchema;
 
 use crate::body::SlotBody;
@@ -85,8 +86,8 @@ pub async fn create(
         // The time is kept first: whoever is too late has written nothing at the provider.
         let event = create_event(&app, calendar, when.content(&slot.title, now), How::default()).await?;
         slot.event_id = Some(event.id);
-        keep(&app, user, &slot, None).await?;
-        request_sync(&app, user, calendar.id, 0).await?;
+        keep(&app, user, &slot, Some(slot.id)).await?;
+        push_soon(&app, user, calendar.id, Duration::ZERO).await;
     }
     trail.success(user, "SLOT_CREATE", Some(slot.id.to_string())).await;
     let events = events_of(&app, user, &[slot.clone()]).await?;
@@ -125,7 +126,7 @@ pub async fn change(
             (wanted.start, wanted.end, wanted.series) = (new.start, new.end, new.series);
         }
         change_event(&app, user, event.clone(), wanted, How::default()).await?;
-        request_sync(&app, user, event.calendar(), 0).await?;
+        push_soon(&app, user, event.calendar(), Duration::ZERO).await;
     }
     trail.success(user, "SLOT_UPDATE", Some(id.to_string())).await;
     let events = events_of(&app, user, &[slot.clone()]).await?;
@@ -143,7 +144,7 @@ pub async fn delete(State(app): State<App>, caller: Caller, _: EventWriteLimit, 
         if let Some(event) = app.store.event(user, event).await? {
             remove_event(&app, user, event, How::default()).await?;
         }
-        request_sync(&app, user, event.calendar(), 0).await?;
+        push_soon(&app, user, event.calendar(), Duration::ZERO).await;
     }
     app.store.delete_slot(user, id).await?;
     trail.success(user, "SLOT_DELETE", Some(id.to_string())).await;
@@ -185,13 +186,15 @@ async fn current(app: &App, user: UserId) -> Answer<(SlotBook, HashMap<EventId, 
                 slot.when = When::of(&Content::of(event)).unwrap_or(slot.when);
             }
             Some((id, None)) => {
-                let calendar = app.store.calendar(user, id.calendar()).await?;
-                if calendar.is_some_and(|state| state.calendar.is_connected) {
+                let state = app.store.calendar(user, id.calendar()).await?.filter(|state| state.calendar.is_connected);
+                if state.as_ref().is_some_and(|state| state.cursor.position.is_some()) {
                     app.store.delete_slot(user, slot.id).await?;
                     continue;
                 }
-                // The calendar was disconnected: the slot is kept without it.
-                (slot.event_id, slot.calendar_id) = (None, None);
+                // Connected anew, the calendar has not been read yet. Of one that was disconnected the slot is kept without it.
+                if state.is_none() {
+                    (slot.event_id, slot.calendar_id) = (None, None);
+                }
             }
         }
         slots.push(slot);

@@ -18,7 +18,8 @@ use super::problem::{Problem, ProblemType};
 use crate::app::App;
 use crate::store::idempotency::KeptAnswer;
 
-const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Names a request, so that sending it again does nothing again.
+pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The longest answer that is kept, in bytes.
 const MAX_KEPT: usize = 256 << 10;

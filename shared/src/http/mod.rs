@@ -2,7 +2,7 @@
 
 pub mod caller;
 pub mod extract;
-mod idempotency;
+pub mod idempotency;
 pub mod layers;
 pub mod limits;
 pub mod page;

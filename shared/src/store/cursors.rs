@@ -140,6 +140,20 @@ impl Store {
         item.map(|item| Ok(Wish { number: from_item::<Cursor>(operation, item)?.wanted, send: false })).transpose()
     }
 
+    /// The message that was to answer a wish could not be sent: the schedule finds the calendar when it looks next, and a new
+    /// wish sends a new message.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn wish_was_unheard(&self, user: UserId, calendar: CalendarId) -> Result<()> {
+        let request = self
+            .cursor_update(user, calendar)
+            .update_expression("SET duePk = if_not_exists(duePk, dueIn), dueSk = :now REMOVE queuedAt")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":now", s(keys::due_sort(self.clock.now(), &calendar.to_string())));
+        self.update("note that nobody was asked for a sync", request).await.map(drop)
+    }
+
     /// Takes the lease of a calendar; `None` when somebody holds it, or the calendar is gone.
     ///
     /// # Errors

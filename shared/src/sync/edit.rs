@@ -26,15 +26,21 @@ pub struct How {
     pub response: Option<Response>,
     /// Whether it is meant for the event exactly as it was read: then it is not carried out once somebody else has written.
     pub is_strict: bool,
+    /// What a new event is named after, with what it says: asked for again by the same name, it is the same event.
+    pub name: Option<String>,
 }
 
-/// Stores a new event of a calendar.
+/// Stores a new event of a calendar; one that is stored already by that name is answered as it is.
 ///
 /// # Errors
 /// When a table does not answer.
 pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how: How) -> Result<Event, SyncError> {
     let now = app.clock.now();
-    let id = EventId::of(calendar.id, &SessionId::new(&app.clock).to_string());
+    let name = match &how.name {
+        Some(name) => format!("{} {name} {}", calendar.user_id, serde_json::to_string(&content).unwrap_or_default()),
+        None => SessionId::new(&app.clock).to_string(),
+    };
+    let id = EventId::of(calendar.id, &name);
     let edit = edit(None, Operation::Create, None, app, &how);
     let mut event = Event {
         uid: id.to_string(),
@@ -51,8 +57,10 @@ pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how:
     event.hash();
     match app.store.put_edit(calendar.user_id, &mut event).await? {
         Outcome::Done => Ok(event),
-        // A random id that is taken.
-        Outcome::Refused => Err(SyncError::Contended),
+        Outcome::Refused => {
+            let known = app.store.event(calendar.user_id, &event.id).await?;
+            known.filter(|known| !known.link.as_ref().is_some_and(|link| link.is_leaving())).ok_or(SyncError::Contended)
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{SyncError, account, feed};
 use crate::app::App;
@@ -33,8 +33,11 @@ pub enum Synced {
 /// When a table or the queue does not answer.
 pub async fn request_sync(app: &App, user: UserId, calendar: CalendarId, delay: i32) -> Result<Option<u64>, SyncError> {
     let Some(wish) = app.store.wish_for_sync(user, calendar).await? else { return Ok(None) };
-    if wish.send {
-        app.queue.send(&Job::SyncCalendar { user_id: user, calendar_id: calendar }, delay).await?;
+    if wish.send
+        && let Err(error) = app.queue.send(&Job::SyncCalendar { user_id: user, calendar_id: calendar }, delay).await
+    {
+        app.store.wish_was_unheard(user, calendar).await?;
+        return Err(error.into());
     }
     Ok(Some(wish.number))
 }
@@ -56,6 +59,20 @@ pub async fn wait_for(app: &App, user: UserId, calendar: CalendarId, wish: u64, 
         }
     });
     waited.await.unwrap_or(Ok(None))
+}
+
+/// Has what was changed here written, and waits a while for that. The change is stored: where nobody can be asked, the
+/// schedule has it written later.
+pub async fn push_soon(app: &App, user: UserId, calendar: CalendarId, limit: Duration) {
+    let waited = async {
+        match request_sync(app, user, calendar, 0).await?.filter(|_| !limit.is_zero()) {
+            Some(wish) => wait_for(app, user, calendar, wish, limit).await.map(drop),
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = waited.await {
+        warn!(calendar.id = %calendar, "nobody could be asked to write the changes of {calendar}: {error}");
+    }
 }
 
 /// Brings one calendar up to date. A failure of the provider is written down with the calendar and is no error.

@@ -17,7 +17,7 @@ mod schedule;
 mod throttle;
 mod watch;
 
-pub use engine::{Synced, request_sync, sync_calendar, wait_for};
+pub use engine::{Synced, push_soon, request_sync, sync_calendar, wait_for};
 pub use erase::{disconnect, erase_account, erase_calendar, request_account_erasure};
 pub use schedule::{refresh_due, refresh_tokens, renew_channels, resume_erasures};
 pub use watch::request_watched;
