@@ -63,6 +63,8 @@ with_each_provider!(
     an_invitation_is_answered,
     a_second_wish_does_not_lose_to_the_first,
     a_change_of_an_occurrence_says_nothing_of_its_series,
+    what_is_different_of_a_series_outlives_second_thoughts,
+    a_series_that_is_changed_here_keeps_what_is_different,
 );
 
 pub(super) async fn titles(world: &World, person: &Person) -> Vec<String> {
@@ -874,4 +876,54 @@ async fn a_change_of_an_occurrence_says_nothing_of_its_series<S: Side>() {
     let changed = side.all().await.into_iter().find(|event| !event.is_series).unwrap();
     assert_eq!((changed.title.as_str(), changed.location.as_str(), changed.start.as_str()), ("Renamed", "Here", "2027-01-11T09:00:00"));
     assert_eq!(titles(&world, &ada).await, ["Renamed"; 4]);
+}
+
+async fn what_is_different_of_a_series_outlives_second_thoughts<S: Side>() {
+    let (world, side, ada, calendar, _) = by_hand::<S>().await;
+    let id = side.insert("Weekly", "2027-01-04T09:00:00", "2027-01-04T10:00:00", Some("FREQ=WEEKLY;COUNT=4")).await;
+    assert!(side.change(&S::occurrence(&id, "2027-01-11T09:00:00"), What::Title("There")).await.is_success());
+    synced(&world, &ada, &calendar).await;
+    let seen = world.events(&ada, "2027-01-01", "2027-02-01").await;
+    let path = |id: &Value| format!("/api/v1/calendar/events/{}?wait=0", id.as_str().unwrap());
+    let series = path(&seen[0]["seriesId"]);
+    let put = async |path: &str, body: Value| {
+        let answer = world.call("PUT", path, Some(&ada.token), Some(body)).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+    };
+    // Moved away and back again before anybody has heard of it.
+    put(&path(&seen[2]["id"]), json!({ "title": "Here" })).await;
+    put(&series, json!({ "startTime": "2027-01-04T15:00:00" })).await;
+    assert_eq!(world.events(&ada, "2027-01-01", "2027-02-01").await.len(), 5, "four, and one that is still to be written");
+    put(&series, json!({ "startTime": "2027-01-04T09:00:00" })).await;
+    assert_eq!(titles(&world, &ada).await, ["Weekly", "There", "Here", "Weekly"]);
+    // To be removed, but somebody over there has gone on with it.
+    assert_eq!(world.call("DELETE", &series, Some(&ada.token), None).await.status, 202);
+    assert_eq!(titles(&world, &ada).await, Vec::<String>::new());
+    assert!(side.change(&id, What::Location("Room")).await.is_success());
+    for _ in 0..2 {
+        synced(&world, &ada, &calendar).await;
+        assert_eq!(titles(&world, &ada).await, ["Weekly", "There", "Here", "Weekly"]);
+    }
+    assert_eq!((side.titles().await, side.in_january().await), (vec!["Here".to_owned(), "There".into(), "Weekly".into()], 4));
+}
+
+async fn a_series_that_is_changed_here_keeps_what_is_different<S: Side>() {
+    let (world, side, ada, calendar, _) = by_hand::<S>().await;
+    let id = side.insert("Weekly", "2027-01-04T09:00:00", "2027-01-04T10:00:00", Some("FREQ=WEEKLY;COUNT=3")).await;
+    assert!(side.change(&S::occurrence(&id, "2027-01-11T09:00:00"), What::Title("Special")).await.is_success());
+    assert!(side.remove(&S::occurrence(&id, "2027-01-18T09:00:00")).await.is_success());
+    synced(&world, &ada, &calendar).await;
+    let seen = world.events(&ada, "2027-01-01", "2027-02-01").await;
+    let path = format!("/api/v1/calendar/events/{}?wait=0", seen[0]["seriesId"].as_str().unwrap());
+    let longer = json!({ "endTime": "2027-01-04T11:00:00", "recurrenceRule": "FREQ=WEEKLY;COUNT=4" });
+    assert_eq!(world.call("PUT", &path, Some(&ada.token), Some(longer)).await.status, 202);
+    for _ in 0..2 {
+        synced(&world, &ada, &calendar).await;
+        assert_eq!(titles(&world, &ada).await, ["Weekly", "Special", "Weekly"]);
+        let special = side.all().await.into_iter().find(|event| event.title == "Special").unwrap();
+        assert_eq!((special.start.as_str(), side.in_january().await), ("2027-01-11T09:00:00", 3));
+    }
+    let seen = world.events(&ada, "2027-01-01", "2027-02-01").await;
+    assert!(seen.iter().all(|event| event["syncStatus"] == "SYNCED"), "{seen:?}");
+    assert_eq!((&seen[0]["endTime"], &seen[1]["endTime"]), (&json!("2027-01-04T11:00:00+01:00"), &json!("2027-01-11T10:00:00+01:00")));
 }

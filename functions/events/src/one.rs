@@ -37,7 +37,7 @@ pub async fn get(
     let calendar = connected(&app, caller.user(), id.calendar()).await?.calendar;
     let zone = reader_zone(&app, caller.user(), query.timezone.as_deref()).await?;
     let stored = app.store.event(caller.user(), &id).await?;
-    if stored.as_ref().and_then(|event| event.link.as_ref()).is_some_and(|link| link.is_leaving()) {
+    if stored.as_ref().is_some_and(|event| !event.is_shown()) {
         return Err(Problem::not_found());
     }
     let view = match (stored, id.original_start()) {

@@ -177,9 +177,7 @@ pub async fn delete(
     trail.success(user, "EVENT_DELETE", Some(id.to_string())).await;
     let (status, sync_status) = match pushed(&app, user, &id, patience).await? {
         None => (StatusCode::OK, LinkStatus::Synced),
-        Some(left) if left.link.as_ref().is_some_and(|link| link.is_leaving()) => {
-            (StatusCode::ACCEPTED, left.link.map_or(LinkStatus::Pending, |link| link.status()))
-        }
+        Some(left) if left.is_leaving() => (StatusCode::ACCEPTED, left.link.map_or(LinkStatus::Pending, |link| link.status())),
         Some(left) => {
             let reason = left.link.and_then(|link| link.failure).unwrap_or_else(|| "it was changed at the provider meanwhile".to_owned());
             return Err(Problem::because(ProblemType::Conflict, format!("the event stays: {reason}")));
@@ -294,7 +292,7 @@ pub async fn writable(app: &App, user: UserId, calendar: CalendarId) -> Answer<C
 /// The event as it is stored, or the occurrence that the rule of a series gives.
 pub async fn editable(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer<Event> {
     let found = match app.store.event(user, id).await? {
-        Some(event) => Some(event).filter(|event| !event.link.as_ref().is_some_and(|link| link.is_leaving())),
+        Some(event) => Some(event).filter(Event::is_shown),
         None => occurrence(app, user, id, zone).await?,
     };
     let event = found.ok_or_else(Problem::not_found)?;

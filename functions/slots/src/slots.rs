@@ -207,7 +207,7 @@ async fn current(app: &App, user: UserId) -> Answer<(SlotBook, HashMap<EventId, 
 async fn events_of(app: &App, user: UserId, slots: &[Slot]) -> Answer<HashMap<EventId, Event>> {
     let ids: Vec<EventId> = slots.iter().filter_map(|slot| slot.event_id.clone()).collect();
     let events = app.store.events(user, &ids).await?.into_iter();
-    let there = events.filter(|event| !event.link.as_ref().is_some_and(|link| link.is_leaving()));
+    let there = events.filter(Event::is_shown);
     Ok(there.map(|event| (event.id.clone(), event)).collect())
 }
 

@@ -225,6 +225,21 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Event {
+    /// Whether anybody sees it: it is not to go, and neither is the series that it is an occurrence of.
+    pub fn is_shown(&self) -> bool {
+        self.link.as_ref().is_none_or(|link| !link.is_leaving() && !link.is_hidden)
+    }
+
+    /// Whether it is to go, and the provider has not let it go yet.
+    pub fn is_leaving(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.is_leaving())
+    }
+
+    /// Whether a change made here is still to be written.
+    pub fn is_edited(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.edit.is_some())
+    }
+
     /// The calendar that holds it.
     pub fn calendar(&self) -> CalendarId {
         self.id.calendar()

@@ -34,6 +34,10 @@ pub struct Link {
     /// A local edit that lost against one at the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<Box<Kept>>,
+    /// Whether nobody sees this changed occurrence for now: its series is to go, or has moved away from it, and the provider
+    /// has not agreed yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_hidden: bool,
 }
 
 /// Whether an event is the same here and at its provider.

@@ -308,6 +308,11 @@ pub trait Provider: Send + Sync {
     /// Where the provider cannot tell two values apart, that which is known of an event stands.
     fn as_known(&self, _known: &Event, _incoming: &mut Event) {}
 
+    /// Whether the provider forgets what is different about the occurrences of a series when `event` is made of what it has.
+    fn redraws(&self, _now: &Event, _event: &Event) -> bool {
+        false
+    }
+
     /// All calendars of the account.
     fn calendars(&self) -> Asked<'_, Vec<AccountCalendar>>;
 

@@ -233,7 +233,7 @@ pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
         is_failed: event.link.as_ref().is_some_and(|link| link.failure.is_some()),
     };
     let mut item = to_item(operation, keys::event(user, &event.id), &stored)?;
-    if event.link.as_ref().is_some_and(|link| link.is_leaving()) {
+    if !event.is_shown() {
         // Nobody sees it any more; it is kept until the provider has let it go.
         return Ok(item);
     }

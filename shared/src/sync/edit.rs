@@ -1,7 +1,7 @@
 //! Changes that people make here: stored at once, with a note that they are still to be written to the provider.
 
 use super::SyncError;
-use super::occurrences::{hide_overrides, prune};
+use super::occurrences::fit;
 use crate::app::App;
 use crate::domain::calendar::Calendar;
 use crate::domain::event::Event;
@@ -59,7 +59,7 @@ pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how:
         Outcome::Done => Ok(event),
         Outcome::Refused => {
             let known = app.store.event(calendar.user_id, &event.id).await?;
-            known.filter(|known| !known.link.as_ref().is_some_and(|link| link.is_leaving())).ok_or(SyncError::Contended)
+            known.filter(|known| !known.is_leaving()).ok_or(SyncError::Contended)
         }
     }
 }
@@ -82,14 +82,14 @@ pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Con
         event.hash();
         if app.store.put_edit(user, &mut event).await? == Outcome::Done {
             hide_in_series(app, user, &event).await?;
-            prune(app, user, &read, &event).await?;
+            fit(app, user, &read, &event).await?;
             return Ok(Some(event));
         }
         if how.is_strict {
             return Err(SyncError::Changed);
         }
         match app.store.event(user, &event.id).await? {
-            Some(now) if !now.link.as_ref().is_some_and(|link| link.is_leaving()) => event = now,
+            Some(now) if !now.is_leaving() => event = now,
             _ => return Ok(None),
         }
     }
@@ -102,6 +102,7 @@ pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Con
 /// When a table does not answer.
 pub async fn remove_event(app: &App, user: UserId, mut event: Event, how: How) -> Result<bool, SyncError> {
     for _ in 0..TRIES {
+        let read = event.clone();
         let base = Some(Box::new(Content::of(&event)));
         let edit = edit(event.link.as_deref(), Operation::Delete, base, app, &how);
         let link = event.link.get_or_insert_default();
@@ -109,16 +110,14 @@ pub async fn remove_event(app: &App, user: UserId, mut event: Event, how: How) -
         event.hash();
         if app.store.put_edit(user, &mut event).await? == Outcome::Done {
             hide_in_series(app, user, &event).await?;
-            if event.series.is_some() {
-                hide_overrides(app, user, &event.id, true).await?;
-            }
+            fit(app, user, &read, &event).await?;
             return Ok(true);
         }
         if how.is_strict {
             return Err(SyncError::Changed);
         }
         match app.store.event(user, &event.id).await? {
-            Some(now) if !now.link.as_ref().is_some_and(|link| link.is_leaving()) => event = now,
+            Some(now) if !now.is_leaving() => event = now,
             _ => return Ok(false),
         }
     }

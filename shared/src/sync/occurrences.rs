@@ -6,51 +6,32 @@ use super::SyncError;
 use crate::app::App;
 use crate::domain::agenda::places;
 use crate::domain::event::Event;
-use crate::domain::ids::{EventId, OriginalStart, UserId};
+use crate::domain::ids::{OriginalStart, UserId};
 use crate::domain::link::{Content, Edit, Operation};
 use crate::domain::recurrence::Series;
 use crate::store::Outcome;
 
-/// Whether this is a series that was to go: where anything else is stored in its place, it stays after all.
-pub(super) fn is_withdrawn(before: &Event) -> bool {
-    before.series.is_some() && before.link.as_ref().is_some_and(|link| link.is_leaving())
-}
-
-/// Removes the changed occurrences of a series that its rule places no more since the series has moved. One whose change
-/// is still to be written is left to whoever writes it.
+/// Has the changed occurrences of a series fit what has become of it here: of one that is to go none is seen, and of one that
+/// has moved those are seen that its rule still places. The others are gone once the provider has the series so. One whose
+/// change is still to be written is left to whoever writes it.
 ///
 /// # Errors
 /// When a table does not answer.
-pub(super) async fn prune(app: &App, user: UserId, before: &Event, after: &Event) -> Result<(), SyncError> {
-    let bare = |event: &Event| (event.start, event.series.as_deref().map(|series| Series { overridden: vec![], ..series.clone() }));
-    if before.series.is_none() || bare(before) == bare(after) {
+pub(super) async fn fit(app: &App, user: UserId, before: &Event, after: &Event) -> Result<(), SyncError> {
+    let rule = |event: &Event| (event.start, event.series.as_deref().map(|series| Series { overridden: vec![], ..series.clone() }));
+    if before.series.is_none() || (rule(before) == rule(after) && before.is_leaving() == after.is_leaving()) {
         return Ok(());
     }
-    for event in app.store.overrides(user, &after.id).await? {
-        let waits = event.link.as_ref().is_some_and(|link| link.edit.is_some());
-        if !waits && event.original_start().is_some_and(|original| !places(after, original)) {
-            // Refused when somebody else writes the occurrence just now: then it is theirs.
-            let _: Outcome = app.store.delete_event(user, &event).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Hides the changed occurrences of a series that is to go, or shows them again.
-///
-/// # Errors
-/// When a table does not answer.
-pub(super) async fn hide_overrides(app: &App, user: UserId, series: &EventId, hidden: bool) -> Result<(), SyncError> {
-    for mut event in app.store.overrides(user, series).await? {
-        let base = Some(Box::new(Content::of(&event)));
-        let link = event.link.get_or_insert_default();
-        match (hidden, link.is_leaving()) {
-            (true, false) => link.edit = Some(Box::new(Edit::new(Operation::Delete, base, app.clock.now()))),
-            (false, true) => link.edit = None,
-            _ => continue,
-        }
+    for mut event in app.store.overrides(user, &after.id).await? {
+        let is_placed = event.is_edited() || event.original_start().is_none_or(|original| places(after, original));
+        let is_hidden = after.is_leaving() || !is_placed;
         // Refused when somebody else writes the occurrence just now: then it is theirs.
-        let _: Outcome = app.store.put_event(user, &mut event).await?;
+        if !is_placed && !after.is_edited() {
+            let _: Outcome = app.store.delete_event(user, &event).await?;
+        } else if event.link.as_ref().is_some_and(|link| link.is_hidden) != is_hidden {
+            event.link.get_or_insert_default().is_hidden = is_hidden;
+            let _: Outcome = app.store.put_event(user, &mut event).await?;
+        }
     }
     Ok(())
 }
@@ -70,26 +51,40 @@ pub(super) async fn keep_for_occurrences(app: &App, user: UserId, series: &mut E
     Ok(())
 }
 
-/// Makes a series ready to be created anew: its changed occurrences are changes of the new one, what was cancelled is an
-/// exception of it.
+/// Makes a series ready to be created or drawn anew: its changed occurrences are changes of the new one, what was cancelled
+/// is an exception of it. Answers whether there is a change to be written that was not there before.
 ///
 /// # Errors
 /// When a table does not answer.
-pub(super) async fn part_from_provider(app: &App, user: UserId, series: &mut Event) -> Result<(), SyncError> {
-    let Some(rule) = series.series.as_deref_mut() else { return Ok(()) };
+pub(super) async fn part_from_provider(app: &App, user: UserId, series: &mut Event) -> Result<bool, SyncError> {
+    if series.series.is_none() {
+        return Ok(false);
+    }
+    let mut has_parted = false;
     let overrides = app.store.overrides(user, &series.id).await?;
     let changed: HashSet<OriginalStart> = overrides.iter().filter_map(Event::original_start).collect();
-    rule.except_dates.extend(rule.overridden.iter().filter(|original| !changed.contains(original)));
-    rule.except_dates.sort_unstable();
-    rule.except_dates.dedup();
-    series.hash();
+    let is_cancelled = |original: &&OriginalStart| !changed.contains(original) && places(series, **original);
+    let overridden = series.series.iter().flat_map(|rule| &rule.overridden);
+    let cancelled: Vec<OriginalStart> = overridden.filter(is_cancelled).copied().collect();
+    if let Some(rule) = series.series.as_deref_mut() {
+        // What is an exception already is placed no more.
+        rule.except_dates.extend(cancelled);
+        series.hash();
+    }
     for mut event in overrides {
+        if event.original_start().is_some_and(|original| !places(series, original)) {
+            let _: Outcome = app.store.delete_event(user, &event).await?;
+            continue;
+        }
         let link = event.link.get_or_insert_default();
+        if link.remote_id.is_none() && link.edit.as_ref().is_some_and(|edit| edit.base.is_none()) {
+            continue;
+        }
         (link.remote_id, link.version) = (None, None);
         // The new one has nothing that both sides have agreed on.
         link.edit.get_or_insert_with(|| Box::new(Edit::new(Operation::Update, None, app.clock.now()))).base = None;
         // Refused when somebody else writes the occurrence just now: then it is theirs.
-        let _: Outcome = app.store.put_edit(user, &mut event).await?;
+        has_parted |= app.store.put_edit(user, &mut event).await? == Outcome::Done;
     }
-    Ok(())
+    Ok(has_parted)
 }

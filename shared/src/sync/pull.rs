@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use super::SyncError;
 use super::account::{Step, Stop, hold};
 use super::names::{foreign_name, note_alias, remote_id, rename, subject};
-use super::occurrences::{hide_overrides, is_withdrawn, keep_for_occurrences, part_from_provider, prune};
+use super::occurrences::{fit, keep_for_occurrences, part_from_provider};
 use super::plan::is_doubtful;
 use super::reconcile::{Verdict, arrived, vanished};
 use crate::app::App;
@@ -521,13 +521,11 @@ async fn merge_in(
             Verdict::Leave | Verdict::Remove => return Ok(Written::Nothing),
             Verdict::Store(event) => event,
         };
+        if let Some(before) = &before {
+            // First: a run that ends in between finds the series as it was, and goes on.
+            fit(app, user, before, &stored).await?;
+        }
         if app.store.put_linked(user, &mut stored).await? == Outcome::Done {
-            if let Some(before) = &before {
-                prune(app, user, before, &stored).await?;
-            }
-            if before.as_ref().is_some_and(is_withdrawn) {
-                hide_overrides(app, user, &incoming.id, false).await?;
-            }
             return Ok(if before.is_some() { Written::Updated } else { Written::Created });
         }
         before = app.store.event(user, &incoming.id).await?;

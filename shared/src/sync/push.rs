@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::SyncError;
 use super::account::{Step, Stop, hold};
 use super::names::note_alias;
-use super::occurrences::{hide_overrides, is_withdrawn, part_from_provider};
+use super::occurrences::{fit, part_from_provider};
 use super::pull::{remove, revision};
 use super::reconcile::{Verdict, arrived, is_known, vanished};
 use crate::app::App;
@@ -48,6 +48,8 @@ struct Push<'a> {
     now: DateTime<Utc>,
     created: u32,
     removed: u32,
+    /// Whether there are changes now that were not there when the run began.
+    has_parted: bool,
 }
 
 /// What was written.
@@ -65,20 +67,25 @@ pub(super) struct Pushed {
 pub(super) async fn run(app: &App, provider: &dyn Provider, lease: &mut Lease, target: Target<'_>) -> Step<Pushed> {
     let user = lease.user();
     let mut left = None;
-    let mut push = Push { app, provider, target, user, now: app.clock.now(), created: 0, removed: 0 };
-    for id in app.store.edited(user, target.calendar, AT_MOST).await? {
-        hold(app, lease).await?;
-        match push.one(&id).await {
-            Ok(()) => {}
-            Err(Stop::Provider(failure)) if matches!(failure.remedy(), Remedy::Retry(_)) => {
-                let is_general = matches!(failure, ProviderError::Throttled { .. } | ProviderError::Unreachable { .. });
-                left = Some(failure);
-                if is_general {
-                    break;
+    let mut push = Push { app, provider, target, user, now: app.clock.now(), created: 0, removed: 0, has_parted: false };
+    let mut edited = app.store.edited(user, target.calendar, AT_MOST).await?;
+    while !edited.is_empty() {
+        for id in edited {
+            hold(app, lease).await?;
+            match push.one(&id).await {
+                Ok(()) => {}
+                Err(Stop::Provider(failure)) if matches!(failure.remedy(), Remedy::Retry(_)) => {
+                    let is_general = matches!(failure, ProviderError::Throttled { .. } | ProviderError::Unreachable { .. });
+                    left = Some(failure);
+                    if is_general {
+                        return Ok(Pushed { created: push.created, removed: push.removed, left });
+                    }
                 }
+                Err(stop) => return Err(stop),
             }
-            Err(stop) => return Err(stop),
         }
+        let again = std::mem::take(&mut push.has_parted) && left.is_none();
+        edited = if again { app.store.edited(user, target.calendar, AT_MOST).await? } else { vec![] };
     }
     Ok(Pushed { created: push.created, removed: push.removed, left })
 }
@@ -184,6 +191,14 @@ impl Push<'_> {
             return self.respond(event, &remote, response).await;
         }
         self.permitted(unwritable(self.kind(), Some(&Content::of(&remote.event)), &Content::of(&event), edit.send_updates))?;
+        if self.provider.redraws(&remote.event, &event) {
+            // All that is different about it is written once more after it, and what was cancelled with it.
+            let mut parted = event.clone();
+            self.has_parted |= part_from_provider(self.app, self.user, &mut parted).await?;
+            if parted.series != event.series {
+                return self.store(Verdict::Store(Box::new(parted)), &event).await;
+            }
+        }
         match self.provider.update(self.target, &remote, &event, Self::writing(edit)).await {
             Ok(made) => self.settle(event, made).await,
             Err(ProviderError::Changed { .. }) => Ok(Next::Again),
@@ -274,10 +289,8 @@ impl Push<'_> {
             },
             Verdict::Store(mut stored) => {
                 // With an edit that still waits, or without one: what is next, the stored event says.
+                fit(self.app, self.user, event, &stored).await?;
                 let outcome = self.app.store.put_linked(self.user, &mut stored).await?;
-                if outcome == Outcome::Done && is_withdrawn(event) && !stored.link.as_ref().is_some_and(|link| link.is_leaving()) {
-                    hide_overrides(self.app, self.user, &event.id, false).await?;
-                }
                 if outcome == Outcome::Done && stored.link.as_ref().is_some_and(|link| link.failure.is_some()) {
                     self.app.store.forget_edit(self.user, &event.id, revision(&stored)).await?;
                     return Ok(Next::Done);
@@ -300,6 +313,11 @@ impl Push<'_> {
         let link = crate::domain::link::Link { remote_id: new.remote_id.clone(), version: new.version.clone(), ..old };
         settled.link = Some(Box::new(crate::domain::link::Link { edit: None, failure: None, ..link }));
         settled.hash();
+        if let Some(base) = event.link.as_ref().and_then(|link| link.edit.as_ref()?.base.clone()) {
+            let mut before = event.clone();
+            base.write_to(&mut before);
+            fit(self.app, self.user, &before, &settled).await?;
+        }
         if self.app.store.put_event(self.user, &mut settled).await? == Outcome::Done {
             self.app.store.forget_edit(self.user, &event.id, revision(&settled)).await?;
             return Ok(Next::Done);
@@ -324,7 +342,8 @@ impl Push<'_> {
 
     /// It was refused for good: the edit is kept, and says why. An event that may not be removed is shown again.
     async fn fail(&self, mut event: Event, failure: &ProviderError) -> Step<()> {
-        let is_leaving = event.link.as_ref().is_some_and(|link| link.is_leaving());
+        let is_leaving = event.is_leaving();
+        let read = event.clone();
         let content = Content::of(&event);
         let link = event.link.get_or_insert_default();
         if is_leaving {
@@ -334,11 +353,9 @@ impl Push<'_> {
         } else {
             link.failure = Some(format!("{failure}. Change the event, or retry."));
         }
+        fit(self.app, self.user, &read, &event).await?;
         if self.app.store.put_event(self.user, &mut event).await? == Outcome::Done {
             self.app.store.forget_edit(self.user, &event.id, revision(&event)).await?;
-            if is_leaving && event.series.is_some() {
-                hide_overrides(self.app, self.user, &event.id, false).await?;
-            }
         }
         Ok(())
     }

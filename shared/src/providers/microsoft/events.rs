@@ -242,13 +242,11 @@ pub(super) async fn update(session: &Session, target: Target<'_>, now: &Remote, 
         except(session, target, event, &mut made).await?;
         return Ok(made);
     }
-    // A series that is drawn anew forgets what was different.
-    let is_drawn_anew = body.contains_key("recurrence");
     let (body, version) = (Value::from(body), now.raw["@odata.etag"].as_str());
     let raw = session.call(Request { if_match: version, body: Some(&body), ..Request::new(Method::PATCH, &path) }).await?;
     let mut made = remote(session, target, event, raw)?.event;
     if let Some(series) = &mut made.series {
-        let kept = now.event.series.as_deref().filter(|_| !is_drawn_anew);
+        let kept = now.event.series.as_deref().filter(|_| !write::redraws(&now.event, event));
         series.except_dates = kept.map(|series| series.except_dates.clone()).unwrap_or_default();
     }
     except(session, target, event, &mut made).await?;

@@ -219,6 +219,10 @@ impl Provider for Session {
         None
     }
 
+    fn redraws(&self, now: &Event, event: &Event) -> bool {
+        write::redraws(now, event)
+    }
+
     fn as_known(&self, known: &Event, incoming: &mut Event) {
         read::as_known(known, incoming);
     }

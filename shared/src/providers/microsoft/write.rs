@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{NAME, ProviderError, Result, recurrence};
 use crate::domain::event::{Attendee, Details, Event, ReminderMethod, Status, Transparency, Visibility};
 use crate::domain::link::{Content, SendUpdates};
+use crate::domain::rule::Rule;
 use crate::domain::time::{EventTime, to_instant};
 use crate::domain::zones::windows_name;
 
@@ -85,6 +86,16 @@ fn plain(description: Option<&str>) -> String {
     description.unwrap_or_default().replace("\r\n", "\n").trim().to_owned()
 }
 
+/// What Microsoft takes for one thing: of a series it forgets all that is different when any of it changes.
+fn times(event: &Event) -> (EventTime, EventTime, Option<Vec<Rule>>) {
+    (event.start, event.end, event.series.as_deref().map(|series| series.rules.clone()))
+}
+
+/// Whether a series is drawn anew when `to` is made of it.
+pub(super) fn redraws(from: &Event, to: &Event) -> bool {
+    from.series.is_some() && times(from) != times(to)
+}
+
 /// What has to be written to make `to` of an event that says `from`; all of it without.
 ///
 /// # Errors
@@ -97,8 +108,6 @@ pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<St
     let mut set = |name: &str, value: Value| {
         body.insert(name.to_owned(), value);
     };
-    let rule = |event: &Event| event.series.as_deref().map(|series| series.rules.clone());
-    let times = |event: &Event| (event.start, event.end, rule(event));
     if from.is_none_or(|from| times(from) != times(to)) {
         set("start", time(to.start, zone));
         set("end", time(to.end, zone));
