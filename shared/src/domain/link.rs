@@ -202,6 +202,13 @@ impl Content {
         found.map(|one| one.rsvp_status)
     }
 
+    /// Takes over what those who are invited have answered elsewhere.
+    pub fn take_answers(&mut self, other: &Self) {
+        for one in &mut self.details.attendees {
+            one.rsvp_status = other.answer_of(&one.email).unwrap_or(one.rsvp_status);
+        }
+    }
+
     /// What the account's owner has answered.
     pub fn own_answer(&self) -> Option<RsvpStatus> {
         self.details.attendees.iter().find(|one| one.is_self).map(|one| one.rsvp_status)
@@ -251,18 +258,18 @@ pub fn merge(base: Option<&Content>, earlier: &[Content], local: &Content, remot
         }
     } else if let (Some(series), Some(ours), Some(theirs)) = (&mut content.series, &local.series, &remote.series) {
         // Of a rule that is new, every exception is.
-        let excepted = |known: &[&Content]| -> HashSet<OriginalStart> {
-            let same = known.iter().filter(|known| rule(known) == rule(local)).filter_map(|known| known.series.as_deref());
-            same.flat_map(|series| &series.except_dates).copied().collect()
+        let excepted = |known: &Content| -> Vec<OriginalStart> {
+            let same = known.series.as_deref().filter(|_| rule(known) == rule(local));
+            same.map(|series| series.except_dates.clone()).unwrap_or_default()
         };
-        let agreed = excepted(base.as_slice());
-        let written = excepted(&earlier.iter().chain(base).collect::<Vec<_>>());
+        let agreed: HashSet<_> = base.into_iter().flat_map(excepted).collect();
+        let written: HashSet<_> = earlier.iter().flat_map(excepted).chain(agreed.iter().copied()).collect();
+        let [here, there] = [ours, theirs].map(|series| series.except_dates.iter().collect::<HashSet<_>>());
         // What one side lacks, it has taken out if it had it.
-        let (ours, theirs) = (&ours.except_dates, &theirs.except_dates);
-        let stays = |one: &&OriginalStart| ours.contains(one) || !written.contains(one);
-        let new = |one: &&OriginalStart| !theirs.contains(one) && !agreed.contains(one);
-        series.except_dates = theirs.iter().filter(stays).chain(ours.iter().filter(new)).copied().collect();
-        merger.is_ahead |= series.except_dates != *theirs;
+        let stays = |one: &&OriginalStart| here.contains(one) || !written.contains(one);
+        let new = |one: &&OriginalStart| !there.contains(one) && !agreed.contains(one);
+        series.except_dates = theirs.except_dates.iter().filter(stays).chain(ours.except_dates.iter().filter(new)).copied().collect();
+        merger.is_ahead |= series.except_dates != theirs.except_dates;
     }
     if let (Some(series), Some(ours), Some(theirs)) = (&mut content.series, &local.series, &remote.series) {
         // Each side may know of changed occurrences that the other has not heard of yet.

@@ -72,12 +72,14 @@ pub(super) async fn part_from_provider(app: &App, user: UserId, series: &mut Eve
         series.hash();
     }
     for mut event in overrides {
-        if event.original_start().is_some_and(|original| !places(series, original)) {
+        let is_edited = event.is_edited();
+        if !is_edited && event.original_start().is_some_and(|original| !places(series, original)) {
+            // Nobody sees it any more.
             let _: Outcome = app.store.delete_event(user, &event).await?;
             continue;
         }
         let link = event.link.get_or_insert_default();
-        if link.remote_id.is_none() && link.edit.as_ref().is_some_and(|edit| edit.base.is_none()) {
+        if is_edited && link.remote_id.is_none() && link.edit.as_ref().is_some_and(|edit| edit.base.is_none()) {
             continue;
         }
         (link.remote_id, link.version) = (None, None);

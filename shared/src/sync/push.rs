@@ -9,6 +9,7 @@ use super::occurrences::{fit, part_from_provider};
 use super::pull::{remove, revision};
 use super::reconcile::{Verdict, arrived, is_known, vanished};
 use crate::app::App;
+use crate::domain::agenda::places;
 use crate::domain::calendar::ProviderKind;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, UserId};
@@ -36,6 +37,8 @@ enum Belonging {
     To(Option<String>),
     /// A series that the provider does not have yet, or not as it is to be: its occurrence waits with it.
     Waits,
+    /// A series that has none at its place any more.
+    Stray,
     /// A series that is gone.
     Nowhere,
 }
@@ -167,6 +170,7 @@ impl Push<'_> {
         let series = match self.series_of(&event).await? {
             Belonging::To(series) => series,
             Belonging::Waits => return Ok(Next::Done),
+            Belonging::Stray => return self.store(vanished(&event, self.kind().label()), &event).await,
             Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
         };
         let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
@@ -229,7 +233,7 @@ impl Push<'_> {
         let series = match self.series_of(&event).await? {
             Belonging::To(series) => series,
             Belonging::Waits => return Ok(Next::Done),
-            Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
+            Belonging::Stray | Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
         };
         let has_name = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
         if event.original_start().is_some() && !has_name {
@@ -259,18 +263,20 @@ impl Push<'_> {
 
     /// What the provider calls the series that an occurrence belongs to.
     async fn series_of(&self, event: &Event) -> Step<Belonging> {
-        if event.original_start().is_none() {
-            return Ok(Belonging::To(None));
-        }
+        let Some(original) = event.original_start() else { return Ok(Belonging::To(None)) };
         let Some(series) = self.app.store.event(self.user, &event.id.series()).await? else {
             // One that the provider has sent without its series stands for itself.
             let is_known = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
             return Ok(if is_known { Belonging::To(None) } else { Belonging::Nowhere });
         };
+        let is_stray = series.series.is_some() && !places(&series, original);
         let link = series.link.unwrap_or_default();
         // What becomes of a series may change all that is different from it.
         if link.edit.as_ref().is_some_and(|edit| !edit.is_paused) && link.failure.is_none() {
             return Ok(Belonging::Waits);
+        }
+        if is_stray {
+            return Ok(Belonging::Stray);
         }
         Ok(link.remote_id.map_or(Belonging::Waits, |id| Belonging::To(Some(id))))
     }

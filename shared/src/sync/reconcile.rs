@@ -89,7 +89,12 @@ fn known_by(stored: &Event, incoming: Event, link: Link) -> Verdict {
 pub(super) fn is_known(edit: &Edit, remote: &Event) -> bool {
     let remote = Content::of(remote);
     // Merging a change of nothing: whatever differs would be the provider's.
-    let is_same = |known: &Content| !merge(Some(&remote), &[], known, &remote).is_ahead;
+    let is_same = |known: &Content| {
+        let mut known = known.clone();
+        // What others have answered is no change of theirs.
+        known.take_answers(&remote);
+        !merge(Some(&remote), &[], &known, &remote).is_ahead
+    };
     edit.base.as_deref().into_iter().chain(&edit.earlier).any(is_same)
 }
 
@@ -251,6 +256,13 @@ mod tests {
         assert_eq!(then(both), (vec![Accepted, Declined], None), "it is there");
         let own = answered(event("a", "2"), Declined, NeedsAction);
         assert_eq!(then(own), (vec![Declined, NeedsAction], None), "another was given there");
+    }
+
+    #[test]
+    fn somebodys_answer_keeps_nothing_from_being_removed() {
+        use RsvpStatus::{Accepted, NeedsAction};
+        let stored = edited(&answered(event("a", "1"), Accepted, NeedsAction), "a", Operation::Delete);
+        assert_eq!(arrived(Some(&stored), answered(event("a", "2"), Accepted, Accepted), NOW), Verdict::Leave);
     }
 
     #[test]
