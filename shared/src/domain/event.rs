@@ -225,7 +225,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Event {
-    /// Whether anybody sees it: it is not to go, and neither is the series that it is an occurrence of.
+    /// Whether anybody sees it: it is not to go, and the series that it is an occurrence of neither is to go nor has moved away.
     pub fn is_shown(&self) -> bool {
         self.link.as_ref().is_none_or(|link| !link.is_leaving() && !link.is_hidden)
     }

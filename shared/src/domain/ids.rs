@@ -98,7 +98,8 @@ ulid_id!(
 ///
 /// `evt_{calendar}{digest}` names an event or a series; `…_{original start}` names one occurrence. The calendar's
 /// ULID stands inside, so an event is read with one key and no index, and the digest is of what the provider calls
-/// the event, so that the same event always gets the same id, however often and by whomever it is synced.
+/// the event, so that the same event always gets the same id, however often and by whomever it is synced. That of an event
+/// that is made here is of its `Idempotency-Key` and content, or of nothing at all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct EventId {

@@ -128,7 +128,8 @@ pub struct Response {
 pub struct Edit {
     /// What to do.
     pub operation: Operation,
-    /// What both sides last agreed on; none for an event that the provider has never seen.
+    /// What both sides last agreed on; none for an event that the provider has never seen, or an occurrence of a series that
+    /// is made anew there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Box<Content>>,
     /// What the event was to be before it was to be this: it may have been written, and the answer been lost.
@@ -244,7 +245,7 @@ pub struct Merged {
 }
 
 /// Merges by field what was changed here with what was changed at the provider, since both had `base`. What stands there as
-/// it is in one of `earlier` was written from here. Without a base everything else that differs is a conflict.
+/// it is in one of `earlier` was written from here. Without a base every other field that differs is a conflict.
 pub fn merge(base: Option<&Content>, earlier: &[Content], local: &Content, remote: &Content) -> Merged {
     let mut content = remote.clone();
     let mut merger = Merger { base, earlier, local, remote, is_ahead: false, conflicts: vec![] };
@@ -267,7 +268,9 @@ pub fn merge(base: Option<&Content>, earlier: &[Content], local: &Content, remot
         let [here, there] = [ours, theirs].map(|series| series.except_dates.iter().collect::<HashSet<_>>());
         // What one side lacks, it has taken out if it had it.
         let stays = |one: &&OriginalStart| here.contains(one) || !written.contains(one);
-        let new = |one: &&OriginalStart| !there.contains(one) && !agreed.contains(one);
+        let taken_out =
+            |one: &OriginalStart| earlier.iter().any(|earlier| rule(earlier) == rule(local) && !excepted(earlier).contains(one));
+        let new = |one: &&OriginalStart| !there.contains(one) && (!agreed.contains(one) || taken_out(one));
         series.except_dates = theirs.except_dates.iter().filter(stays).chain(ours.except_dates.iter().filter(new)).copied().collect();
         merger.is_ahead |= series.except_dates != theirs.except_dates;
     }

@@ -308,9 +308,10 @@ pub trait Provider: Send + Sync {
     /// Where the provider cannot tell two values apart, that which is known of an event stands.
     fn as_known(&self, _known: &Event, _incoming: &mut Event) {}
 
-    /// Whether the provider forgets what is different about the occurrences of a series when `event` is made of what it has.
-    fn redraws(&self, _now: &Event, _event: &Event) -> bool {
-        false
+    /// Where the provider forgets what is different about the occurrences of a series when `event` is made of what it has:
+    /// those that it has cancelled now.
+    fn redraws(&self, _now: &Remote, _event: &Event) -> Option<Vec<OriginalStart>> {
+        None
     }
 
     /// All calendars of the account.

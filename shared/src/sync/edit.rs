@@ -11,9 +11,11 @@ use crate::store::Outcome;
 
 /// How often a write is made anew because the event was written meanwhile.
 const TRIES: usize = 8;
-/// How many states of an event are remembered that may have been written while it was changed again. Calendars are read
-/// before they are written, so more than the last few are none of those.
+/// How many states of an event are remembered that may have been written while it was changed again: the first, which most
+/// likely was, and the last.
 const MAX_EARLIER: usize = 3;
+/// The size of a state, in bytes, beyond which it is not remembered: an item has room for 400 KB.
+const MAX_STATE: usize = 32 << 10;
 
 /// How a change is to be written.
 #[derive(Clone, Debug, Default)]
@@ -162,9 +164,11 @@ fn edit(link: Option<&Link>, operation: Operation, before: Option<Box<Content>>,
     edit.wants_conference |= last.wants_conference;
     edit.response = edit.response.or_else(|| last.response.clone());
     if last.base.is_some() {
-        let kept = last.earlier.len().min(MAX_EARLIER - 1);
-        edit.earlier = last.earlier[last.earlier.len() - kept..].to_vec();
-        edit.earlier.extend(before.map(|before| *before));
+        let is_small = |content: &Content| serde_json::to_string(content).is_ok_and(|text| text.len() <= MAX_STATE);
+        edit.earlier = last.earlier.iter().cloned().chain(before.map(|before| *before).filter(is_small)).collect();
+        if edit.earlier.len() > MAX_EARLIER {
+            edit.earlier.remove(1);
+        }
     }
     edit
 }

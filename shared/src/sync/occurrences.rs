@@ -12,14 +12,15 @@ use crate::domain::recurrence::Series;
 use crate::store::Outcome;
 
 /// Has the changed occurrences of a series fit what has become of it here: of one that is to go none is seen, and of one that
-/// has moved those are seen that its rule still places. The others are gone once the provider has the series so. One whose
-/// change is still to be written is left to whoever writes it.
+/// has moved those are seen that its rule still places. The others are hidden until the series has nothing left to be
+/// written, and go then. One whose change is still to be written is left to whoever writes it.
 ///
 /// # Errors
 /// When a table does not answer.
 pub(super) async fn fit(app: &App, user: UserId, before: &Event, after: &Event) -> Result<(), SyncError> {
     let rule = |event: &Event| (event.start, event.series.as_deref().map(|series| Series { overridden: vec![], ..series.clone() }));
-    if before.series.is_none() || (rule(before) == rule(after) && before.is_leaving() == after.is_leaving()) {
+    let is_settled = before.is_edited() && !after.is_edited();
+    if before.series.is_none() || (rule(before) == rule(after) && before.is_leaving() == after.is_leaving() && !is_settled) {
         return Ok(());
     }
     for mut event in app.store.overrides(user, &after.id).await? {
@@ -52,20 +53,28 @@ pub(super) async fn keep_for_occurrences(app: &App, user: UserId, series: &mut E
 }
 
 /// Makes a series ready to be created or drawn anew: its changed occurrences are changes of the new one, what was cancelled
-/// is an exception of it. Answers whether there is a change to be written that was not there before.
+/// is an exception of it: `cancelled` at the provider, or all that is not as the rule says where nobody can be asked any
+/// more. Answers whether there is a change to be written that was not there before.
 ///
 /// # Errors
 /// When a table does not answer.
-pub(super) async fn part_from_provider(app: &App, user: UserId, series: &mut Event) -> Result<bool, SyncError> {
-    if series.series.is_none() {
+pub(super) async fn part_from_provider(
+    app: &App,
+    user: UserId,
+    series: &mut Event,
+    cancelled: Option<&[OriginalStart]>,
+) -> Result<bool, SyncError> {
+    let edit = series.link.as_ref().and_then(|link| link.edit.as_deref());
+    // Whoever may be told of the series may be told of its occurrences.
+    let Some((told, operation)) = edit.filter(|_| series.series.is_some()).map(|edit| (edit.send_updates, edit.operation)) else {
         return Ok(false);
-    }
+    };
     let mut has_parted = false;
     let overrides = app.store.overrides(user, &series.id).await?;
     let changed: HashSet<OriginalStart> = overrides.iter().filter_map(Event::original_start).collect();
     let is_cancelled = |original: &&OriginalStart| !changed.contains(original) && places(series, **original);
-    let overridden = series.series.iter().flat_map(|rule| &rule.overridden);
-    let cancelled: Vec<OriginalStart> = overridden.filter(is_cancelled).copied().collect();
+    let known = series.series.as_deref().map(|rule| rule.overridden.as_slice()).unwrap_or_default();
+    let cancelled: Vec<OriginalStart> = cancelled.unwrap_or(known).iter().filter(is_cancelled).copied().collect();
     if let Some(rule) = series.series.as_deref_mut() {
         // What is an exception already is placed no more.
         rule.except_dates.extend(cancelled);
@@ -74,8 +83,10 @@ pub(super) async fn part_from_provider(app: &App, user: UserId, series: &mut Eve
     for mut event in overrides {
         let is_edited = event.is_edited();
         if !is_edited && event.original_start().is_some_and(|original| !places(series, original)) {
-            // Nobody sees it any more.
-            let _: Outcome = app.store.delete_event(user, &event).await?;
+            // Hidden as it is, it goes once the provider has the series so; with a series that is gone, at once.
+            if operation == Operation::Create {
+                let _: Outcome = app.store.delete_event(user, &event).await?;
+            }
             continue;
         }
         let link = event.link.get_or_insert_default();
@@ -84,7 +95,8 @@ pub(super) async fn part_from_provider(app: &App, user: UserId, series: &mut Eve
         }
         (link.remote_id, link.version) = (None, None);
         // The new one has nothing that both sides have agreed on.
-        link.edit.get_or_insert_with(|| Box::new(Edit::new(Operation::Update, None, app.clock.now()))).base = None;
+        let edit = link.edit.get_or_insert_with(|| Box::new(Edit::new(Operation::Update, None, app.clock.now())));
+        (edit.base, edit.send_updates) = (None, edit.send_updates.or(told));
         // Refused when somebody else writes the occurrence just now: then it is theirs.
         has_parted |= app.store.put_edit(user, &mut event).await? == Outcome::Done;
     }

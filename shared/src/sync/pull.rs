@@ -476,7 +476,7 @@ impl<'a> Pull<'a> {
             let is_done = match vanished(&event, self.provider.manners().kind.label()) {
                 Verdict::Leave => return Ok(()),
                 Verdict::Store(mut kept) => {
-                    part_from_provider(self.app, self.user, &mut kept).await?;
+                    part_from_provider(self.app, self.user, &mut kept, None).await?;
                     self.app.store.put_event(self.user, &mut kept).await? == Outcome::Done
                 }
                 Verdict::Remove => {

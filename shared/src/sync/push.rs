@@ -18,7 +18,7 @@ use crate::providers::{Provider, ProviderError, Remedy, Remote, Target, Writing,
 use crate::store::Outcome;
 use crate::store::cursors::Lease;
 
-/// Changes of one calendar that one run writes; the next run, which is asked for at once, writes the rest.
+/// Changes of one calendar that one run writes; the next run writes the rest.
 const AT_MOST: i32 = 200;
 /// How often one change is tried against a provider that keeps changing the event.
 const TRIES: usize = 4;
@@ -176,7 +176,7 @@ impl Push<'_> {
         let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
             let mut verdict = vanished(&event, self.kind().label());
             if let Verdict::Store(kept) = &mut verdict {
-                part_from_provider(self.app, self.user, kept).await?;
+                part_from_provider(self.app, self.user, kept, None).await?;
             }
             return self.store(verdict, &event).await;
         };
@@ -195,10 +195,10 @@ impl Push<'_> {
             return self.respond(event, &remote, response).await;
         }
         self.permitted(unwritable(self.kind(), Some(&Content::of(&remote.event)), &Content::of(&event), edit.send_updates))?;
-        if self.provider.redraws(&remote.event, &event) {
+        if let Some(cancelled) = self.provider.redraws(&remote, &event) {
             // All that is different about it is written once more after it, and what was cancelled with it.
             let mut parted = event.clone();
-            self.has_parted |= part_from_provider(self.app, self.user, &mut parted).await?;
+            self.has_parted |= part_from_provider(self.app, self.user, &mut parted, Some(&cancelled)).await?;
             if parted.series != event.series {
                 return self.store(Verdict::Store(Box::new(parted)), &event).await;
             }
@@ -269,13 +269,14 @@ impl Push<'_> {
             let is_known = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
             return Ok(if is_known { Belonging::To(None) } else { Belonging::Nowhere });
         };
-        let is_stray = series.series.is_some() && !places(&series, original);
+        let is_placed = series.series.is_none() || places(&series, original);
         let link = series.link.unwrap_or_default();
         // What becomes of a series may change all that is different from it.
         if link.edit.as_ref().is_some_and(|edit| !edit.is_paused) && link.failure.is_none() {
             return Ok(Belonging::Waits);
         }
-        if is_stray {
+        // A rule that the provider has refused says nothing of what is there.
+        if !is_placed && link.edit.is_none() {
             return Ok(Belonging::Stray);
         }
         Ok(link.remote_id.map_or(Belonging::Waits, |id| Belonging::To(Some(id))))

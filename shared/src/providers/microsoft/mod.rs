@@ -24,7 +24,7 @@ use crate::clock::{Clock, random_bytes};
 use crate::config::OAuthClient;
 use crate::domain::calendar::{AccountCalendar, ProviderKind};
 use crate::domain::event::Event;
-use crate::domain::ids::{CalendarId, EventId};
+use crate::domain::ids::{CalendarId, EventId, OriginalStart};
 use crate::domain::link::Response;
 use crate::vault::Secret;
 use crate::vault::grant::Grant;
@@ -219,8 +219,8 @@ impl Provider for Session {
         None
     }
 
-    fn redraws(&self, now: &Event, event: &Event) -> bool {
-        write::redraws(now, event)
+    fn redraws(&self, now: &Remote, event: &Event) -> Option<Vec<OriginalStart>> {
+        write::redraws(&now.event, event).then(|| read::cancelled(&now.raw, now.event.start))
     }
 
     fn as_known(&self, known: &Event, incoming: &mut Event) {
