@@ -5,7 +5,6 @@ use chrono_tz::Tz;
 
 use super::event::Event;
 use super::ids::{EventId, OriginalStart};
-use super::recurrence::Series;
 use super::time::{EventTime, MAX_ZONE_SHIFT};
 
 /// How long an event takes, as far as finding it is concerned. Each span is a partition of its own, so that a window
@@ -170,7 +169,7 @@ pub fn find(event: &Event, original: OriginalStart, zone: Tz) -> Option<Occurren
 /// of the series any more, even if there is an event that says so.
 pub fn places(event: &Event, original: OriginalStart) -> bool {
     let Some(series) = &event.series else { return false };
-    let bare = Series { overridden: vec![], ..(**series).clone() };
+    let bare = series.without_overrides();
     let at = series.shifted(original_time(original, event.start)).instant(Tz::UTC);
     let found = bare.expand(event.start, at, at + TimeDelta::seconds(1), Tz::UTC, 10);
     found.starts.iter().any(|at| at.original_start() == original)

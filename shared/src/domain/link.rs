@@ -250,8 +250,8 @@ pub fn merge(base: Option<&Content>, earlier: &[Content], local: &Content, remot
     let mut content = remote.clone();
     let mut merger = Merger { base, earlier, local, remote, is_ahead: false, conflicts: vec![] };
     // When an event is, is one thing: a rule without the start that it was made for means something else.
-    let times = |content: &Content| (content.start, content.end, content.series.as_deref().map(without_overrides));
-    let rule = |content: &Content| (content.start, content.end, content.series.as_deref().map(without_exceptions));
+    let times = |content: &Content| (content.start, content.end, content.series.as_deref().map(Series::without_overrides));
+    let rule = |content: &Content| (content.start, content.end, content.series.as_deref().map(Series::without_exceptions));
     if rule(local) != rule(remote) {
         let when = merger.pick("startTime", times);
         if when != times(remote) {
@@ -310,14 +310,6 @@ pub fn merge(base: Option<&Content>, earlier: &[Content], local: &Content, remot
     (out.reminders, out.uses_default_reminders) =
         merger.pick("reminders", |content| (content.details.reminders.clone(), content.details.uses_default_reminders));
     Merged { is_ahead: merger.is_ahead, conflicts: merger.conflicts, content }
-}
-
-fn without_overrides(series: &Series) -> Series {
-    Series { overridden: vec![], ..series.clone() }
-}
-
-fn without_exceptions(series: &Series) -> Series {
-    Series { except_dates: vec![], ..without_overrides(series) }
 }
 
 struct Merger<'a> {

@@ -58,6 +58,18 @@ pub struct Expansion {
 }
 
 impl Series {
+    /// The series as if nothing replaced any of its starts.
+    #[must_use]
+    pub fn without_overrides(&self) -> Self {
+        Self { overridden: vec![], ..self.clone() }
+    }
+
+    /// The rule alone, as if all of its starts took place.
+    #[must_use]
+    pub fn without_exceptions(&self) -> Self {
+        Self { except_dates: vec![], ..self.without_overrides() }
+    }
+
     /// The occurrences with `from <= start < to`, at most `limit` of them, for a series that begins at `start`. Dates
     /// and floating times are compared as a reader in `reader` sees them.
     pub fn expand(&self, start: EventTime, from: DateTime<Utc>, to: DateTime<Utc>, reader: Tz, limit: usize) -> Expansion {

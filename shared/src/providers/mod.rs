@@ -321,7 +321,8 @@ pub trait Provider: Send + Sync {
     fn changes<'a>(&'a self, target: Target<'a>, ask: &'a Ask<'a>, page: Option<&'a str>) -> Asked<'a, Page>;
 
     /// One event as it is now; `None` when it is gone. An occurrence that the provider has no event of its own for yet is
-    /// found through its series, whose id there is `series`.
+    /// found through its series, whose id there is `series`. What an event by itself does not say, such as which occurrences are overridden,
+    /// is as it is known of `event`.
     fn current<'a>(&'a self, target: Target<'a>, event: &'a Event, series: Option<&'a str>) -> Asked<'a, Option<Remote>>;
 
     /// What an earlier [`Provider::create`] of this event has made, if that got through.

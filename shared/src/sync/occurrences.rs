@@ -18,7 +18,7 @@ use crate::store::Outcome;
 /// # Errors
 /// When a table does not answer.
 pub(super) async fn fit(app: &App, user: UserId, before: &Event, after: &Event) -> Result<(), SyncError> {
-    let rule = |event: &Event| (event.start, event.series.as_deref().map(|series| Series { overridden: vec![], ..series.clone() }));
+    let rule = |event: &Event| (event.start, event.series.as_deref().map(Series::without_overrides));
     let is_settled = before.is_edited() && !after.is_edited();
     if before.series.is_none() || (rule(before) == rule(after) && before.is_leaving() == after.is_leaving() && !is_settled) {
         return Ok(());
@@ -66,10 +66,8 @@ pub(super) async fn part_from_provider(
 ) -> Result<bool, SyncError> {
     let edit = series.link.as_ref().and_then(|link| link.edit.as_deref());
     // Whoever may be told of the series may be told of its occurrences.
-    let Some((told, operation)) = edit.filter(|_| series.series.is_some()).map(|edit| (edit.send_updates, edit.operation)) else {
-        return Ok(false);
-    };
-    let mut has_parted = false;
+    let Some(told) = edit.filter(|_| series.series.is_some()).map(|edit| edit.send_updates) else { return Ok(false) };
+    let (mut has_parted, is_gone) = (false, cancelled.is_none());
     let overrides = app.store.overrides(user, &series.id).await?;
     let changed: HashSet<OriginalStart> = overrides.iter().filter_map(Event::original_start).collect();
     let is_cancelled = |original: &&OriginalStart| !changed.contains(original) && places(series, **original);
@@ -84,7 +82,7 @@ pub(super) async fn part_from_provider(
         let is_edited = event.is_edited();
         if !is_edited && event.original_start().is_some_and(|original| !places(series, original)) {
             // Hidden as it is, it goes once the provider has the series so; with a series that is gone, at once.
-            if operation == Operation::Create {
+            if is_gone {
                 let _: Outcome = app.store.delete_event(user, &event).await?;
             }
             continue;

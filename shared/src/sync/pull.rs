@@ -225,10 +225,6 @@ impl<'a> Pull<'a> {
                 }
                 renamed.insert(foreign, event.id.clone());
             }
-            if let (Some(series), Some(stored)) = (&mut found.series, &event.series) {
-                series.overridden.clone_from(&stored.overridden);
-                found.hash();
-            }
             known.insert(event.id);
             verified.push(Change::Put(Box::new(found)));
         }
@@ -263,7 +259,7 @@ impl<'a> Pull<'a> {
     async fn reduce(&mut self, id: &EventId, mut originals: Vec<OriginalStart>) -> Step<Vec<OriginalStart>> {
         for event in self.app.store.overrides(self.user, id).await? {
             let Some(original) = event.original_start().filter(|original| !originals.contains(original)) else { continue };
-            if event.link.as_ref().is_some_and(|link| link.edit.is_some()) {
+            if event.is_edited() {
                 originals.push(original);
             } else {
                 self.gone(event).await?;
@@ -335,7 +331,7 @@ impl<'a> Pull<'a> {
             for id in series.map(|(id, _)| id.clone()).filter(|id| !alone.contains(id)).collect::<Vec<_>>() {
                 let originals = self.orphans.remove(&id).unwrap_or_default();
                 let originals = if stored.contains_key(&id) { self.reduce(&id, originals).await? } else { originals };
-                if let Some(known) = stored.get_mut(&id).filter(|known| known.link.as_ref().is_some_and(|link| link.edit.is_some())) {
+                if let Some(known) = stored.get_mut(&id).filter(|known| known.is_edited()) {
                     // What is still to be written may leave it as it is: what it hides is known all the same.
                     self.overridden_by(known, &originals).await?;
                 }
@@ -547,7 +543,7 @@ pub(super) async fn remove(app: &App, provider: &dyn Provider, user: UserId, eve
     if let Some(foreign) = foreign_name(provider, event).filter(|_| is_done) {
         app.store.delete_alias(user, &foreign, &event.id).await?;
     }
-    if is_done && event.link.as_ref().is_some_and(|link| link.edit.is_some()) {
+    if is_done && event.is_edited() {
         app.store.forget_edit(user, &event.id, revision(event)).await?;
     }
     Ok(is_done.then_some(removed))

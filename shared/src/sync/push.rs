@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::SyncError;
 use super::account::{Step, Stop, hold};
-use super::names::note_alias;
+use super::names::{note_alias, remote_id};
 use super::occurrences::{fit, part_from_provider};
 use super::pull::{remove, revision};
 use super::reconcile::{Verdict, arrived, is_known, vanished};
@@ -13,7 +13,7 @@ use crate::domain::agenda::places;
 use crate::domain::calendar::ProviderKind;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, UserId};
-use crate::domain::link::{Content, Edit, Kept, Operation, Response, merge};
+use crate::domain::link::{Content, Edit, Kept, Link, Operation, Response, merge};
 use crate::providers::{Provider, ProviderError, Remedy, Remote, Target, Writing, undeletable, unwritable};
 use crate::store::Outcome;
 use crate::store::cursors::Lease;
@@ -181,15 +181,17 @@ impl Push<'_> {
             return self.store(verdict, &event).await;
         };
         let version = |event: &Event| event.link.as_ref().and_then(|link| link.version.clone());
-        if let Some(base) = edit.base.as_deref().filter(|_| version(&event).is_none()) {
+        match (version(&event), edit.base.as_deref()) {
             // An occurrence that is changed for the first time was made of what its series said then. Only what is different
             // about it is written: there, what was wished for the one stands before what was for all.
-            merge(Some(base), &[], &Content::of(&remote.event), &Content::of(&event)).content.write_to(&mut event);
-        } else if version(&event).is_some() && version(&remote.event) != version(&event) {
+            (None, Some(base)) => merge(Some(base), &[], &Content::of(&remote.event), &Content::of(&event)).content.write_to(&mut event),
             // Changed over there since it was read: first the two have to be one.
-            if let verdict @ Verdict::Store(_) = arrived(Some(&event), remote.event.clone(), self.now) {
-                return self.store(verdict, &event).await;
+            (known @ Some(_), _) if version(&remote.event) != known => {
+                if let verdict @ Verdict::Store(_) = arrived(Some(&event), remote.event.clone(), self.now) {
+                    return self.store(verdict, &event).await;
+                }
             }
+            _ => {}
         }
         if let Some(response) = &edit.response {
             return self.respond(event, &remote, response).await;
@@ -235,8 +237,7 @@ impl Push<'_> {
             Belonging::Waits => return Ok(Next::Done),
             Belonging::Stray | Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
         };
-        let has_name = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
-        if event.original_start().is_some() && !has_name {
+        if event.original_start().is_some() && remote_id(&event).is_none() {
             // An occurrence that the provider has no event of its own for yet: its series names it.
             match self.provider.current(self.target, &event, series.as_deref()).await? {
                 Some(remote) => event.link.get_or_insert_default().remote_id = remote.event.link.and_then(|link| link.remote_id),
@@ -266,8 +267,7 @@ impl Push<'_> {
         let Some(original) = event.original_start() else { return Ok(Belonging::To(None)) };
         let Some(series) = self.app.store.event(self.user, &event.id.series()).await? else {
             // One that the provider has sent without its series stands for itself.
-            let is_known = event.link.as_ref().is_some_and(|link| link.remote_id.is_some());
-            return Ok(if is_known { Belonging::To(None) } else { Belonging::Nowhere });
+            return Ok(if remote_id(event).is_some() { Belonging::To(None) } else { Belonging::Nowhere });
         };
         let is_placed = series.series.is_none() || places(&series, original);
         let link = series.link.unwrap_or_default();
@@ -289,7 +289,6 @@ impl Push<'_> {
             Verdict::Remove => match remove(self.app, self.provider, self.user, event).await? {
                 Some(removed) => {
                     self.removed += removed;
-                    self.app.store.forget_edit(self.user, &event.id, revision(event)).await?;
                     Ok(Next::Done)
                 }
                 None => Ok(Next::Again),
@@ -317,8 +316,8 @@ impl Push<'_> {
         }
         let old = event.link.as_deref().cloned().unwrap_or_default();
         let mut settled = Event { updated_at: event.updated_at, ..made.clone() };
-        let link = crate::domain::link::Link { remote_id: new.remote_id.clone(), version: new.version.clone(), ..old };
-        settled.link = Some(Box::new(crate::domain::link::Link { edit: None, failure: None, ..link }));
+        let (remote_id, version) = (new.remote_id.clone(), new.version.clone());
+        settled.link = Some(Box::new(Link { remote_id, version, edit: None, failure: None, ..old }));
         settled.hash();
         if let Some(base) = event.link.as_ref().and_then(|link| link.edit.as_ref()?.base.clone()) {
             let mut before = event.clone();

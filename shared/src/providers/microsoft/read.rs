@@ -10,7 +10,6 @@ use super::{Session, Target, recurrence};
 use crate::domain::event::{Attendee, Details, Event, Importance, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility};
 use crate::domain::ids::{EventId, OriginalStart};
 use crate::domain::link::Link;
-use crate::domain::recurrence::Series;
 use crate::domain::time::{EventTime, to_instant};
 use crate::domain::zones::{resolve, windows_name};
 
@@ -91,9 +90,8 @@ pub(super) fn as_known(known: &Event, incoming: &mut Event) {
     (incoming.start, incoming.end) = (likened(known.start, incoming.start), likened(known.end, incoming.end));
     // The same rule in other words.
     if let (Some(series), Some(other)) = (known.series.as_deref(), incoming.series.as_deref_mut()) {
-        let bare = |series: &Series| Series { overridden: vec![], except_dates: vec![], ..series.clone() };
-        let says_the_same = recurrence::patterned(&bare(series), known.start)
-            .is_ok_and(|patterned| recurrence::series(&patterned.recurrence).is_ok_and(|read| read == bare(other)));
+        let says_the_same = recurrence::patterned(&series.without_exceptions(), known.start)
+            .is_ok_and(|patterned| recurrence::series(&patterned.recurrence).is_ok_and(|read| read == other.without_exceptions()));
         if says_the_same && known.start == incoming.start {
             other.rules.clone_from(&series.rules);
         }
