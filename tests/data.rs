@@ -28,33 +28,67 @@ pub(crate) fn folder() -> Option<PathBuf> {
 
 fn read(body: &[u8]) -> Result<Feed, NotACalendar> {
     let now = "2026-11-21T00:00:00Z".parse().unwrap();
-    ics::read(body, None, ReadFor { calendar: CalendarId::from_bytes([1; 16]), zone: Tz::UTC, now })
+    ics::read(
+        body,
+        None,
+        ReadFor {
+            calendar: CalendarId::from_bytes([1; 16]),
+            zone: Tz::UTC,
+            now,
+        },
+    )
 }
 
 /// The starts that a feed shows in a window, in one form: dates and floating times as they are, the rest in UTC.
 fn starts(text: &str, window: &Value) -> Vec<String> {
-    let at = |index: usize| window[index].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
-    let window = Window { start: at(0), end: at(1), zone: Tz::UTC };
+    let at = |index: usize| {
+        window[index]
+            .as_str()
+            .unwrap()
+            .parse::<DateTime<Utc>>()
+            .unwrap()
+    };
+    let window = Window {
+        start: at(0),
+        end: at(1),
+        zone: Tz::UTC,
+    };
     let feed = read(text.as_bytes()).unwrap();
-    let mut found: Vec<_> =
-        feed.events.iter().flat_map(|event| occurrences(event, &window).0).filter(|one| one.starts_at >= window.start).collect();
+    let mut found: Vec<_> = feed
+        .events
+        .iter()
+        .flat_map(|event| occurrences(event, &window).0)
+        .filter(|one| one.starts_at >= window.start)
+        .collect();
     found.sort_by_key(|one| one.starts_at);
     let form = |start: EventTime, at: DateTime<Utc>| match start {
         EventTime::Zoned(..) => at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
         other => other.to_string(),
     };
-    found.iter().map(|one| form(one.start, one.starts_at)).collect()
+    found
+        .iter()
+        .map(|one| form(one.start, one.starts_at))
+        .collect()
 }
 
 fn expected(list: &Value) -> Vec<String> {
-    let form =
-        |text: &str| DateTime::parse_from_rfc3339(text).map_or(text.to_owned(), |at| at.to_utc().format("%Y-%m-%dT%H:%M:%SZ").to_string());
-    list.as_array().unwrap().iter().map(|text| form(text.as_str().unwrap())).collect()
+    let form = |text: &str| {
+        DateTime::parse_from_rfc3339(text).map_or(text.to_owned(), |at| {
+            at.to_utc().format("%Y-%m-%dT%H:%M:%SZ").to_string()
+        })
+    };
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|text| form(text.as_str().unwrap()))
+        .collect()
 }
 
 fn cases(folder: &std::path::Path, name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(folder.join(name)).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// Its file has two versions of one override and says of the older "should be ignored"; RFC 5546 2.1.5 says the same,
@@ -80,10 +114,15 @@ fn recurrence_cases_with_one_right_answer() {
 fn check_recurrence(cases: Vec<Value>, count: usize) {
     assert_eq!(cases.len(), count);
     for case in cases {
-        let (id, found) = (case["id"].as_str().unwrap(), starts(case["ics"].as_str().unwrap(), &case["window"]));
+        let (id, found) = (
+            case["id"].as_str().unwrap(),
+            starts(case["ics"].as_str().unwrap(), &case["window"]),
+        );
         let mut right = expected(&case["expected"]);
         if id == SUPERSEDED {
-            right.retain(|start| !["2024-01-02T11:00:00Z", "2024-01-03T11:00:00Z"].contains(&start.as_str()));
+            right.retain(|start| {
+                !["2024-01-02T11:00:00Z", "2024-01-03T11:00:00Z"].contains(&start.as_str())
+            });
         }
         assert_eq!(found, right, "{id} {}", case["ics"]);
     }
@@ -99,17 +138,42 @@ fn recurrences_that_microsoft_can_express_stay_what_they_are() {
     let Some(folder) = folder() else { return };
     let (mut expressible, mut all) = (0, 0);
     for case in cases(&folder, "recurrence.jsonl") {
-        for event in &read(case["ics"].as_str().unwrap().as_bytes()).unwrap().events {
-            let Some(series) = event.series.as_deref() else { continue };
+        for event in &read(case["ics"].as_str().unwrap().as_bytes())
+            .unwrap()
+            .events
+        {
+            let Some(series) = event.series.as_deref() else {
+                continue;
+            };
             all += 1;
             let bare = series.without_overrides();
-            let Ok(patterned) = recurrence::patterned(&bare, event.start) else { continue };
+            let Ok(patterned) = recurrence::patterned(&bare, event.start) else {
+                continue;
+            };
             expressible += 1;
-            let back = Series { except_dates: patterned.removed, ..recurrence::series(&patterned.recurrence).unwrap() };
+            let back = Series {
+                except_dates: patterned.removed,
+                ..recurrence::series(&patterned.recurrence).unwrap()
+            };
             let from = event.start.instant(Tz::UTC) - chrono::TimeDelta::days(2);
-            let expand =
-                |series: &Series| series.expand(event.start, from, from + chrono::TimeDelta::days(30 * 366), Tz::UTC, 3_000).starts;
-            assert_eq!(expand(&back), expand(&bare), "{}: {}", case["id"], patterned.recurrence);
+            let expand = |series: &Series| {
+                series
+                    .expand(
+                        event.start,
+                        from,
+                        from + chrono::TimeDelta::days(30 * 366),
+                        Tz::UTC,
+                        3_000,
+                    )
+                    .starts
+            };
+            assert_eq!(
+                expand(&back),
+                expand(&bare),
+                "{}: {}",
+                case["id"],
+                patterned.recurrence
+            );
         }
     }
     eprintln!("{expressible} of {all} series can be expressed");
@@ -120,9 +184,21 @@ fn recurrences_that_microsoft_can_express_stay_what_they_are() {
 fn recurrence_cases_where_the_rfc_is_silent() {
     let Some(folder) = folder() else { return };
     for case in cases(&folder, "recurrence_policy.jsonl") {
-        let (id, found) = (case["id"].as_str().unwrap(), starts(case["ics"].as_str().unwrap(), &case["window"]));
-        let accepted = case["accept"].as_array().unwrap().iter().any(|list| expected(list) == found);
-        assert_ne!(accepted, OWN_CHOICES.contains(&id), "{id} {} {found:?}", case["policy"]);
+        let (id, found) = (
+            case["id"].as_str().unwrap(),
+            starts(case["ics"].as_str().unwrap(), &case["window"]),
+        );
+        let accepted = case["accept"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|list| expected(list) == found);
+        assert_ne!(
+            accepted,
+            OWN_CHOICES.contains(&id),
+            "{id} {} {found:?}",
+            case["policy"]
+        );
     }
 }
 
@@ -146,7 +222,12 @@ fn check_feeds(folder: &std::path::Path, count: usize) {
         let started = Instant::now();
         let feed = read(&body);
         assert!(started.elapsed() < RUNAWAY, "{file}");
-        let counts: Vec<Option<u64>> = entry["vevents"].as_object().unwrap().values().map(Value::as_u64).collect();
+        let counts: Vec<Option<u64>> = entry["vevents"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(Value::as_u64)
+            .collect();
         let most = counts.iter().flatten().max().copied();
         match (entry["valid"].as_str().unwrap(), feed) {
             ("no", feed) => assert!(feed.is_err(), "{file}"),
@@ -154,7 +235,10 @@ fn check_feeds(folder: &std::path::Path, count: usize) {
                 assert_eq!(Some(feed.vevent_count as u64), most, "{file}");
                 let lost = feed.vevent_count - feed.events.len().min(feed.vevent_count);
                 let warned = !feed.warnings.clone().into_vec().is_empty();
-                assert!(lost == 0 || warned, "{file}: {lost} events are lost without a word");
+                assert!(
+                    lost == 0 || warned,
+                    "{file}: {lost} events are lost without a word"
+                );
                 assert!(valid == "lenient" || lost == 0 || warned, "{file}");
             }
             (_, Err(error)) => panic!("{file}: {error}"),
@@ -165,10 +249,18 @@ fn check_feeds(folder: &std::path::Path, count: usize) {
 #[test]
 fn hostile_feeds_are_read_within_bounds() {
     let event = |lines: &str| {
-        format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:19700101T000000Z\r\n{lines}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+        format!(
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:19700101T000000Z\r\n{lines}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+        )
     };
     let exdates: String = (0..100_000)
-        .map(|minute| format!("EXDATE:{}\r\n", (DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minute)).format("%Y%m%dT%H%M%SZ")))
+        .map(|minute| {
+            format!(
+                "EXDATE:{}\r\n",
+                (DateTime::UNIX_EPOCH + chrono::TimeDelta::minutes(minute))
+                    .format("%Y%m%dT%H%M%SZ")
+            )
+        })
         .collect();
     let hostile = [
         ("secondly since 1970", event("RRULE:FREQ=SECONDLY")),
@@ -186,9 +278,21 @@ fn hostile_feeds_are_read_within_bounds() {
     for (name, text) in hostile {
         let started = Instant::now();
         let feed = read(text.as_bytes()).unwrap();
-        let window = Window { start: "2026-03-01T00:00:00Z".parse().unwrap(), end: "2026-04-01T00:00:00Z".parse().unwrap(), zone: Tz::UTC };
-        let shown: usize = feed.events.iter().map(|event| occurrences(event, &window).0.len()).sum();
+        let window = Window {
+            start: "2026-03-01T00:00:00Z".parse().unwrap(),
+            end: "2026-04-01T00:00:00Z".parse().unwrap(),
+            zone: Tz::UTC,
+        };
+        let shown: usize = feed
+            .events
+            .iter()
+            .map(|event| occurrences(event, &window).0.len())
+            .sum();
         assert!(shown <= 10_000, "{name}: {shown}");
-        assert!(started.elapsed() < RUNAWAY, "{name} took {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < RUNAWAY,
+            "{name} took {:?}",
+            started.elapsed()
+        );
     }
 }

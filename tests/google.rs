@@ -26,17 +26,31 @@ impl Sandbox {
         Self::at(Clock::System).await
     }
 
-    pub async fn call(&self, method: Method, path: &str, if_match: Option<&str>, body: Option<Value>) -> (StatusCode, Value) {
-        let mut request = self.client.request(method, format!("{}/calendar/v3/{path}", self.url)).bearer_auth(&self.token);
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        if_match: Option<&str>,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let mut request = self
+            .client
+            .request(method, format!("{}/calendar/v3/{path}", self.url))
+            .bearer_auth(&self.token);
         if let Some(tag) = if_match {
             request = request.header("if-match", tag);
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         let response = request.send().await.unwrap();
         let status = response.status();
-        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
+        (
+            status,
+            serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default(),
+        )
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -48,7 +62,13 @@ impl Sandbox {
     pub async fn insert_as(&self, id: &str, hour: u32) -> (StatusCode, Value) {
         let time = |hour| json!({ "dateTime": format!("2026-03-02T{hour:02}:00:00+01:00"), "timeZone": "Europe/Berlin" });
         let body = json!({ "id": id, "summary": id, "start": time(hour), "end": time(hour + 1) });
-        self.call(Method::POST, "calendars/primary/events?sendUpdates=none", None, Some(body)).await
+        self.call(
+            Method::POST,
+            "calendars/primary/events?sendUpdates=none",
+            None,
+            Some(body),
+        )
+        .await
     }
 }
 
@@ -60,11 +80,19 @@ impl Side for Sandbox {
     const CALLS_AT_REST: usize = 1;
 
     async fn at(clock: Clock) -> Self {
-        let contract =
-            crate::data::folder().map(|folder| std::fs::read_to_string(folder.join("contracts/google-calendar.v3.json")).unwrap());
-        let (google, _) = Google::start(clock, contract.map(|text| Contract::parse(&text).unwrap())).await.unwrap();
+        let contract = crate::data::folder().map(|folder| {
+            std::fs::read_to_string(folder.join("contracts/google-calendar.v3.json")).unwrap()
+        });
+        let (google, _) =
+            Google::start(clock, contract.map(|text| Contract::parse(&text).unwrap()))
+                .await
+                .unwrap();
         let client = browser();
-        let mut sandbox = Self { url: google.url.clone(), client, token: String::new() };
+        let mut sandbox = Self {
+            url: google.url.clone(),
+            client,
+            token: String::new(),
+        };
         sandbox.add_person(EMAIL).await;
         sandbox.sign_in().await;
         sandbox
@@ -84,7 +112,10 @@ impl Side for Sandbox {
 
     async fn sign_in(&mut self) {
         let token = self.control("token", json!({ "email": EMAIL })).await;
-        token["accessToken"].as_str().unwrap().clone_into(&mut self.token);
+        token["accessToken"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut self.token);
     }
 
     fn primary(&self) -> String {
@@ -92,7 +123,11 @@ impl Side for Sandbox {
     }
 
     async fn add_person(&self, email: &str) {
-        self.control("people", json!({ "email": email, "name": "Grace", "timeZone": "Europe/Berlin" })).await;
+        self.control(
+            "people",
+            json!({ "email": email, "name": "Grace", "timeZone": "Europe/Berlin" }),
+        )
+        .await;
     }
 
     fn needed_scope() -> &'static str {
@@ -104,7 +139,14 @@ impl Side for Sandbox {
         if let Some(rule) = rule {
             event["recurrence"] = json!([format!("RRULE:{rule}")]);
         }
-        let (status, event) = self.call(Method::POST, "calendars/primary/events?sendUpdates=none", None, Some(event)).await;
+        let (status, event) = self
+            .call(
+                Method::POST,
+                "calendars/primary/events?sendUpdates=none",
+                None,
+                Some(event),
+            )
+            .await;
         assert_eq!(status, 200, "{event}");
         event["id"].as_str().unwrap().to_owned()
     }
@@ -112,14 +154,26 @@ impl Side for Sandbox {
     async fn invite(&self, title: &str, start: &str, end: &str) -> String {
         let attendees = json!([{ "email": "bob@example.org", "organizer": true, "responseStatus": "accepted" }, { "email": EMAIL, "self": true, "responseStatus": "needsAction" }]);
         let event = json!({ "summary": title, "start": time(start), "end": time(end), "attendees": attendees });
-        let (status, event) = self.call(Method::POST, "calendars/primary/events?sendUpdates=none", None, Some(event)).await;
+        let (status, event) = self
+            .call(
+                Method::POST,
+                "calendars/primary/events?sendUpdates=none",
+                None,
+                Some(event),
+            )
+            .await;
         assert_eq!(status, 200, "{event}");
         event["id"].as_str().unwrap().to_owned()
     }
 
     async fn answer(&self, id: &str) -> String {
         let event = self.get(&format!("calendars/primary/events/{id}")).await;
-        let own = event["attendees"].as_array().unwrap().iter().find(|one| one["self"] == true).unwrap();
+        let own = event["attendees"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["self"] == true)
+            .unwrap();
         own["responseStatus"].as_str().unwrap().to_owned()
     }
 
@@ -133,29 +187,54 @@ impl Side for Sandbox {
                 let mut body = json!({ "start": time(start), "end": time(end) });
                 for name in ["date", "dateTime", "timeZone"] {
                     for end in ["start", "end"] {
-                        body[end].as_object_mut().unwrap().entry(name).or_insert(Value::Null);
+                        body[end]
+                            .as_object_mut()
+                            .unwrap()
+                            .entry(name)
+                            .or_insert(Value::Null);
                     }
                 }
                 body
             }
         };
-        self.call(Method::PATCH, &format!("calendars/primary/events/{id}"), None, Some(body)).await.0
+        self.call(
+            Method::PATCH,
+            &format!("calendars/primary/events/{id}"),
+            None,
+            Some(body),
+        )
+        .await
+        .0
     }
 
     async fn remove(&self, id: &str) -> StatusCode {
-        self.call(Method::DELETE, &format!("calendars/primary/events/{id}"), None, None).await.0
+        self.call(
+            Method::DELETE,
+            &format!("calendars/primary/events/{id}"),
+            None,
+            None,
+        )
+        .await
+        .0
     }
 
     fn occurrence(series: &str, start: &str) -> String {
         match start.parse::<chrono::NaiveDateTime>() {
-            Ok(local) => format!("{series}_{}", to_instant(local, chrono_tz::Europe::Berlin).format("%Y%m%dT%H%M%SZ")),
+            Ok(local) => format!(
+                "{series}_{}",
+                to_instant(local, chrono_tz::Europe::Berlin).format("%Y%m%dT%H%M%SZ")
+            ),
             Err(_) => format!("{series}_{}", start.replace('-', "")),
         }
     }
 
     async fn all(&self) -> Vec<There> {
         let list = self.get("calendars/primary/events?maxResults=2500").await;
-        let found = list["items"].as_array().unwrap().iter().filter(|event| event["status"] != "cancelled");
+        let found = list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|event| event["status"] != "cancelled");
         let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
         found
             .map(|event| There {
@@ -166,8 +245,13 @@ impl Side for Sandbox {
                 start: match event["start"]["date"].as_str() {
                     Some(date) => date.to_owned(),
                     None => {
-                        let at = chrono::DateTime::parse_from_rfc3339(event["start"]["dateTime"].as_str().unwrap()).unwrap();
-                        at.with_timezone(&chrono_tz::Europe::Berlin).format("%Y-%m-%dT%H:%M:%S").to_string()
+                        let at = chrono::DateTime::parse_from_rfc3339(
+                            event["start"]["dateTime"].as_str().unwrap(),
+                        )
+                        .unwrap();
+                        at.with_timezone(&chrono_tz::Europe::Berlin)
+                            .format("%Y-%m-%dT%H:%M:%S")
+                            .to_string()
                     }
                 },
                 raw: event.clone(),
@@ -212,7 +296,8 @@ impl Side for Sandbox {
             redirect_uri: String::new(),
             endpoint: Some(self.url.clone()),
         };
-        shared::providers::google::Google::new(client).session(Secret::new(self.token.clone()), EMAIL)
+        shared::providers::google::Google::new(client)
+            .session(Secret::new(self.token.clone()), EMAIL)
     }
 }
 
@@ -228,5 +313,7 @@ fn time(text: &str) -> Value {
 }
 
 pub fn reason(body: &Value) -> &str {
-    body["error"]["errors"][0]["reason"].as_str().unwrap_or_default()
+    body["error"]["errors"][0]["reason"]
+        .as_str()
+        .unwrap_or_default()
 }

@@ -30,29 +30,46 @@ impl Sandbox {
     /// A path below the own calendar.
     pub fn path(&self, below: &[&str]) -> reqwest::Url {
         let mut url = reqwest::Url::parse(&format!("{}/v1.0/me/calendars", self.url)).unwrap();
-        url.path_segments_mut().unwrap().push(&self.calendar).extend(below);
+        url.path_segments_mut()
+            .unwrap()
+            .push(&self.calendar)
+            .extend(below);
         url
     }
 
-    pub async fn call(&self, method: Method, url: reqwest::Url, body: Option<Value>) -> (StatusCode, Value) {
+    pub async fn call(
+        &self,
+        method: Method,
+        url: reqwest::Url,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
         let mut request = self.client.request(method, url).bearer_auth(&self.token);
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         let response = request.send().await.unwrap();
         let status = response.status();
-        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
+        (
+            status,
+            serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default(),
+        )
     }
 
     /// An event of the own calendar, as it was written.
     pub async fn event(&self, id: &str) -> Value {
-        let (status, event) = self.call(Method::GET, self.path(&["events", id]), None).await;
+        let (status, event) = self
+            .call(Method::GET, self.path(&["events", id]), None)
+            .await;
         assert_eq!(status, 200, "{event}");
         event
     }
 
     pub async fn create(&self, event: Value) -> Value {
-        let (status, event) = self.call(Method::POST, self.path(&["events"]), Some(event)).await;
+        let (status, event) = self
+            .call(Method::POST, self.path(&["events"]), Some(event))
+            .await;
         assert_eq!(status, 201, "{event}");
         event
     }
@@ -60,7 +77,11 @@ impl Sandbox {
 
 /// A time in Berlin; of a date its midnight.
 pub fn time(text: &str) -> Value {
-    let text = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00") };
+    let text = if text.contains('T') {
+        text.to_owned()
+    } else {
+        format!("{text}T00:00:00")
+    };
     json!({ "dateTime": text, "timeZone": BERLIN })
 }
 
@@ -72,12 +93,29 @@ impl Side for Sandbox {
     const CALLS_AT_REST: usize = 1;
 
     async fn at(clock: Clock) -> Self {
-        let contract = crate::data::folder().map(|folder| std::fs::read_to_string(folder.join("contracts/graph-calendar.d.ts")).unwrap());
-        let (microsoft, _) = Microsoft::start(clock, contract.map(|text| Contract::parse(&text))).await.unwrap();
+        let contract = crate::data::folder().map(|folder| {
+            std::fs::read_to_string(folder.join("contracts/graph-calendar.d.ts")).unwrap()
+        });
+        let (microsoft, _) = Microsoft::start(clock, contract.map(|text| Contract::parse(&text)))
+            .await
+            .unwrap();
         let client = browser();
-        let mut sandbox = Self { url: microsoft.url.clone(), client, token: String::new(), calendar: String::new() };
-        let made = sandbox.control("people", json!({ "email": EMAIL, "name": "Grace", "timeZone": BERLIN })).await;
-        made["primary"].as_str().unwrap().clone_into(&mut sandbox.calendar);
+        let mut sandbox = Self {
+            url: microsoft.url.clone(),
+            client,
+            token: String::new(),
+            calendar: String::new(),
+        };
+        let made = sandbox
+            .control(
+                "people",
+                json!({ "email": EMAIL, "name": "Grace", "timeZone": BERLIN }),
+            )
+            .await;
+        made["primary"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut sandbox.calendar);
         sandbox.sign_in().await;
         sandbox
     }
@@ -96,7 +134,10 @@ impl Side for Sandbox {
 
     async fn sign_in(&mut self) {
         let token = self.control("token", json!({ "email": EMAIL })).await;
-        token["accessToken"].as_str().unwrap().clone_into(&mut self.token);
+        token["accessToken"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut self.token);
     }
 
     fn primary(&self) -> String {
@@ -104,7 +145,11 @@ impl Side for Sandbox {
     }
 
     async fn add_person(&self, email: &str) {
-        self.control("people", json!({ "email": email, "name": "Bob", "timeZone": BERLIN })).await;
+        self.control(
+            "people",
+            json!({ "email": email, "name": "Bob", "timeZone": BERLIN }),
+        )
+        .await;
     }
 
     fn needed_scope() -> &'static str {
@@ -115,9 +160,19 @@ impl Side for Sandbox {
         let all_day = !start.contains('T');
         let mut event = json!({ "subject": title, "start": time(start), "end": time(end), "isAllDay": all_day });
         if let Some(rule) = rule {
-            let series = Series { rules: vec![rule.parse().unwrap()], ..Series::default() };
-            let at: EventTime = if all_day { start.parse() } else { format!("{start}[Europe/Berlin]").parse() }.unwrap();
-            event["recurrence"] = microsoft::recurrence::patterned(&series, at).unwrap().recurrence;
+            let series = Series {
+                rules: vec![rule.parse().unwrap()],
+                ..Series::default()
+            };
+            let at: EventTime = if all_day {
+                start.parse()
+            } else {
+                format!("{start}[Europe/Berlin]").parse()
+            }
+            .unwrap();
+            event["recurrence"] = microsoft::recurrence::patterned(&series, at)
+                .unwrap()
+                .recurrence;
         }
         self.create(event).await["id"].as_str().unwrap().to_owned()
     }
@@ -125,25 +180,39 @@ impl Side for Sandbox {
     async fn invite(&self, title: &str, start: &str, end: &str) -> String {
         let event = json!({ "subject": title, "start": time(start), "end": time(end) });
         let new = json!({ "organizer": "bob@example.org", "attendee": EMAIL, "event": event });
-        self.control("invite", new).await["id"].as_str().unwrap().to_owned()
+        self.control("invite", new).await["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     async fn answer(&self, id: &str) -> String {
-        self.event(id).await["responseStatus"]["response"].as_str().unwrap().to_owned()
+        self.event(id).await["responseStatus"]["response"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     async fn change(&self, id: &str, what: What<'_>) -> StatusCode {
         let body = match what {
             What::Title(text) => json!({ "subject": text }),
             What::Location(text) => json!({ "location": { "displayName": text } }),
-            What::Description(text) => json!({ "body": { "contentType": "html", "content": text } }),
-            What::Times(start, end) => json!({ "start": time(start), "end": time(end), "isAllDay": !start.contains('T') }),
+            What::Description(text) => {
+                json!({ "body": { "contentType": "html", "content": text } })
+            }
+            What::Times(start, end) => {
+                json!({ "start": time(start), "end": time(end), "isAllDay": !start.contains('T') })
+            }
         };
-        self.call(Method::PATCH, self.path(&["events", id]), Some(body)).await.0
+        self.call(Method::PATCH, self.path(&["events", id]), Some(body))
+            .await
+            .0
     }
 
     async fn remove(&self, id: &str) -> StatusCode {
-        self.call(Method::DELETE, self.path(&["events", id]), None).await.0
+        self.call(Method::DELETE, self.path(&["events", id]), None)
+            .await
+            .0
     }
 
     fn occurrence(series: &str, start: &str) -> String {
@@ -156,17 +225,39 @@ impl Side for Sandbox {
         let (status, list) = self.call(Method::GET, url, None).await;
         assert_eq!(status, 200, "{list}");
         let mut found = list["value"].as_array().unwrap().clone();
-        for series in list["value"].as_array().unwrap().iter().filter(|event| event["type"] == "seriesMaster") {
+        for series in list["value"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|event| event["type"] == "seriesMaster")
+        {
             let mut url = self.path(&["events", series["id"].as_str().unwrap()]);
-            url.query_pairs_mut().append_pair("$expand", "exceptionOccurrences");
-            found.extend(self.call(Method::GET, url, None).await.1["exceptionOccurrences"].as_array().unwrap().clone());
+            url.query_pairs_mut()
+                .append_pair("$expand", "exceptionOccurrences");
+            found.extend(
+                self.call(Method::GET, url, None).await.1["exceptionOccurrences"]
+                    .as_array()
+                    .unwrap()
+                    .clone(),
+            );
         }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let start = |event: &Value| {
-            let local: chrono::NaiveDateTime = event["start"]["dateTime"].as_str().unwrap().trim_end_matches(".0000000").parse().unwrap();
+            let local: chrono::NaiveDateTime = event["start"]["dateTime"]
+                .as_str()
+                .unwrap()
+                .trim_end_matches(".0000000")
+                .parse()
+                .unwrap();
             let zone = resolve(event["start"]["timeZone"].as_str().unwrap()).unwrap();
-            let at = shared::domain::time::to_instant(local, zone).with_timezone(&chrono_tz::Europe::Berlin);
-            at.format(if event["isAllDay"] == true { "%Y-%m-%d" } else { "%Y-%m-%dT%H:%M:%S" }).to_string()
+            let at = shared::domain::time::to_instant(local, zone)
+                .with_timezone(&chrono_tz::Europe::Berlin);
+            at.format(if event["isAllDay"] == true {
+                "%Y-%m-%d"
+            } else {
+                "%Y-%m-%dT%H:%M:%S"
+            })
+            .to_string()
         };
         let there = |event: &Value| There {
             id: text(&event["id"]),
@@ -185,7 +276,10 @@ impl Side for Sandbox {
             .append_pair("startDateTime", "2027-01-01T00:00:00Z")
             .append_pair("endDateTime", "2027-02-01T00:00:00Z")
             .append_pair("$top", "1000");
-        self.call(Method::GET, url, None).await.1["value"].as_array().unwrap().len()
+        self.call(Method::GET, url, None).await.1["value"]
+            .as_array()
+            .unwrap()
+            .len()
     }
 
     fn method(name: &str) -> &'static str {
@@ -220,6 +314,7 @@ impl Side for Sandbox {
             redirect_uri: String::new(),
             endpoint: Some(self.url.clone()),
         };
-        microsoft::Microsoft::new(client, "common", Clock::System).session(Secret::new(self.token.clone()), EMAIL)
+        microsoft::Microsoft::new(client, "common", Clock::System)
+            .session(Secret::new(self.token.clone()), EMAIL)
     }
 }

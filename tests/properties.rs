@@ -20,12 +20,22 @@ fn rules() -> impl Strategy<Value = String> {
         ";BYSETPOS=-1;BYDAY=MO,TU,WE",
         ";WKST=SU",
     ]);
-    let end = prop::sample::select(vec!["", ";COUNT=17", ";UNTIL=20270401T000000Z", ";UNTIL=20270401"]);
-    (frequency, 1_u32..5, part, end).prop_map(|(frequency, interval, part, end)| format!("FREQ={frequency};INTERVAL={interval}{part}{end}"))
+    let end = prop::sample::select(vec![
+        "",
+        ";COUNT=17",
+        ";UNTIL=20270401T000000Z",
+        ";UNTIL=20270401",
+    ]);
+    (frequency, 1_u32..5, part, end).prop_map(|(frequency, interval, part, end)| {
+        format!("FREQ={frequency};INTERVAL={interval}{part}{end}")
+    })
 }
 
 fn locals() -> impl Strategy<Value = chrono::NaiveDateTime> {
-    let start = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap().and_hms_opt(0, 0, 0).unwrap();
+    let start = NaiveDate::from_ymd_opt(2026, 1, 1)
+        .unwrap()
+        .and_hms_opt(0, 0, 0)
+        .unwrap();
     (0_i64..525_600).prop_map(move |minutes| start + TimeDelta::minutes(minutes))
 }
 

@@ -46,7 +46,11 @@ pub enum Trouble {
 
 /// What follows no redirect, to show where it leads.
 pub fn browser() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
 }
 
 /// A provider and somebody who has an account there.
@@ -94,28 +98,63 @@ pub trait Side: Sized + Sync {
     fn session(&self) -> Box<dyn Provider>;
 
     async fn control(&self, what: &str, body: Value) -> Value {
-        let request =
-            self.client().post(format!("{}/sandbox/{}/{what}", self.url(), Self::PATH)).header("content-type", "application/json");
-        let text = request.body(body.to_string()).send().await.unwrap().text().await.unwrap();
+        let request = self
+            .client()
+            .post(format!("{}/sandbox/{}/{what}", self.url(), Self::PATH))
+            .header("content-type", "application/json");
+        let text = request
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         serde_json::from_str(&text).unwrap_or_default()
     }
 
     async fn add_calendar(&self, name: &str) -> String {
-        self.control("calendars", json!({ "owner": Self::EMAIL, "summary": name })).await["id"].as_str().unwrap().to_owned()
+        self.control(
+            "calendars",
+            json!({ "owner": Self::EMAIL, "summary": name }),
+        )
+        .await["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Follows the consent page as the person's browser does; answers with where it is sent back to.
-    async fn consent(&self, auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
-        assert_eq!(self.client().get(auth_url).send().await.unwrap().status(), 200, "the consent page");
-        let request = self.client().post(format!("{}{}", self.url(), Self::CONSENT));
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form(auth_url, email, answer, unticked));
-        request.send().await.unwrap().headers()["location"].to_str().unwrap().to_owned()
+    async fn consent(
+        &self,
+        auth_url: &str,
+        email: &str,
+        answer: &str,
+        unticked: &[&str],
+    ) -> String {
+        assert_eq!(
+            self.client().get(auth_url).send().await.unwrap().status(),
+            200,
+            "the consent page"
+        );
+        let request = self
+            .client()
+            .post(format!("{}{}", self.url(), Self::CONSENT));
+        let request = request
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form(auth_url, email, answer, unticked));
+        request.send().await.unwrap().headers()["location"]
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// How often each method was called by clients, what strayed from the contract, how many channels are open, who got mail,
     /// how many notifications are on their way.
     async fn report(&self) -> Value {
-        let report = self.client().get(format!("{}/sandbox/{}/report", self.url(), Self::PATH));
+        let report = self
+            .client()
+            .get(format!("{}/sandbox/{}/report", self.url(), Self::PATH));
         serde_json::from_str(&report.send().await.unwrap().text().await.unwrap()).unwrap()
     }
 
@@ -127,38 +166,61 @@ pub trait Side: Sized + Sync {
     }
 
     async fn violations(&self) -> Vec<Value> {
-        self.report().await["violations"].as_array().unwrap().clone()
+        self.report().await["violations"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 
     /// How often a method was called.
     async fn calls(&self, name: &str) -> u64 {
         let calls = self.report().await["calls"].clone();
-        calls.get(name).unwrap_or(&calls[Self::method(name)]).as_u64().unwrap_or(0)
+        calls
+            .get(name)
+            .unwrap_or(&calls[Self::method(name)])
+            .as_u64()
+            .unwrap_or(0)
     }
 
     async fn faults(&self, name: &str, trouble: Trouble) {
-        self.control("faults", json!([Self::fault(name, trouble)])).await;
+        self.control("faults", json!([Self::fault(name, trouble)]))
+            .await;
     }
 
     /// The titles of what is there, in order.
     async fn titles(&self) -> Vec<String> {
-        let mut titles: Vec<String> = self.all().await.into_iter().map(|event| event.title).collect();
+        let mut titles: Vec<String> = self
+            .all()
+            .await
+            .into_iter()
+            .map(|event| event.title)
+            .collect();
         titles.sort();
         titles
     }
 
     async fn read(&self, id: &str) -> There {
-        self.all().await.into_iter().find(|event| event.id == id).unwrap_or_else(|| panic!("{id} is not there"))
+        self.all()
+            .await
+            .into_iter()
+            .find(|event| event.id == id)
+            .unwrap_or_else(|| panic!("{id} is not there"))
     }
 }
 
 /// A token of a sandbox that stands in a text: how it begins, and then more letters and digits of its kind than chance gives.
 pub fn token_in(text: &str) -> Option<&str> {
     let starts = ["ya29.", "1//", "EwB.", "M.C5_"];
-    starts.iter().flat_map(|start| text.match_indices(start)).find_map(|(at, start)| {
-        let token = text.get(at..at + start.len() + 40)?;
-        token[start.len()..].bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'v')).then_some(token)
-    })
+    starts
+        .iter()
+        .flat_map(|start| text.match_indices(start))
+        .find_map(|(at, start)| {
+            let token = text.get(at..at + start.len() + 40)?;
+            token[start.len()..]
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'v'))
+                .then_some(token)
+        })
 }
 
 /// A form as a browser sends it.
@@ -168,7 +230,9 @@ fn form(auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String 
     {
         let mut pairs = form.query_pairs_mut();
         pairs.extend_pairs(url.query_pairs());
-        pairs.append_pair("email", email).append_pair("answer", answer);
+        pairs
+            .append_pair("email", email)
+            .append_pair("answer", answer);
         for (_, scopes) in url.query_pairs().filter(|(name, _)| name == "scope") {
             for scope in scopes.split(' ').filter(|scope| !unticked.contains(scope)) {
                 pairs.append_pair("granted", scope);

@@ -3,7 +3,10 @@
 //! Build the functions first, for this machine (`local/build-functions --x86-64`); the binaries are taken from
 //! `target/lambda`, or from the folder given as an argument. Times are medians of some runs: compare ratios.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on says so by panicking"
+)]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,7 +31,10 @@ use tokio::sync::mpsc;
 
 const RUNS: usize = 20;
 /// Where systems keep all certificates in one file.
-const CERTIFICATES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+const CERTIFICATES: [&str; 2] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+];
 
 /// What a function told its Runtime API, and when.
 enum Told {
@@ -51,15 +57,27 @@ struct Figures {
 
 #[tokio::main]
 async fn main() {
-    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lambda"));
+    let folder = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'))
+        .map(PathBuf::from);
+    let folder =
+        folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lambda"));
     let template = Template::bundled().unwrap();
-    let services = Services::start(&template, &Options::default()).await.unwrap();
-    say("function          binary     zipped   to /next   to answer   peak RSS   to /next, of bare_sdk");
+    let services = Services::start(&template, &Options::default())
+        .await
+        .unwrap();
+    say(
+        "function          binary     zipped   to /next   to answer   peak RSS   to /next, of bare_sdk",
+    );
     let mut bare_sdk = None;
-    let names = ["bare".to_owned(), "bare_sdk".to_owned()].into_iter().chain(template.functions.keys().cloned());
+    let names = ["bare".to_owned(), "bare_sdk".to_owned()]
+        .into_iter()
+        .chain(template.functions.keys().cloned());
     for name in names {
-        let binary = [folder.join(&name).join("bootstrap"), folder.join(&name)].into_iter().find(|path| path.is_file());
+        let binary = [folder.join(&name).join("bootstrap"), folder.join(&name)]
+            .into_iter()
+            .find(|path| path.is_file());
         let Some(binary) = binary else {
             say(&format!("{name:<16} is not in {}", folder.display()));
             continue;
@@ -86,7 +104,9 @@ async fn main() {
         if name == "bare_sdk" {
             bare_sdk = Some(ready);
         }
-        let to_bare = bare_sdk.map_or("-".to_owned(), |bare| format!("{:.1}", ready.as_secs_f64() / bare.as_secs_f64()));
+        let to_bare = bare_sdk.map_or("-".to_owned(), |bare| {
+            format!("{:.1}", ready.as_secs_f64() / bare.as_secs_f64())
+        });
         say(&format!(
             "{name:<16} {:>5.1} MB  {:>6.1} MB  {:>6.1} ms   {:>6.1} ms   {:>5.1} MB   {to_bare}",
             megabytes(bytes.len()),
@@ -112,7 +132,10 @@ fn zipped(bytes: &[u8]) -> usize {
 
 /// A request to one of these routes, by nobody: answered without a table, or with 401.
 fn http_event(routes: &[(String, String)]) -> Value {
-    let (method, path) = routes.iter().find(|(method, path)| method == "GET" && !path.contains('{')).unwrap_or(&routes[0]);
+    let (method, path) = routes
+        .iter()
+        .find(|(method, path)| method == "GET" && !path.contains('{'))
+        .unwrap_or(&routes[0]);
     json!({
         "version": "2.0", "routeKey": format!("{method} {path}"), "rawPath": path, "rawQueryString": "", "isBase64Encoded": false,
         "headers": { "host": "localhost", "content-type": "application/json" },
@@ -130,9 +153,16 @@ async fn cold_start(binary: &Path, services: &Services, event: &Value) -> Figure
     let address = listener.local_addr().unwrap();
     let router = Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next))
-        .route("/2018-06-01/runtime/invocation/{id}/response", post(answered))
+        .route(
+            "/2018-06-01/runtime/invocation/{id}/response",
+            post(answered),
+        )
         .route("/2018-06-01/runtime/invocation/{id}/error", post(answered))
-        .with_state(RuntimeApi { event: Arc::new(event.clone()), served: Arc::default(), told });
+        .with_state(RuntimeApi {
+            event: Arc::new(event.clone()),
+            served: Arc::default(),
+            told,
+        });
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let started = Instant::now();
     let mut child = Command::new(binary)
@@ -143,7 +173,12 @@ async fn cold_start(binary: &Path, services: &Services, event: &Value) -> Figure
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
         // One file of certificates, as on Lambda; a folder of hundreds would be read instead.
-        .envs(CERTIFICATES.iter().find(|file| Path::new(file).is_file()).map(|file| ("SSL_CERT_FILE", *file)))
+        .envs(
+            CERTIFICATES
+                .iter()
+                .find(|file| Path::new(file).is_file())
+                .map(|file| ("SSL_CERT_FILE", *file)),
+        )
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -151,29 +186,47 @@ async fn cold_start(binary: &Path, services: &Services, event: &Value) -> Figure
     let (mut ready, mut done) = (None, None);
     while ready.is_none() || done.is_none() {
         let told = tokio::time::timeout(Duration::from_secs(20), hears.recv()).await;
-        match told.unwrap_or_else(|_| panic!("{} does not answer", binary.display())).unwrap() {
+        match told
+            .unwrap_or_else(|_| panic!("{} does not answer", binary.display()))
+            .unwrap()
+        {
             Told::Next(at) => ready = ready.or(Some(at)),
             Told::Answered(at) => done = Some(at),
         }
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-    let peak =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
     child.kill().unwrap();
     child.wait().unwrap();
     server.abort();
-    Figures { ready: ready.unwrap() - started, answered: done.unwrap() - started, peak_kb: peak.unwrap_or_default() }
+    Figures {
+        ready: ready.unwrap() - started,
+        answered: done.unwrap() - started,
+        peak_kb: peak.unwrap_or_default(),
+    }
 }
 
 async fn next(State(api): State<RuntimeApi>) -> Response {
-    if api.told.send(Told::Next(Instant::now())).is_err() || api.served.swap(true, Ordering::Relaxed) {
+    if api.told.send(Told::Next(Instant::now())).is_err()
+        || api.served.swap(true, Ordering::Relaxed)
+    {
         // A second event never comes.
         std::future::pending::<()>().await;
     }
     let headers = [
-        ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
+        (
+            "lambda-runtime-aws-request-id",
+            "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+        ),
         ("lambda-runtime-deadline-ms", "4102444800000"),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:123456789012:function:bench"),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:123456789012:function:bench",
+        ),
         ("content-type", "application/json"),
     ];
     (headers, api.event.to_string()).into_response()

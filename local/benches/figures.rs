@@ -1,6 +1,9 @@
 //! `cargo bench`: the figures of docs/performance.md. Nothing is asserted; ratios say more than times.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on says so by panicking"
+)]
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -24,7 +27,9 @@ const EVENTS: u32 = 20_000;
 
 /// All of it, or one part: `cargo bench -p local -- parsing`.
 fn main() {
-    let part = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let part = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
     let wanted = |name| part.as_deref().is_none_or(|part| part == name);
     if wanted("parsing") {
         parsing();
@@ -33,7 +38,10 @@ fn main() {
         hostile();
     }
     if wanted("serving") {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(serving());
     }
 }
@@ -41,7 +49,9 @@ fn main() {
 /// A feed of `EVENTS` events over two years, a tenth of them weekly series; `padding` sets its size.
 fn feed(padding: usize) -> String {
     let first = NaiveDate::from_ymd_opt(2025, 7, 1).unwrap();
-    let mut text = String::from("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//bench//EN\r\nX-WR-CALNAME:Bench\r\n");
+    let mut text = String::from(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//bench//EN\r\nX-WR-CALNAME:Bench\r\n",
+    );
     let filler = "Minutes of the last meeting\\, and what is to be done. ".repeat(padding / 54 + 1);
     for number in 0..EVENTS {
         let date = (first + TimeDelta::days(i64::from(number % 730))).format("%Y%m%d");
@@ -68,7 +78,16 @@ fn feed(padding: usize) -> String {
 
 fn read(text: &str) -> Feed {
     let now = "2026-11-21T00:00:00Z".parse().unwrap();
-    ics::read(text.as_bytes(), None, ReadFor { calendar: CalendarId::from_bytes([1; 16]), zone: Tz::UTC, now }).unwrap()
+    ics::read(
+        text.as_bytes(),
+        None,
+        ReadFor {
+            calendar: CalendarId::from_bytes([1; 16]),
+            zone: Tz::UTC,
+            now,
+        },
+    )
+    .unwrap()
 }
 
 /// How long the quickest of some runs took: what others do on the machine only ever adds to it.
@@ -88,34 +107,67 @@ fn parsing() {
     let parse = quickest(15, || {
         black_box(read(&text));
     });
-    say(&format!("parse and normalise      {megabytes:.1} MB, {EVENTS} events: {parse:.0?}, {:.0} MB/s", megabytes / parse.as_secs_f64()));
+    say(&format!(
+        "parse and normalise      {megabytes:.1} MB, {EVENTS} events: {parse:.0?}, {:.0} MB/s",
+        megabytes / parse.as_secs_f64()
+    ));
     let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
-    let window = Window { start: at("2026-01-01T00:00:00Z"), end: at("2027-01-01T00:00:00Z"), zone: Tz::Europe__Berlin };
+    let window = Window {
+        start: at("2026-01-01T00:00:00Z"),
+        end: at("2027-01-01T00:00:00Z"),
+        zone: Tz::Europe__Berlin,
+    };
     let mut shown = 0;
     let both = quickest(5, || {
         let feed = read(&text);
-        shown = feed.events.iter().map(|event| occurrences(event, &window).0.len()).sum();
+        shown = feed
+            .events
+            .iter()
+            .map(|event| occurrences(event, &window).0.len())
+            .sum();
     });
-    say(&format!("parse and expand a year  {shown} occurrences: {both:.0?}, peak memory {} MB", peak_memory()));
+    say(&format!(
+        "parse and expand a year  {shown} occurrences: {both:.0?}, peak memory {} MB",
+        peak_memory()
+    ));
 }
 
 /// The most memory that this process has had, in MB, where the system says it.
 fn peak_memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or("?".to_owned(), |kb| (kb / 1000).to_string())
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .map_or("?".to_owned(), |kb| (kb / 1000).to_string())
 }
 
 fn hostile() {
     let event = |lines: &str| {
-        format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:19700101T000000Z\r\n{lines}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+        format!(
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:19700101T000000Z\r\n{lines}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+        )
     };
-    let many = |lines: &str| (0..EVENTS).map(|number| event(lines).replace("UID:1", &format!("UID:{number}"))).collect::<String>();
+    let many = |lines: &str| {
+        (0..EVENTS)
+            .map(|number| event(lines).replace("UID:1", &format!("UID:{number}")))
+            .collect::<String>()
+    };
     for (name, text) in [
         ("secondly since 1970", event("RRULE:FREQ=SECONDLY")),
-        ("100,000 exceptions", event(&format!("RRULE:FREQ=DAILY\r\n{}", "EXDATE:20260101T000000Z\r\n".repeat(100_000)))),
-        ("nesting 20,000 deep", event(&"BEGIN:VEVENT\r\n".repeat(20_000))),
-        ("a line of 5 MB", event(&format!("DESCRIPTION:{}", "x".repeat(5 << 20)))),
+        (
+            "100,000 exceptions",
+            event(&format!(
+                "RRULE:FREQ=DAILY\r\n{}",
+                "EXDATE:20260101T000000Z\r\n".repeat(100_000)
+            )),
+        ),
+        (
+            "nesting 20,000 deep",
+            event(&"BEGIN:VEVENT\r\n".repeat(20_000)),
+        ),
+        (
+            "a line of 5 MB",
+            event(&format!("DESCRIPTION:{}", "x".repeat(5 << 20))),
+        ),
         ("20,000 minutely series", many("RRULE:FREQ=MINUTELY")),
     ] {
         let time = quickest(1, || {
@@ -123,26 +175,60 @@ fn hostile() {
         });
         say(&format!("hostile                  {name}: {time:.0?}"));
     }
-    say(&format!("hostile                  peak memory {} MB", peak_memory()));
+    say(&format!(
+        "hostile                  peak memory {} MB",
+        peak_memory()
+    ));
 }
 
 async fn serving() {
-    let options = Options { background: false, ..Options::default() };
-    let stack = Stack::start(&Template::bundled().unwrap(), options).await.unwrap();
+    let options = Options {
+        background: false,
+        ..Options::default()
+    };
+    let stack = Stack::start(&Template::bundled().unwrap(), options)
+        .await
+        .unwrap();
     let text = feed(40);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Router::new().route("/f.ics", get(move || async move { ([(CONTENT_TYPE, "text/calendar")], text.clone()) }));
+    let router = Router::new().route(
+        "/f.ics",
+        get(move || async move { ([(CONTENT_TYPE, "text/calendar")], text.clone()) }),
+    );
     tokio::spawn(async move { axum::serve(listener, router).await });
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let post = async |path: &str, token: &str, body: Value| -> Value {
-        let request = client.post(format!("{}{path}", stack.url)).bearer_auth(token).header(CONTENT_TYPE, "application/json");
-        serde_json::from_str(&request.body(body.to_string()).send().await.unwrap().text().await.unwrap()).unwrap()
+        let request = client
+            .post(format!("{}{path}", stack.url))
+            .bearer_auth(token)
+            .header(CONTENT_TYPE, "application/json");
+        serde_json::from_str(
+            &request
+                .body(body.to_string())
+                .send()
+                .await
+                .unwrap()
+                .text()
+                .await
+                .unwrap(),
+        )
+        .unwrap()
     };
-    let person = post("/api/v1/auth/signup", "", json!({ "email": "bench@example.org", "password": "correct horse battery" })).await;
+    let person = post(
+        "/api/v1/auth/signup",
+        "",
+        json!({ "email": "bench@example.org", "password": "correct horse battery" }),
+    )
+    .await;
     let token = person["accessToken"].as_str().unwrap().to_owned();
-    post("/api/v1/calendar/ics/connect", &token, json!({ "url": format!("http://{address}/f.ics") })).await;
+    post(
+        "/api/v1/calendar/ics/connect",
+        &token,
+        json!({ "url": format!("http://{address}/f.ics") }),
+    )
+    .await;
 
     stack.app.store.meter().take();
     let started = Instant::now();
@@ -165,14 +251,32 @@ async fn serving() {
         started.elapsed()
     ));
     let calendars = format!("{}/api/v1/calendar/calendars", stack.url);
-    let seen = client.get(&calendars).bearer_auth(&token).send().await.unwrap().text().await.unwrap();
+    let seen = client
+        .get(&calendars)
+        .bearer_auth(&token)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     assert!(seen.contains("\"eventCount\":20000"), "{seen}");
 
     let health = Arc::new(format!("{}/health", stack.url));
-    let month = Arc::new(format!("{}/api/v1/calendar/events?start=2026-03-01&end=2026-04-01&limit=2500", stack.url));
-    let day = Arc::new(format!("{}/api/v1/calendar/events?start=2026-03-02&end=2026-03-03", stack.url));
+    let month = Arc::new(format!(
+        "{}/api/v1/calendar/events?start=2026-03-01&end=2026-04-01&limit=2500",
+        stack.url
+    ));
+    let day = Arc::new(format!(
+        "{}/api/v1/calendar/events?start=2026-03-02&end=2026-03-03",
+        stack.url
+    ));
     let mut rates = Vec::new();
-    for (name, url) in [("health", &health), ("day query", &day), ("month query", &month)] {
+    for (name, url) in [
+        ("health", &health),
+        ("day query", &day),
+        ("month query", &month),
+    ] {
         stack.app.store.meter().take();
         let mut times = Vec::new();
         for _ in 0..100 {
@@ -189,7 +293,10 @@ async fn serving() {
             times[50], times[98]
         ));
     }
-    say(&format!("health to month query    {:.1} to 1 in requests per second", rates[0] / rates[2]));
+    say(&format!(
+        "health to month query    {:.1} to 1 in requests per second",
+        rates[0] / rates[2]
+    ));
     stack.stop().await;
 }
 
@@ -212,7 +319,11 @@ async fn at_sixteen(client: &reqwest::Client, url: &Arc<String>, token: &str) ->
             done
         })
     };
-    let done: u32 = futures::future::join_all((0..16).map(one)).await.into_iter().map(Result::unwrap).sum();
+    let done: u32 = futures::future::join_all((0..16).map(one))
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .sum();
     f64::from(done) / started.elapsed().as_secs_f64()
 }
 

@@ -1,7 +1,10 @@
 //! `cargo bench -p local --bench google`: what syncing a Google calendar costs and how soon changes are seen, against the
 //! Google of this machine. Nothing is asserted; ratios say more than times (docs/performance.md).
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on says so by panicking"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,41 +38,109 @@ struct Bench {
 
 impl Bench {
     async fn new(google: &Google, background: bool) -> Self {
-        let options = Options { background, google: Some(google.url.clone()), ..Options::default() };
-        let stack = Stack::start(&Template::bundled().unwrap(), options).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let mut bench = Self { stack, client, token: String::new(), calendar: String::new() };
+        let options = Options {
+            background,
+            google: Some(google.url.clone()),
+            ..Options::default()
+        };
+        let stack = Stack::start(&Template::bundled().unwrap(), options)
+            .await
+            .unwrap();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        let mut bench = Self {
+            stack,
+            client,
+            token: String::new(),
+            calendar: String::new(),
+        };
         let person = json!({ "email": "bench@example.org", "password": "correct horse battery" });
-        bench.post("/api/v1/auth/signup", person).await["accessToken"].as_str().unwrap().clone_into(&mut bench.token);
+        bench.post("/api/v1/auth/signup", person).await["accessToken"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut bench.token);
         let login = bench.get("/api/v1/calendar/oauth/google/login").await;
-        let cookie = login.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let cookie = login.headers()[SET_COOKIE]
+            .to_str()
+            .unwrap()
+            .split(';')
+            .next()
+            .unwrap()
+            .to_owned();
         let login: Value = serde_json::from_str(&login.text().await.unwrap()).unwrap();
         let asked = reqwest::Url::parse(login["authUrl"].as_str().unwrap()).unwrap();
         let mut form = reqwest::Url::parse("http://localhost/").unwrap();
-        form.query_pairs_mut().extend_pairs(asked.query_pairs()).append_pair("email", EMAIL).append_pair("answer", "allow");
+        form.query_pairs_mut()
+            .extend_pairs(asked.query_pairs())
+            .append_pair("email", EMAIL)
+            .append_pair("answer", "allow");
         for scope in shared::providers::google::oauth::SCOPES {
             form.query_pairs_mut().append_pair("granted", scope);
         }
-        let request = bench.client.post(format!("{}/o/oauth2/v2/consent", google.url));
-        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.query().unwrap().to_owned());
-        let back = request.send().await.unwrap().headers()[LOCATION].to_str().unwrap().to_owned();
-        let page = bench.client.get(back).header("cookie", cookie).send().await.unwrap();
+        let request = bench
+            .client
+            .post(format!("{}/o/oauth2/v2/consent", google.url));
+        let request = request
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form.query().unwrap().to_owned());
+        let back = request.send().await.unwrap().headers()[LOCATION]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let page = bench
+            .client
+            .get(back)
+            .header("cookie", cookie)
+            .send()
+            .await
+            .unwrap();
         let page = reqwest::Url::parse(page.headers()[LOCATION].to_str().unwrap()).unwrap();
-        let session = page.query_pairs().find(|(name, _)| name == "session").unwrap().1.into_owned();
+        let session = page
+            .query_pairs()
+            .find(|(name, _)| name == "session")
+            .unwrap()
+            .1
+            .into_owned();
         let choice = json!({ "sessionId": session, "selectedCalendarIds": [EMAIL] });
-        let chosen = bench.post("/api/v1/calendar/oauth/google/select", choice).await;
-        chosen["calendars"][0]["id"].as_str().unwrap().clone_into(&mut bench.calendar);
+        let chosen = bench
+            .post("/api/v1/calendar/oauth/google/select", choice)
+            .await;
+        chosen["calendars"][0]["id"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut bench.calendar);
         bench
     }
 
     async fn get(&self, path: &str) -> reqwest::Response {
-        self.client.get(format!("{}{path}", self.stack.url)).bearer_auth(&self.token).send().await.unwrap()
+        self.client
+            .get(format!("{}{path}", self.stack.url))
+            .bearer_auth(&self.token)
+            .send()
+            .await
+            .unwrap()
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
-        let request =
-            self.client.post(format!("{}{path}", self.stack.url)).bearer_auth(&self.token).header(CONTENT_TYPE, "application/json");
-        serde_json::from_str(&request.body(body.to_string()).send().await.unwrap().text().await.unwrap()).unwrap_or_default()
+        let request = self
+            .client
+            .post(format!("{}{path}", self.stack.url))
+            .bearer_auth(&self.token)
+            .header(CONTENT_TYPE, "application/json");
+        serde_json::from_str(
+            &request
+                .body(body.to_string())
+                .send()
+                .await
+                .unwrap()
+                .text()
+                .await
+                .unwrap(),
+        )
+        .unwrap_or_default()
     }
 }
 
@@ -77,7 +148,12 @@ async fn first_sync(google: &Google) {
     let bench = Bench::new(google, false).await;
     let meter = bench.stack.app.store.meter();
     for name in ["first sync", "unchanged sync"] {
-        bench.post(&format!("/api/v1/calendar/calendars/{}/sync", bench.calendar), json!({})).await;
+        bench
+            .post(
+                &format!("/api/v1/calendar/calendars/{}/sync", bench.calendar),
+                json!({}),
+            )
+            .await;
         meter.take();
         let started = Instant::now();
         bench.stack.work().await;
@@ -109,19 +185,33 @@ async fn latency(google: &Google) {
         ("x-goog-channel-token", secret),
         ("x-goog-resource-state", "exists".to_owned()),
     ];
-    let (webhook, health) = (format!("{}/api/v1/calendar/webhooks/google", bench.stack.url), format!("{}/health", bench.stack.url));
+    let (webhook, health) = (
+        format!("{}/api/v1/calendar/webhooks/google", bench.stack.url),
+        format!("{}/health", bench.stack.url),
+    );
     let push = bench.client.post(webhook);
-    let push = headers.into_iter().fold(push, |request, (name, value)| request.header(name, value)).header("content-length", "0");
-    let rates = [("push", push), ("health", bench.client.get(health))].map(|(name, request)| (name, Arc::new(request)));
+    let push = headers
+        .into_iter()
+        .fold(push, |request, (name, value)| request.header(name, value))
+        .header("content-length", "0");
+    let rates = [("push", push), ("health", bench.client.get(health))]
+        .map(|(name, request)| (name, Arc::new(request)));
     let mut each = Vec::new();
     for (name, request) in rates {
         let (mut times, rate) = at_sixteen(&request).await;
         times.sort_unstable();
         let at = |share: usize| times[times.len() * share / 100];
-        say(&format!("{name:<24} p50 {:.1?}, p99 {:.1?}, {rate:.0} requests/s at 16 connections", at(50), at(99)));
+        say(&format!(
+            "{name:<24} p50 {:.1?}, p99 {:.1?}, {rate:.0} requests/s at 16 connections",
+            at(50),
+            at(99)
+        ));
         each.push(rate);
     }
-    say(&format!("health to push           {:.1} to 1 in requests per second", each[1] / each[0]));
+    say(&format!(
+        "health to push           {:.1} to 1 in requests per second",
+        each[1] / each[0]
+    ));
 
     let mut seen = Vec::new();
     for number in 0..20 {
@@ -129,13 +219,23 @@ async fn latency(google: &Google) {
         let started = Instant::now();
         let id = google.rename_first(EMAIL, &title);
         let event = shared::providers::ids::event_id(bench.calendar.parse().unwrap(), &id);
-        while !bench.get(&format!("/api/v1/calendar/events/{event}")).await.text().await.unwrap().contains(&title) {
+        while !bench
+            .get(&format!("/api/v1/calendar/events/{event}"))
+            .await
+            .text()
+            .await
+            .unwrap()
+            .contains(&title)
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         seen.push(started.elapsed());
     }
     seen.sort_unstable();
-    say(&format!("edit at Google, seen     p50 {:.0?}, slowest of 20 {:.0?}", seen[10], seen[19]));
+    say(&format!(
+        "edit at Google, seen     p50 {:.0?}, slowest of 20 {:.0?}",
+        seen[10], seen[19]
+    ));
     bench.stack.stop().await;
 }
 
@@ -155,7 +255,11 @@ async fn at_sixteen(request: &Arc<reqwest::RequestBuilder>) -> (Vec<Duration>, f
             times
         })
     };
-    let times: Vec<Duration> = futures::future::join_all((0..16).map(one)).await.into_iter().flat_map(Result::unwrap).collect();
+    let times: Vec<Duration> = futures::future::join_all((0..16).map(one))
+        .await
+        .into_iter()
+        .flat_map(Result::unwrap)
+        .collect();
     let rate = f64::from(u32::try_from(times.len()).unwrap()) / begun.elapsed().as_secs_f64();
     (times, rate)
 }

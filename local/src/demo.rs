@@ -27,7 +27,12 @@ pub const PAGE: &str = include_str!("demo.html");
 /// When no port is to be had.
 pub async fn google() -> Result<Arc<Google>, String> {
     let (google, _) = Google::start(Clock::System, None).await?;
-    google.add_person("grace@example.org", "Grace", "Europe/Berlin", &["Team", "Garden"]);
+    google.add_person(
+        "grace@example.org",
+        "Grace",
+        "Europe/Berlin",
+        &["Team", "Garden"],
+    );
     Ok(google)
 }
 
@@ -53,7 +58,10 @@ pub async fn prepare(stack: &Stack) -> Result<(), String> {
     if answer.0 == 409 {
         answer = post(&auth, "/api/v1/auth/login", None, &credentials).await?;
     }
-    let token = answer.1["accessToken"].as_str().ok_or_else(|| format!("cannot sign the demo user in: {}", answer.1))?.to_owned();
+    let token = answer.1["accessToken"]
+        .as_str()
+        .ok_or_else(|| format!("cannot sign the demo user in: {}", answer.1))?
+        .to_owned();
     let feed = json!({ "url": format!("{}{DEMO_PATH}", stack.url), "displayName": "Demo" });
     match post(&ics, "/api/v1/calendar/ics/connect", Some(&token), &feed).await? {
         (201 | 409, _) => Ok(()),
@@ -61,7 +69,12 @@ pub async fn prepare(stack: &Stack) -> Result<(), String> {
     }
 }
 
-async fn post(function: &InProcess, path: &str, token: Option<&str>, body: &serde_json::Value) -> Result<(u64, serde_json::Value), String> {
+async fn post(
+    function: &InProcess,
+    path: &str,
+    token: Option<&str>,
+    body: &serde_json::Value,
+) -> Result<(u64, serde_json::Value), String> {
     let mut headers = json!({ "host": "127.0.0.1", "content-type": "application/json" });
     if let Some(token) = token {
         headers["authorization"] = format!("Bearer {token}").into();
@@ -71,7 +84,10 @@ async fn post(function: &InProcess, path: &str, token: Option<&str>, body: &serd
         "requestContext": { "requestId": "demo", "stage": "$default", "timeEpoch": 0, "http": { "method": "POST", "path": path } },
         "isBase64Encoded": false,
     });
-    let answer = function.invoke(event).await.map_err(|error| error.to_string())?;
+    let answer = function
+        .invoke(event)
+        .await
+        .map_err(|error| error.to_string())?;
     let body = serde_json::from_str(answer["body"].as_str().unwrap_or("null")).unwrap_or_default();
     Ok((answer["statusCode"].as_u64().unwrap_or(0), body))
 }

@@ -75,40 +75,74 @@ impl Emulators {
     ///
     /// # Errors
     /// When the folder cannot be used or no port is to be had.
-    pub async fn start(folder: Option<&Path>, reset: bool, stop: watch::Receiver<bool>) -> Result<Self, EmulatorError> {
+    pub async fn start(
+        folder: Option<&Path>,
+        reset: bool,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, EmulatorError> {
         let (database, keys, lock) = match folder {
-            Some(folder) => open(folder, reset).map_err(|reason| EmulatorError::Data { folder: folder.to_owned(), reason })?,
-            None => (Database::memory().map_err(|error| EmulatorError::Kms(error.to_string()))?, Keys::generate(), None),
+            Some(folder) => open(folder, reset).map_err(|reason| EmulatorError::Data {
+                folder: folder.to_owned(),
+                reason,
+            })?,
+            None => (
+                Database::memory().map_err(|error| EmulatorError::Kms(error.to_string()))?,
+                Keys::generate(),
+                None,
+            ),
         };
         // After this, commits reach the log without waiting for the disk: lost only if the machine itself goes down.
-        let fast = database.enable_bulk_loading().and_then(|()| database.disable_bulk_loading());
+        let fast = database
+            .enable_bulk_loading()
+            .and_then(|()| database.disable_bulk_loading());
         fast.map_err(|error| EmulatorError::Kms(error.to_string()))?;
         let dynamodb = TcpListener::bind("127.0.0.1:0").await?;
-        let (kms, sqs) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
-        let url = |listener: &TcpListener| listener.local_addr().map(|address| format!("http://{address}"));
+        let (kms, sqs) = (
+            TcpListener::bind("127.0.0.1:0").await?,
+            TcpListener::bind("127.0.0.1:0").await?,
+        );
+        let url = |listener: &TcpListener| {
+            listener
+                .local_addr()
+                .map(|address| format!("http://{address}"))
+        };
         let (dynamodb_url, kms_url, sqs_url) = (url(&dynamodb)?, url(&kms)?, url(&sqs)?);
         let kms_service = KmsService::new();
-        keys.install(&kms_service).await.map_err(EmulatorError::Kms)?;
+        keys.install(&kms_service)
+            .await
+            .map_err(EmulatorError::Kms)?;
         let mut stopped = stop.clone();
         let wait = async move {
             drop(stopped.wait_for(|stop| *stop).await);
         };
         let tasks = vec![
             tokio::spawn(async move {
-                if let Err(error) = dynoxide::server::serve_with_shutdown(dynamodb, database, wait).await {
+                if let Err(error) =
+                    dynoxide::server::serve_with_shutdown(dynamodb, database, wait).await
+                {
                     tracing::error!("the DynamoDB emulator ended: {error}");
                 }
             }),
             tokio::spawn(serve(kms, kms_service)),
             tokio::spawn(serve(sqs, SqsService::new())),
         ];
-        Ok(Self { _lock: lock, dynamodb: dynamodb_url, kms: kms_url, sqs: sqs_url, keys, tasks })
+        Ok(Self {
+            _lock: lock,
+            dynamodb: dynamodb_url,
+            kms: kms_url,
+            sqs: sqs_url,
+            keys,
+            tasks,
+        })
     }
 
     /// Waits until the data is on disk. The stop signal has been given before.
     pub async fn finish(mut self) {
         let dynamodb = self.tasks.remove(0);
-        if tokio::time::timeout(std::time::Duration::from_secs(5), dynamodb).await.is_err() {
+        if tokio::time::timeout(std::time::Duration::from_secs(5), dynamodb)
+            .await
+            .is_err()
+        {
             tracing::warn!("the DynamoDB emulator did not stop in time");
         }
         self.tasks.iter().for_each(JoinHandle::abort);
@@ -118,18 +152,35 @@ impl Emulators {
 impl Keys {
     /// New ones.
     pub fn generate() -> Self {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        };
         let id = hex(&random_bytes::<16>());
         Self {
             // A KMS key id has the form of a UUID.
-            kms_key_id: format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]),
+            kms_key_id: format!(
+                "{}-{}-{}-{}-{}",
+                &id[..8],
+                &id[8..12],
+                &id[12..16],
+                &id[16..20],
+                &id[20..]
+            ),
             kms_material: hex(&random_bytes::<32>()),
-            jwt_keys: format!(r#"[{{"kid":"local","secret":"{}"}}]"#, hex(&random_bytes::<32>())),
+            jwt_keys: format!(
+                r#"[{{"kid":"local","secret":"{}"}}]"#,
+                hex(&random_bytes::<32>())
+            ),
         }
     }
 
     async fn install(&self, service: &KmsService) -> Result<(), String> {
-        let material: Option<Vec<u8>> = (0..32).map(|at| u8::from_str_radix(self.kms_material.get(at * 2..at * 2 + 2)?, 16).ok()).collect();
+        let material: Option<Vec<u8>> = (0..32)
+            .map(|at| u8::from_str_radix(self.kms_material.get(at * 2..at * 2 + 2)?, 16).ok())
+            .collect();
         let account = default_account_id();
         let key = KeyView {
             key_id: self.kms_key_id.clone(),
@@ -153,7 +204,10 @@ impl Keys {
         };
         let mut view = KmsStateView::default();
         view.keys.insert(self.kms_key_id.clone(), key);
-        service.merge(account, REGION, view).await.map_err(|error| format!("{error:?}"))
+        service
+            .merge(account, REGION, view)
+            .await
+            .map_err(|error| format!("{error:?}"))
     }
 }
 
@@ -161,28 +215,44 @@ impl Keys {
 fn open(folder: &Path, reset: bool) -> Result<(Database, Keys, Option<fs::File>), String> {
     fs::create_dir_all(folder).map_err(|error| error.to_string())?;
     let lock = fs::File::create(folder.join("lock")).map_err(|error| error.to_string())?;
-    lock.try_lock().map_err(|_| "another calweave is using it".to_owned())?;
+    lock.try_lock()
+        .map_err(|_| "another calweave is using it".to_owned())?;
     if reset {
-        for name in ["dynamodb.sqlite", "dynamodb.sqlite-wal", "dynamodb.sqlite-shm", "keys.json"] {
+        for name in [
+            "dynamodb.sqlite",
+            "dynamodb.sqlite-wal",
+            "dynamodb.sqlite-shm",
+            "keys.json",
+        ] {
             match fs::remove_file(folder.join(name)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(format!("{name}: {error}")),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(format!("{name}: {error}"));
+                }
                 _ => {}
             }
         }
     }
     let used_before = folder.join("dynamodb.sqlite").exists();
     let path = folder.join("dynamodb.sqlite");
-    let database = Database::new(&path.to_string_lossy()).map_err(|error| format!("dynamodb.sqlite: {error}"))?;
+    let database = Database::new(&path.to_string_lossy())
+        .map_err(|error| format!("dynamodb.sqlite: {error}"))?;
     let path = folder.join("keys.json");
     let keys = match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| format!("keys.json: {error}"))?,
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map_err(|error| format!("keys.json: {error}"))?
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && used_before => {
-            return Err("keys.json is gone, and without it nothing that is sealed can be opened".to_owned());
+            return Err(
+                "keys.json is gone, and without it nothing that is sealed can be opened".to_owned(),
+            );
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let keys = Keys::generate();
-            write_private(&path, &serde_json::to_vec_pretty(&keys).map_err(|error| error.to_string())?)
-                .map_err(|error| error.to_string())?;
+            write_private(
+                &path,
+                &serde_json::to_vec_pretty(&keys).map_err(|error| error.to_string())?,
+            )
+            .map_err(|error| error.to_string())?;
             keys
         }
         Err(error) => return Err(format!("keys.json: {error}")),
@@ -201,17 +271,35 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 async fn serve<S: MockService>(listener: TcpListener, service: S) {
-    let router = Router::new().fallback(answer::<S>).with_state(Arc::new(service));
+    let router = Router::new()
+        .fallback(answer::<S>)
+        .with_state(Arc::new(service));
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!("an emulator ended: {error}");
     }
 }
 
-async fn answer<S: MockService>(State(service): State<Arc<S>>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
-    let uri = format!("https://{}.{REGION}.amazonaws.com/", (*service).service_name());
-    let answer = (*service).handle(MockRequest { method: method.to_string(), uri, headers, body }).await;
+async fn answer<S: MockService>(
+    State(service): State<Arc<S>>,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let uri = format!(
+        "https://{}.{REGION}.amazonaws.com/",
+        (*service).service_name()
+    );
+    let answer = (*service)
+        .handle(MockRequest {
+            method: method.to_string(),
+            uri,
+            headers,
+            body,
+        })
+        .await;
     let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.headers_mut() = answer.headers;
     response
 }

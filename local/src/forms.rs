@@ -15,8 +15,18 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     fn hidden(self) -> String {
-        let field = |name: &str, value: &str| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value));
-        [field("email", self.email), field("calendar", self.calendar), field("event", self.event)].concat()
+        let field = |name: &str, value: &str| {
+            format!(
+                "<input type=\"hidden\" name=\"{name}\" value=\"{}\">",
+                escaped(value)
+            )
+        };
+        [
+            field("email", self.email),
+            field("calendar", self.calendar),
+            field("event", self.event),
+        ]
+        .concat()
     }
 
     /// The row of an event, to be renamed or deleted.

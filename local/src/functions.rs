@@ -43,7 +43,9 @@ pub const WORKER: &str = "sync_worker";
 
 /// All HTTP functions, mounted in this process.
 pub fn mount(app: &App) -> BTreeMap<String, InProcess> {
-    HTTP.iter().map(|(name, routes)| ((*name).to_owned(), InProcess::new(routes(), app.clone()))).collect()
+    HTTP.iter()
+        .map(|(name, routes)| ((*name).to_owned(), InProcess::new(routes(), app.clone())))
+        .collect()
 }
 
 /// The OpenAPI document of all functions together.
@@ -51,20 +53,45 @@ pub fn openapi() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Calweave")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("One API over a person's Google, Microsoft and ICS calendars."))
-        .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()));
+        .description(Some(
+            "One API over a person's Google, Microsoft and ICS calendars.",
+        ))
+        .license(Some(
+            LicenseBuilder::new()
+                .name("MIT OR Apache-2.0")
+                .identifier(Some("MIT OR Apache-2.0"))
+                .build(),
+        ));
     let mut document = OpenApiBuilder::new().info(info.build()).build();
     for (name, routes) in HTTP {
         let mut part = routes().into_openapi();
         // A handler's name is unique in its function only.
         for item in part.paths.paths.values_mut() {
-            for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten() {
-                operation.operation_id = operation.operation_id.take().map(|id| format!("{name}_{id}"));
+            for operation in [
+                &mut item.get,
+                &mut item.put,
+                &mut item.post,
+                &mut item.delete,
+                &mut item.patch,
+            ]
+            .into_iter()
+            .flatten()
+            {
+                operation.operation_id = operation
+                    .operation_id
+                    .take()
+                    .map(|id| format!("{name}_{id}"));
             }
         }
         document.merge(part);
     }
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-    document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .build();
+    document
+        .components
+        .get_or_insert_default()
+        .add_security_scheme("bearer", SecurityScheme::Http(bearer));
     document
 }

@@ -48,11 +48,27 @@ impl Gateway {
         demo_feed: &'static str,
     ) -> Self {
         let mut routes: Vec<Route> = routes
-            .map(|(method, path, function)| Route { method, segments: path.split('/').map(str::to_owned).collect(), function })
+            .map(|(method, path, function)| Route {
+                method,
+                segments: path.split('/').map(str::to_owned).collect(),
+                function,
+            })
             .collect();
         // The most specific route first: plain segments before `{id}`, and `{proxy+}` last.
-        routes.sort_by_cached_key(|route| route.segments.iter().map(|segment| weight(segment)).collect::<Vec<_>>());
-        Self { routes, functions, clock, requests: AtomicU64::new(1), demo_feed }
+        routes.sort_by_cached_key(|route| {
+            route
+                .segments
+                .iter()
+                .map(|segment| weight(segment))
+                .collect::<Vec<_>>()
+        });
+        Self {
+            routes,
+            functions,
+            clock,
+            requests: AtomicU64::new(1),
+            demo_feed,
+        }
     }
 
     fn find(&self, method: &str, path: &str) -> Option<(&Route, Value)> {
@@ -76,7 +92,10 @@ impl Route {
     fn parameters(&self, path: &[&str]) -> Option<Value> {
         let mut parameters = serde_json::Map::new();
         for (index, segment) in self.segments.iter().enumerate() {
-            let name = segment.trim_start_matches('{').trim_end_matches('}').trim_end_matches('+');
+            let name = segment
+                .trim_start_matches('{')
+                .trim_end_matches('}')
+                .trim_end_matches('+');
             match weight(segment) {
                 2 if path.len() > index => {
                     parameters.insert(name.to_owned(), path[index..].join("/").into());
@@ -94,19 +113,36 @@ impl Route {
 }
 
 /// Answers one request.
-pub async fn handle(State(gateway): State<Arc<Gateway>>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
+pub async fn handle(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     if path == crate::demo::PATH {
-        let page = crate::demo::PAGE.replace("{{EMAIL}}", crate::demo::EMAIL).replace("{{PASSWORD}}", crate::demo::PASSWORD);
+        let page = crate::demo::PAGE
+            .replace("{{EMAIL}}", crate::demo::EMAIL)
+            .replace("{{PASSWORD}}", crate::demo::PASSWORD);
         return axum::response::Html(page).into_response();
     }
     if path == DEMO_PATH {
-        return ([(header::CONTENT_TYPE, "text/calendar; charset=utf-8")], gateway.demo_feed).into_response();
+        return (
+            [(header::CONTENT_TYPE, "text/calendar; charset=utf-8")],
+            gateway.demo_feed,
+        )
+            .into_response();
     }
-    let size: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let size: usize = parts
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
     if size + path.len() + parts.uri.query().map_or(0, str::len) > MAX_HEADERS {
-        return message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large");
+        return message(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "Request Header Fields Too Large",
+        );
     }
     let Some((route, parameters)) = gateway.find(parts.method.as_str(), &path) else {
         return message(StatusCode::NOT_FOUND, "Not Found");
@@ -157,7 +193,10 @@ pub async fn handle(State(gateway): State<Arc<Gateway>>, ConnectInfo(peer): Conn
     match function.invoke(event).await {
         Ok(answer) => respond(&answer),
         Err(error) => {
-            tracing::error!("the function {} did not take its event: {error}", route.function);
+            tracing::error!(
+                "the function {} did not take its event: {error}",
+                route.function
+            );
             message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
     }
@@ -168,22 +207,38 @@ fn headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers.iter().filter(|(name, _)| *name != header::COOKIE) {
         let value = String::from_utf8_lossy(value.as_bytes());
-        joined.entry(name.to_string()).and_modify(|all| *all = format!("{all},{value}")).or_insert_with(|| value.into_owned());
+        joined
+            .entry(name.to_string())
+            .and_modify(|all| *all = format!("{all},{value}"))
+            .or_insert_with(|| value.into_owned());
     }
     joined
 }
 
 fn cookies(headers: &HeaderMap) -> Vec<String> {
-    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    all.flat_map(|value| value.split(';')).map(|cookie| cookie.trim().to_owned()).collect()
+    let all = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    all.flat_map(|value| value.split(';'))
+        .map(|cookie| cookie.trim().to_owned())
+        .collect()
 }
 
 fn respond(answer: &Value) -> Response {
-    let status = answer["statusCode"].as_u64().and_then(|status| u16::try_from(status).ok());
+    let status = answer["statusCode"]
+        .as_u64()
+        .and_then(|status| u16::try_from(status).ok());
     let body = answer["body"].as_str().unwrap_or("");
-    let body = if answer["isBase64Encoded"] == true { BASE64_STANDARD.decode(body).unwrap_or_default() } else { body.as_bytes().to_vec() };
+    let body = if answer["isBase64Encoded"] == true {
+        BASE64_STANDARD.decode(body).unwrap_or_default()
+    } else {
+        body.as_bytes().to_vec()
+    };
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.status_mut() = status
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = answer["headers"].as_object().into_iter().flatten();
     for (name, value) in headers {
         let name = HeaderName::try_from(name.as_str());
@@ -193,7 +248,12 @@ fn respond(answer: &Value) -> Response {
             response.headers_mut().insert(name, value);
         }
     }
-    for cookie in answer["cookies"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for cookie in answer["cookies"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         if let Ok(cookie) = HeaderValue::from_str(cookie) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
@@ -211,13 +271,32 @@ mod tests {
 
     #[test]
     fn the_most_specific_route_wins() {
-        let routes = [("GET", "/a/{id}"), ("GET", "/a/stats"), ("OPTIONS", "/{proxy+}"), ("GET", "/a/{id}/b")];
-        let routes = routes.map(|(method, path)| (method.to_owned(), path.to_owned(), path.to_owned()));
+        let routes = [
+            ("GET", "/a/{id}"),
+            ("GET", "/a/stats"),
+            ("OPTIONS", "/{proxy+}"),
+            ("GET", "/a/{id}/b"),
+        ];
+        let routes =
+            routes.map(|(method, path)| (method.to_owned(), path.to_owned(), path.to_owned()));
         let gateway = Gateway::new(routes.into_iter(), BTreeMap::new(), Clock::System, "");
-        let found = |method: &str, path: &str| gateway.find(method, path).map(|(route, parameters)| (route.function.clone(), parameters));
-        assert_eq!(found("GET", "/a/stats"), Some(("/a/stats".into(), json!({}))));
-        assert_eq!(found("GET", "/a/7"), Some(("/a/{id}".into(), json!({ "id": "7" }))));
-        assert_eq!(found("OPTIONS", "/a/7"), Some(("/{proxy+}".into(), json!({ "proxy": "a/7" }))));
+        let found = |method: &str, path: &str| {
+            gateway
+                .find(method, path)
+                .map(|(route, parameters)| (route.function.clone(), parameters))
+        };
+        assert_eq!(
+            found("GET", "/a/stats"),
+            Some(("/a/stats".into(), json!({})))
+        );
+        assert_eq!(
+            found("GET", "/a/7"),
+            Some(("/a/{id}".into(), json!({ "id": "7" })))
+        );
+        assert_eq!(
+            found("OPTIONS", "/a/7"),
+            Some(("/{proxy+}".into(), json!({ "proxy": "a/7" })))
+        );
         assert_eq!(found("GET", "/a/"), None);
         assert_eq!(found("POST", "/a/7"), None);
     }

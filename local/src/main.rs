@@ -58,8 +58,16 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    #[expect(clippy::disallowed_methods, reason = "the level of the log is no configuration of the backend")]
-    shared::telemetry::init_terminal(std::env::var("LOG_LEVEL").ok().as_deref().or(Some("warn,dynoxide=error")));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the level of the log is no configuration of the backend"
+    )]
+    shared::telemetry::init_terminal(
+        std::env::var("LOG_LEVEL")
+            .ok()
+            .as_deref()
+            .or(Some("warn,dynoxide=error")),
+    );
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
@@ -71,12 +79,15 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), String> {
     if arguments.print_openapi {
-        say(&functions::openapi().to_pretty_json().map_err(|error| error.to_string())?);
+        say(&functions::openapi()
+            .to_pretty_json()
+            .map_err(|error| error.to_string())?);
         return Ok(());
     }
     let template = match &arguments.template {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
             Template::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
         }
         None => Template::bundled().map_err(|error| error.to_string())?,
@@ -99,16 +110,31 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         return sandbox_only("MICROSOFT", &demo::microsoft().await?.url).await;
     }
     let loopback = options.allow_loopback_feeds;
-    let sandboxes = if arguments.demo { Some((demo::google().await?, demo::microsoft().await?)) } else { None };
-    let urls = sandboxes.as_ref().map(|(google, microsoft)| (google.url.clone(), microsoft.url.clone()));
+    let sandboxes = if arguments.demo {
+        Some((demo::google().await?, demo::microsoft().await?))
+    } else {
+        None
+    };
+    let urls = sandboxes
+        .as_ref()
+        .map(|(google, microsoft)| (google.url.clone(), microsoft.url.clone()));
     let (google, microsoft) = urls.clone().unzip();
-    let options = Options { google, microsoft, variables: real_providers(urls.is_none()), ..options };
-    let stack = Stack::start(&template, options).await.map_err(|error| error.to_string())?;
+    let options = Options {
+        google,
+        microsoft,
+        variables: real_providers(urls.is_none()),
+        ..options
+    };
+    let stack = Stack::start(&template, options)
+        .await
+        .map_err(|error| error.to_string())?;
     if arguments.demo {
         demo::prepare(&stack).await?;
     }
     say(&welcome(&stack, loopback, urls.as_ref()));
-    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
+    tokio::signal::ctrl_c()
+        .await
+        .map_err(|error| error.to_string())?;
     say("\nStopping …");
     stack.stop().await;
     Ok(())
@@ -116,31 +142,56 @@ async fn run(arguments: Arguments) -> Result<(), String> {
 
 /// Serves functions that run elsewhere, such as under `cargo lambda watch`.
 async fn emulators_only(template: &Template, options: &Options) -> Result<(), String> {
-    let services = Services::start(template, options).await.map_err(|error| error.to_string())?;
+    let services = Services::start(template, options)
+        .await
+        .map_err(|error| error.to_string())?;
     for (name, value) in &services.variables {
         say(&format!("export {name}='{}'", value.replace('\'', r"'\''")));
     }
-    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
+    tokio::signal::ctrl_c()
+        .await
+        .map_err(|error| error.to_string())?;
     services.stop().await;
     Ok(())
 }
 
 /// A provider for functions that run elsewhere.
 async fn sandbox_only(provider: &str, url: &str) -> Result<(), String> {
-    for (name, value) in [("CLIENT_ID", "calweave"), ("CLIENT_SECRET", "sandbox"), ("ENDPOINT", url)] {
+    for (name, value) in [
+        ("CLIENT_ID", "calweave"),
+        ("CLIENT_SECRET", "sandbox"),
+        ("ENDPOINT", url),
+    ] {
         say(&format!("export {provider}_{name}='{value}'"));
     }
-    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())
+    tokio::signal::ctrl_c()
+        .await
+        .map_err(|error| error.to_string())
 }
 
 /// The real providers, where this machine's own variables say how they know this deployment (docs/google.md,
 /// docs/microsoft.md).
 fn real_providers(wanted: bool) -> BTreeMap<String, String> {
-    #[expect(clippy::disallowed_methods, reason = "on this machine the environment is the developer's, not the template's")]
-    let read = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
-    let of = |provider: &str| ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"].map(|name| format!("{provider}_{name}"));
-    let names = of("GOOGLE").into_iter().chain(of("MICROSOFT")).chain(["MICROSOFT_TENANT".to_owned()]);
-    names.filter(|_| wanted).filter_map(|name| read(&name)).collect()
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "on this machine the environment is the developer's, not the template's"
+    )]
+    let read = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|value| (name.to_owned(), value))
+    };
+    let of = |provider: &str| {
+        ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"].map(|name| format!("{provider}_{name}"))
+    };
+    let names = of("GOOGLE")
+        .into_iter()
+        .chain(of("MICROSOFT"))
+        .chain(["MICROSOFT_TENANT".to_owned()]);
+    names
+        .filter(|_| wanted)
+        .filter_map(|name| read(&name))
+        .collect()
 }
 
 fn say(text: &str) {
@@ -151,7 +202,11 @@ fn say(text: &str) {
 fn welcome(stack: &Stack, loopback: bool, sandboxes: Option<&(String, String)>) -> String {
     let url = &stack.url;
     // On this machine alone there is the bundled feed; without leave to fetch from it, a public one.
-    let feed = if loopback { format!("{url}{DEMO_PATH}") } else { "https://www.gov.uk/bank-holidays/england-and-wales.ics".to_owned() };
+    let feed = if loopback {
+        format!("{url}{DEMO_PATH}")
+    } else {
+        "https://www.gov.uk/bank-holidays/england-and-wales.ics".to_owned()
+    };
     let demo = |(google, microsoft): &(String, String)| {
         let (page, user, password) = (demo::PATH, demo::EMAIL, demo::PASSWORD);
         format!(

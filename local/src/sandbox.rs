@@ -40,9 +40,18 @@ impl SigningKey {
     /// A JWT with these claims (RFC 7519, RS256).
     pub fn sign(&self, claims: &Value) -> Result<String, Unspecified> {
         let header = json!({ "alg": "RS256", "kid": "sandbox", "typ": "JWT" });
-        let signed = format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));
+        let signed = format!(
+            "{}.{}",
+            base64(header.to_string().as_bytes()),
+            base64(claims.to_string().as_bytes())
+        );
         let mut signature = vec![0; self.key.public_modulus_len()];
-        self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)?;
+        self.key.sign(
+            &RSA_PKCS1_SHA256,
+            &SystemRandom::new(),
+            signed.as_bytes(),
+            &mut signature,
+        )?;
         Ok(format!("{signed}.{}", base64(&signature)))
     }
 }
@@ -88,7 +97,12 @@ impl Weather {
 
     /// One of these faults, by status and reason, if this call meets one. `conditional` says whether the call has a
     /// condition that may fail; nobody is unauthorised to ask for a token.
-    pub fn fault(&mut self, method: &str, kinds: &[(u16, &str)], conditional: bool) -> Option<Fault> {
+    pub fn fault(
+        &mut self,
+        method: &str,
+        kinds: &[(u16, &str)],
+        conditional: bool,
+    ) -> Option<Fault> {
         if self.below(self.one_in) > 0 {
             return None;
         }
@@ -100,7 +114,13 @@ impl Weather {
         };
         // Refused before anything was done, or done and the answer lost.
         let after = status >= 500 && self.below(2) == 0;
-        Some(Fault { method: None, status, reason: reason.to_owned(), retry_after: None, after })
+        Some(Fault {
+            method: None,
+            status,
+            reason: reason.to_owned(),
+            retry_after: None,
+            after,
+        })
     }
 }
 
@@ -109,13 +129,19 @@ pub(crate) fn refused(status: u16, body: Value, retry_after: Option<u64>) -> Res
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, axum::Json(body)).into_response();
     if let Some(seconds) = retry_after {
-        response.headers_mut().insert("retry-after", HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert("retry-after", HeaderValue::from(seconds));
     }
     response
 }
 
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
+    headers
+        .get("authorization")?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
 }
 
 /// A part of a path without its percent signs.
@@ -123,7 +149,13 @@ pub(crate) fn decoded(part: &str) -> String {
     // The query of a URL decodes percent signs for us; a plus stays one.
     let text = part.replace('+', "%2B");
     let url = reqwest::Url::parse(&format!("http://localhost/?part={text}"));
-    url.ok().and_then(|url| url.query_pairs().next().map(|(_, value)| value.into_owned())).unwrap_or_else(|| part.to_owned())
+    url.ok()
+        .and_then(|url| {
+            url.query_pairs()
+                .next()
+                .map(|(_, value)| value.into_owned())
+        })
+        .unwrap_or_else(|| part.to_owned())
 }
 
 /// The query of a request, in order.
@@ -146,7 +178,8 @@ pub(crate) fn unique_id(clock: &Clock, length: usize) -> String {
 fn letters(length: usize, source: impl Fn() -> [u8; 16]) -> String {
     let mut text = String::with_capacity(length);
     while text.len() < length {
-        let letters = source().map(|byte| char::from(b"0123456789abcdefghijklmnopqrstuv"[usize::from(byte % 32)]));
+        let letters = source()
+            .map(|byte| char::from(b"0123456789abcdefghijklmnopqrstuv"[usize::from(byte % 32)]));
         text.extend(letters.into_iter().take(length - text.len()));
     }
     text
@@ -174,5 +207,8 @@ impl Deliveries {
 
 /// As HTML writes a text.
 pub(crate) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

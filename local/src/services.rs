@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use aws_types::SdkConfig;
@@ -49,9 +50,15 @@ impl Services {
         let (stop, stopped) = watch::channel(false);
         let make = |what: String| move |reason| StartError::Make { what, reason };
         let (place, emulators) = match &options.elsewhere {
-            Some(endpoint) => (Place::elsewhere(endpoint).await.map_err(make("a key".to_owned()))?, None),
+            Some(endpoint) => (
+                Place::elsewhere(endpoint)
+                    .await
+                    .map_err(make("a key".to_owned()))?,
+                None,
+            ),
             None => {
-                let emulators = Emulators::start(options.data.as_deref(), options.reset, stopped).await?;
+                let emulators =
+                    Emulators::start(options.data.as_deref(), options.reset, stopped).await?;
                 (Place::of(&emulators), Some(emulators))
             }
         };
@@ -59,11 +66,21 @@ impl Services {
         let sqs = aws_sdk_sqs::Client::new(&sdk_config(&place.sqs));
         for (name, table) in &template.tables {
             let name = format!("{}{name}", place.prefix);
-            make_table(&dynamodb, &name, table).await.map_err(make(format!("the table {name}")))?;
+            make_table(&dynamodb, &name, table)
+                .await
+                .map_err(make(format!("the table {name}")))?;
         }
-        let queue = make_queues(&sqs, &place.prefix).await.map_err(make("the queue".to_owned()))?;
+        let queue = make_queues(&sqs, &place.prefix)
+            .await
+            .map_err(make("the queue".to_owned()))?;
         let variables = variables(template, &place, &queue, options)?;
-        Ok(Self { dynamodb, sqs, variables, emulators, stop })
+        Ok(Self {
+            dynamodb,
+            sqs,
+            variables,
+            emulators,
+            stop,
+        })
     }
 
     /// Stops the emulators; the data is on disk afterwards.
@@ -89,13 +106,27 @@ impl Place {
 
     /// Another AWS, with a key of its own there.
     async fn elsewhere(endpoint: &str) -> Result<Self, String> {
-        let made = aws_sdk_kms::Client::new(&sdk_config(endpoint)).create_key().send().await;
-        let made = made.map_err(|error| aws_sdk_kms::error::DisplayErrorContext(&error).to_string())?;
-        let kms_key_id = made.key_metadata.map(|key| key.key_id).ok_or("no key was made")?;
+        let made = aws_sdk_kms::Client::new(&sdk_config(endpoint))
+            .create_key()
+            .send()
+            .await;
+        let made =
+            made.map_err(|error| aws_sdk_kms::error::DisplayErrorContext(&error).to_string())?;
+        let kms_key_id = made
+            .key_metadata
+            .map(|key| key.key_id)
+            .ok_or("no key was made")?;
         let prefix = format!("t{:032x}-", u128::from_be_bytes(random_bytes()));
         let jwt_keys = Keys::generate().jwt_keys;
         let [dynamodb, kms, sqs] = [(); 3].map(|()| endpoint.to_owned());
-        Ok(Self { dynamodb, kms, sqs, kms_key_id, jwt_keys, prefix })
+        Ok(Self {
+            dynamodb,
+            kms,
+            sqs,
+            kms_key_id,
+            jwt_keys,
+            prefix,
+        })
     }
 }
 
@@ -109,7 +140,12 @@ fn sdk_config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-fn variables(template: &Template, place: &Place, queue: &str, options: &Options) -> Result<BTreeMap<String, String>, StartError> {
+fn variables(
+    template: &Template,
+    place: &Place,
+    queue: &str,
+    options: &Options,
+) -> Result<BTreeMap<String, String>, StartError> {
     let resource = |name: &str| match name {
         "Key" => Some(place.kms_key_id.clone()),
         "SyncQueue" => Some(queue.to_owned()),
@@ -123,31 +159,60 @@ fn variables(template: &Template, place: &Place, queue: &str, options: &Options)
         ("AWS_REGION".to_owned(), REGION.to_owned()),
         ("AWS_ACCESS_KEY_ID".to_owned(), "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY".to_owned(), "local".to_owned()),
-        ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), place.dynamodb.clone()),
+        (
+            "AWS_ENDPOINT_URL_DYNAMODB".to_owned(),
+            place.dynamodb.clone(),
+        ),
         ("AWS_ENDPOINT_URL_KMS".to_owned(), place.kms.clone()),
         ("AWS_ENDPOINT_URL_SQS".to_owned(), place.sqs.clone()),
         ("RATE_LIMITS".to_owned(), flag(options.rate_limits)),
-        ("ALLOW_LOOPBACK_FEEDS".to_owned(), flag(options.allow_loopback_feeds)),
+        (
+            "ALLOW_LOOPBACK_FEEDS".to_owned(),
+            flag(options.allow_loopback_feeds),
+        ),
     ]);
     variables.extend(options.variables.clone());
     Ok(variables)
 }
 
-async fn make_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str, table: &Table) -> Result<(), String> {
-    let element = |name: &String, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+async fn make_table(
+    dynamodb: &aws_sdk_dynamodb::Client,
+    name: &str,
+    table: &Table,
+) -> Result<(), String> {
+    let element = |name: &String, kind| {
+        KeySchemaElement::builder()
+            .attribute_name(name)
+            .key_type(kind)
+            .build()
+    };
     let schema = |keys: &[String]| -> Result<Vec<KeySchemaElement>, String> {
         let kinds = [KeyType::Hash, KeyType::Range];
-        keys.iter().zip(kinds).map(|(key, kind)| element(key, kind).map_err(|error| error.to_string())).collect()
+        keys.iter()
+            .zip(kinds)
+            .map(|(key, kind)| element(key, kind).map_err(|error| error.to_string()))
+            .collect()
     };
-    let attributes: std::collections::BTreeSet<&String> =
-        table.key.iter().chain(table.indexes.iter().flat_map(|(_, keys, _)| keys)).collect();
+    let attributes: std::collections::BTreeSet<&String> = table
+        .key
+        .iter()
+        .chain(table.indexes.iter().flat_map(|(_, keys, _)| keys))
+        .collect();
     let attributes = attributes.into_iter().map(|name| {
-        let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(ScalarAttributeType::S)
+            .build();
         attribute.map_err(|error| error.to_string())
     });
     let indexes = table.indexes.iter().map(|(name, keys, projection)| {
-        let projection = Projection::builder().projection_type(ProjectionType::from(projection.as_str())).build();
-        let index = GlobalSecondaryIndex::builder().index_name(name).set_key_schema(Some(schema(keys)?)).projection(projection);
+        let projection = Projection::builder()
+            .projection_type(ProjectionType::from(projection.as_str()))
+            .build();
+        let index = GlobalSecondaryIndex::builder()
+            .index_name(name)
+            .set_key_schema(Some(schema(keys)?))
+            .projection(projection);
         index.build().map_err(|error| error.to_string())
     });
     let indexes: Vec<_> = indexes.collect::<Result<_, _>>()?;
@@ -174,12 +239,29 @@ async fn make_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str, table: &Tab
 }
 
 async fn make_queues(sqs: &aws_sdk_sqs::Client, prefix: &str) -> Result<String, String> {
-    let context = |error: &dyn std::error::Error| aws_sdk_sqs::error::DisplayErrorContext(error).to_string();
-    let dead = sqs.create_queue().queue_name(format!("{prefix}SyncDeadLetters")).send().await.map_err(|error| context(&error))?;
+    let context =
+        |error: &dyn std::error::Error| aws_sdk_sqs::error::DisplayErrorContext(error).to_string();
+    let dead = sqs
+        .create_queue()
+        .queue_name(format!("{prefix}SyncDeadLetters"))
+        .send()
+        .await
+        .map_err(|error| context(&error))?;
     let url = dead.queue_url.unwrap_or_default();
-    let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::QueueArn).send().await;
-    let attributes = attributes.map_err(|error| context(&error))?.attributes.unwrap_or_default();
-    let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
+    let attributes = sqs
+        .get_queue_attributes()
+        .queue_url(url)
+        .attribute_names(QueueAttributeName::QueueArn)
+        .send()
+        .await;
+    let attributes = attributes
+        .map_err(|error| context(&error))?
+        .attributes
+        .unwrap_or_default();
+    let arn = attributes
+        .get(&QueueAttributeName::QueueArn)
+        .cloned()
+        .unwrap_or_default();
     let redrive = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 5 }).to_string();
     let queue = sqs
         .create_queue()

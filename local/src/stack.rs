@@ -122,13 +122,23 @@ impl Stack {
     /// One clear line about what is in the way.
     pub async fn start(template: &Template, mut options: Options) -> Result<Self, StartError> {
         let listener = TcpListener::bind(("127.0.0.1", options.port)).await;
-        let listener = listener.map_err(|reason| StartError::Port { port: options.port, reason })?;
-        let address = listener.local_addr().map_err(|reason| StartError::Port { port: options.port, reason })?;
+        let listener = listener.map_err(|reason| StartError::Port {
+            port: options.port,
+            reason,
+        })?;
+        let address = listener.local_addr().map_err(|reason| StartError::Port {
+            port: options.port,
+            reason,
+        })?;
         if let Some(google) = &options.google {
-            options.variables.extend(sandbox_client("google", google, address));
+            options
+                .variables
+                .extend(sandbox_client("google", google, address));
         }
         if let Some(microsoft) = &options.microsoft {
-            options.variables.extend(sandbox_client("microsoft", microsoft, address));
+            options
+                .variables
+                .extend(sandbox_client("microsoft", microsoft, address));
         }
         let services = Services::start(template, &options).await?;
         let config = Config::read(&|name| services.variables.get(name).cloned())?;
@@ -137,29 +147,68 @@ impl Stack {
 
         let routes = template.functions.iter().flat_map(|(name, function)| {
             let name = name.clone();
-            function.routes.iter().map(move |(method, path)| (method.clone(), path.clone(), name.clone()))
+            function
+                .routes
+                .iter()
+                .map(move |(method, path)| (method.clone(), path.clone(), name.clone()))
         });
-        let gateway = Gateway::new(routes, functions::mount(&app), options.clock.clone(), include_str!("demo.ics"));
+        let gateway = Gateway::new(
+            routes,
+            functions::mount(&app),
+            options.clock.clone(),
+            include_str!("demo.ics"),
+        );
         let (stop_gateway, mut gateway_stop) = watch::channel(false);
-        let router = Router::new().fallback(handle).with_state(Arc::new(gateway)).into_make_service_with_connect_info::<SocketAddr>();
+        let router = Router::new()
+            .fallback(handle)
+            .with_state(Arc::new(gateway))
+            .into_make_service_with_connect_info::<SocketAddr>();
         let stopped = async move { stopped(&mut gateway_stop).await };
         let gateway = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+            if let Err(error) = axum::serve(listener, router)
+                .with_graceful_shutdown(stopped)
+                .await
+            {
                 tracing::error!("the gateway ended: {error}");
             }
         });
         let mut background = Vec::new();
         if options.background {
-            if template.functions.get(functions::WORKER).is_some_and(|worker| worker.on_queue) {
-                background.push(tokio::spawn(poll(app.clone(), sqs, queue, stop_gateway.subscribe())));
+            if template
+                .functions
+                .get(functions::WORKER)
+                .is_some_and(|worker| worker.on_queue)
+            {
+                background.push(tokio::spawn(poll(
+                    app.clone(),
+                    sqs,
+                    queue,
+                    stop_gateway.subscribe(),
+                )));
             }
             for (name, run) in functions::SCHEDULED {
-                if let Some(seconds) = template.functions.get(name).and_then(|function| function.every) {
-                    background.push(tokio::spawn(repeat(app.clone(), run, seconds, stop_gateway.subscribe())));
+                if let Some(seconds) = template
+                    .functions
+                    .get(name)
+                    .and_then(|function| function.every)
+                {
+                    background.push(tokio::spawn(repeat(
+                        app.clone(),
+                        run,
+                        seconds,
+                        stop_gateway.subscribe(),
+                    )));
                 }
             }
         }
-        Ok(Self { url: format!("http://{address}"), app, services, stop_gateway, gateway, background })
+        Ok(Self {
+            url: format!("http://{address}"),
+            app,
+            services,
+            stop_gateway,
+            gateway,
+            background,
+        })
     }
 
     /// Works on the messages that are visible now, until there are none. Answers with how many there were.
@@ -171,7 +220,13 @@ impl Stack {
                 return worked;
             }
             worked += batch.len();
-            work_on(&self.app, &self.services.sqs, &self.app.config.sync_queue_url, batch).await;
+            work_on(
+                &self.app,
+                &self.services.sqs,
+                &self.app.config.sync_queue_url,
+                batch,
+            )
+            .await;
         }
     }
 
@@ -183,8 +238,13 @@ impl Stack {
                 drop(task.await);
             }
         };
-        if tokio::time::timeout(Duration::from_secs(30), finish).await.is_err() {
-            tracing::warn!("work under way did not finish in time; it is taken up again at the next start");
+        if tokio::time::timeout(Duration::from_secs(30), finish)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "work under way did not finish in time; it is taken up again at the next start"
+            );
         }
         // A browser may keep its connection open for as long as it likes.
         drop(tokio::time::timeout(Duration::from_secs(2), self.gateway).await);
@@ -195,26 +255,69 @@ impl Stack {
 /// What makes this deployment known to a sandbox.
 fn sandbox_client(provider: &str, url: &str, address: SocketAddr) -> [(String, String); 4] {
     let callback = format!("http://{address}/api/v1/calendar/oauth/{provider}/callback");
-    [("CLIENT_ID", "calweave"), ("CLIENT_SECRET", "sandbox"), ("REDIRECT_URI", callback.as_str()), ("ENDPOINT", url)]
-        .map(|(name, value)| (format!("{}_{name}", provider.to_uppercase()), value.to_owned()))
+    [
+        ("CLIENT_ID", "calweave"),
+        ("CLIENT_SECRET", "sandbox"),
+        ("REDIRECT_URI", callback.as_str()),
+        ("ENDPOINT", url),
+    ]
+    .map(|(name, value)| {
+        (
+            format!("{}_{name}", provider.to_uppercase()),
+            value.to_owned(),
+        )
+    })
 }
 
-async fn receive(sqs: &aws_sdk_sqs::Client, queue: &str, wait: i32) -> Vec<aws_sdk_sqs::types::Message> {
-    let answer = sqs.receive_message().queue_url(queue).max_number_of_messages(5).wait_time_seconds(wait).send().await;
-    answer.map(|answer| answer.messages.unwrap_or_default()).unwrap_or_default()
+async fn receive(
+    sqs: &aws_sdk_sqs::Client,
+    queue: &str,
+    wait: i32,
+) -> Vec<aws_sdk_sqs::types::Message> {
+    let answer = sqs
+        .receive_message()
+        .queue_url(queue)
+        .max_number_of_messages(5)
+        .wait_time_seconds(wait)
+        .send()
+        .await;
+    answer
+        .map(|answer| answer.messages.unwrap_or_default())
+        .unwrap_or_default()
 }
 
 /// Hands a batch to the worker, as Lambda's event source mapping does: what it does not report as failed is deleted.
-async fn work_on(app: &App, sqs: &aws_sdk_sqs::Client, queue: &str, batch: Vec<aws_sdk_sqs::types::Message>) {
+async fn work_on(
+    app: &App,
+    sqs: &aws_sdk_sqs::Client,
+    queue: &str,
+    batch: Vec<aws_sdk_sqs::types::Message>,
+) {
     let records =
         batch.iter().map(|message| json!({ "messageId": message.message_id(), "body": message.body(), "eventSource": "aws:sqs" }));
     let event = json!({ "Records": records.collect::<Vec<_>>() });
-    let Ok(event) = serde_json::from_value::<SqsEvent>(event) else { return };
+    let Ok(event) = serde_json::from_value::<SqsEvent>(event) else {
+        return;
+    };
     let answer = messages(app, sync_worker::handle, event).await;
-    let failed: Vec<String> = answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-    for message in batch.iter().filter(|message| !failed.iter().any(|id| Some(id.as_str()) == message.message_id())) {
+    let failed: Vec<String> = answer
+        .batch_item_failures
+        .into_iter()
+        .map(|failure| failure.item_identifier)
+        .collect();
+    for message in batch.iter().filter(|message| {
+        !failed
+            .iter()
+            .any(|id| Some(id.as_str()) == message.message_id())
+    }) {
         if let Some(receipt) = message.receipt_handle() {
-            drop(sqs.delete_message().queue_url(queue).receipt_handle(receipt).send().await);
+            drop(
+                sqs.delete_message()
+                    .queue_url(queue)
+                    .receipt_handle(receipt)
+                    .send()
+                    .await,
+            );
         }
     }
 }
@@ -233,7 +336,9 @@ async fn poll(app: App, sqs: aws_sdk_sqs::Client, queue: String, mut stop: watch
         if batch.is_empty() {
             continue;
         }
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            break;
+        };
         let (app, sqs, queue) = (app.clone(), sqs.clone(), queue.clone());
         working.spawn(async move {
             work_on(&app, &sqs, &queue, batch).await;

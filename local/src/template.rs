@@ -57,10 +57,13 @@ impl Template {
     /// # Errors
     /// [`BadTemplate`] says what is missing or wrong.
     pub fn parse(text: &str) -> Result<Self, BadTemplate> {
-        let root: Value = serde_yaml_ng::from_str(text).map_err(|error| BadTemplate(error.to_string()))?;
+        let root: Value =
+            serde_yaml_ng::from_str(text).map_err(|error| BadTemplate(error.to_string()))?;
         let mut template = Self::default();
         for (name, parameter) in entries(&root["Parameters"]) {
-            template.parameters.insert(name, text_of(&parameter["Default"]).unwrap_or_default());
+            template
+                .parameters
+                .insert(name, text_of(&parameter["Default"]).unwrap_or_default());
         }
         for (name, value) in entries(&root["Globals"]["Function"]["Environment"]["Variables"]) {
             template.variables.insert(name, value.clone());
@@ -71,7 +74,9 @@ impl Template {
                 Some("AWS::Serverless::Function") => {
                     let binary = text_of(&resource["Metadata"]["BuildProperties"]["Binary"])
                         .ok_or_else(|| BadTemplate(format!("function {name} names no binary")))?;
-                    template.functions.insert(binary, function(&name, properties)?);
+                    template
+                        .functions
+                        .insert(binary, function(&name, properties)?);
                 }
                 Some("AWS::DynamoDB::Table") => {
                     template.tables.insert(name, table(properties));
@@ -90,19 +95,37 @@ impl Template {
     ///
     /// # Errors
     /// When something is referred to that nobody knows.
-    pub fn environment(&self, resource: &dyn Fn(&str) -> Option<String>, secret: &str) -> Result<BTreeMap<String, String>, BadTemplate> {
+    pub fn environment(
+        &self,
+        resource: &dyn Fn(&str) -> Option<String>,
+        secret: &str,
+    ) -> Result<BTreeMap<String, String>, BadTemplate> {
         let resolve = |name: &String, value: &Value| {
-            let value = self.resolve(value, resource, secret).ok_or_else(|| BadTemplate(format!("cannot tell the value of {name}")))?;
+            let value = self
+                .resolve(value, resource, secret)
+                .ok_or_else(|| BadTemplate(format!("cannot tell the value of {name}")))?;
             Ok((name.clone(), value))
         };
-        self.variables.iter().map(|(name, value)| resolve(name, value)).collect()
+        self.variables
+            .iter()
+            .map(|(name, value)| resolve(name, value))
+            .collect()
     }
 
-    fn resolve(&self, value: &Value, resource: &dyn Fn(&str) -> Option<String>, secret: &str) -> Option<String> {
-        let Value::Tagged(tagged) = value else { return text_of(value) };
+    fn resolve(
+        &self,
+        value: &Value,
+        resource: &dyn Fn(&str) -> Option<String>,
+        secret: &str,
+    ) -> Option<String> {
+        let Value::Tagged(tagged) = value else {
+            return text_of(value);
+        };
         let TaggedValue { tag, value } = tagged.as_ref();
         match tag.to_string().as_str() {
-            "!Ref" => resource(value.as_str()?).or_else(|| self.parameters.get(value.as_str()?).cloned()),
+            "!Ref" => {
+                resource(value.as_str()?).or_else(|| self.parameters.get(value.as_str()?).cloned())
+            }
             "!Sub" if value.as_str()?.contains("resolve:secretsmanager") => Some(secret.to_owned()),
             "!If" => {
                 let branches = value.as_sequence()?;
@@ -115,7 +138,11 @@ impl Template {
 }
 
 fn entries(value: &Value) -> impl Iterator<Item = (String, &Value)> {
-    value.as_mapping().into_iter().flatten().filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value)))
+    value
+        .as_mapping()
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value)))
 }
 
 fn text_of(value: &Value) -> Option<String> {
@@ -141,7 +168,10 @@ fn function(name: &str, properties: &Value) -> Result<Function, BadTemplate> {
             Some("SQS") => function.on_queue = true,
             Some("ScheduleV2") => {
                 let expression = text_of(&details["ScheduleExpression"]).unwrap_or_default();
-                function.every = Some(seconds(&expression).ok_or_else(|| wrong("has a schedule that is not rate(…)"))?);
+                function.every = Some(
+                    seconds(&expression)
+                        .ok_or_else(|| wrong("has a schedule that is not rate(…)"))?,
+                );
             }
             _ => return Err(wrong("is of a type that the local stack does not know")),
         }
@@ -150,7 +180,10 @@ fn function(name: &str, properties: &Value) -> Result<Function, BadTemplate> {
 }
 
 fn seconds(expression: &str) -> Option<u64> {
-    let (number, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+    let (number, unit) = expression
+        .strip_prefix("rate(")?
+        .strip_suffix(')')?
+        .split_once(' ')?;
     let unit = match unit.trim_end_matches('s') {
         "minute" => 60,
         "hour" => 3600,
@@ -162,12 +195,28 @@ fn seconds(expression: &str) -> Option<u64> {
 
 fn table(properties: &Value) -> Table {
     let keys = |schema: &Value| -> Vec<String> {
-        schema.as_sequence().into_iter().flatten().filter_map(|key| text_of(&key["AttributeName"])).collect()
+        schema
+            .as_sequence()
+            .into_iter()
+            .flatten()
+            .filter_map(|key| text_of(&key["AttributeName"]))
+            .collect()
     };
-    let indexes = properties["GlobalSecondaryIndexes"].as_sequence().into_iter().flatten().filter_map(|index| {
-        Some((text_of(&index["IndexName"])?, keys(&index["KeySchema"]), text_of(&index["Projection"]["ProjectionType"])?))
-    });
-    Table { key: keys(&properties["KeySchema"]), indexes: indexes.collect() }
+    let indexes = properties["GlobalSecondaryIndexes"]
+        .as_sequence()
+        .into_iter()
+        .flatten()
+        .filter_map(|index| {
+            Some((
+                text_of(&index["IndexName"])?,
+                keys(&index["KeySchema"]),
+                text_of(&index["Projection"]["ProjectionType"])?,
+            ))
+        });
+    Table {
+        key: keys(&properties["KeySchema"]),
+        indexes: indexes.collect(),
+    }
 }
 
 #[cfg(test)]
@@ -179,7 +228,10 @@ mod tests {
         for (text, message) in [
             ("Resources: {", "the template"),
             ("Resources: {}", "it has no functions"),
-            ("Resources: {A: {Type: 'AWS::Serverless::Function'}}", "function A names no binary"),
+            (
+                "Resources: {A: {Type: 'AWS::Serverless::Function'}}",
+                "function A names no binary",
+            ),
         ] {
             let error = Template::parse(text).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");

@@ -44,14 +44,22 @@ pub struct Page<T> {
 ///
 /// # Errors
 /// When DynamoDB does not answer.
-pub async fn look<T>(store: &Store, look: Look<'_>, view: impl Fn(&Occurrence<'_>) -> T) -> Result<Page<T>, StoreError> {
+pub async fn look<T>(
+    store: &Store,
+    look: Look<'_>,
+    view: impl Fn(&Occurrence<'_>) -> T,
+) -> Result<Page<T>, StoreError> {
     let mut streams = Vec::new();
     let mut rest: Vec<Event> = Vec::new();
     for span in Span::ALL {
         let (low, high) = bounds(&look, span);
         let mut pages = store.span(look.user, span, low, high);
         if span.reach().is_some() {
-            streams.push(Stream { pages, events: vec![], read_to: None });
+            streams.push(Stream {
+                pages,
+                events: vec![],
+                read_to: None,
+            });
         } else {
             while !pages.is_done() {
                 rest.extend(pages.next(None).await?);
@@ -60,7 +68,10 @@ pub async fn look<T>(store: &Store, look: Look<'_>, view: impl Fn(&Occurrence<'_
     }
     let step = i32::try_from(look.limit + 1).unwrap_or(i32::MAX);
     loop {
-        let lagging = streams.iter_mut().filter(|stream| !stream.pages.is_done()).min_by_key(|stream| stream.read_to);
+        let lagging = streams
+            .iter_mut()
+            .filter(|stream| !stream.pages.is_done())
+            .min_by_key(|stream| stream.read_to);
         let all_read = match lagging {
             Some(stream) => {
                 stream.read(step).await?;
@@ -68,17 +79,30 @@ pub async fn look<T>(store: &Store, look: Look<'_>, view: impl Fn(&Occurrence<'_
             }
             None => true,
         };
-        let horizon = if all_read { Some(look.window.end) } else { horizon(&streams) };
+        let horizon = if all_read {
+            Some(look.window.end)
+        } else {
+            horizon(&streams)
+        };
         let Some(horizon) = horizon else { continue };
-        let events = streams.iter().flat_map(|stream| &stream.events).chain(&rest);
+        let events = streams
+            .iter()
+            .flat_map(|stream| &stream.events)
+            .chain(&rest);
         let mut seen = seen_until(events, &look, horizon);
         if seen.len() <= look.limit && !all_read {
             continue;
         }
         let more = seen.len() > look.limit;
         seen.truncate(look.limit);
-        let last = seen.last().filter(|_| more).map(|one| (one.starts_at, one.id.to_string()));
-        return Ok(Page { seen: seen.iter().map(view).collect(), next: last });
+        let last = seen
+            .last()
+            .filter(|_| more)
+            .map(|one| (one.starts_at, one.id.to_string()));
+        return Ok(Page {
+            seen: seen.iter().map(view).collect(),
+            next: last,
+        });
     }
 }
 
@@ -92,7 +116,10 @@ struct Stream<'a> {
 impl Stream<'_> {
     async fn read(&mut self, step: i32) -> Result<(), StoreError> {
         let events = self.pages.next(Some(step)).await?;
-        self.read_to = events.last().map(|event| event.start.instant(chrono_tz::UTC)).or(self.read_to);
+        self.read_to = events
+            .last()
+            .map(|event| event.start.instant(chrono_tz::UTC))
+            .or(self.read_to);
         self.events.extend(events);
         Ok(())
     }
@@ -103,7 +130,9 @@ fn bounds(look: &Look<'_>, span: Span) -> (DateTime<Utc>, DateTime<Utc>) {
     let window = &look.window;
     let low = match (&look.after, span.reach()) {
         // What began before the last item has been shown.
-        (Some((start, _)), Some(reach)) => (*start - MAX_ZONE_SHIFT).max(window.index_start() - reach),
+        (Some((start, _)), Some(reach)) => {
+            (*start - MAX_ZONE_SHIFT).max(window.index_start() - reach)
+        }
         (None, Some(reach)) => window.index_start() - reach,
         (Some((start, _)), None) => (*start - MAX_ZONE_SHIFT).max(window.index_start()),
         (None, None) => window.index_start(),
@@ -118,20 +147,41 @@ fn horizon(streams: &[Stream<'_>]) -> Option<DateTime<Utc>> {
     read?.into_iter().min().map(|at| at - MAX_ZONE_SHIFT)
 }
 
-fn seen_until<'e>(events: impl Iterator<Item = &'e Event>, look: &Look<'_>, horizon: DateTime<Utc>) -> Vec<Occurrence<'e>> {
+fn seen_until<'e>(
+    events: impl Iterator<Item = &'e Event>,
+    look: &Look<'_>,
+    horizon: DateTime<Utc>,
+) -> Vec<Occurrence<'e>> {
     // A series is followed only as far as this page can show it.
-    let until = look.window.end.min(horizon.checked_add_signed(TimeDelta::seconds(1)).unwrap_or(horizon));
-    let part = Window { end: until, ..look.window };
+    let until = look.window.end.min(
+        horizon
+            .checked_add_signed(TimeDelta::seconds(1))
+            .unwrap_or(horizon),
+    );
+    let part = Window {
+        end: until,
+        ..look.window
+    };
     let after_start = look.after.as_ref().map(|(start, _)| *start);
-    let resumed = Window { start: after_start.map_or(part.start, |start| start.max(part.start)), ..part };
+    let resumed = Window {
+        start: after_start.map_or(part.start, |start| start.max(part.start)),
+        ..part
+    };
     let mut seen = Vec::new();
     for event in events.filter(|event| look.calendars.contains(&event.calendar())) {
-        let window = if event.series.is_some() && after_start.is_some_and(|start| start >= part.start) { &resumed } else { &part };
+        let window =
+            if event.series.is_some() && after_start.is_some_and(|start| start >= part.start) {
+                &resumed
+            } else {
+                &part
+            };
         seen.extend(occurrences(event, window).0);
     }
     seen.retain(|one| one.starts_at <= horizon);
     if let Some((start, id)) = &look.after {
-        seen.retain(|one| one.starts_at > *start || (one.starts_at == *start && one.id.to_string() > *id));
+        seen.retain(|one| {
+            one.starts_at > *start || (one.starts_at == *start && one.id.to_string() > *id)
+        });
     }
     seen.sort_by_cached_key(|one| (one.starts_at, one.id.to_string()));
     seen

@@ -44,9 +44,19 @@ impl App {
         let store = Store::new(&sdk("DYNAMODB"), &config, clock.clone());
         let kms = aws_sdk_kms::Client::new(&sdk("KMS"));
         let vault = Vault::new(kms, config.kms_key_id.clone(), store.clone(), clock.clone());
-        let queue = Queue::new(aws_sdk_sqs::Client::new(&sdk("SQS")), config.sync_queue_url.clone());
+        let queue = Queue::new(
+            aws_sdk_sqs::Client::new(&sdk("SQS")),
+            config.sync_queue_url.clone(),
+        );
         let providers = Providers::new(&config, &clock);
-        Self { config: Arc::new(config), clock, store, vault, queue, providers }
+        Self {
+            config: Arc::new(config),
+            clock,
+            store,
+            vault,
+            queue,
+            providers,
+        }
     }
 }
 
@@ -73,7 +83,11 @@ fn sdk_config(config: &Config, service: &str, http: Option<SharedHttpClient>) ->
         .region(Region::new(config.region.clone()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         // The SDK begins with a second; somebody may be waiting, and a queue tries again by itself.
-        .retry_config(RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(100)))
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(4)
+                .with_initial_backoff(Duration::from_millis(100)),
+        )
         .timeout_config(timeouts.build())
         .build()
 }

@@ -23,14 +23,20 @@ use crate::telemetry::init_json;
 pub type Error = lambda_runtime::Error;
 
 fn app() -> Result<App, Error> {
-    #[expect(clippy::disallowed_methods, reason = "logging starts before the configuration is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "logging starts before the configuration is read"
+    )]
     init_json(std::env::var("LOG_LEVEL").ok().as_deref());
     let config = Config::from_env().inspect_err(|error| error!("{error}"))?;
     Ok(App::new(config, Clock::System))
 }
 
 fn block_on(future: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
 }
 
 /// Runs a function that answers HTTP requests.
@@ -52,10 +58,12 @@ where
     Fut: Future<Output = Result<(), SyncError>>,
 {
     let app = app()?;
-    block_on(lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| {
-        let (app, handle) = (app.clone(), handle.clone());
-        async move { Ok::<_, Error>(messages(&app, handle, event.payload).await) }
-    })))
+    block_on(lambda_runtime::run(service_fn(
+        move |event: LambdaEvent<SqsEvent>| {
+            let (app, handle) = (app.clone(), handle.clone());
+            async move { Ok::<_, Error>(messages(&app, handle, event.payload).await) }
+        },
+    )))
 }
 
 /// Runs a function that a schedule starts.
@@ -68,10 +76,12 @@ where
     Fut: Future<Output = Result<usize, SyncError>>,
 {
     let app = app()?;
-    block_on(lambda_runtime::run(service_fn(move |_: LambdaEvent<serde_json::Value>| {
-        let (app, run) = (app.clone(), run.clone());
-        async move { tick(app, run).await }
-    })))
+    block_on(lambda_runtime::run(service_fn(
+        move |_: LambdaEvent<serde_json::Value>| {
+            let (app, run) = (app.clone(), run.clone());
+            async move { tick(app, run).await }
+        },
+    )))
 }
 
 /// Carries out a scheduled run and logs what it found.
@@ -83,7 +93,9 @@ where
     F: Fn(App) -> Fut,
     Fut: Future<Output = Result<usize, SyncError>>,
 {
-    let done = run(app).await.inspect_err(|error| error!(error.chain = %Chain(error), "the scheduled run failed: {}", Chain(error)))?;
+    let done = run(app).await.inspect_err(
+        |error| error!(error.chain = %Chain(error), "the scheduled run failed: {}", Chain(error)),
+    )?;
     info!(job.items = done, "the scheduled run found {done} to do");
     Ok(serde_json::json!({ "items": done }))
 }
@@ -106,7 +118,10 @@ where
                     return Some(id);
                 }
             };
-            match std::panic::AssertUnwindSafe(handle(app, job)).catch_unwind().await {
+            match std::panic::AssertUnwindSafe(handle(app, job))
+                .catch_unwind()
+                .await
+            {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => {
                     error!(message.id = id, error.chain = %Chain(&error), "message {id} failed: {}", Chain(&error));
@@ -121,7 +136,10 @@ where
     };
     let failed = futures::future::join_all(event.records.into_iter().map(one)).await;
     let mut response = SqsBatchResponse::default();
-    failed.into_iter().flatten().for_each(|id| response.add_failure(id));
+    failed
+        .into_iter()
+        .flatten()
+        .for_each(|id| response.add_failure(id));
     response
 }
 
@@ -139,12 +157,16 @@ impl InProcess {
     ///
     /// # Errors
     /// When the event is not one of API Gateway.
-    pub async fn invoke(&self, event: serde_json::Value) -> Result<serde_json::Value, serde_json::Error> {
+    pub async fn invoke(
+        &self,
+        event: serde_json::Value,
+    ) -> Result<serde_json::Value, serde_json::Error> {
         use lambda_http::Service;
         let request: lambda_http::request::LambdaRequest = serde_json::from_value(event)?;
         let router = self.0.lock().await.clone();
         // The adapter itself cannot be held while waiting; what it answers can.
-        let answer = lambda_http::Adapter::from(router).call(LambdaEvent::new(request, lambda_http::Context::default()));
+        let answer = lambda_http::Adapter::from(router)
+            .call(LambdaEvent::new(request, lambda_http::Context::default()));
         match answer.await {
             Ok(answer) => serde_json::to_value(answer),
             Err(never) => match never {},

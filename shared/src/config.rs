@@ -80,20 +80,39 @@ impl fmt::Debug for OAuthClient {
 impl OAuthClient {
     /// Where this API is, as browsers and the provider reach it: what stands before `/api/v1/` in the callback's address.
     pub fn own_base(&self) -> &str {
-        self.redirect_uri.split("/api/v1/").next().unwrap_or_default()
+        self.redirect_uri
+            .split("/api/v1/")
+            .next()
+            .unwrap_or_default()
     }
 
     /// All of a provider's variables, or none; those that are missing are named.
-    fn read(provider: &str, optional: &dyn Fn(&str) -> Option<String>, wrong: &mut Vec<String>) -> Option<Self> {
-        let names = ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"].map(|name| format!("{provider}_{name}"));
+    fn read(
+        provider: &str,
+        optional: &dyn Fn(&str) -> Option<String>,
+        wrong: &mut Vec<String>,
+    ) -> Option<Self> {
+        let names =
+            ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"].map(|name| format!("{provider}_{name}"));
         let values = names.each_ref().map(|name| optional(name));
         if values.iter().all(Option::is_none) {
             return None;
         }
-        wrong.extend(names.iter().zip(&values).filter(|(_, value)| value.is_none()).map(|(name, _)| format!("{name} is missing")));
+        wrong.extend(
+            names
+                .iter()
+                .zip(&values)
+                .filter(|(_, value)| value.is_none())
+                .map(|(name, _)| format!("{name} is missing")),
+        );
         let [client_id, client_secret, redirect_uri] = values.map(Option::unwrap_or_default);
         let endpoint = optional(&format!("{provider}_ENDPOINT"));
-        Some(Self { client_id, client_secret: Zeroizing::new(client_secret), redirect_uri, endpoint })
+        Some(Self {
+            client_id,
+            client_secret: Zeroizing::new(client_secret),
+            redirect_uri,
+            endpoint,
+        })
     }
 }
 
@@ -125,7 +144,10 @@ impl Config {
     /// # Errors
     /// [`InvalidConfig`] names every variable that is missing or wrong.
     pub fn from_env() -> Result<Self, InvalidConfig> {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the environment"
+        )]
         Self::read(&|name| std::env::var(name).ok())
     }
 
@@ -161,22 +183,33 @@ impl Config {
             }
             JwtKeys(vec![])
         });
-        let password_min_length = optional("PASSWORD_MIN_LENGTH").map_or(Ok(8), |text| text.parse()).unwrap_or_else(|_| {
-            wrong.push("PASSWORD_MIN_LENGTH is not a number".to_owned());
-            8
-        });
+        let password_min_length = optional("PASSWORD_MIN_LENGTH")
+            .map_or(Ok(8), |text| text.parse())
+            .unwrap_or_else(|_| {
+                wrong.push("PASSWORD_MIN_LENGTH is not a number".to_owned());
+                8
+            });
         let mut days = |name: &str, default: i64| {
-            let days = optional(name).map_or(Ok(default), |text| text.parse()).ok().filter(|days| (1..=3650).contains(days));
+            let days = optional(name)
+                .map_or(Ok(default), |text| text.parse())
+                .ok()
+                .filter(|days| (1..=3650).contains(days));
             TimeDelta::days(days.unwrap_or_else(|| {
                 wrong.push(format!("{name} is not a number of days from 1 to 3650"));
                 default
             }))
         };
-        let sync_window = SyncWindow { past: days("SYNC_PAST_DAYS", 30), future: days("SYNC_FUTURE_DAYS", 365) };
+        let sync_window = SyncWindow {
+            past: days("SYNC_PAST_DAYS", 30),
+            future: days("SYNC_FUTURE_DAYS", 365),
+        };
         let google = OAuthClient::read("GOOGLE", &optional, &mut wrong);
         let microsoft = OAuthClient::read("MICROSOFT", &optional, &mut wrong);
         let microsoft_tenant = optional("MICROSOFT_TENANT").unwrap_or_else(|| "common".to_owned());
-        if !microsoft_tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')) {
+        if !microsoft_tenant
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+        {
             wrong.push("MICROSOFT_TENANT is no tenant: common, organizations, consumers, an id or a domain".to_owned());
         }
         let on = |name: &str| optional(name).is_some_and(|value| value == "on");
@@ -193,7 +226,12 @@ impl Config {
             sync_window,
             jwt_keys,
             cors_origins: optional("CORS_ORIGINS")
-                .map(|list| list.split(',').map(|origin| origin.trim().to_owned()).filter(|o| !o.is_empty()).collect())
+                .map(|list| {
+                    list.split(',')
+                        .map(|origin| origin.trim().to_owned())
+                        .filter(|o| !o.is_empty())
+                        .collect()
+                })
                 .unwrap_or_default(),
             password_min_length,
             rate_limits: optional("RATE_LIMITS").is_none_or(|value| value != "off"),
@@ -210,12 +248,19 @@ impl Config {
             .collect(),
             credentials,
         };
-        if wrong.is_empty() { Ok(config) } else { Err(InvalidConfig(wrong)) }
+        if wrong.is_empty() {
+            Ok(config)
+        } else {
+            Err(InvalidConfig(wrong))
+        }
     }
 
     /// The endpoint in place of AWS's own for a service, if one is set.
     pub fn endpoint(&self, service: &str) -> Option<&str> {
-        self.endpoints.get(service).or_else(|| self.endpoints.get("")).map(String::as_str)
+        self.endpoints
+            .get(service)
+            .or_else(|| self.endpoints.get(""))
+            .map(String::as_str)
     }
 }
 
@@ -235,7 +280,9 @@ pub struct JwtKey {
 
 impl fmt::Debug for JwtKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| &key.kid)).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|key| &key.kid))
+            .finish()
     }
 }
 
@@ -260,10 +307,17 @@ impl JwtKeys {
             Ok(JwtKeysText::Many(keys)) => keys,
             Err(_) => return Err("is not {\"kid\", \"secret\"} or a list of these"),
         };
-        if keys.is_empty() || keys.iter().any(|key| key.secret.len() < 32 || key.kid.is_empty()) {
+        if keys.is_empty()
+            || keys
+                .iter()
+                .any(|key| key.secret.len() < 32 || key.kid.is_empty())
+        {
             return Err("needs a kid and a secret of 32 characters or more for each key");
         }
-        let keys = keys.into_iter().map(|key| JwtKey { secret: Zeroizing::new(key.secret.as_bytes().to_vec()), kid: key.kid });
+        let keys = keys.into_iter().map(|key| JwtKey {
+            secret: Zeroizing::new(key.secret.as_bytes().to_vec()),
+            kid: key.kid,
+        });
         Ok(Self(keys.collect()))
     }
 
@@ -274,7 +328,9 @@ impl JwtKeys {
 
     /// The key that a token names.
     pub fn named(&self, kid: &str) -> Option<&JwtKey> {
-        self.0.iter().find(|key| verify_slices_are_equal(key.kid.as_bytes(), kid.as_bytes()).is_ok())
+        self.0
+            .iter()
+            .find(|key| verify_slices_are_equal(key.kid.as_bytes(), kid.as_bytes()).is_ok())
     }
 }
 
@@ -284,9 +340,21 @@ mod tests {
 
     #[test]
     fn everything_that_is_missing_is_named_at_once() {
-        let error = Config::read(&|name| (name == "AWS_REGION").then(|| "eu-central-1".into())).unwrap_err();
-        for name in ["IDENTITY_TABLE", "VAULT_TABLE", "CALENDAR_TABLE", "AUDIT_TABLE", "KMS_KEY_ID", "SYNC_QUEUE_URL", "JWT_KEYS"] {
-            assert!(error.to_string().contains(&format!("{name} is missing")), "{error}");
+        let error = Config::read(&|name| (name == "AWS_REGION").then(|| "eu-central-1".into()))
+            .unwrap_err();
+        for name in [
+            "IDENTITY_TABLE",
+            "VAULT_TABLE",
+            "CALENDAR_TABLE",
+            "AUDIT_TABLE",
+            "KMS_KEY_ID",
+            "SYNC_QUEUE_URL",
+            "JWT_KEYS",
+        ] {
+            assert!(
+                error.to_string().contains(&format!("{name} is missing")),
+                "{error}"
+            );
         }
         assert!(!error.to_string().contains("AWS_REGION"));
     }
@@ -294,7 +362,8 @@ mod tests {
     #[test]
     fn a_weak_key_is_refused_and_none_is_printed() {
         assert!(JwtKeys::parse(r#"{"kid":"a","secret":"short"}"#).is_err());
-        let keys = JwtKeys::parse(r#"[{"kid":"a","secret":"0123456789abcdef0123456789abcdef"}]"#).unwrap();
+        let keys =
+            JwtKeys::parse(r#"[{"kid":"a","secret":"0123456789abcdef0123456789abcdef"}]"#).unwrap();
         assert_eq!(format!("{keys:?}"), r#"["a"]"#);
     }
 }

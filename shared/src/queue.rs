@@ -7,7 +7,11 @@ use crate::domain::ids::{CalendarId, UserId};
 
 /// What the worker is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Job {
     /// Bring one calendar up to date.
     SyncCalendar {
@@ -34,9 +38,9 @@ impl Job {
     /// What must not be worked on out of turn: the message group, which keeps one busy owner from delaying others.
     fn group(&self) -> String {
         match self {
-            Self::SyncCalendar { user_id, .. } | Self::EraseCalendar { user_id, .. } | Self::EraseAccount { user_id } => {
-                user_id.to_string()
-            }
+            Self::SyncCalendar { user_id, .. }
+            | Self::EraseCalendar { user_id, .. }
+            | Self::EraseAccount { user_id } => user_id.to_string(),
         }
     }
 }
@@ -65,10 +69,23 @@ impl Queue {
     /// When SQS does not answer.
     pub async fn send(&self, job: &Job, delay: i32) -> Result<(), QueueError> {
         let body = serde_json::to_string(job).map_err(|error| QueueError(error.into()))?;
-        let request = self.sqs.send_message().queue_url(&self.url).message_body(body).message_group_id(job.group());
+        let request = self
+            .sqs
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(body)
+            .message_group_id(job.group());
         // On a queue that serves groups fairly a delay of its own is only taken where there is one.
-        let request = if delay > 0 { request.delay_seconds(delay.min(900)) } else { request };
-        request.send().await.map(drop).map_err(|error| QueueError(error.into()))
+        let request = if delay > 0 {
+            request.delay_seconds(delay.min(900))
+        } else {
+            request
+        };
+        request
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| QueueError(error.into()))
     }
 
     /// Whether the queue answers.
@@ -77,7 +94,15 @@ impl Queue {
     /// When it does not.
     pub async fn ping(&self) -> Result<(), QueueError> {
         use aws_sdk_sqs::types::QueueAttributeName::QueueArn;
-        let request = self.sqs.get_queue_attributes().queue_url(&self.url).attribute_names(QueueArn);
-        request.send().await.map(drop).map_err(|error| QueueError(error.into()))
+        let request = self
+            .sqs
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(QueueArn);
+        request
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| QueueError(error.into()))
     }
 }

@@ -17,8 +17,12 @@ pub fn init_json(level: Option<&str>) {
 
 /// Starts logging as readable lines on standard error. A second call does nothing.
 pub fn init_terminal(level: Option<&str>) {
-    let started =
-        tracing_subscriber::fmt().compact().with_target(false).with_writer(std::io::stderr).with_env_filter(filter(level)).try_init();
+    let started = tracing_subscriber::fmt()
+        .compact()
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter(level))
+        .try_init();
     drop(started);
 }
 

@@ -11,8 +11,13 @@ use shared::boot::{messages, tick};
 use crate::world::World;
 
 fn sample(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events").join(name);
-    serde_json::from_str(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"))).unwrap()
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../events")
+        .join(name);
+    serde_json::from_str(
+        &fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}")),
+    )
+    .unwrap()
 }
 
 /// What each function answers to its sample.
@@ -51,12 +56,16 @@ async fn every_sample_runs_through_its_function() {
     for (name, job) in functions::SCHEDULED {
         run.push(format!("{name}.json"));
         assert_eq!(sample(&format!("{name}.json"))["source"], "aws.scheduler");
-        assert_eq!(tick(world.stack.app.clone(), job).await.unwrap(), json!({ "items": 0 }));
+        assert_eq!(
+            tick(world.stack.app.clone(), job).await.unwrap(),
+            json!({ "items": 0 })
+        );
     }
-    let mut all: Vec<String> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../events"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut all: Vec<String> =
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../events"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
     all.sort();
     run.sort_unstable();
     assert_eq!(all, run, "each sample is run, each function has one");
@@ -66,19 +75,34 @@ async fn every_sample_runs_through_its_function() {
 async fn one_bad_message_does_not_fail_the_others() {
     let world = World::new().await;
     let good = sample("sync_worker.json")["Records"][0]["body"].clone();
-    let record = |id: &str, body: &Value| json!({ "messageId": id, "body": body, "eventSource": "aws:sqs" });
+    let record =
+        |id: &str, body: &Value| json!({ "messageId": id, "body": body, "eventSource": "aws:sqs" });
     let event = json!({ "Records": [record("a", &good), record("b", &json!("nonsense")), record("c", &good), record("d", &json!("{\"type\":\"explode\"}"))] });
     let event: SqsEvent = serde_json::from_value(event).unwrap();
-    let answer = messages(&world.stack.app, |app, job| async move { sync_worker::handle(app, job).await }, event).await;
-    let failed: Vec<_> = answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+    let answer = messages(
+        &world.stack.app,
+        |app, job| async move { sync_worker::handle(app, job).await },
+        event,
+    )
+    .await;
+    let failed: Vec<_> = answer
+        .batch_item_failures
+        .iter()
+        .map(|failure| failure.item_identifier.as_str())
+        .collect();
     assert_eq!(failed, ["b", "d"]);
 
-    let event: SqsEvent = serde_json::from_value(json!({ "Records": [record("a", &good), record("b", &good)] })).unwrap();
+    let event: SqsEvent =
+        serde_json::from_value(json!({ "Records": [record("a", &good), record("b", &good)] }))
+            .unwrap();
     let first = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     let handle = move |_, _| {
         let first = first.clone();
         async move {
-            assert!(!first.swap(false, std::sync::atomic::Ordering::SeqCst), "a panic in the first message");
+            assert!(
+                !first.swap(false, std::sync::atomic::Ordering::SeqCst),
+                "a panic in the first message"
+            );
             Ok(())
         }
     };

@@ -12,7 +12,13 @@ fn routes_of(document: &Value) -> BTreeSet<(String, String)> {
     let paths = document["paths"].as_object().unwrap();
     paths
         .iter()
-        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone())))
+        .flat_map(|(path, methods)| {
+            methods
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(move |method| (method.to_uppercase(), path.clone()))
+        })
         .collect()
 }
 
@@ -21,7 +27,12 @@ fn every_route_stands_in_template_code_and_openapi() {
     let template = Template::bundled().unwrap();
     for (name, routes) in functions::HTTP {
         let document = serde_json::to_value(routes().into_openapi()).unwrap();
-        let in_template: BTreeSet<_> = template.functions[name].routes.iter().filter(|(method, _)| method != "OPTIONS").cloned().collect();
+        let in_template: BTreeSet<_> = template.functions[name]
+            .routes
+            .iter()
+            .filter(|(method, _)| method != "OPTIONS")
+            .cloned()
+            .collect();
         assert_eq!(in_template, routes_of(&document), "{name}");
     }
 }
@@ -31,18 +42,33 @@ fn cargo_lambda_watch_serves_the_routes_of_the_template() {
     let mut routes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, function) in Template::bundled().unwrap().functions {
         // It answers preflights by itself.
-        for (method, path) in function.routes.into_iter().filter(|(method, _)| method != "OPTIONS") {
-            routes.entry(path).or_default().push(format!("{{ method = \"{method}\", function = \"{name}\" }}"));
+        for (method, path) in function
+            .routes
+            .into_iter()
+            .filter(|(method, _)| method != "OPTIONS")
+        {
+            routes.entry(path).or_default().push(format!(
+                "{{ method = \"{method}\", function = \"{name}\" }}"
+            ));
         }
     }
     for functions in routes.values_mut() {
         functions.sort();
     }
-    let lines = routes.iter().map(|(path, functions)| format!("\"{path}\" = [{}]", functions.join(", ")));
+    let lines = routes
+        .iter()
+        .map(|(path, functions)| format!("\"{path}\" = [{}]", functions.join(", ")));
     let expected = lines.collect::<Vec<_>>().join("\n");
-    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml")).unwrap();
-    let (_, router) = manifest.split_once("[workspace.metadata.lambda.watch.router]\n").unwrap();
-    assert_eq!(router.trim_end(), expected, "the router in Cargo.toml should be:\n{expected}");
+    let manifest =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml")).unwrap();
+    let (_, router) = manifest
+        .split_once("[workspace.metadata.lambda.watch.router]\n")
+        .unwrap();
+    assert_eq!(
+        router.trim_end(),
+        expected,
+        "the router in Cargo.toml should be:\n{expected}"
+    );
 }
 
 /// `CALWEAVE_BLESS=1 cargo test -p tests openapi` writes the document anew.
@@ -53,7 +79,10 @@ fn the_openapi_document_is_what_the_code_says() {
     if std::env::var_os("CALWEAVE_BLESS").is_some() {
         fs::write(&path, &document).unwrap();
     }
-    assert!(fs::read_to_string(&path).unwrap() == document, "functions/health/src/openapi.json is out of date: run with CALWEAVE_BLESS=1");
+    assert!(
+        fs::read_to_string(&path).unwrap() == document,
+        "functions/health/src/openapi.json is out of date: run with CALWEAVE_BLESS=1"
+    );
     let document: Value = serde_json::from_str(&document).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let mut ids = BTreeSet::new();
@@ -73,7 +102,10 @@ fn every_function_has_its_folder_and_its_binary() {
     let template = Template::bundled().unwrap();
     let in_template: BTreeSet<String> = template.functions.keys().cloned().collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
-    let in_code: BTreeSet<String> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let in_code: BTreeSet<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert_eq!(in_template, in_code);
     let mounted: BTreeSet<String> = functions::HTTP
         .iter()
@@ -85,19 +117,38 @@ fn every_function_has_its_folder_and_its_binary() {
     assert_eq!(in_template, mounted);
     for name in in_code {
         let main = fs::read_to_string(folder.join(&name).join("src/main.rs")).unwrap();
-        assert!(main.lines().count() <= 6 && main.contains("shared::boot::"), "{name}/src/main.rs has more to say than it should");
+        assert!(
+            main.lines().count() <= 6 && main.contains("shared::boot::"),
+            "{name}/src/main.rs has more to say than it should"
+        );
     }
 }
 
 #[test]
 fn nobody_may_scan_or_reach_everything() {
     assert!(!TEMPLATE.contains("dynamodb:Scan") && !TEMPLATE.contains("dynamodb:*"));
-    let stars: Vec<&str> = TEMPLATE.lines().filter(|line| line.contains("Resource:") && line.contains('*')).collect();
-    assert_eq!(stars, [r#"            Resource: "*""#], "only the key's own policy speaks of itself so");
-    for action in TEMPLATE.lines().filter(|line| line.trim_start().starts_with("Action:")) {
-        assert!(!action.contains('*') || action.contains("\"kms:*\""), "{action}");
+    let stars: Vec<&str> = TEMPLATE
+        .lines()
+        .filter(|line| line.contains("Resource:") && line.contains('*'))
+        .collect();
+    assert_eq!(
+        stars,
+        [r#"            Resource: "*""#],
+        "only the key's own policy speaks of itself so"
+    );
+    for action in TEMPLATE
+        .lines()
+        .filter(|line| line.trim_start().starts_with("Action:"))
+    {
+        assert!(
+            !action.contains('*') || action.contains("\"kms:*\""),
+            "{action}"
+        );
     }
     let tables = Template::bundled().unwrap().tables.len();
-    assert_eq!(TEMPLATE.matches("PointInTimeRecoveryEnabled: true").count(), tables);
+    assert_eq!(
+        TEMPLATE.matches("PointInTimeRecoveryEnabled: true").count(),
+        tables
+    );
     assert_eq!(TEMPLATE.matches("TimeToLiveSpecification:").count(), tables);
 }

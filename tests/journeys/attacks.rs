@@ -11,7 +11,12 @@ use shared::clock::Clock;
 use crate::world::{Person, World};
 
 fn claims(token: &str) -> Value {
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+    serde_json::from_slice(
+        &BASE64_URL_SAFE_NO_PAD
+            .decode(token.split('.').nth(1).unwrap())
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 fn part(value: &Value) -> String {
@@ -35,33 +40,107 @@ async fn no_forged_token_is_taken() {
     let body = claims(&ada.token);
     let now = body["iat"].as_i64().unwrap();
     let signature = ada.token.rsplit('.').next().unwrap();
-    assert_eq!(world.call("GET", "/api/v1/auth/me", Some(&forge(&world, |_, _| {}, &ada)), None).await.status, 200, "the forge works");
+    assert_eq!(
+        world
+            .call(
+                "GET",
+                "/api/v1/auth/me",
+                Some(&forge(&world, |_, _| {}, &ada)),
+                None
+            )
+            .await
+            .status,
+        200,
+        "the forge works"
+    );
     let attacks = [
-        ("alg none", format!("{}.{}.", part(&json!({ "alg": "none", "typ": "at+jwt" })), part(&body))),
-        ("alg none with the signature", format!("{}.{}.{signature}", part(&json!({ "alg": "none", "typ": "at+jwt" })), part(&body))),
+        (
+            "alg none",
+            format!(
+                "{}.{}.",
+                part(&json!({ "alg": "none", "typ": "at+jwt" })),
+                part(&body)
+            ),
+        ),
+        (
+            "alg none with the signature",
+            format!(
+                "{}.{}.{signature}",
+                part(&json!({ "alg": "none", "typ": "at+jwt" })),
+                part(&body)
+            ),
+        ),
         (
             "RS256 over the secret",
-            format!("{}.{}.{signature}", part(&json!({ "alg": "RS256", "kid": "local", "typ": "at+jwt" })), part(&body)),
+            format!(
+                "{}.{}.{signature}",
+                part(&json!({ "alg": "RS256", "kid": "local", "typ": "at+jwt" })),
+                part(&body)
+            ),
         ),
-        ("HS512", forge(&world, |header, _| header.alg = Algorithm::HS512, &ada)),
-        ("another kid", forge(&world, |header, _| header.kid = Some("other".into()), &ada)),
+        (
+            "HS512",
+            forge(&world, |header, _| header.alg = Algorithm::HS512, &ada),
+        ),
+        (
+            "another kid",
+            forge(&world, |header, _| header.kid = Some("other".into()), &ada),
+        ),
         ("no kid", forge(&world, |header, _| header.kid = None, &ada)),
-        ("another typ", forge(&world, |header, _| header.typ = Some("JWT".into()), &ada)),
-        ("expired", forge(&world, |_, claims| claims["exp"] = json!(now - 1), &ada)),
-        ("a refresh token's typ", forge(&world, |_, claims| claims["typ"] = json!("refresh"), &ada)),
-        ("another issuer", forge(&world, |_, claims| claims["iss"] = json!("other"), &ada)),
-        ("somebody else's session", forge(&world, |_, claims| claims["sub"] = json!(grace.id), &ada)),
+        (
+            "another typ",
+            forge(&world, |header, _| header.typ = Some("JWT".into()), &ada),
+        ),
+        (
+            "expired",
+            forge(&world, |_, claims| claims["exp"] = json!(now - 1), &ada),
+        ),
+        (
+            "a refresh token's typ",
+            forge(&world, |_, claims| claims["typ"] = json!("refresh"), &ada),
+        ),
+        (
+            "another issuer",
+            forge(&world, |_, claims| claims["iss"] = json!("other"), &ada),
+        ),
+        (
+            "somebody else's session",
+            forge(&world, |_, claims| claims["sub"] = json!(grace.id), &ada),
+        ),
         ("a refresh token", ada.refresh.clone()),
         ("a changed signature", format!("{}x", ada.token)),
         ("nothing", String::new()),
     ];
     for (name, token) in attacks {
-        assert_eq!(world.call("GET", "/api/v1/auth/me", Some(&token), None).await.status, 401, "{name}");
+        assert_eq!(
+            world
+                .call("GET", "/api/v1/auth/me", Some(&token), None)
+                .await
+                .status,
+            401,
+            "{name}"
+        );
     }
-    let twice = [("authorization", format!("Bearer {}", ada.token)), ("authorization", format!("Bearer {}", ada.token))];
-    assert_eq!(world.send("GET", "/api/v1/auth/me", &twice, None).await.status, 401, "two Authorization headers");
+    let twice = [
+        ("authorization", format!("Bearer {}", ada.token)),
+        ("authorization", format!("Bearer {}", ada.token)),
+    ];
+    assert_eq!(
+        world
+            .send("GET", "/api/v1/auth/me", &twice, None)
+            .await
+            .status,
+        401,
+        "two Authorization headers"
+    );
     let basic = [("authorization", format!("Basic {}", ada.token))];
-    assert_eq!(world.send("GET", "/api/v1/auth/me", &basic, None).await.status, 401);
+    assert_eq!(
+        world
+            .send("GET", "/api/v1/auth/me", &basic, None)
+            .await
+            .status,
+        401
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,12 +148,17 @@ async fn a_token_of_a_megabyte_is_refused_without_being_looked_at() {
     let world = World::new().await;
     // More headers than the gateway takes may also end the connection; either way nothing is served.
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request =
-        client.get(format!("{}/api/v1/auth/me", world.stack.url)).header("authorization", format!("Bearer {}", "a".repeat(1 << 20)));
+    let request = client
+        .get(format!("{}/api/v1/auth/me", world.stack.url))
+        .header("authorization", format!("Bearer {}", "a".repeat(1 << 20)));
     if let Ok(response) = request.send().await {
         assert_eq!(response.status().as_u16(), 431);
     }
-    let inner = shared::http::token::verify(&world.stack.app.config.jwt_keys, &"a".repeat(1 << 20), chrono::DateTime::UNIX_EPOCH);
+    let inner = shared::http::token::verify(
+        &world.stack.app.config.jwt_keys,
+        &"a".repeat(1 << 20),
+        chrono::DateTime::UNIX_EPOCH,
+    );
     assert!(inner.is_none());
     assert_eq!(world.call("GET", "/health", None, None).await.status, 200);
 }
@@ -82,14 +166,26 @@ async fn a_token_of_a_megabyte_is_refused_without_being_looked_at() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_ends_after_half_an_hour_and_a_session_after_thirty_days() {
     let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
-    let world = World::with(Options { clock: clock.clone(), background: false, ..Options::default() }).await;
+    let world = World::with(Options {
+        clock: clock.clone(),
+        background: false,
+        ..Options::default()
+    })
+    .await;
     let ada = world.sign_up("ada").await;
     clock.advance(TimeDelta::minutes(29));
     assert_eq!(world.get(&ada, "/api/v1/auth/me").await.status, 200);
     clock.advance(TimeDelta::minutes(1));
     assert_eq!(world.get(&ada, "/api/v1/auth/me").await.status, 401);
     clock.advance(TimeDelta::days(30));
-    let late = world.call("POST", "/api/v1/auth/refresh", None, Some(json!({ "refreshToken": ada.refresh }))).await;
+    let late = world
+        .call(
+            "POST",
+            "/api/v1/auth/refresh",
+            None,
+            Some(json!({ "refreshToken": ada.refresh })),
+        )
+        .await;
     assert_eq!(late.status, 401);
 }
 
@@ -99,11 +195,32 @@ async fn keys_are_rotated_without_signing_anybody_out() {
     let keys = |text: &str| BTreeMap::from([("JWT_KEYS".to_owned(), text.to_owned())]);
     let old = r#"{"kid":"old","secret":"0123456789abcdef0123456789abcdef"}"#;
     let new = r#"{"kid":"new","secret":"fedcba9876543210fedcba9876543210"}"#;
-    let world = World::with(Options { variables: keys(&format!("[{new},{old}]")), ..Options::default() }).await;
+    let world = World::with(Options {
+        variables: keys(&format!("[{new},{old}]")),
+        ..Options::default()
+    })
+    .await;
     let ada = world.sign_up("ada").await;
-    assert!(BASE64_URL_SAFE_NO_PAD.decode(ada.token.split('.').next().unwrap()).unwrap().windows(5).any(|part| part == b"\"new\""));
+    assert!(
+        BASE64_URL_SAFE_NO_PAD
+            .decode(ada.token.split('.').next().unwrap())
+            .unwrap()
+            .windows(5)
+            .any(|part| part == b"\"new\"")
+    );
     let mut header = Header::new(Algorithm::HS256);
     (header.kid, header.typ) = (Some("old".into()), Some("at+jwt".into()));
-    let by_old = encode(&header, &claims(&ada.token), &EncodingKey::from_secret(b"0123456789abcdef0123456789abcdef")).unwrap();
-    assert_eq!(world.call("GET", "/api/v1/auth/me", Some(&by_old), None).await.status, 200);
+    let by_old = encode(
+        &header,
+        &claims(&ada.token),
+        &EncodingKey::from_secret(b"0123456789abcdef0123456789abcdef"),
+    )
+    .unwrap();
+    assert_eq!(
+        world
+            .call("GET", "/api/v1/auth/me", Some(&by_old), None)
+            .await
+            .status,
+        200
+    );
 }

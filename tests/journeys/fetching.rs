@@ -12,19 +12,37 @@ use crate::world::{Feed, Stream, World, calendar, daily};
 async fn an_unchanged_feed_writes_no_event() {
     let world = World::new().await;
     let ada = world.sign_up("ada").await;
-    world.feeds.set("tagged.ics", Feed { etag: Some("W/\"one\"".into()), ..Feed::ics(daily(30, "2026-03-02", "a")) });
-    world.feeds.set_ics("plain.ics", daily(30, "2026-03-02", "b"));
+    world.feeds.set(
+        "tagged.ics",
+        Feed {
+            etag: Some("W/\"one\"".into()),
+            ..Feed::ics(daily(30, "2026-03-02", "a"))
+        },
+    );
+    world
+        .feeds
+        .set_ics("plain.ics", daily(30, "2026-03-02", "b"));
     for path in ["tagged.ics", "plain.ics"] {
         let id = world.connect(&ada, path).await;
         let before = event_items(&world).await;
         world.stack.app.store.meter().take();
         let done = world.sync(&ada, &id).await;
-        assert_eq!((&done["stats"]["unchanged"], &done["stats"]["updated"]), (&json!(30), &json!(0)), "{path}");
+        assert_eq!(
+            (&done["stats"]["unchanged"], &done["stats"]["updated"]),
+            (&json!(30), &json!(0)),
+            "{path}"
+        );
         let (_, write_units, _) = world.stack.app.store.meter().take();
-        assert!(write_units < 20.0, "{path}: only the cursor and the trail are written, not {write_units} units");
+        assert!(
+            write_units < 20.0,
+            "{path}: only the cursor and the trail are written, not {write_units} units"
+        );
         assert_eq!(event_items(&world).await, before, "{path}");
     }
-    assert_eq!(world.feeds.requests("tagged.ics").last().unwrap()["if-none-match"], "W/\"one\"");
+    assert_eq!(
+        world.feeds.requests("tagged.ics").last().unwrap()["if-none-match"],
+        "W/\"one\""
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +55,15 @@ async fn a_producer_that_stamps_and_shuffles_anew_changes_nothing() {
         )
     };
     let first: Vec<String> = (1..6).map(|number| event(number, 1)).collect();
-    let mut second: Vec<String> = (1..6).map(|number| event(number, 2).lines().rev().collect::<Vec<_>>().join("\n")).collect();
+    let mut second: Vec<String> = (1..6)
+        .map(|number| {
+            event(number, 2)
+                .lines()
+                .rev()
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
+        .collect();
     second.reverse();
     let text = |events: &[String]| calendar(&events.iter().map(String::as_str).collect::<Vec<_>>());
     world.feeds.set_ics("f.ics", text(&first));
@@ -45,7 +71,10 @@ async fn a_producer_that_stamps_and_shuffles_anew_changes_nothing() {
     let before = event_items(&world).await;
     world.feeds.set_ics("f.ics", text(&second));
     let done = world.sync(&ada, &id).await;
-    assert_eq!(done["stats"], json!({ "total": 5, "created": 0, "updated": 0, "deleted": 0, "unchanged": 5 }));
+    assert_eq!(
+        done["stats"],
+        json!({ "total": 5, "created": 0, "updated": 0, "deleted": 0, "unchanged": 5 })
+    );
     assert_eq!(event_items(&world).await, before);
 }
 
@@ -56,30 +85,72 @@ async fn what_is_stored_survives_every_bad_answer() {
     let good = daily(30, "2026-03-02", "a");
     world.feeds.set_ics("f.ics", good.clone());
     let id = world.connect(&ada, "f.ics").await;
-    let html = Feed { headers: vec![("content-type".into(), "text/html".into())], ..Feed::ics("<html>expired</html>") };
-    let failures = [html, Feed::ics(""), Feed::status(404), Feed::status(401), Feed::status(500), Feed::redirect("http://192.168.0.1/")];
+    let html = Feed {
+        headers: vec![("content-type".into(), "text/html".into())],
+        ..Feed::ics("<html>expired</html>")
+    };
+    let failures = [
+        html,
+        Feed::ics(""),
+        Feed::status(404),
+        Feed::status(401),
+        Feed::status(500),
+        Feed::redirect("http://192.168.0.1/"),
+    ];
     for feed in failures {
         let shown = format!("{feed:?}");
         world.feeds.set("f.ics", feed);
         let done = world.sync(&ada, &id).await;
-        assert_eq!((&done["syncStatus"], done["lastError"].is_string()), (&json!("FAILED"), true), "{shown}");
-        assert_eq!(world.events(&ada, "2026-03-01", "2026-05-01").await.len(), 30, "{shown}");
+        assert_eq!(
+            (&done["syncStatus"], done["lastError"].is_string()),
+            (&json!("FAILED"), true),
+            "{shown}"
+        );
+        assert_eq!(
+            world.events(&ada, "2026-03-01", "2026-05-01").await.len(),
+            30,
+            "{shown}"
+        );
     }
     let cut_off = good[..good.len() / 2].to_owned();
     world.feeds.set_ics("f.ics", cut_off);
     let done = world.sync(&ada, &id).await;
-    assert_eq!((&done["syncStatus"], &done["stats"]["deleted"]), (&json!("SYNCED"), &json!(0)));
-    assert!(done["warnings"].to_string().contains("ends before"), "{done}");
-    assert_eq!(world.events(&ada, "2026-03-01", "2026-05-01").await.len(), 30);
+    assert_eq!(
+        (&done["syncStatus"], &done["stats"]["deleted"]),
+        (&json!("SYNCED"), &json!(0))
+    );
+    assert!(
+        done["warnings"].to_string().contains("ends before"),
+        "{done}"
+    );
+    assert_eq!(
+        world.events(&ada, "2026-03-01", "2026-05-01").await.len(),
+        30
+    );
 
     world.feeds.set_ics("f.ics", calendar(&[]));
     let doubted = world.sync(&ada, &id).await;
     assert_eq!(doubted["stats"]["deleted"], 0);
-    assert_eq!(world.events(&ada, "2026-03-01", "2026-05-01").await.len(), 30, "a sudden emptiness is not believed at once");
+    assert_eq!(
+        world.events(&ada, "2026-03-01", "2026-05-01").await.len(),
+        30,
+        "a sudden emptiness is not believed at once"
+    );
     world.feeds.set_ics("f.ics", daily(4, "2026-03-02", "a"));
-    assert_eq!(world.sync(&ada, &id).await["stats"]["deleted"], 0, "another sudden loss is another doubt");
-    assert_eq!(world.sync(&ada, &id).await["stats"]["deleted"], 26, "the same answer a second time is believed");
-    assert_eq!(world.events(&ada, "2026-03-01", "2026-05-01").await.len(), 4);
+    assert_eq!(
+        world.sync(&ada, &id).await["stats"]["deleted"],
+        0,
+        "another sudden loss is another doubt"
+    );
+    assert_eq!(
+        world.sync(&ada, &id).await["stats"]["deleted"],
+        26,
+        "the same answer a second time is believed"
+    );
+    assert_eq!(
+        world.events(&ada, "2026-03-01", "2026-05-01").await.len(),
+        4
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,12 +164,29 @@ async fn a_feed_that_has_no_end_is_given_up() {
     let bomb = bomb.finish().unwrap();
     assert!(bomb.len() < 1 << 20);
     let mut packed = Feed::ics(bomb);
-    packed.headers.push(("content-encoding".into(), "gzip".into()));
+    packed
+        .headers
+        .push(("content-encoding".into(), "gzip".into()));
     world.feeds.set("bomb", packed);
-    world.feeds.set("endless", Feed { stream: Some(Stream::Endless), ..Feed::ics("") });
+    world.feeds.set(
+        "endless",
+        Feed {
+            stream: Some(Stream::Endless),
+            ..Feed::ics("")
+        },
+    );
     for path in ["bomb", "endless"] {
-        let looked = world.post(&ada, "/api/v1/calendar/ics/validate", json!({ "url": world.feeds.url(path) })).await;
-        assert_eq!(looked.body["error"], "the feed is larger than 10 MiB", "{path}");
+        let looked = world
+            .post(
+                &ada,
+                "/api/v1/calendar/ics/validate",
+                json!({ "url": world.feeds.url(path) }),
+            )
+            .await;
+        assert_eq!(
+            looked.body["error"], "the feed is larger than 10 MiB",
+            "{path}"
+        );
     }
 }
 
@@ -106,8 +194,20 @@ async fn a_feed_that_has_no_end_is_given_up() {
 async fn a_feed_of_one_byte_a_second_is_given_up() {
     let world = World::new().await;
     let ada = world.sign_up("ada").await;
-    world.feeds.set("slow", Feed { stream: Some(Stream::BytePerSecond), ..Feed::ics("") });
-    let looked = world.post(&ada, "/api/v1/calendar/ics/validate", json!({ "url": world.feeds.url("slow") })).await;
+    world.feeds.set(
+        "slow",
+        Feed {
+            stream: Some(Stream::BytePerSecond),
+            ..Feed::ics("")
+        },
+    );
+    let looked = world
+        .post(
+            &ada,
+            "/api/v1/calendar/ics/validate",
+            json!({ "url": world.feeds.url("slow") }),
+        )
+        .await;
     assert_eq!(looked.body["error"], "the server took too long to answer");
 }
 
@@ -115,10 +215,17 @@ async fn a_feed_of_one_byte_a_second_is_given_up() {
 async fn tokens_in_plain_text() {
     let world = World::new().await;
     let ada = world.sign_up("ada").await;
-    world.feeds.set_ics("private-5ecre7/basic.ics", daily(3, "2026-03-02", "a"));
+    world
+        .feeds
+        .set_ics("private-5ecre7/basic.ics", daily(3, "2026-03-02", "a"));
     world.connect(&ada, "private-5ecre7/basic.ics").await;
     let dump = world.dump().await;
-    for secret in ["private-5ecre7", ada.token.as_str(), ada.refresh.as_str(), crate::world::PASSWORD] {
+    for secret in [
+        "private-5ecre7",
+        ada.token.as_str(),
+        ada.refresh.as_str(),
+        crate::world::PASSWORD,
+    ] {
         assert!(!dump.contains(secret), "a table holds {secret}");
     }
     assert!(dump.contains("v1:"), "the address is sealed");

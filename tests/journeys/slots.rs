@@ -8,7 +8,10 @@ use crate::side::Side;
 use crate::world::{Person, World};
 
 async fn slots(world: &World, person: &Person) -> Vec<Value> {
-    world.get(person, "/api/v1/slots").await.body["slots"].as_array().unwrap().clone()
+    world.get(person, "/api/v1/slots").await.body["slots"]
+        .as_array()
+        .unwrap()
+        .clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,24 +19,78 @@ async fn double_booking_race() {
     let world = World::new().await;
     let (ada, bob) = (world.sign_up("ada").await, world.sign_up("bob").await);
     let body = json!({ "title": "Mine", "startTime": "2027-01-08T09:00:00+01:00", "endTime": "2027-01-08T10:00:00+01:00" });
-    let many = futures::future::join_all((0..10).map(|_| world.post(&ada, "/api/v1/slots", body.clone()))).await;
+    let many =
+        futures::future::join_all((0..10).map(|_| world.post(&ada, "/api/v1/slots", body.clone())))
+            .await;
     let statuses: Vec<u16> = many.iter().map(|answer| answer.status).collect();
-    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
-    assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 9, "{statuses:?}");
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 201).count(),
+        1,
+        "{statuses:?}"
+    );
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 409).count(),
+        9,
+        "{statuses:?}"
+    );
     assert_eq!(slots(&world, &ada).await.len(), 1);
-    assert_eq!(world.post(&bob, "/api/v1/slots", body).await.status, 201, "somebody else's time is theirs");
+    assert_eq!(
+        world.post(&bob, "/api/v1/slots", body).await.status,
+        201,
+        "somebody else's time is theirs"
+    );
     let weekly = json!({ "title": "Class", "dayOfWeek": "friday", "startTime": "09:30", "endTime": "11:00", "timezone": "Europe/Berlin" });
-    assert_eq!(world.post(&ada, "/api/v1/slots", weekly.clone()).await.status, 409, "the eighth is a Friday");
+    assert_eq!(
+        world
+            .post(&ada, "/api/v1/slots", weekly.clone())
+            .await
+            .status,
+        409,
+        "the eighth is a Friday"
+    );
     let later = json!({ "title": "Class", "dayOfWeek": "FR", "startTime": "10:00", "endTime": "11:00", "timezone": "Europe/Berlin" });
     let made = world.post(&ada, "/api/v1/slots", later).await;
-    assert_eq!((made.status, &made.body["dayOfWeek"]), (201, &json!("FRIDAY")), "{made:?}");
+    assert_eq!(
+        (made.status, &made.body["dayOfWeek"]),
+        (201, &json!("FRIDAY")),
+        "{made:?}"
+    );
     let id = made.body["id"].as_str().unwrap();
-    assert_eq!(world.call("PUT", &format!("/api/v1/slots/{id}"), Some(&ada.token), Some(weekly)).await.status, 409);
-    let backwards = json!({ "title": "No", "dayOfWeek": "MONDAY", "startTime": "10:00", "endTime": "10:00" });
+    assert_eq!(
+        world
+            .call(
+                "PUT",
+                &format!("/api/v1/slots/{id}"),
+                Some(&ada.token),
+                Some(weekly)
+            )
+            .await
+            .status,
+        409
+    );
+    let backwards =
+        json!({ "title": "No", "dayOfWeek": "MONDAY", "startTime": "10:00", "endTime": "10:00" });
     let refused = world.post(&ada, "/api/v1/slots", backwards).await;
-    assert_eq!((refused.status, &refused.body["errors"][0]["field"]), (422, &json!("endTime")));
-    assert_eq!(world.get(&bob, &format!("/api/v1/slots/{id}")).await.status, 404);
-    assert_eq!(world.call("DELETE", &format!("/api/v1/slots/{id}"), Some(&ada.token), None).await.status, 204);
+    assert_eq!(
+        (refused.status, &refused.body["errors"][0]["field"]),
+        (422, &json!("endTime"))
+    );
+    assert_eq!(
+        world.get(&bob, &format!("/api/v1/slots/{id}")).await.status,
+        404
+    );
+    assert_eq!(
+        world
+            .call(
+                "DELETE",
+                &format!("/api/v1/slots/{id}"),
+                Some(&ada.token),
+                None
+            )
+            .await
+            .status,
+        204
+    );
     assert_eq!(slots(&world, &ada).await.len(), 1);
 }
 
@@ -46,21 +103,65 @@ async fn a_slot_that_a_calendar_shows_is_where_its_event_is() {
     let made = world.post(&ada, "/api/v1/slots", body).await;
     assert_eq!(made.status, 201, "{made:?}");
     let path = format!("/api/v1/slots/{}", made.body["id"].as_str().unwrap());
-    world.until("Google", async || (google.titles().await == ["Focus"]).then_some(())).await;
+    world
+        .until("Google", async || {
+            (google.titles().await == ["Focus"]).then_some(())
+        })
+        .await;
     let remote = google.get("calendars/primary/events").await["items"][0].clone();
     assert_eq!(remote["recurrence"], json!(["RRULE:FREQ=WEEKLY;BYDAY=MO"]));
-    world.until("sync", async || (slots(&world, &ada).await[0]["syncStatus"] == "SYNCED").then_some(())).await;
+    world
+        .until("sync", async || {
+            (slots(&world, &ada).await[0]["syncStatus"] == "SYNCED").then_some(())
+        })
+        .await;
     // Renamed at Google: the slot follows. Moved here: the event does.
     let id = remote["id"].as_str().unwrap();
-    google.call(reqwest::Method::PATCH, &format!("calendars/primary/events/{id}"), None, Some(json!({ "summary": "Deep work" }))).await;
-    world.until("the name", async || (slots(&world, &ada).await[0]["title"] == "Deep work").then_some(())).await;
+    google
+        .call(
+            reqwest::Method::PATCH,
+            &format!("calendars/primary/events/{id}"),
+            None,
+            Some(json!({ "summary": "Deep work" })),
+        )
+        .await;
+    world
+        .until("the name", async || {
+            (slots(&world, &ada).await[0]["title"] == "Deep work").then_some(())
+        })
+        .await;
     let moved = json!({ "dayOfWeek": "TU", "startTime": "08:00", "endTime": "09:00", "timezone": "Europe/Berlin" });
-    let changed = world.call("PUT", &path, Some(&ada.token), Some(moved)).await;
-    assert_eq!((changed.status, &changed.body["dayOfWeek"], &changed.body["title"]), (200, &json!("TUESDAY"), &json!("Deep work")));
-    let rule = async || google.get("calendars/primary/events").await["items"][0]["recurrence"].clone();
-    world.until("the move", async || (rule().await == json!(["RRULE:FREQ=WEEKLY;BYDAY=TU"])).then_some(())).await;
-    google.call(reqwest::Method::DELETE, &format!("calendars/primary/events/{id}"), None, None).await;
-    world.until("the end", async || slots(&world, &ada).await.is_empty().then_some(())).await;
+    let changed = world
+        .call("PUT", &path, Some(&ada.token), Some(moved))
+        .await;
+    assert_eq!(
+        (
+            changed.status,
+            &changed.body["dayOfWeek"],
+            &changed.body["title"]
+        ),
+        (200, &json!("TUESDAY"), &json!("Deep work"))
+    );
+    let rule =
+        async || google.get("calendars/primary/events").await["items"][0]["recurrence"].clone();
+    world
+        .until("the move", async || {
+            (rule().await == json!(["RRULE:FREQ=WEEKLY;BYDAY=TU"])).then_some(())
+        })
+        .await;
+    google
+        .call(
+            reqwest::Method::DELETE,
+            &format!("calendars/primary/events/{id}"),
+            None,
+            None,
+        )
+        .await;
+    world
+        .until("the end", async || {
+            slots(&world, &ada).await.is_empty().then_some(())
+        })
+        .await;
     assert_eq!(google.violations().await, Vec::<Value>::new());
 }
 
@@ -73,50 +174,127 @@ async fn a_slot_waits_for_its_calendar_to_be_read_again() {
     assert_eq!(world.post(&ada, "/api/v1/slots", body).await.status, 201);
     world.stack.work().await;
     assert_eq!(google.titles().await, ["Focus"]);
-    assert_eq!(world.call("DELETE", &format!("/api/v1/calendar/calendars/{calendar}"), Some(&ada.token), None).await.status, 204);
+    assert_eq!(
+        world
+            .call(
+                "DELETE",
+                &format!("/api/v1/calendar/calendars/{calendar}"),
+                Some(&ada.token),
+                None
+            )
+            .await
+            .status,
+        204
+    );
     world.stack.work().await;
     // Connected again, it has not been read yet: nobody can say that the event is gone.
-    world.choose(&google, &ada, Sandbox::EMAIL, &[&google.primary()]).await;
+    world
+        .choose(&google, &ada, Sandbox::EMAIL, &[&google.primary()])
+        .await;
     assert_eq!(slots(&world, &ada).await.len(), 1);
     synced(&world, &ada, &calendar).await;
     let slot = slots(&world, &ada).await.remove(0);
-    assert_eq!((&slot["title"], &slot["syncStatus"], &slot["calendarId"]), (&json!("Focus"), &json!("SYNCED"), &json!(calendar)));
+    assert_eq!(
+        (&slot["title"], &slot["syncStatus"], &slot["calendarId"]),
+        (&json!("Focus"), &json!("SYNCED"), &json!(calendar))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_calendars_stand_and_what_can_be_done() {
     let (world, google, ada, calendar) = connected::<Sandbox>().await;
-    world.until("a channel", async || (google.report().await["channels"] == 1).then_some(())).await;
+    world
+        .until("a channel", async || {
+            (google.report().await["channels"] == 1).then_some(())
+        })
+        .await;
     world.sync_calendar(&ada, &calendar).await;
     let status = world.get(&ada, "/api/v1/sync/status").await.body["calendars"][0].clone();
-    assert_eq!((&status["isIncremental"], &status["pendingEdits"]), (&json!(true), &json!(0)), "{status}");
+    assert_eq!(
+        (&status["isIncremental"], &status["pendingEdits"]),
+        (&json!(true), &json!(0)),
+        "{status}"
+    );
     assert!(status["webhook"]["expiresAt"].is_string(), "{status}");
     // Pushed or polled, as its owner wants.
     let path = format!("/api/v1/calendar/calendars/{calendar}");
-    let closed = world.call("DELETE", &format!("{path}/webhook?wait=20"), Some(&ada.token), None).await;
+    let closed = world
+        .call(
+            "DELETE",
+            &format!("{path}/webhook?wait=20"),
+            Some(&ada.token),
+            None,
+        )
+        .await;
     assert_eq!(closed.status, 200, "{closed:?}");
     assert_eq!(
-        (google.report().await["channels"].clone(), world.get(&ada, &path).await.body["hasWebhook"].clone()),
+        (
+            google.report().await["channels"].clone(),
+            world.get(&ada, &path).await.body["hasWebhook"].clone()
+        ),
         (json!(0), json!(false))
     );
-    assert_eq!(world.post(&ada, &format!("{path}/webhook?wait=20"), json!({})).await.status, 200);
     assert_eq!(
-        (google.report().await["channels"].clone(), world.get(&ada, &path).await.body["hasWebhook"].clone()),
+        world
+            .post(&ada, &format!("{path}/webhook?wait=20"), json!({}))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        (
+            google.report().await["channels"].clone(),
+            world.get(&ada, &path).await.body["hasWebhook"].clone()
+        ),
         (json!(1), json!(true))
     );
-    assert_eq!(world.post(&ada, "/api/v1/webhooks/setup", json!({})).await.body["calendarCount"], 1);
+    assert_eq!(
+        world
+            .post(&ada, "/api/v1/webhooks/setup", json!({}))
+            .await
+            .body["calendarCount"],
+        1
+    );
     // What failed is tried again at once; everything can be read anew.
     let fault = json!([{ "method": "events.insert", "status": 400, "reason": "invalid" }]);
     google.control("faults", fault).await;
     let body = json!({ "calendarId": calendar, "title": "Refused", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" });
     let refused = world.post(&ada, "/api/v1/calendar/events", body).await;
-    assert_eq!((refused.status, &refused.body["syncStatus"]), (202, &json!("FAILED")), "{refused:?}");
+    assert_eq!(
+        (refused.status, &refused.body["syncStatus"]),
+        (202, &json!("FAILED")),
+        "{refused:?}"
+    );
     let again = world.post(&ada, "/api/v1/sync/push-all", json!({})).await;
-    assert_eq!((again.status, &again.body["retried"]), (202, &json!(1)), "{again:?}");
-    world.until("the push", async || (google.titles().await == ["Refused"]).then_some(())).await;
-    assert_eq!(world.post(&ada, "/api/v1/sync/trigger?wait=20", json!({})).await.body["finishedCount"], 1);
+    assert_eq!(
+        (again.status, &again.body["retried"]),
+        (202, &json!(1)),
+        "{again:?}"
+    );
+    world
+        .until("the push", async || {
+            (google.titles().await == ["Refused"]).then_some(())
+        })
+        .await;
+    assert_eq!(
+        world
+            .post(&ada, "/api/v1/sync/trigger?wait=20", json!({}))
+            .await
+            .body["finishedCount"],
+        1
+    );
     let before = google.calls("changes").await;
-    assert_eq!(world.post(&ada, "/api/v1/sync/reset", json!({})).await.status, 202);
-    world.until("a full read", async || (google.calls("changes").await > before).then_some(())).await;
+    assert_eq!(
+        world
+            .post(&ada, "/api/v1/sync/reset", json!({}))
+            .await
+            .status,
+        202
+    );
+    world
+        .until("a full read", async || {
+            (google.calls("changes").await > before).then_some(())
+        })
+        .await;
     assert_eq!(google.violations().await, Vec::<Value>::new());
 }

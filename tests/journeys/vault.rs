@@ -15,7 +15,11 @@ fn another(world: &World) -> App {
 }
 
 fn place(user: UserId) -> Place {
-    Place { user, connection: ConnectionId::new(&Clock::System), field: FEED_URL }
+    Place {
+        user,
+        connection: ConnectionId::new(&Clock::System),
+        field: FEED_URL,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,9 +28,18 @@ async fn functions_that_seal_at_once_share_one_key() {
     let user = UserId::new(&Clock::System);
     let places: Vec<Place> = (0..8).map(|_| place(user)).collect();
     let functions: Vec<App> = places.iter().map(|_| another(&world)).collect();
-    let secrets: Vec<Secret> = (0..8).map(|number| Secret::new(format!("https://example.org/{number}"))).collect();
-    let sealing = functions.iter().zip(&places).zip(&secrets).map(|((function, place), secret)| function.vault.put(*place, secret));
-    join_all(sealing).await.into_iter().for_each(|sealed| sealed.unwrap());
+    let secrets: Vec<Secret> = (0..8)
+        .map(|number| Secret::new(format!("https://example.org/{number}")))
+        .collect();
+    let sealing = functions
+        .iter()
+        .zip(&places)
+        .zip(&secrets)
+        .map(|((function, place), secret)| function.vault.put(*place, secret));
+    join_all(sealing)
+        .await
+        .into_iter()
+        .for_each(|sealed| sealed.unwrap());
     let reader = another(&world);
     for (number, place) in places.iter().enumerate() {
         let opened = reader.vault.get(*place).await.unwrap().unwrap();
@@ -39,13 +52,28 @@ async fn functions_that_seal_at_once_share_one_key() {
 async fn a_key_that_was_moved_to_another_person_does_not_open() {
     let world = World::new().await;
     let (ada, eve) = (UserId::new(&Clock::System), UserId::new(&Clock::System));
-    world.stack.app.vault.put(place(ada), &Secret::new("of ada".into())).await.unwrap();
+    world
+        .stack
+        .app
+        .vault
+        .put(place(ada), &Secret::new("of ada".into()))
+        .await
+        .unwrap();
     let eves = place(eve);
-    world.stack.app.vault.put(eves, &Secret::new("of eve".into())).await.unwrap();
+    world
+        .stack
+        .app
+        .vault
+        .put(eves, &Secret::new("of eve".into()))
+        .await
+        .unwrap();
     let store = &world.stack.app.store;
     let wrapped = store.wrapped_key(ada).await.unwrap().unwrap();
     store.shred_key(eve).await.unwrap();
-    assert_eq!(store.create_wrapped_key(eve, &wrapped).await.unwrap(), Outcome::Done);
+    assert_eq!(
+        store.create_wrapped_key(eve, &wrapped).await.unwrap(),
+        Outcome::Done
+    );
     let opened = another(&world).vault.get(eves).await;
     assert!(matches!(opened, Err(VaultError::Kms(_))), "{opened:?}");
 }
@@ -55,7 +83,13 @@ async fn what_was_shredded_never_opens_again() {
     let world = World::new().await;
     let user = UserId::new(&Clock::System);
     let place = place(user);
-    world.stack.app.vault.put(place, &Secret::new("gone".into())).await.unwrap();
+    world
+        .stack
+        .app
+        .vault
+        .put(place, &Secret::new("gone".into()))
+        .await
+        .unwrap();
     world.stack.app.vault.shred(user).await.unwrap();
     for function in [&world.stack.app, &another(&world)] {
         let opened = function.vault.get(place).await;

@@ -11,13 +11,20 @@ async fn a_window_costs_what_it_shows_and_not_what_is_stored() {
         let world = World::new().await;
         let ada = world.sign_up("ada").await;
         world.feeds.set_ics("in.ics", daily(28, "2026-02-01", "in"));
-        world.feeds.set_ics("before.ics", daily(outside, "2020-01-01", "before"));
-        world.feeds.set_ics("after.ics", daily(outside, "2027-01-01", "after"));
+        world
+            .feeds
+            .set_ics("before.ics", daily(outside, "2020-01-01", "before"));
+        world
+            .feeds
+            .set_ics("after.ics", daily(outside, "2027-01-01", "after"));
         for path in ["in.ics", "before.ics", "after.ics"] {
             world.connect(&ada, path).await;
         }
         world.stack.app.store.meter().take();
-        assert_eq!(world.events(&ada, "2026-02-01", "2026-03-01").await.len(), 28);
+        assert_eq!(
+            world.events(&ada, "2026-02-01", "2026-03-01").await.len(),
+            28
+        );
         units.push(world.stack.app.store.meter().take());
     }
     assert_eq!(units[0], units[1], "(read units, write units, calls)");
@@ -28,7 +35,9 @@ async fn a_window_costs_what_it_shows_and_not_what_is_stored() {
 async fn long_events_are_seen_wherever_they_reach() {
     let world = World::new().await;
     let ada = world.sign_up("ada").await;
-    let event = |uid: &str, start: &str, end: &str| format!("UID:{uid}\nDTSTART;VALUE=DATE:{start}\nDTEND;VALUE=DATE:{end}\nSUMMARY:{uid}");
+    let event = |uid: &str, start: &str, end: &str| {
+        format!("UID:{uid}\nDTSTART;VALUE=DATE:{start}\nDTEND;VALUE=DATE:{end}\nSUMMARY:{uid}")
+    };
     let events = [
         event("weeks", "20260201", "20260220"),
         event("year", "20250101", "20270101"),
@@ -38,31 +47,57 @@ async fn long_events_are_seen_wherever_they_reach() {
         "UID:moment\nDTSTART:20260215T110000Z\nSUMMARY:moment".to_owned(),
         "UID:long-series\nDTSTART;VALUE=DATE:20200101\nDTEND;VALUE=DATE:20200111\nRRULE:FREQ=MONTHLY\nSUMMARY:long-series".to_owned(),
     ];
-    world.feeds.set_ics("f.ics", calendar(&events.iter().map(String::as_str).collect::<Vec<_>>()));
+    world.feeds.set_ics(
+        "f.ics",
+        calendar(&events.iter().map(String::as_str).collect::<Vec<_>>()),
+    );
     world.connect(&ada, "f.ics").await;
     let titles = async |start: &str, end: &str| {
         let events = world.events(&ada, start, end).await;
-        let mut titles: Vec<String> = events.iter().map(|event| event["title"].as_str().unwrap().to_owned()).collect();
+        let mut titles: Vec<String> = events
+            .iter()
+            .map(|event| event["title"].as_str().unwrap().to_owned())
+            .collect();
         titles.sort();
         titles
     };
-    assert_eq!(titles("2026-02-15", "2026-02-16").await, ["moment", "night", "weeks", "year"]);
+    assert_eq!(
+        titles("2026-02-15", "2026-02-16").await,
+        ["moment", "night", "weeks", "year"]
+    );
     assert_eq!(titles("2026-02-20", "2026-02-21").await, ["year"]);
-    assert_eq!(titles("2026-02-10", "2026-02-11").await, ["long-series", "weeks", "year"]);
+    assert_eq!(
+        titles("2026-02-10", "2026-02-11").await,
+        ["long-series", "weeks", "year"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_insert_while_paging() {
     let world = World::new().await;
     let ada = world.sign_up("ada").await;
-    let series = |uid: &str, rule: &str| format!("UID:{uid}\nDTSTART;TZID=America/New_York:20260101T090000\nRRULE:{rule}\nSUMMARY:{uid}");
-    let mut events: Vec<String> = vec![series("daily", "FREQ=DAILY"), series("twice", "FREQ=DAILY;BYHOUR=9,15")];
+    let series = |uid: &str, rule: &str| {
+        format!(
+            "UID:{uid}\nDTSTART;TZID=America/New_York:20260101T090000\nRRULE:{rule}\nSUMMARY:{uid}"
+        )
+    };
+    let mut events: Vec<String> = vec![
+        series("daily", "FREQ=DAILY"),
+        series("twice", "FREQ=DAILY;BYHOUR=9,15"),
+    ];
     for day in 1..28 {
-        events.push(format!("UID:d{day}\nDTSTART;VALUE=DATE:202602{day:02}\nSUMMARY:d{day}"));
+        events.push(format!(
+            "UID:d{day}\nDTSTART;VALUE=DATE:202602{day:02}\nSUMMARY:d{day}"
+        ));
         events.push(format!("UID:t{day}\nDTSTART:202602{day:02}T140000Z\nDTEND:202602{day:02}T150000Z\nSUMMARY:t{day}"));
     }
-    events.push("UID:span\nDTSTART;VALUE=DATE:20260120\nDTEND;VALUE=DATE:20260210\nSUMMARY:span".into());
-    world.feeds.set_ics("f.ics", calendar(&events.iter().map(String::as_str).collect::<Vec<_>>()));
+    events.push(
+        "UID:span\nDTSTART;VALUE=DATE:20260120\nDTEND;VALUE=DATE:20260210\nSUMMARY:span".into(),
+    );
+    world.feeds.set_ics(
+        "f.ics",
+        calendar(&events.iter().map(String::as_str).collect::<Vec<_>>()),
+    );
     let id = world.connect(&ada, "f.ics").await;
     let whole = ids(&world.events(&ada, "2026-02-01", "2026-03-01").await);
     assert_eq!(whole.len(), 28 + 56 + 27 + 27 + 1);
@@ -70,10 +105,10 @@ async fn concurrent_insert_while_paging() {
         let (paged, _) = pages(&world, &ada, limit, async |_| {}).await;
         assert_eq!(paged, whole, "limit {limit}");
     }
-    let more = events
-        .iter()
-        .map(String::as_str)
-        .chain(["UID:new1\nDTSTART:20260202T140000Z\nSUMMARY:n", "UID:new2\nDTSTART:20260220T140000Z\nSUMMARY:n"]);
+    let more = events.iter().map(String::as_str).chain([
+        "UID:new1\nDTSTART:20260202T140000Z\nSUMMARY:n",
+        "UID:new2\nDTSTART:20260220T140000Z\nSUMMARY:n",
+    ]);
     let more = calendar(&more.collect::<Vec<_>>());
     let (paged, added) = pages(&world, &ada, 40, async |page| {
         if page == 1 {
@@ -87,13 +122,23 @@ async fn concurrent_insert_while_paging() {
     unique.sort();
     unique.dedup();
     assert_eq!(unique.len(), paged.len(), "nothing is repeated");
-    assert!(whole.iter().all(|id| paged.contains(id)), "nothing is omitted");
+    assert!(
+        whole.iter().all(|id| paged.contains(id)),
+        "nothing is omitted"
+    );
 }
 
-async fn pages(world: &World, ada: &Person, limit: u32, mut between: impl AsyncFnMut(u32)) -> (Vec<String>, u32) {
+async fn pages(
+    world: &World,
+    ada: &Person,
+    limit: u32,
+    mut between: impl AsyncFnMut(u32),
+) -> (Vec<String>, u32) {
     let (mut all, mut cursor, mut page) = (Vec::new(), String::new(), 0);
     loop {
-        let path = format!("/api/v1/calendar/events?start=2026-02-01&end=2026-03-01&limit={limit}{cursor}");
+        let path = format!(
+            "/api/v1/calendar/events?start=2026-02-01&end=2026-03-01&limit={limit}{cursor}"
+        );
         let answer = world.get(ada, &path).await;
         let events = answer.body["events"].as_array().unwrap();
         assert!(events.len() <= limit as usize);
@@ -108,7 +153,10 @@ async fn pages(world: &World, ada: &Person, limit: u32, mut between: impl AsyncF
 }
 
 fn ids(events: &[Value]) -> Vec<String> {
-    events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    events
+        .iter()
+        .map(|event| event["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,13 +175,32 @@ async fn a_window_that_cannot_be_read_names_the_parameter() {
         ("start=2026-01-01&end=2026-01-02&limit=many", "limit"),
         ("start=2026-01-01&end=2026-01-02&timezone=X", "timezone"),
         ("start=2026-01-01&end=2026-01-02&cursor=x", "cursor"),
-        ("start=2026-01-01&end=2026-01-02&calendarIds=,", "calendarIds"),
+        (
+            "start=2026-01-01&end=2026-01-02&calendarIds=,",
+            "calendarIds",
+        ),
     ] {
-        let answer = world.get(&ada, &format!("/api/v1/calendar/events?{query}")).await;
-        assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (422, &json!(field)), "{query}: {answer:?}");
+        let answer = world
+            .get(&ada, &format!("/api/v1/calendar/events?{query}"))
+            .await;
+        assert_eq!(
+            (answer.status, &answer.body["errors"][0]["field"]),
+            (422, &json!(field)),
+            "{query}: {answer:?}"
+        );
     }
-    for query in ["start=2026-01-01T00:00:00%2B01:00&end=2026-01-02T00:00:00+01:00", "start=2026-01-01&end=2027-01-02"] {
-        assert_eq!(world.get(&ada, &format!("/api/v1/calendar/events?{query}")).await.status, 200, "{query}");
+    for query in [
+        "start=2026-01-01T00:00:00%2B01:00&end=2026-01-02T00:00:00+01:00",
+        "start=2026-01-01&end=2027-01-02",
+    ] {
+        assert_eq!(
+            world
+                .get(&ada, &format!("/api/v1/calendar/events?{query}"))
+                .await
+                .status,
+            200,
+            "{query}"
+        );
     }
 }
 
@@ -145,8 +212,13 @@ async fn a_list_that_has_not_changed_is_not_sent_again() {
     let id = world.connect(&ada, "f.ics").await;
     let path = "/api/v1/calendar/events?start=2026-03-01&end=2026-04-01";
     let first = world.get(&ada, path).await;
-    let headers =
-        [("authorization", format!("Bearer {}", ada.token)), ("if-none-match", first.headers["etag"].to_str().unwrap().to_owned())];
+    let headers = [
+        ("authorization", format!("Bearer {}", ada.token)),
+        (
+            "if-none-match",
+            first.headers["etag"].to_str().unwrap().to_owned(),
+        ),
+    ];
     assert_eq!(world.send("GET", path, &headers, None).await.status, 304);
     world.feeds.set_ics("f.ics", daily(4, "2026-03-02", "a"));
     world.sync(&ada, &id).await;

@@ -20,7 +20,10 @@ fn with(mut url: Url, pairs: &[(&str, &str)]) -> Url {
     url
 }
 
-const YEAR: [(&str, &str); 2] = [("startDateTime", "2027-01-01T00:00:00Z"), ("endDateTime", "2028-01-01T00:00:00Z")];
+const YEAR: [(&str, &str); 2] = [
+    ("startDateTime", "2027-01-01T00:00:00Z"),
+    ("endDateTime", "2028-01-01T00:00:00Z"),
+];
 
 /// All pages of changes, and the link to the next ones.
 async fn changes(side: &Sandbox, first: Url) -> (Vec<Value>, Url) {
@@ -29,7 +32,10 @@ async fn changes(side: &Sandbox, first: Url) -> (Vec<Value>, Url) {
         let (status, page) = side.call(Method::GET, url, None).await;
         assert_eq!(status, 200, "{page}");
         found.extend(page["value"].as_array().unwrap().clone());
-        match (page["@odata.nextLink"].as_str(), page["@odata.deltaLink"].as_str()) {
+        match (
+            page["@odata.nextLink"].as_str(),
+            page["@odata.deltaLink"].as_str(),
+        ) {
             (Some(next), None) => url = next.parse().unwrap(),
             (None, Some(delta)) => return (found, delta.parse().unwrap()),
             both => panic!("exactly one of two links: {both:?}"),
@@ -40,36 +46,102 @@ async fn changes(side: &Sandbox, first: Url) -> (Vec<Value>, Url) {
 #[tokio::test]
 async fn changes_come_as_stubs_of_a_frozen_window() {
     let side = sandbox().await;
-    let series = side.insert("Weekly", "2027-01-04T09:00:00", "2027-01-04T10:00:00", Some("FREQ=WEEKLY;COUNT=5")).await;
-    let single = side.insert("Single", "2027-02-01T09:00:00", "2027-02-01T10:00:00", None).await;
-    side.insert("Far", "2029-02-01T09:00:00", "2029-02-01T10:00:00", None).await;
+    let series = side
+        .insert(
+            "Weekly",
+            "2027-01-04T09:00:00",
+            "2027-01-04T10:00:00",
+            Some("FREQ=WEEKLY;COUNT=5"),
+        )
+        .await;
+    let single = side
+        .insert("Single", "2027-02-01T09:00:00", "2027-02-01T10:00:00", None)
+        .await;
+    side.insert("Far", "2029-02-01T09:00:00", "2029-02-01T10:00:00", None)
+        .await;
     side.control("pages", json!(2)).await;
     let view = side.path(&["calendarView", "delta"]);
     let (found, delta) = changes(&side, with(view.clone(), &YEAR)).await;
-    let stubs: Vec<&Value> = found.iter().filter(|one| one["type"] == "occurrence").collect();
-    assert!(stubs.len() >= 5 && stubs.iter().all(|one| one["seriesMasterId"] == series.as_str() && one["subject"].is_null()));
-    assert!(found.iter().any(|one| one["id"] == single.as_str() && one["subject"] == "Single"));
+    let stubs: Vec<&Value> = found
+        .iter()
+        .filter(|one| one["type"] == "occurrence")
+        .collect();
+    assert!(
+        stubs.len() >= 5
+            && stubs
+                .iter()
+                .all(|one| one["seriesMasterId"] == series.as_str() && one["subject"].is_null())
+    );
+    assert!(
+        found
+            .iter()
+            .any(|one| one["id"] == single.as_str() && one["subject"] == "Single")
+    );
     assert!(!found.iter().any(|one| one["subject"] == "Far"));
     // What may not be asked for, and what has to be.
     for name in ["$select", "$expand", "$filter", "$orderby", "$search"] {
-        let (status, body) = side.call(Method::GET, with(with(view.clone(), &YEAR), &[(name, "x")]), None).await;
-        assert_eq!((status, code(&body)), (StatusCode::BAD_REQUEST, "ErrorInvalidUrlQuery"));
+        let (status, body) = side
+            .call(
+                Method::GET,
+                with(with(view.clone(), &YEAR), &[(name, "x")]),
+                None,
+            )
+            .await;
+        assert_eq!(
+            (status, code(&body)),
+            (StatusCode::BAD_REQUEST, "ErrorInvalidUrlQuery")
+        );
     }
-    assert_eq!(side.call(Method::GET, view, None).await.0, 400, "both dates are required");
+    assert_eq!(
+        side.call(Method::GET, view, None).await.0,
+        400,
+        "both dates are required"
+    );
     // An occurrence that is removed is told of by its series alone; what leaves the window is said to be deleted.
-    assert!(side.remove(&Sandbox::occurrence(&series, "2027-01-11T09:00:00")).await.is_success());
-    assert!(side.change(&single, What::Times("2031-01-01T09:00:00", "2031-01-01T10:00:00")).await.is_success());
+    assert!(
+        side.remove(&Sandbox::occurrence(&series, "2027-01-11T09:00:00"))
+            .await
+            .is_success()
+    );
+    assert!(
+        side.change(
+            &single,
+            What::Times("2031-01-01T09:00:00", "2031-01-01T10:00:00")
+        )
+        .await
+        .is_success()
+    );
     let (found, delta) = changes(&side, delta).await;
-    let removed: Vec<&str> = found.iter().filter(|one| one["@removed"].is_object()).map(|one| one["id"].as_str().unwrap()).collect();
+    let removed: Vec<&str> = found
+        .iter()
+        .filter(|one| one["@removed"].is_object())
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
     assert!(removed.iter().all(|id| *id == single), "{removed:?}");
-    let whole = with(side.path(&["events", &series]), &[("$select", "id,cancelledOccurrences"), ("$expand", "exceptionOccurrences")]);
+    let whole = with(
+        side.path(&["events", &series]),
+        &[
+            ("$select", "id,cancelledOccurrences"),
+            ("$expand", "exceptionOccurrences"),
+        ],
+    );
     let (_, whole) = side.call(Method::GET, whole, None).await;
-    assert_eq!(whole["cancelledOccurrences"], json!([format!("OID.{series}.2027-01-11")]));
-    assert!(side.event(&series).await["cancelledOccurrences"].is_null(), "told only to whoever names it");
+    assert_eq!(
+        whole["cancelledOccurrences"],
+        json!([format!("OID.{series}.2027-01-11")])
+    );
+    assert!(
+        side.event(&series).await["cancelledOccurrences"].is_null(),
+        "told only to whoever names it"
+    );
     // Tokens that are not known any more.
-    side.control("expire", json!({ "calendarId": side.primary() })).await;
+    side.control("expire", json!({ "calendarId": side.primary() }))
+        .await;
     let (status, body) = side.call(Method::GET, delta, None).await;
-    assert_eq!((status, code(&body)), (StatusCode::GONE, "SyncStateNotFound"));
+    assert_eq!(
+        (status, code(&body)),
+        (StatusCode::GONE, "SyncStateNotFound")
+    );
 }
 
 #[tokio::test]
@@ -77,7 +149,10 @@ async fn events_are_checked_as_microsoft_checks_them() {
     let side = sandbox().await;
     let event = |more: Value| {
         let mut event = json!({ "subject": "E", "start": time("2027-01-04T09:00:00"), "end": time("2027-01-04T10:00:00") });
-        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         event
     };
     let weekly = |start: &str| {
@@ -90,26 +165,69 @@ async fn events_are_checked_as_microsoft_checks_them() {
         json!({ "start": { "dateTime": "2027-01-04T09:00:00", "timeZone": "Middle-earth" } }),
         weekly("2027-01-05"),
     ] {
-        let (status, body) = side.call(Method::POST, side.path(&["events"]), Some(event(wrong.clone()))).await;
-        assert_eq!((status, code(&body)), (StatusCode::BAD_REQUEST, "ErrorPropertyValidationFailure"), "{wrong}");
+        let (status, body) = side
+            .call(
+                Method::POST,
+                side.path(&["events"]),
+                Some(event(wrong.clone())),
+            )
+            .await;
+        assert_eq!(
+            (status, code(&body)),
+            (StatusCode::BAD_REQUEST, "ErrorPropertyValidationFailure"),
+            "{wrong}"
+        );
     }
     // The same transaction makes no second event.
     let twice = event(json!({ "transactionId": "t1" }));
     let first = side.create(twice.clone()).await;
     assert_eq!(side.create(twice).await["id"], first["id"]);
-    let series = side.create(event(weekly("2027-01-04"))).await["id"].as_str().unwrap().to_owned();
+    let series = side.create(event(weekly("2027-01-04"))).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let second = Sandbox::occurrence(&series, "2027-01-11T09:00:00");
-    let crossing = json!({ "start": time("2027-01-19T09:00:00"), "end": time("2027-01-19T10:00:00") });
-    let (status, body) = side.call(Method::PATCH, side.path(&["events", &second]), Some(crossing)).await;
-    assert_eq!((status, code(&body)), (StatusCode::BAD_REQUEST, "ErrorOccurrenceCrossingBoundary"));
-    assert!(side.change(&second, What::Title("Changed")).await.is_success());
+    let crossing =
+        json!({ "start": time("2027-01-19T09:00:00"), "end": time("2027-01-19T10:00:00") });
+    let (status, body) = side
+        .call(
+            Method::PATCH,
+            side.path(&["events", &second]),
+            Some(crossing),
+        )
+        .await;
+    assert_eq!(
+        (status, code(&body)),
+        (StatusCode::BAD_REQUEST, "ErrorOccurrenceCrossingBoundary")
+    );
+    assert!(
+        side.change(&second, What::Title("Changed"))
+            .await
+            .is_success()
+    );
     assert_eq!(side.event(&second).await["type"], "exception");
     // A series that moves has no exceptions any more.
-    assert!(side.change(&series, What::Times("2027-01-04T11:00:00", "2027-01-04T12:00:00")).await.is_success());
+    assert!(
+        side.change(
+            &series,
+            What::Times("2027-01-04T11:00:00", "2027-01-04T12:00:00")
+        )
+        .await
+        .is_success()
+    );
     assert_eq!(side.event(&second).await["subject"], "E");
     // An old version is refused.
-    let request = side.client.patch(side.path(&["events", &series])).bearer_auth(&side.token).header("if-match", "W/\"v0\"");
-    let answer = request.header("content-type", "application/json").body(r#"{"subject":"Old"}"#).send().await.unwrap();
+    let request = side
+        .client
+        .patch(side.path(&["events", &series]))
+        .bearer_auth(&side.token)
+        .header("if-match", "W/\"v0\"");
+    let answer = request
+        .header("content-type", "application/json")
+        .body(r#"{"subject":"Old"}"#)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 412);
     // Everybody who is invited is told, whatever anybody wants.
     let attendee = json!({ "type": "required", "emailAddress": { "address": "bob@contoso.test" } });
@@ -120,13 +238,22 @@ async fn events_are_checked_as_microsoft_checks_them() {
 #[tokio::test]
 async fn times_texts_and_pages_come_as_they_are_preferred() {
     let side = sandbox().await;
-    let id = side.insert("All day", "2027-03-28", "2027-03-29", None).await;
+    let id = side
+        .insert("All day", "2027-03-28", "2027-03-29", None)
+        .await;
     let mut meeting = json!({ "subject": "Online", "isOnlineMeeting": true, "body": { "contentType": "text", "content": "a <b>" } });
     meeting["start"] = time("2027-07-04T09:00:00");
     meeting["end"] = time("2027-07-04T10:00:00");
-    let meeting = side.create(meeting).await["id"].as_str().unwrap().to_owned();
+    let meeting = side.create(meeting).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let preferred = async |id: &str, prefer: &str| {
-        let request = side.client.get(side.path(&["events", id])).bearer_auth(&side.token).header("prefer", prefer);
+        let request = side
+            .client
+            .get(side.path(&["events", id]))
+            .bearer_auth(&side.token)
+            .header("prefer", prefer);
         serde_json::from_str::<Value>(&request.send().await.unwrap().text().await.unwrap()).unwrap()
     };
     let utc = preferred(&id, r#"outlook.timezone="UTC""#).await;
@@ -135,31 +262,79 @@ async fn times_texts_and_pages_come_as_they_are_preferred() {
         json!({ "dateTime": "2027-03-27T23:00:00.0000000", "timeZone": "UTC" }),
         "a day begins at an odd hour elsewhere"
     );
-    assert_eq!((&utc["originalStartTimeZone"], &utc["isAllDay"]), (&json!(BERLIN), &json!(true)));
+    assert_eq!(
+        (&utc["originalStartTimeZone"], &utc["isAllDay"]),
+        (&json!(BERLIN), &json!(true))
+    );
     let text = preferred(&meeting, r#"outlook.body-content-type="text""#).await;
-    assert!(text["body"]["content"].as_str().unwrap().starts_with("a <b>\r\n____"), "{text}");
+    assert!(
+        text["body"]["content"]
+            .as_str()
+            .unwrap()
+            .starts_with("a <b>\r\n____"),
+        "{text}"
+    );
     let html = preferred(&meeting, "x").await;
-    assert!(html["body"]["content"].as_str().unwrap().contains("a &lt;b&gt;"), "{html}");
+    assert!(
+        html["body"]["content"]
+            .as_str()
+            .unwrap()
+            .contains("a &lt;b&gt;"),
+        "{html}"
+    );
     assert_eq!(html["start"]["dateTime"], "2027-07-04T09:00:00.0000000");
     for day in 1..=12 {
-        side.insert("x", &format!("2027-05-{day:02}T09:00:00"), &format!("2027-05-{day:02}T10:00:00"), None).await;
+        side.insert(
+            "x",
+            &format!("2027-05-{day:02}T09:00:00"),
+            &format!("2027-05-{day:02}T10:00:00"),
+            None,
+        )
+        .await;
     }
     let (_, page) = side.call(Method::GET, side.path(&["events"]), None).await;
     assert_eq!(page["value"].as_array().unwrap().len(), 10, "ten at a time");
-    let (_, rest) = side.call(Method::GET, page["@odata.nextLink"].as_str().unwrap().parse().unwrap(), None).await;
+    let (_, rest) = side
+        .call(
+            Method::GET,
+            page["@odata.nextLink"].as_str().unwrap().parse().unwrap(),
+            None,
+        )
+        .await;
     assert_eq!(rest["value"].as_array().unwrap().len(), 4);
     // A batch has an answer for each.
-    let path = side.path(&["events", &id]).path().trim_start_matches("/v1.0").to_owned();
-    let requests =
-        json!({ "requests": [{ "id": "1", "method": "GET", "url": path }, { "id": "2", "method": "GET", "url": "/me/nothing" }] });
-    let (_, batch) = side.call(Method::POST, format!("{}/v1.0/$batch", side.url).parse().unwrap(), Some(requests)).await;
-    let mut statuses: Vec<(&str, u64)> =
-        batch["responses"].as_array().unwrap().iter().map(|one| (one["id"].as_str().unwrap(), one["status"].as_u64().unwrap())).collect();
+    let path = side
+        .path(&["events", &id])
+        .path()
+        .trim_start_matches("/v1.0")
+        .to_owned();
+    let requests = json!({ "requests": [{ "id": "1", "method": "GET", "url": path }, { "id": "2", "method": "GET", "url": "/me/nothing" }] });
+    let (_, batch) = side
+        .call(
+            Method::POST,
+            format!("{}/v1.0/$batch", side.url).parse().unwrap(),
+            Some(requests),
+        )
+        .await;
+    let mut statuses: Vec<(&str, u64)> = batch["responses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["id"].as_str().unwrap(), one["status"].as_u64().unwrap()))
+        .collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [("1", 200), ("2", 400)]);
-    let many: Vec<Value> = (0..21).map(|id| json!({ "id": id.to_string(), "method": "GET", "url": "/me" })).collect();
+    let many: Vec<Value> = (0..21)
+        .map(|id| json!({ "id": id.to_string(), "method": "GET", "url": "/me" }))
+        .collect();
     assert_eq!(
-        side.call(Method::POST, format!("{}/v1.0/$batch", side.url).parse().unwrap(), Some(json!({ "requests": many }))).await.0,
+        side.call(
+            Method::POST,
+            format!("{}/v1.0/$batch", side.url).parse().unwrap(),
+            Some(json!({ "requests": many }))
+        )
+        .await
+        .0,
         400
     );
 }
@@ -168,57 +343,152 @@ async fn times_texts_and_pages_come_as_they_are_preferred() {
 async fn a_careless_client_is_noted() {
     let side = sandbox().await;
     // As a client, not as the person: a token of an app.
-    let form = |pairs: &[(&str, &str)]| reqwest::Url::parse_with_params("http://x/", pairs).unwrap().query().unwrap().to_owned();
+    let form = |pairs: &[(&str, &str)]| {
+        reqwest::Url::parse_with_params("http://x/", pairs)
+            .unwrap()
+            .query()
+            .unwrap()
+            .to_owned()
+    };
     let auth = format!(
         "{}/common/oauth2/v2.0/authorize?client_id=c&redirect_uri=http://127.0.0.1/&response_type=code&scope=openid+Calendars.ReadWrite+offline_access&nonce=n\
          &code_challenge=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU&code_challenge_method=S256",
         side.url
     );
-    let back: Url = side.consent(&auth, EMAIL, "allow", &[]).await.parse().unwrap();
-    let code = back.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    let back: Url = side
+        .consent(&auth, EMAIL, "allow", &[])
+        .await
+        .parse()
+        .unwrap();
+    let code = back
+        .query_pairs()
+        .find(|(name, _)| name == "code")
+        .unwrap()
+        .1
+        .into_owned();
     let token = async |pairs: &[(&str, &str)]| {
-        let request =
-            side.client.post(format!("{}/common/oauth2/v2.0/token", side.url)).header("content-type", "application/x-www-form-urlencoded");
+        let request = side
+            .client
+            .post(format!("{}/common/oauth2/v2.0/token", side.url))
+            .header("content-type", "application/x-www-form-urlencoded");
         let answer = request.body(form(pairs)).send().await.unwrap();
-        (answer.status(), serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap())
+        (
+            answer.status(),
+            serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap(),
+        )
     };
     let own = [("client_id", "c"), ("client_secret", "s")];
-    let exchange = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", "http://127.0.0.1/"), ("code_verifier", "")];
+    let exchange = [
+        ("grant_type", "authorization_code"),
+        ("code", &code),
+        ("redirect_uri", "http://127.0.0.1/"),
+        ("code_verifier", ""),
+    ];
     let (status, first) = token(&[&own[..], &exchange[..]].concat()).await;
     assert_eq!(status, 200, "{first}");
-    assert_eq!(first["scope"], "openid Calendars.ReadWrite", "without offline_access");
+    assert_eq!(
+        first["scope"], "openid Calendars.ReadWrite",
+        "without offline_access"
+    );
     // Each use of a refresh token gives another; the one before the last is dead.
     let mut old = first["refresh_token"].as_str().unwrap().to_owned();
     let oldest = old.clone();
     for _ in 0..3 {
-        let (status, next) = token(&[&own[..], &[("grant_type", "refresh_token"), ("refresh_token", &old)]].concat()).await;
+        let (status, next) = token(
+            &[
+                &own[..],
+                &[("grant_type", "refresh_token"), ("refresh_token", &old)],
+            ]
+            .concat(),
+        )
+        .await;
         assert_eq!(status, 200, "{next}");
         next["refresh_token"].as_str().unwrap().clone_into(&mut old);
     }
-    let (status, dead) = token(&[&own[..], &[("grant_type", "refresh_token"), ("refresh_token", &oldest)]].concat()).await;
-    assert_eq!((status, &dead["error"], &dead["error_codes"]), (StatusCode::BAD_REQUEST, &json!("invalid_grant"), &json!([50_173])));
+    let (status, dead) = token(
+        &[
+            &own[..],
+            &[("grant_type", "refresh_token"), ("refresh_token", &oldest)],
+        ]
+        .concat(),
+    )
+    .await;
+    assert_eq!(
+        (status, &dead["error"], &dead["error_codes"]),
+        (
+            StatusCode::BAD_REQUEST,
+            &json!("invalid_grant"),
+            &json!([50_173])
+        )
+    );
 
     let access = first["access_token"].as_str().unwrap().to_owned();
-    let careless = side.client.get(format!("{}/v1.0/me/events/x", side.url)).bearer_auth(&access).send().await.unwrap();
+    let careless = side
+        .client
+        .get(format!("{}/v1.0/me/events/x", side.url))
+        .bearer_auth(&access)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(careless.status(), 404);
     let noted = side.violations().await;
-    for what in ["immutable ids", "in what zone", "client-request-id", "does not name the calendar"] {
-        assert!(noted.iter().any(|note| note.as_str().unwrap().contains(what)), "{what}: {noted:?}");
+    for what in [
+        "immutable ids",
+        "in what zone",
+        "client-request-id",
+        "does not name the calendar",
+    ] {
+        assert!(
+            noted
+                .iter()
+                .any(|note| note.as_str().unwrap().contains(what)),
+            "{what}: {noted:?}"
+        );
     }
     if crate::data::folder().is_some() {
-        let body =
-            json!({ "title": "wrong", "start": time("2027-01-04T09:00:00"), "end": time("2027-01-04T10:00:00"), "importance": "very" });
-        let request = side.client.post(side.path(&["events"])).bearer_auth(&access).header("content-type", "application/json");
+        let body = json!({ "title": "wrong", "start": time("2027-01-04T09:00:00"), "end": time("2027-01-04T10:00:00"), "importance": "very" });
+        let request = side
+            .client
+            .post(side.path(&["events"]))
+            .bearer_auth(&access)
+            .header("content-type", "application/json");
         request.body(body.to_string()).send().await.unwrap();
         let noted = side.violations().await;
-        assert!(noted.iter().any(|note| note == "Event.title is no field that Microsoft knows"), "{noted:?}");
-        assert!(noted.iter().any(|note| note.as_str().unwrap().starts_with("Event.importance is \"very\"")), "{noted:?}");
+        assert!(
+            noted
+                .iter()
+                .any(|note| note == "Event.title is no field that Microsoft knows"),
+            "{noted:?}"
+        );
+        assert!(
+            noted.iter().any(|note| note
+                .as_str()
+                .unwrap()
+                .starts_with("Event.importance is \"very\"")),
+            "{noted:?}"
+        );
     }
     // More than four at once.
     side.control("latency", json!(300)).await;
-    let many = (0..6).map(|_| side.client.get(format!("{}/v1.0/me/calendars", side.url)).bearer_auth(&access).send());
-    let answers: Vec<_> = futures::future::join_all(many).await.into_iter().map(Result::unwrap).collect();
-    let refused: Vec<_> = answers.iter().filter(|answer| answer.status() == 429).collect();
+    let many = (0..6).map(|_| {
+        side.client
+            .get(format!("{}/v1.0/me/calendars", side.url))
+            .bearer_auth(&access)
+            .send()
+    });
+    let answers: Vec<_> = futures::future::join_all(many)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let refused: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status() == 429)
+        .collect();
     assert_eq!(refused.len(), 2);
-    assert!(refused.iter().all(|answer| answer.headers().contains_key("retry-after")));
+    assert!(
+        refused
+            .iter()
+            .all(|answer| answer.headers().contains_key("retry-after"))
+    );
 }

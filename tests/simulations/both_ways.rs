@@ -40,23 +40,47 @@ fn name(title: &str) -> String {
 impl<S: Side> Both<S> {
     async fn new(seed: u64) -> Self {
         let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
-        let options = Options { clock: clock.clone(), background: false, ..Options::default() };
+        let options = Options {
+            clock: clock.clone(),
+            background: false,
+            ..Options::default()
+        };
         let (world, side) = World::beside::<S>(options).await;
         let person = world.sign_up("ada").await;
-        let calendar = world.choose(&side, &person, S::EMAIL, &[&side.primary()]).await[0].parse().unwrap();
+        let calendar = world
+            .choose(&side, &person, S::EMAIL, &[&side.primary()])
+            .await[0]
+            .parse()
+            .unwrap();
         let user = person.id.parse().unwrap();
         side.control("pages", json!(3)).await;
         world.stack.work().await;
-        Self { world, side, clock, person, user, calendar, dice: Dice(seed), made: BTreeMap::new(), log: vec![] }
+        Self {
+            world,
+            side,
+            clock,
+            person,
+            user,
+            calendar,
+            dice: Dice(seed),
+            made: BTreeMap::new(),
+            log: vec![],
+        }
     }
 
     /// A title that no other event has, and a new time.
     fn body(&mut self, name: &str) -> (String, u64, u64) {
-        (format!("{name} v{}", self.dice.below(1_000_000)), 1 + self.dice.below(28), self.dice.below(20))
+        (
+            format!("{name} v{}", self.dice.below(1_000_000)),
+            1 + self.dice.below(28),
+            self.dice.below(20),
+        )
     }
 
     async fn seen(&self) -> Vec<Value> {
-        self.world.events(&self.person, "2027-01-01", "2027-03-01").await
+        self.world
+            .events(&self.person, "2027-01-01", "2027-03-01")
+            .await
     }
 
     /// Something that the person here does.
@@ -69,24 +93,41 @@ impl<S: Side> Both<S> {
             let name = format!("h{}", self.made.len());
             let (title, day, hour) = self.body(&name);
             let time = |hour| format!("2027-01-{day:02}T{hour:02}:00:00");
-            let mut body =
-                json!({ "calendarId": self.calendar.to_string(), "title": title, "startTime": time(hour), "endTime": time(hour + 1) });
+            let mut body = json!({ "calendarId": self.calendar.to_string(), "title": title, "startTime": time(hour), "endTime": time(hour + 1) });
             if choice == 0 {
                 body["recurrenceRule"] = "FREQ=WEEKLY;COUNT=4".into();
             }
-            let answer = self.world.post(&self.person, &format!("{path}?wait=0"), body).await;
+            let answer = self
+                .world
+                .post(&self.person, &format!("{path}?wait=0"), body)
+                .await;
             assert_eq!(answer.status, 202, "{answer:?}");
             self.made.insert(name, false);
             self.log.push(format!("here: make {title}"));
             return;
         };
-        let (id, title) = (event["id"].as_str().unwrap(), event["title"].as_str().unwrap().to_owned());
+        let (id, title) = (
+            event["id"].as_str().unwrap(),
+            event["title"].as_str().unwrap().to_owned(),
+        );
         let url = format!("{path}/{id}?wait=0");
-        let series = event["seriesId"].as_str().filter(|_| choice.is_multiple_of(2)).map(|series| format!("{path}/{series}?wait=0"));
+        let series = event["seriesId"]
+            .as_str()
+            .filter(|_| choice.is_multiple_of(2))
+            .map(|series| format!("{path}/{series}?wait=0"));
         if choice == 9 {
             let whole = series.is_some() || event["seriesId"].is_null();
-            let answer = self.world.call("DELETE", &series.unwrap_or(url), Some(&self.person.token), None).await;
-            self.log.push(format!("here: remove {title} ({id}): {}", answer.status));
+            let answer = self
+                .world
+                .call(
+                    "DELETE",
+                    &series.unwrap_or(url),
+                    Some(&self.person.token),
+                    None,
+                )
+                .await;
+            self.log
+                .push(format!("here: remove {title} ({id}): {}", answer.status));
             if whole && answer.status < 300 {
                 self.made.insert(name(&title), true);
             }
@@ -96,7 +137,9 @@ impl<S: Side> Both<S> {
             let body = match choice {
                 4 | 5 => json!({ "title": title }),
                 6 => json!({ "location": title }),
-                _ if series.is_none() => json!({ "startTime": time(hour), "endTime": time(hour + 1) }),
+                _ if series.is_none() => {
+                    json!({ "startTime": time(hour), "endTime": time(hour + 1) })
+                }
                 // A series as a whole: what it says, when it is, how it repeats.
                 _ => match self.dice.below(3) {
                     0 => json!({ "description": title }),
@@ -109,8 +152,17 @@ impl<S: Side> Both<S> {
                     _ => json!({ "recurrenceRule": format!("FREQ=WEEKLY;COUNT={}", 3 + hour % 3) }),
                 },
             };
-            let answer = self.world.call("PUT", &series.unwrap_or(url), Some(&self.person.token), Some(body.clone())).await;
-            self.log.push(format!("here: change {id} to {body}: {}", answer.status));
+            let answer = self
+                .world
+                .call(
+                    "PUT",
+                    &series.unwrap_or(url),
+                    Some(&self.person.token),
+                    Some(body.clone()),
+                )
+                .await;
+            self.log
+                .push(format!("here: change {id} to {body}: {}", answer.status));
         }
     }
 
@@ -124,22 +176,34 @@ impl<S: Side> Both<S> {
             let name = format!("g{}", self.made.len());
             let (title, day, hour) = self.body(&name);
             let rule = (choice == 0).then_some("FREQ=WEEKLY;COUNT=4");
-            self.side.insert(&title, &time(day, hour), &time(day, hour + 1), rule).await;
+            self.side
+                .insert(&title, &time(day, hour), &time(day, hour + 1), rule)
+                .await;
             self.made.insert(name, false);
             self.log.push(format!("there: make {title}"));
             return;
         };
         let (mut id, title) = (event.id.clone(), event.title.clone());
-        let mut whole = event.raw.get("recurringEventId").or(event.raw.get("seriesMasterId")).is_none();
+        let mut whole = event
+            .raw
+            .get("recurringEventId")
+            .or(event.raw.get("seriesMasterId"))
+            .is_none();
         if event.is_series && choice.is_multiple_of(2) {
             // The second week of the series, whatever became of it.
             let start: NaiveDateTime = event.start.parse().unwrap();
-            id = S::occurrence(&id, &(start + TimeDelta::weeks(1)).format("%Y-%m-%dT%H:%M:%S").to_string());
+            id = S::occurrence(
+                &id,
+                &(start + TimeDelta::weeks(1))
+                    .format("%Y-%m-%dT%H:%M:%S")
+                    .to_string(),
+            );
             whole = false;
         }
         if choice == 9 {
             let status = self.side.remove(&id).await;
-            self.log.push(format!("there: remove {title} ({id}): {status}"));
+            self.log
+                .push(format!("there: remove {title} ({id}): {status}"));
             if whole && status.is_success() {
                 self.made.insert(name(&title), true);
             }
@@ -158,7 +222,8 @@ impl<S: Side> Both<S> {
                 }
             };
             let status = self.side.change(&id, what.clone()).await;
-            self.log.push(format!("there: change {id} to {what:?}: {status}"));
+            self.log
+                .push(format!("there: change {id} to {what:?}: {status}"));
         }
     }
 
@@ -174,12 +239,15 @@ impl<S: Side> Both<S> {
             4 => S::fault("update", Trouble::Conflict),
             5 => {
                 self.log.push("sync tokens expire".to_owned());
-                self.side.control("expire", json!({ "calendarId": self.side.primary() })).await;
+                self.side
+                    .control("expire", json!({ "calendarId": self.side.primary() }))
+                    .await;
                 return;
             }
             6 => {
                 let calls = 1 + self.dice.below(15);
-                self.log.push(format!("a worker is killed after {calls} calls"));
+                self.log
+                    .push(format!("a worker is killed after {calls} calls"));
                 killed_after(&self.world, self.user, self.calendar, calls).await;
                 self.clock.advance(TimeDelta::seconds(61));
                 return;
@@ -206,7 +274,9 @@ impl<S: Side> Both<S> {
         for _ in 0..12 {
             self.clock.advance(TimeDelta::minutes(16));
             reconcile::run(self.world.stack.app.clone()).await.unwrap();
-            refresh_tokens::run(self.world.stack.app.clone()).await.unwrap();
+            refresh_tokens::run(self.world.stack.app.clone())
+                .await
+                .unwrap();
             self.world.stack.work().await;
         }
         self.person = self.world.sign_in(&self.person).await;
@@ -217,12 +287,23 @@ impl<S: Side> Both<S> {
     async fn there(&self) -> (BTreeMap<EventId, Event>, BTreeSet<(EventId, OriginalStart)>) {
         let session = self.side.session();
         let remote_id = self.side.primary();
-        let target = Target { calendar: self.calendar, remote_id: &remote_id, zone: chrono_tz::Tz::Europe__Berlin };
-        let ask = Ask::All { from: "2026-01-01T00:00:00Z".parse().unwrap(), to: "2028-01-01T00:00:00Z".parse().unwrap() };
-        let (mut events, mut cancelled): (BTreeMap<EventId, Event>, BTreeSet<_>) = (BTreeMap::new(), BTreeSet::new());
+        let target = Target {
+            calendar: self.calendar,
+            remote_id: &remote_id,
+            zone: chrono_tz::Tz::Europe__Berlin,
+        };
+        let ask = Ask::All {
+            from: "2026-01-01T00:00:00Z".parse().unwrap(),
+            to: "2028-01-01T00:00:00Z".parse().unwrap(),
+        };
+        let (mut events, mut cancelled): (BTreeMap<EventId, Event>, BTreeSet<_>) =
+            (BTreeMap::new(), BTreeSet::new());
         let mut next = None;
         loop {
-            let page = session.changes(target, &ask, next.as_deref()).await.unwrap();
+            let page = session
+                .changes(target, &ask, next.as_deref())
+                .await
+                .unwrap();
             for change in page.changes {
                 match change {
                     Change::Put(event) => {
@@ -241,8 +322,12 @@ impl<S: Side> Both<S> {
         }
         // What was different of a series before it moved may still be in the list; nobody sees it.
         let stray = |id: &EventId| {
-            let series = events.get(&id.series()).filter(|event| event.series.is_some());
-            id.original_start().zip(series).is_some_and(|(original, series)| !places(series, original))
+            let series = events
+                .get(&id.series())
+                .filter(|event| event.series.is_some());
+            id.original_start()
+                .zip(series)
+                .is_some_and(|(original, series)| !places(series, original))
         };
         let strays: BTreeSet<EventId> = events.keys().filter(|id| stray(id)).cloned().collect();
         events.retain(|id, _| !strays.contains(id));
@@ -252,7 +337,13 @@ impl<S: Side> Both<S> {
     /// What is stored here.
     async fn here(&self) -> Vec<Event> {
         let store = &self.world.stack.app.store;
-        let ids: Vec<EventId> = store.stored_hashes(self.user, self.calendar).await.unwrap().into_iter().map(|stored| stored.id).collect();
+        let ids: Vec<EventId> = store
+            .stored_hashes(self.user, self.calendar)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|stored| stored.id)
+            .collect();
         store.events(self.user, &ids).await.unwrap()
     }
 
@@ -261,57 +352,137 @@ impl<S: Side> Both<S> {
         let (there, cancelled) = self.there().await;
         let here = self.here().await;
         // What was deleted there while it was changed here, or refused, is kept, and says so; it is not there.
-        let (kept, here): (Vec<_>, Vec<_>) =
-            here.into_iter().partition(|event| event.link.as_ref().is_some_and(|link| link.failure.is_some()));
+        let (kept, here): (Vec<_>, Vec<_>) = here.into_iter().partition(|event| {
+            event
+                .link
+                .as_ref()
+                .is_some_and(|link| link.failure.is_some())
+        });
         // So do the changes of its occurrences.
         let kept_ids: BTreeSet<EventId> = kept.iter().map(|event| event.id.clone()).collect();
-        let (_, here): (Vec<_>, Vec<_>) =
-            here.into_iter().partition(|event| event.original_start().is_some() && kept_ids.contains(&event.id.series()));
-        let waiting: Vec<_> = here.iter().filter(|event| event.link.as_ref().is_some_and(|link| link.edit.is_some())).collect();
-        assert!(waiting.is_empty(), "changes wait for ever: {waiting:#?}\n{}", history());
+        let (_, here): (Vec<_>, Vec<_>) = here.into_iter().partition(|event| {
+            event.original_start().is_some() && kept_ids.contains(&event.id.series())
+        });
+        let waiting: Vec<_> = here
+            .iter()
+            .filter(|event| event.link.as_ref().is_some_and(|link| link.edit.is_some()))
+            .collect();
+        assert!(
+            waiting.is_empty(),
+            "changes wait for ever: {waiting:#?}\n{}",
+            history()
+        );
         let overridden: BTreeMap<_, _> = here
             .iter()
-            .filter_map(|event| Some((event.id.clone(), event.series.as_ref()?.overridden.iter().copied().collect::<BTreeSet<_>>())))
+            .filter_map(|event| {
+                Some((
+                    event.id.clone(),
+                    event
+                        .series
+                        .as_ref()?
+                        .overridden
+                        .iter()
+                        .copied()
+                        .collect::<BTreeSet<_>>(),
+                ))
+            })
             .collect();
-        let different: BTreeSet<(EventId, OriginalStart)> =
-            there.keys().filter_map(|id| Some((id.series(), id.original_start()?))).chain(cancelled).collect();
+        let different: BTreeSet<(EventId, OriginalStart)> = there
+            .keys()
+            .filter_map(|id| Some((id.series(), id.original_start()?)))
+            .chain(cancelled)
+            .collect();
         for (series, original) in &different {
-            let is_placed = here.iter().any(|event| event.id == *series && places(event, *original));
-            let known = !is_placed || overridden.get(series).is_none_or(|overridden| overridden.contains(original));
-            assert!(known, "the rule of {series} still gives {original}\n{}", history());
+            let is_placed = here
+                .iter()
+                .any(|event| event.id == *series && places(event, *original));
+            let known = !is_placed
+                || overridden
+                    .get(series)
+                    .is_none_or(|overridden| overridden.contains(original));
+            assert!(
+                known,
+                "the rule of {series} still gives {original}\n{}",
+                history()
+            );
         }
-        let here: BTreeMap<EventId, Event> = here.into_iter().map(|event| (event.id.clone(), event)).collect();
+        let here: BTreeMap<EventId, Event> = here
+            .into_iter()
+            .map(|event| (event.id.clone(), event))
+            .collect();
         let session = self.side.session();
         // A series of which every occurrence was cancelled one by one: a provider may show nothing of it any more.
         let is_spent = |event: &Event| {
-            let (from, to) = ("2026-01-01T00:00:00Z".parse().unwrap(), "2028-01-01T00:00:00Z".parse().unwrap());
-            event.series.as_ref().is_some_and(|series| series.expand(event.start, from, to, chrono_tz::UTC, 1).starts.is_empty())
+            let (from, to) = (
+                "2026-01-01T00:00:00Z".parse().unwrap(),
+                "2028-01-01T00:00:00Z".parse().unwrap(),
+            );
+            event.series.as_ref().is_some_and(|series| {
+                series
+                    .expand(event.start, from, to, chrono_tz::UTC, 1)
+                    .starts
+                    .is_empty()
+            })
         };
-        let spent: Vec<&Event> = here.values().filter(|event| is_spent(event) && !there.contains_key(&event.id)).collect();
-        for (id, event) in here.iter().filter(|(id, _)| !spent.iter().any(|spent| spent.id == **id)) {
+        let spent: Vec<&Event> = here
+            .values()
+            .filter(|event| is_spent(event) && !there.contains_key(&event.id))
+            .collect();
+        for (id, event) in here
+            .iter()
+            .filter(|(id, _)| !spent.iter().any(|spent| spent.id == **id))
+        {
             let there = there.get(id).map(|there| {
                 let mut there = there.clone();
                 if let Some(series) = &mut there.series {
-                    series.overridden = different.iter().filter(|(series, _)| series == id).map(|(_, original)| *original).collect();
+                    series.overridden = different
+                        .iter()
+                        .filter(|(series, _)| series == id)
+                        .map(|(_, original)| *original)
+                        .collect();
                 }
                 session.as_known(event, &mut there);
                 comparable(&there)
             });
-            assert_eq!(Some(comparable(event)), there, "{id} here and there\n{}", history());
+            assert_eq!(
+                Some(comparable(event)),
+                there,
+                "{id} here and there\n{}",
+                history()
+            );
         }
         let is_kept = |id: &EventId| kept_ids.contains(id) || kept_ids.contains(&id.series());
-        let missing: Vec<_> = there.keys().filter(|id| !here.contains_key(id) && !is_kept(id)).collect();
-        assert!(missing.is_empty(), "{missing:?} is missing here\n{}", history());
+        let missing: Vec<_> = there
+            .keys()
+            .filter(|id| !here.contains_key(id) && !is_kept(id))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "{missing:?} is missing here\n{}",
+            history()
+        );
         // Nothing is lost, nothing is doubled, and what is gone was removed by somebody.
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
-        let whole = there.values().filter(|event| event.original_start().is_none());
-        let only_here = kept.iter().filter(|event| event.original_start().is_none() && !there.contains_key(&event.id));
-        for title in whole.chain(only_here).chain(spent).map(|event| &event.details.title) {
+        let whole = there
+            .values()
+            .filter(|event| event.original_start().is_none());
+        let only_here = kept
+            .iter()
+            .filter(|event| event.original_start().is_none() && !there.contains_key(&event.id));
+        for title in whole
+            .chain(only_here)
+            .chain(spent)
+            .map(|event| &event.details.title)
+        {
             *names.entry(name(title)).or_default() += 1;
         }
         for (name, removed) in &self.made {
             let count = names.remove(name).unwrap_or(0);
-            assert!(count == 1 || (count == 0 && *removed), "{name} is there {count} times\n{}", history());
+            assert!(
+                count == 1 || (count == 0 && *removed),
+                "{name} is there {count} times\n{}",
+                history()
+            );
         }
         assert!(names.is_empty(), "nobody has made {names:?}\n{}", history());
     }
@@ -320,18 +491,33 @@ impl<S: Side> Both<S> {
     async fn check_rest(&self, seed: u64) {
         let before = self.side.report().await["calls"].clone();
         let (stored, app) = (self.here().await, &self.world.stack.app);
-        let synced = shared::sync::sync_calendar(app, self.user, self.calendar).await.unwrap();
-        let shared::sync::Synced::Done(cursor) = synced else { panic!("seed {seed}: {synced:?}") };
+        let synced = shared::sync::sync_calendar(app, self.user, self.calendar)
+            .await
+            .unwrap();
+        let shared::sync::Synced::Done(cursor) = synced else {
+            panic!("seed {seed}: {synced:?}")
+        };
         let stats = cursor.stats;
-        assert_eq!((stats.created, stats.updated, stats.deleted), (0, 0, 0), "seed {seed}");
-        assert!(self.here().await == stored, "seed {seed}: a further sync writes");
+        assert_eq!(
+            (stats.created, stats.updated, stats.deleted),
+            (0, 0, 0),
+            "seed {seed}"
+        );
+        assert!(
+            self.here().await == stored,
+            "seed {seed}: a further sync writes"
+        );
         let after = self.side.report().await["calls"].clone();
         for method in ["insert", "update", "delete"].map(S::method) {
             assert_eq!(before[method], after[method], "seed {seed}: {method}");
         }
         let dump = self.world.dump().await;
         assert_eq!(token_in(&dump), None, "seed {seed}: a table holds a token");
-        assert_eq!(self.side.violations().await, Vec::<Value>::new(), "seed {seed}");
+        assert_eq!(
+            self.side.violations().await,
+            Vec::<Value>::new(),
+            "seed {seed}"
+        );
     }
 }
 

@@ -19,17 +19,30 @@ fn feed(dice: &mut Dice) -> (String, BTreeSet<(String, String)>) {
     for number in 0..100 {
         if dice.below(10) > 1 {
             let title = format!("{number} v{}", dice.below(3));
-            events.push(format!("UID:{number}\nDTSTART:20260302T{:02}0000Z\nSUMMARY:{title}", number % 24));
+            events.push(format!(
+                "UID:{number}\nDTSTART:20260302T{:02}0000Z\nSUMMARY:{title}",
+                number % 24
+            ));
             expected.insert((number.to_string(), title));
         }
     }
-    (calendar(&events.iter().map(String::as_str).collect::<Vec<_>>()), expected)
+    (
+        calendar(&events.iter().map(String::as_str).collect::<Vec<_>>()),
+        expected,
+    )
 }
 
 async fn stored(world: &World, person: &crate::world::Person) -> BTreeSet<(String, String)> {
     let events = world.events(person, "2026-03-01", "2026-03-05").await;
-    let seen: Vec<_> =
-        events.iter().map(|event| (event["icalUid"].as_str().unwrap().to_owned(), event["title"].as_str().unwrap().to_owned())).collect();
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| {
+            (
+                event["icalUid"].as_str().unwrap().to_owned(),
+                event["title"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect();
     let unique: BTreeSet<_> = seen.iter().cloned().collect();
     assert_eq!(unique.len(), seen.len(), "an event is doubled");
     unique
@@ -38,13 +51,24 @@ async fn stored(world: &World, person: &crate::world::Person) -> BTreeSet<(Strin
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_loses_and_doubles_nothing() {
     let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
-    let world = World::with(Options { clock: clock.clone(), background: false, ..Options::default() }).await;
+    let world = World::with(Options {
+        clock: clock.clone(),
+        background: false,
+        ..Options::default()
+    })
+    .await;
     for seed in seeds() {
         let mut dice = Dice(seed);
         let path = format!("{seed}.ics");
         let person = world.sign_up(&format!("p{seed}")).await;
         world.feeds.set_ics(&path, feed(&mut dice).0);
-        let connected = world.post(&person, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url(&path) })).await;
+        let connected = world
+            .post(
+                &person,
+                "/api/v1/calendar/ics/connect",
+                json!({ "url": world.feeds.url(&path) }),
+            )
+            .await;
         let calendar: CalendarId = connected.body["id"].as_str().unwrap().parse().unwrap();
         let user: UserId = person.id.parse().unwrap();
         let mut expected = BTreeSet::new();
@@ -58,14 +82,33 @@ async fn a_killed_worker_loses_and_doubles_nothing() {
                 clock.advance(TimeDelta::seconds(61));
             }
         }
-        let (one, two) = tokio::join!(sync_calendar(&world.stack.app, user, calendar), sync_calendar(&world.stack.app, user, calendar));
-        assert!(matches!(one, Ok(Synced::Done(_))) || matches!(two, Ok(Synced::Done(_))), "seed {seed}: {one:?} {two:?}");
+        let (one, two) = tokio::join!(
+            sync_calendar(&world.stack.app, user, calendar),
+            sync_calendar(&world.stack.app, user, calendar)
+        );
+        assert!(
+            matches!(one, Ok(Synced::Done(_))) || matches!(two, Ok(Synced::Done(_))),
+            "seed {seed}: {one:?} {two:?}"
+        );
         let person = world.sign_in(&person).await;
         assert_eq!(stored(&world, &person).await, expected, "seed {seed}");
         world.stack.app.store.meter().take();
-        let Ok(Synced::Done(cursor)) = sync_calendar(&world.stack.app, user, calendar).await else { panic!("seed {seed}") };
-        assert_eq!((cursor.stats.created, cursor.stats.updated, cursor.stats.deleted), (0, 0, 0), "seed {seed}");
+        let Ok(Synced::Done(cursor)) = sync_calendar(&world.stack.app, user, calendar).await else {
+            panic!("seed {seed}")
+        };
+        assert_eq!(
+            (
+                cursor.stats.created,
+                cursor.stats.updated,
+                cursor.stats.deleted
+            ),
+            (0, 0, 0),
+            "seed {seed}"
+        );
         let (_, writes, _) = world.stack.app.store.meter().take();
-        assert!(writes <= 6.0, "seed {seed}: a further sync writes only the cursor, not {writes} units");
+        assert!(
+            writes <= 6.0,
+            "seed {seed}: a further sync writes only the cursor, not {writes} units"
+        );
     }
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_dynamodb::config::{HttpClient, RuntimeComponents, SharedHttpClient};
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use chrono::TimeDelta;
@@ -52,7 +54,10 @@ impl<Real> std::fmt::Debug for Faults<Real> {
 impl Faults {
     fn new(decide: impl FnMut(&str, &str) -> Fate + Send + 'static) -> Self {
         let real = aws_smithy_http_client::Builder::new().build_http();
-        Self { decide: Arc::new(Mutex::new(Box::new(decide))), real }
+        Self {
+            decide: Arc::new(Mutex::new(Box::new(decide))),
+            real,
+        }
     }
 
     fn now(&self, decide: impl FnMut(&str, &str) -> Fate + Send + 'static) {
@@ -62,13 +67,26 @@ impl Faults {
     /// A world whose functions speak to AWS through this client, and whose messages are worked on by hand.
     async fn world(&self, clock: Clock) -> World {
         let http = Some(SharedHttpClient::new(self.clone()));
-        World::with(Options { clock, background: false, http, ..Options::default() }).await
+        World::with(Options {
+            clock,
+            background: false,
+            http,
+            ..Options::default()
+        })
+        .await
     }
 }
 
 impl HttpClient for Faults {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(Faults { decide: Arc::clone(&self.decide), real: self.real.http_connector(settings, components) })
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(Faults {
+            decide: Arc::clone(&self.decide),
+            real: self.real.http_connector(settings, components),
+        })
     }
 }
 
@@ -89,7 +107,9 @@ impl HttpConnector for Faults<SharedHttpConnector> {
                 }
                 Fate::Half => {
                     let (taken, left) = halved(&body);
-                    request.headers_mut().insert("content-length", taken.len().to_string());
+                    request
+                        .headers_mut()
+                        .insert("content-length", taken.len().to_string());
                     *request.body_mut() = SdkBody::from(taken);
                     connector.call(request).await?;
                     Ok(answer(200, &json!({ "UnprocessedItems": left })))
@@ -101,7 +121,9 @@ impl HttpConnector for Faults<SharedHttpConnector> {
 
 fn answer(status: u16, body: &Value) -> HttpResponse {
     let mut answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body.to_string()));
-    answer.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+    answer
+        .headers_mut()
+        .insert("content-type", "application/x-amz-json-1.0");
     answer
 }
 
@@ -110,8 +132,20 @@ fn halved(body: &str) -> (String, Value) {
     let mut batch: Value = serde_json::from_str(body).unwrap();
     let mut left = json!({});
     for (table, requests) in batch["RequestItems"].as_object_mut().unwrap() {
-        let (odd, even): (Vec<_>, Vec<_>) = requests.as_array().unwrap().iter().cloned().enumerate().partition(|(at, _)| at % 2 == 1);
-        let without_place = |list: Vec<(usize, Value)>| Value::from(list.into_iter().map(|(_, request)| request).collect::<Vec<_>>());
+        let (odd, even): (Vec<_>, Vec<_>) = requests
+            .as_array()
+            .unwrap()
+            .iter()
+            .cloned()
+            .enumerate()
+            .partition(|(at, _)| at % 2 == 1);
+        let without_place = |list: Vec<(usize, Value)>| {
+            Value::from(
+                list.into_iter()
+                    .map(|(_, request)| request)
+                    .collect::<Vec<_>>(),
+            )
+        };
         *requests = without_place(even);
         if !odd.is_empty() {
             left[table] = without_place(odd);
@@ -147,11 +181,22 @@ fn conflict() -> Fate {
 async fn assert_a_feed_arrives(faults: Faults, count: u32) -> (World, Person) {
     let world = faults.world(Clock::System).await;
     let ada = world.sign_up("ada").await;
-    world.feeds.set_ics("f.ics", daily(count, "2026-03-01", "e"));
-    let answer = world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url("f.ics") })).await;
+    world
+        .feeds
+        .set_ics("f.ics", daily(count, "2026-03-01", "e"));
+    let answer = world
+        .post(
+            &ada,
+            "/api/v1/calendar/ics/connect",
+            json!({ "url": world.feeds.url("f.ics") }),
+        )
+        .await;
     assert_eq!(answer.status, 201, "{answer:?}");
     world.stack.work().await;
-    assert_eq!(world.events(&ada, "2026-03-01", "2026-06-01").await.len(), count as usize);
+    assert_eq!(
+        world.events(&ada, "2026-03-01", "2026-06-01").await.len(),
+        count as usize
+    );
     (world, ada)
 }
 
@@ -160,7 +205,11 @@ async fn every_third_call_throttled_is_a_sync_all_the_same() {
     let mut calls = 0;
     let faults = Faults::new(move |_, _| {
         calls += 1;
-        if calls % 3 == 0 { throttled() } else { Fate::Done }
+        if calls % 3 == 0 {
+            throttled()
+        } else {
+            Fate::Done
+        }
     });
     assert_a_feed_arrives(faults, 60).await;
 }
@@ -170,7 +219,11 @@ async fn what_a_batch_leaves_is_written_again() {
     let mut batches = 0;
     let faults = Faults::new(move |operation, _| {
         batches += u32::from(operation == "BatchWriteItem");
-        if operation == "BatchWriteItem" && !batches.is_multiple_of(4) { Fate::Half } else { Fate::Done }
+        if operation == "BatchWriteItem" && !batches.is_multiple_of(4) {
+            Fate::Half
+        } else {
+            Fate::Done
+        }
     });
     assert_a_feed_arrives(faults, 60).await;
 }
@@ -191,7 +244,13 @@ async fn a_write_that_meets_another_transaction_is_tried_again() {
     let (world, ada) = assert_a_feed_arrives(faults, 3).await;
     // A conflict is no excuse for a condition that does not hold.
     let body = json!({ "email": ada.email, "password": crate::world::PASSWORD });
-    assert_eq!(world.call("POST", "/api/v1/auth/signup", None, Some(body)).await.status, 409);
+    assert_eq!(
+        world
+            .call("POST", "/api/v1/auth/signup", None, Some(body))
+            .await
+            .status,
+        409
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,8 +260,17 @@ async fn of_two_messages_only_the_one_that_failed_is_reported() {
     let ada = world.sign_up("ada").await;
     let mut calendars = Vec::new();
     for path in ["a.ics", "b.ics"] {
-        world.feeds.set_ics(path, calendar(&[&format!("UID:1\nDTSTART:20260302T090000Z\nSUMMARY:{path}")]));
-        let answer = world.post(&ada, "/api/v1/calendar/ics/connect", json!({ "url": world.feeds.url(path) })).await;
+        world.feeds.set_ics(
+            path,
+            calendar(&[&format!("UID:1\nDTSTART:20260302T090000Z\nSUMMARY:{path}")]),
+        );
+        let answer = world
+            .post(
+                &ada,
+                "/api/v1/calendar/ics/connect",
+                json!({ "url": world.feeds.url(path) }),
+            )
+            .await;
         calendars.push(answer.body["id"].as_str().unwrap().to_owned());
     }
     // From here on there is only the batch below.
@@ -211,11 +279,22 @@ async fn of_two_messages_only_the_one_that_failed_is_reported() {
         let job = json!({ "type": "syncCalendar", "userId": ada.id, "calendarId": calendar });
         json!({ "messageId": calendar, "body": job.to_string(), "eventSource": "aws:sqs" })
     });
-    let batch: SqsEvent = serde_json::from_value(json!({ "Records": records.collect::<Vec<_>>() })).unwrap();
+    let batch: SqsEvent =
+        serde_json::from_value(json!({ "Records": records.collect::<Vec<_>>() })).unwrap();
     let unlucky = calendars[1].clone();
-    faults.now(move |_, body| if body.contains(&unlucky) { throttled() } else { Fate::Done });
+    faults.now(move |_, body| {
+        if body.contains(&unlucky) {
+            throttled()
+        } else {
+            Fate::Done
+        }
+    });
     let answer = messages(&world.stack.app, sync_worker::handle, batch).await;
-    let failed: Vec<_> = answer.batch_item_failures.iter().map(|failure| failure.item_identifier.clone()).collect();
+    let failed: Vec<_> = answer
+        .batch_item_failures
+        .iter()
+        .map(|failure| failure.item_identifier.clone())
+        .collect();
     assert_eq!(failed, [calendars[1].clone()]);
 }
 
@@ -224,18 +303,42 @@ async fn an_event_is_made_once_wherever_its_making_fails() {
     let faults = Faults::new(|_, _| Fate::Done);
     let http = Some(SharedHttpClient::new(faults.clone()));
     let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
-    let options = Options { clock: clock.clone(), background: false, http, ..Options::default() };
+    let options = Options {
+        clock: clock.clone(),
+        background: false,
+        http,
+        ..Options::default()
+    };
     let (world, mut google) = World::beside::<Sandbox>(options).await;
     let ada = world.sign_up("ada").await;
-    let calendar = world.choose(&google, &ada, Sandbox::EMAIL, &[&google.primary()]).await.remove(0);
+    let calendar = world
+        .choose(&google, &ada, Sandbox::EMAIL, &[&google.primary()])
+        .await
+        .remove(0);
     world.stack.work().await;
     let make = async |title: &str| {
         let times = json!({ "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00", "calendarId": calendar, "title": title });
-        let headers = [("authorization", format!("Bearer {}", ada.token)), ("idempotency-key", title.to_owned())];
-        world.send("POST", "/api/v1/calendar/events?wait=0", &headers, Some(times.to_string())).await
+        let headers = [
+            ("authorization", format!("Bearer {}", ada.token)),
+            ("idempotency-key", title.to_owned()),
+        ];
+        world
+            .send(
+                "POST",
+                "/api/v1/calendar/events?wait=0",
+                &headers,
+                Some(times.to_string()),
+            )
+            .await
     };
     // Nobody can be asked to write it: it is stored, and the schedule has it written.
-    faults.now(|operation, _| if operation == "SendMessage" { throttled() } else { Fate::Done });
+    faults.now(|operation, _| {
+        if operation == "SendMessage" {
+            throttled()
+        } else {
+            Fate::Done
+        }
+    });
     assert_eq!(make("Unasked").await.status, 202);
     // It is stored, and then nothing can be read any more: the same request again makes no second one.
     let mut is_stored = false;
@@ -275,10 +378,20 @@ async fn random_faults_lose_and_double_nothing() {
         world.feeds.set_ics("f.ics", daily(60, "2026-03-01", "e"));
         faults.now(random);
         let connect = json!({ "url": world.feeds.url("f.ics") }).to_string();
-        let headers = [("authorization", format!("Bearer {}", ada.token)), ("idempotency-key", format!("connect-{seed}"))];
+        let headers = [
+            ("authorization", format!("Bearer {}", ada.token)),
+            ("idempotency-key", format!("connect-{seed}")),
+        ];
         world
             .until("the feed to be connected", async || {
-                let answer = world.send("POST", "/api/v1/calendar/ics/connect", &headers, Some(connect.clone())).await;
+                let answer = world
+                    .send(
+                        "POST",
+                        "/api/v1/calendar/ics/connect",
+                        &headers,
+                        Some(connect.clone()),
+                    )
+                    .await;
                 // 409 where an earlier try was carried out and its answer lost; but an earlier try with the same key
                 // that never ended has to run out first.
                 clock.advance(TimeDelta::seconds(10));
@@ -293,15 +406,29 @@ async fn random_faults_lose_and_double_nothing() {
         let ada = world.sign_in(&ada).await;
         let mut ids = BTreeSet::new();
         for _ in 0..2 {
-            world.post(&ada, "/api/v1/calendar/calendars/sync-all", json!({})).await;
+            world
+                .post(&ada, "/api/v1/calendar/calendars/sync-all", json!({}))
+                .await;
             world.stack.work().await;
             let events = world.events(&ada, "2026-03-01", "2026-06-01").await;
-            ids = events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+            ids = events
+                .iter()
+                .map(|event| event["id"].as_str().unwrap().to_owned())
+                .collect();
             assert_eq!(ids.len(), events.len(), "seed {seed}: an event is doubled");
         }
-        assert_eq!(ids.len(), 60, "seed {seed}: {}", world.get(&ada, "/api/v1/calendar/calendars").await.body);
+        assert_eq!(
+            ids.len(),
+            60,
+            "seed {seed}: {}",
+            world.get(&ada, "/api/v1/calendar/calendars").await.body
+        );
         let calendars = world.get(&ada, "/api/v1/calendar/calendars").await.body;
-        assert_eq!(calendars["calendars"].as_array().unwrap().len(), 1, "seed {seed}: {calendars}");
+        assert_eq!(
+            calendars["calendars"].as_array().unwrap().len(),
+            1,
+            "seed {seed}: {calendars}"
+        );
         world.stack.stop().await;
     }
 }

@@ -15,8 +15,14 @@ use crate::world::World;
 /// Which worlds: more with `CALWEAVE_SEEDS`, one alone with `CALWEAVE_SEED`.
 fn seeds() -> std::ops::Range<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    number("CALWEAVE_SEED").map_or(0..number("CALWEAVE_SEEDS").unwrap_or(25), |seed| seed..seed + 1)
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    number("CALWEAVE_SEED").map_or(0..number("CALWEAVE_SEEDS").unwrap_or(25), |seed| {
+        seed..seed + 1
+    })
 }
 
 /// SplitMix64: the same throws from the same seed, on every machine.
@@ -40,7 +46,11 @@ async fn killed_after(world: &World, user: UserId, calendar: CalendarId, calls: 
     let mut sync = pin!(sync_calendar(app, user, calendar));
     std::future::poll_fn(|context| {
         made += app.store.meter().take().2;
-        if made >= calls { Poll::Ready(()) } else { sync.as_mut().poll(context).map(drop) }
+        if made >= calls {
+            Poll::Ready(())
+        } else {
+            sync.as_mut().poll(context).map(drop)
+        }
     })
     .await;
 }

@@ -13,8 +13,18 @@ use shared::sync::request_account_erasure;
 /// calendars are removed within minutes.
 #[utoipa::path(delete, path = "/api/v1/auth/account", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
 pub async fn delete(State(app): State<App>, caller: Caller, trail: Trail) -> Answer<StatusCode> {
-    let user = app.store.user(caller.user()).await?.ok_or_else(Problem::not_found)?;
+    let user = app
+        .store
+        .user(caller.user())
+        .await?
+        .ok_or_else(Problem::not_found)?;
     request_account_erasure(&app, &user).await?;
-    trail.success(caller.user(), "ACCOUNT_DELETED", Some(caller.user().to_string())).await;
+    trail
+        .success(
+            caller.user(),
+            "ACCOUNT_DELETED",
+            Some(caller.user().to_string()),
+        )
+        .await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -45,15 +45,27 @@ pub struct LoginForm {
 #[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", request_body = Login,
     responses((status = 200, body = Tokens), (status = 423, description = "too many failed sign-ins for this address",
         content_type = "application/problem+json", body = shared::http::problem::ProblemBody), Problems))]
-pub async fn login(State(app): State<App>, _: SignInLimit, trail: Trail, Json(body): Json<Login>) -> Answer<Json<Tokens>> {
-    sign_in(&app, &trail, &body.email, Secret::new(body.password)).await.map(Json)
+pub async fn login(
+    State(app): State<App>,
+    _: SignInLimit,
+    trail: Trail,
+    Json(body): Json<Login>,
+) -> Answer<Json<Tokens>> {
+    sign_in(&app, &trail, &body.email, Secret::new(body.password))
+        .await
+        .map(Json)
 }
 
 /// Signs in by form.
 #[utoipa::path(post, path = "/api/v1/auth/jwt/login", tag = "auth",
     request_body(content = LoginForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = OAuthTokens), Problems))]
-pub async fn login_form(State(app): State<App>, _: SignInLimit, trail: Trail, Form(body): Form<LoginForm>) -> Answer<Json<OAuthTokens>> {
+pub async fn login_form(
+    State(app): State<App>,
+    _: SignInLimit,
+    trail: Trail,
+    Form(body): Form<LoginForm>,
+) -> Answer<Json<OAuthTokens>> {
     let tokens = sign_in(&app, &trail, &body.username, Secret::new(body.password)).await?;
     Ok(Json(tokens.into()))
 }
@@ -65,13 +77,21 @@ async fn sign_in(app: &App, trail: &Trail, email: &str, password: Secret) -> Ans
     if let Attempt::LockedUntil(until) = app.store.begin_attempt(&email_digest).await? {
         trail.failure("anonymous", "LOGIN_FAILURE", "locked").await;
         let wait = (until - app.clock.now()).num_seconds();
-        return Err(Problem::because(ProblemType::AccountLocked, "try again later").retry_after(wait));
+        return Err(
+            Problem::because(ProblemType::AccountLocked, "try again later").retry_after(wait),
+        );
     }
-    let user = if email.is_empty() || email.len() > 254 { None } else { app.store.user_by_email(&email).await? };
+    let user = if email.is_empty() || email.len() > 254 {
+        None
+    } else {
+        app.store.user_by_email(&email).await?
+    };
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let right = password::verify(password, hash).await?;
     let Some(user) = user.filter(|_| right) else {
-        trail.failure("anonymous", "LOGIN_FAILURE", "wrong e-mail or password").await;
+        trail
+            .failure("anonymous", "LOGIN_FAILURE", "wrong e-mail or password")
+            .await;
         return Err(Problem::new(ProblemType::InvalidCredentials));
     };
     app.store.clear_attempts(&email_digest).await?;
@@ -79,6 +99,8 @@ async fn sign_in(app: &App, trail: &Trail, email: &str, password: Secret) -> Ans
     if app.store.create_session(&session).await? == Outcome::Refused {
         return Err(Problem::new(ProblemType::InvalidCredentials));
     }
-    trail.success(user.id, "LOGIN_SUCCESS", Some(session.id.to_string())).await;
+    trail
+        .success(user.id, "LOGIN_SUCCESS", Some(session.id.to_string()))
+        .await;
     hand_out(app, &session, &token, user)
 }

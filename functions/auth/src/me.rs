@@ -12,7 +12,11 @@ use crate::tokens::UserView;
 /// Who is signed in.
 #[utoipa::path(get, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), responses((status = 200, body = UserView), Problems))]
 pub async fn get(State(app): State<App>, caller: Caller) -> Answer<Json<UserView>> {
-    let user = app.store.user(caller.user()).await?.ok_or_else(Problem::not_found)?;
+    let user = app
+        .store
+        .user(caller.user())
+        .await?
+        .ok_or_else(Problem::not_found)?;
     Ok(Json(user.into()))
 }
 
@@ -31,9 +35,22 @@ pub struct Profile {
 /// Changes name or time zone.
 #[utoipa::path(patch, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), request_body = Profile,
     responses((status = 200, body = UserView), Problems))]
-pub async fn patch(State(app): State<App>, caller: Caller, Json(body): Json<Profile>) -> Answer<Json<UserView>> {
+pub async fn patch(
+    State(app): State<App>,
+    caller: Caller,
+    Json(body): Json<Profile>,
+) -> Answer<Json<UserView>> {
     let full_name = name(body.full_name).map_err(|error| Problem::fields(vec![error]))?;
-    let timezone = body.timezone.as_deref().map(|name| zone(Some(name))).transpose().map_err(|error| Problem::fields(vec![error]))?;
-    let user = app.store.update_profile(caller.user(), full_name.as_deref(), timezone).await?.ok_or_else(Problem::not_found)?;
+    let timezone = body
+        .timezone
+        .as_deref()
+        .map(|name| zone(Some(name)))
+        .transpose()
+        .map_err(|error| Problem::fields(vec![error]))?;
+    let user = app
+        .store
+        .update_profile(caller.user(), full_name.as_deref(), timezone)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     Ok(Json(user.into()))
 }

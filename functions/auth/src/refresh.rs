@@ -27,17 +27,46 @@ pub struct Refresh {
 /// person has to sign in anew.
 #[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Refresh,
     responses((status = 200, body = Tokens), Problems))]
-pub async fn refresh(State(app): State<App>, trail: Trail, Json(body): Json<Refresh>) -> Answer<Json<Tokens>> {
-    let refused = || Problem::because(ProblemType::Unauthenticated, "this refresh token is not valid; sign in again");
+pub async fn refresh(
+    State(app): State<App>,
+    trail: Trail,
+    Json(body): Json<Refresh>,
+) -> Answer<Json<Tokens>> {
+    let refused = || {
+        Problem::because(
+            ProblemType::Unauthenticated,
+            "this refresh token is not valid; sign in again",
+        )
+    };
     let token = RefreshToken::parse(&body.refresh_token).ok_or_else(refused)?;
-    let session = app.store.session(token.user, token.session).await?.filter(|session| token.belongs_to(session)).ok_or_else(refused)?;
+    let session = app
+        .store
+        .session(token.user, token.session)
+        .await?
+        .filter(|session| token.belongs_to(session))
+        .ok_or_else(refused)?;
     let next = token.next();
-    let rotated = Session { current_hash: next.hash(), expires_at: (app.clock.now() + REFRESH_LIFETIME).timestamp(), ..session.clone() };
-    let outcome =
-        if token.is_current(&session) { app.store.rotate_session(&rotated, &session.current_hash).await? } else { Outcome::Refused };
+    let rotated = Session {
+        current_hash: next.hash(),
+        expires_at: (app.clock.now() + REFRESH_LIFETIME).timestamp(),
+        ..session.clone()
+    };
+    let outcome = if token.is_current(&session) {
+        app.store
+            .rotate_session(&rotated, &session.current_hash)
+            .await?
+    } else {
+        Outcome::Refused
+    };
     if outcome == Outcome::Refused {
         app.store.end_session(token.user, token.session).await?;
-        trail.failure(token.user, "REFRESH_REUSED", "a refresh token was used twice; its session was ended").await;
+        trail
+            .failure(
+                token.user,
+                "REFRESH_REUSED",
+                "a refresh token was used twice; its session was ended",
+            )
+            .await;
         return Err(refused());
     }
     let user = app.store.user(token.user).await?.ok_or_else(refused)?;

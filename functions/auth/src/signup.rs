@@ -40,13 +40,25 @@ pub struct Signup {
 /// Creates an account and signs in.
 #[utoipa::path(post, path = "/api/v1/auth/signup", tag = "auth", request_body = Signup,
     responses((status = 201, body = Tokens), Problems))]
-pub async fn signup(State(app): State<App>, _: SignInLimit, trail: Trail, Json(body): Json<Signup>) -> Answer<(StatusCode, Json<Tokens>)> {
+pub async fn signup(
+    State(app): State<App>,
+    _: SignInLimit,
+    trail: Trail,
+    Json(body): Json<Signup>,
+) -> Answer<(StatusCode, Json<Tokens>)> {
     let mut errors = Vec::new();
     let email = normalise_email(&body.email).unwrap_or_else(|| {
-        errors.push(FieldError { field: "email".into(), message: "is not an e-mail address".into() });
+        errors.push(FieldError {
+            field: "email".into(),
+            message: "is not an e-mail address".into(),
+        });
         String::new()
     });
-    errors.extend(password::complaint(&body.password, &email, app.config.password_min_length));
+    errors.extend(password::complaint(
+        &body.password,
+        &email,
+        app.config.password_min_length,
+    ));
     let timezone = zone(body.timezone.as_deref()).unwrap_or_else(|error| {
         errors.push(error);
         Tz::UTC
@@ -60,30 +72,58 @@ pub async fn signup(State(app): State<App>, _: SignInLimit, trail: Trail, Json(b
     }
     let now = app.clock.now();
     let password_hash = password::hash(Secret::new(body.password)).await?;
-    let user = User { id: UserId::new(&app.clock), email, full_name, timezone, password_hash, created_at: now };
+    let user = User {
+        id: UserId::new(&app.clock),
+        email,
+        full_name,
+        timezone,
+        password_hash,
+        created_at: now,
+    };
     let (session, token) = begin(&app, user.id);
     if app.store.create_user(&user, &session).await? == Outcome::Refused {
-        trail.failure("anonymous", "SIGNUP_FAILURE", "the address is taken").await;
-        return Err(Problem::because(ProblemType::Conflict, "there is an account with this e-mail address"));
+        trail
+            .failure("anonymous", "SIGNUP_FAILURE", "the address is taken")
+            .await;
+        return Err(Problem::because(
+            ProblemType::Conflict,
+            "there is an account with this e-mail address",
+        ));
     }
-    trail.success(user.id, "SIGNUP_SUCCESS", Some(user.id.to_string())).await;
-    Ok((StatusCode::CREATED, Json(hand_out(&app, &session, &token, user)?)))
+    trail
+        .success(user.id, "SIGNUP_SUCCESS", Some(user.id.to_string()))
+        .await;
+    Ok((
+        StatusCode::CREATED,
+        Json(hand_out(&app, &session, &token, user)?),
+    ))
 }
 
 /// The zone that somebody named.
 pub fn zone(name: Option<&str>) -> Result<Tz, FieldError> {
-    let unknown = |_| FieldError { field: "timezone".into(), message: "is not an IANA time zone such as Europe/Berlin".into() };
+    let unknown = |_| FieldError {
+        field: "timezone".into(),
+        message: "is not an IANA time zone such as Europe/Berlin".into(),
+    };
     name.map_or(Ok(Tz::UTC), |name| name.parse().map_err(unknown))
 }
 
 /// A name as it is kept: trimmed, at most 200 characters, `None` when empty.
 pub fn name(name: Option<String>) -> Result<Option<String>, FieldError> {
-    let name =
-        name.map(|name| name.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()).filter(|name| !name.is_empty());
+    let name = name
+        .map(|name| {
+            name.chars()
+                .filter(|c| !c.is_control())
+                .collect::<String>()
+                .trim()
+                .to_owned()
+        })
+        .filter(|name| !name.is_empty());
     match &name {
-        Some(long) if long.chars().count() > 200 => {
-            Err(FieldError { field: "fullName".into(), message: "must have at most 200 characters".into() })
-        }
+        Some(long) if long.chars().count() > 200 => Err(FieldError {
+            field: "fullName".into(),
+            message: "must have at most 200 characters".into(),
+        }),
         _ => Ok(name),
     }
 }

@@ -29,7 +29,13 @@ pub struct UserView {
 
 impl From<User> for UserView {
     fn from(user: User) -> Self {
-        Self { id: user.id, email: user.email, full_name: user.full_name, timezone: user.timezone.name(), created_at: user.created_at }
+        Self {
+            id: user.id,
+            email: user.email,
+            full_name: user.full_name,
+            timezone: user.timezone.name(),
+            created_at: user.created_at,
+        }
     }
 }
 
@@ -60,8 +66,19 @@ pub struct OAuthTokens {
 
 impl From<Tokens> for OAuthTokens {
     fn from(tokens: Tokens) -> Self {
-        let Tokens { access_token, refresh_token, token_type, expires_in, .. } = tokens;
-        Self { access_token, refresh_token, token_type, expires_in }
+        let Tokens {
+            access_token,
+            refresh_token,
+            token_type,
+            expires_in,
+            ..
+        } = tokens;
+        Self {
+            access_token,
+            refresh_token,
+            token_type,
+            expires_in,
+        }
     }
 }
 
@@ -83,7 +100,8 @@ pub fn begin(app: &App, user: UserId) -> (Session, RefreshToken) {
 
 /// The tokens of a session, for its owner.
 pub fn hand_out(app: &App, session: &Session, token: &RefreshToken, user: User) -> Answer<Tokens> {
-    let access = issue(&app.config.jwt_keys, session, app.clock.now()).ok_or_else(|| Problem::new(ProblemType::Internal))?;
+    let access = issue(&app.config.jwt_keys, session, app.clock.now())
+        .ok_or_else(|| Problem::new(ProblemType::Internal))?;
     Ok(Tokens {
         access_token: access.expose().to_owned(),
         refresh_token: token.to_secret().expose().to_owned(),

@@ -23,8 +23,16 @@ pub struct Calendars {
 #[utoipa::path(get, path = "/api/v1/calendar/calendars", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Calendars), Problems))]
 pub async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Calendars>> {
-    let connected = app.store.calendars(caller.user()).await?.into_iter().filter(|state| state.calendar.is_connected);
-    Ok(Json(Calendars { calendars: connected.map(CalendarView::from).collect(), next_cursor: None }))
+    let connected = app
+        .store
+        .calendars(caller.user())
+        .await?
+        .into_iter()
+        .filter(|state| state.calendar.is_connected);
+    Ok(Json(Calendars {
+        calendars: connected.map(CalendarView::from).collect(),
+        next_cursor: None,
+    }))
 }
 
 /// Numbers about a person's calendars.
@@ -59,15 +67,36 @@ pub struct Providers {
     responses((status = 200, body = Stats), Problems))]
 pub async fn stats(State(app): State<App>, caller: Caller) -> Answer<Json<Stats>> {
     let all = app.store.calendars(caller.user()).await?;
-    let connected: Vec<&CalendarState> = all.iter().filter(|state| state.calendar.is_connected).collect();
-    let synced: Option<Vec<_>> = connected.iter().map(|state| state.cursor.last_synced_at).collect();
-    let from = |provider| connected.iter().filter(|state| state.calendar.provider == provider).count();
+    let connected: Vec<&CalendarState> = all
+        .iter()
+        .filter(|state| state.calendar.is_connected)
+        .collect();
+    let synced: Option<Vec<_>> = connected
+        .iter()
+        .map(|state| state.cursor.last_synced_at)
+        .collect();
+    let from = |provider| {
+        connected
+            .iter()
+            .filter(|state| state.calendar.provider == provider)
+            .count()
+    };
     Ok(Json(Stats {
         total_calendars: all.len(),
         connected_calendars: connected.len(),
-        failed_calendars: connected.iter().filter(|state| state.cursor.status == SyncStatus::Failed).count(),
-        total_events: connected.iter().map(|state| u64::from(state.cursor.event_count)).sum(),
-        providers: Providers { google: from(ProviderKind::Google), microsoft: from(ProviderKind::Microsoft), ics: from(ProviderKind::Ics) },
+        failed_calendars: connected
+            .iter()
+            .filter(|state| state.cursor.status == SyncStatus::Failed)
+            .count(),
+        total_events: connected
+            .iter()
+            .map(|state| u64::from(state.cursor.event_count))
+            .sum(),
+        providers: Providers {
+            google: from(ProviderKind::Google),
+            microsoft: from(ProviderKind::Microsoft),
+            ics: from(ProviderKind::Ics),
+        },
         oldest_sync_at: synced.and_then(|times| times.into_iter().min()),
     }))
 }

@@ -28,6 +28,12 @@ pub async fn one(
 /// Asks for a sync of all connected calendars: 202 at once, or with `?wait=20` 200 as soon as all are finished.
 #[utoipa::path(post, path = "/api/v1/calendar/calendars/sync-all", tag = "calendars", security(("bearer" = [])), params(Wait),
     responses((status = 200, body = SyncAll), (status = 202, body = SyncAll), Problems))]
-pub async fn all(State(app): State<App>, caller: Caller, _: SyncLimit, trail: Trail, Query(wait): Query<Wait>) -> Answer<Response> {
+pub async fn all(
+    State(app): State<App>,
+    caller: Caller,
+    _: SyncLimit,
+    trail: Trail,
+    Query(wait): Query<Wait>,
+) -> Answer<Response> {
     shared::http::sync::all(&app, &trail, caller.user(), wait).await
 }

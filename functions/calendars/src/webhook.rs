@@ -27,11 +27,18 @@ pub async fn open(
     Id(id): Id<CalendarId>,
 ) -> Answer<Response> {
     let calendar = of_account(&app, &caller, id).await?;
-    if app.store.set_watched(caller.user(), calendar.id, true).await? == Outcome::Refused {
+    if app
+        .store
+        .set_watched(caller.user(), calendar.id, true)
+        .await?
+        == Outcome::Refused
+    {
         return Err(Problem::not_found());
     }
     app.store.retry_channel(caller.user(), calendar.id).await?;
-    app.store.retry_watching(caller.user(), calendar.connection_id).await?;
+    app.store
+        .retry_watching(caller.user(), calendar.connection_id)
+        .await?;
     one(&app, &trail, caller.user(), id, wait).await
 }
 
@@ -48,7 +55,12 @@ pub async fn close(
     Id(id): Id<CalendarId>,
 ) -> Answer<Response> {
     let calendar = of_account(&app, &caller, id).await?;
-    if app.store.set_watched(caller.user(), calendar.id, false).await? == Outcome::Refused {
+    if app
+        .store
+        .set_watched(caller.user(), calendar.id, false)
+        .await?
+        == Outcome::Refused
+    {
         return Err(Problem::not_found());
     }
     one(&app, &trail, caller.user(), id, wait).await
@@ -57,5 +69,9 @@ pub async fn close(
 /// A connected calendar of an account: nobody pushes feeds.
 async fn of_account(app: &App, caller: &Caller, id: CalendarId) -> Answer<Calendar> {
     let calendar = connected(app, caller.user(), id).await?.calendar;
-    if matches!(calendar.source, Source::Account(_)) { Ok(calendar) } else { Err(Problem::not_found()) }
+    if matches!(calendar.source, Source::Account(_)) {
+        Ok(calendar)
+    } else {
+        Err(Problem::not_found())
+    }
 }

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer};
-use shared::domain::event::{Attendee, Details, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility};
+use shared::domain::event::{
+    Attendee, Details, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility,
+};
 use shared::domain::ids::CalendarId;
 use shared::domain::link::{Content, SendUpdates};
 use shared::domain::recurrence::Series;
@@ -163,7 +165,10 @@ struct Wrong(Vec<FieldError>);
 
 impl Wrong {
     fn say(&mut self, field: &str, message: &str) {
-        self.0.push(FieldError { field: field.to_owned(), message: message.to_owned() });
+        self.0.push(FieldError {
+            field: field.to_owned(),
+            message: message.to_owned(),
+        });
     }
 }
 
@@ -174,9 +179,11 @@ impl EventBody {
     /// Every field that cannot be used.
     pub fn create(self, reader: Tz) -> Answer<Content> {
         let mut missing = Wrong::default();
-        for (field, is_missing) in
-            [("title", matches!(self.title, Field::Keep)), ("startTime", self.start_time.is_none()), ("endTime", self.end_time.is_none())]
-        {
+        for (field, is_missing) in [
+            ("title", matches!(self.title, Field::Keep)),
+            ("startTime", self.start_time.is_none()),
+            ("endTime", self.end_time.is_none()),
+        ] {
             if is_missing {
                 missing.say(field, "is needed");
             }
@@ -184,9 +191,20 @@ impl EventBody {
         if !missing.0.is_empty() {
             return Err(Problem::fields(missing.0));
         }
-        let details = Details { uses_default_reminders: true, ..Details::default() };
+        let details = Details {
+            uses_default_reminders: true,
+            ..Details::default()
+        };
         let epoch = EventTime::Zoned(NaiveDateTime::default(), reader);
-        self.change(Content { start: epoch, end: epoch, series: None, details: Box::new(details) }, reader)
+        self.change(
+            Content {
+                start: epoch,
+                end: epoch,
+                series: None,
+                details: Box::new(details),
+            },
+            reader,
+        )
     }
 
     /// What becomes of an event that said `before`.
@@ -209,7 +227,10 @@ impl EventBody {
             }
             title.clone_into(&mut details.title);
         }
-        let mut text = |field: &'static str, value: Field<String>, longest: usize, place: &mut Option<String>| match value {
+        let mut text = |field: &'static str,
+                        value: Field<String>,
+                        longest: usize,
+                        place: &mut Option<String>| match value {
             Field::Keep => {}
             Field::Clear => *place = None,
             Field::Set(text) => {
@@ -219,11 +240,20 @@ impl EventBody {
                 *place = Some(text).filter(|text| !text.is_empty());
             }
         };
-        text("description", self.description, 8_000, &mut details.description);
+        text(
+            "description",
+            self.description,
+            8_000,
+            &mut details.description,
+        );
         text("location", self.location, 500, &mut details.location);
         text("url", self.url, 2_000, &mut details.url);
         text("colorId", self.color_id, 20, &mut details.color_id);
-        if details.url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+        if details
+            .url
+            .as_ref()
+            .is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://"))
+        {
             wrong.say("url", "must begin with https:// or http://");
         }
         if let Some(status) = self.status {
@@ -246,11 +276,18 @@ impl EventBody {
                 if reminders.len() > MAX_REMINDERS {
                     wrong.say("reminders", "are more than 5");
                 }
-                if reminders.iter().any(|reminder| !(0..=MAX_MINUTES).contains(&reminder.minutes_before)) {
+                if reminders
+                    .iter()
+                    .any(|reminder| !(0..=MAX_MINUTES).contains(&reminder.minutes_before))
+                {
                     wrong.say("reminders", "must be 0 to 40320 minutes before");
                 }
-                let read = |reminder: Remind| Reminder { method: reminder.method, minutes_before: reminder.minutes_before };
-                (details.reminders, details.uses_default_reminders) = (reminders.into_iter().map(read).collect(), false);
+                let read = |reminder: Remind| Reminder {
+                    method: reminder.method,
+                    minutes_before: reminder.minutes_before,
+                };
+                (details.reminders, details.uses_default_reminders) =
+                    (reminders.into_iter().map(read).collect(), false);
             }
         }
         let series = match (self.recurrence, self.recurrence_rule) {
@@ -273,12 +310,20 @@ impl EventBody {
             Some(Err((field, message))) => wrong.say(&field, &message),
             None => {}
         }
-        if wrong.0.is_empty() { Ok(content) } else { Err(Problem::fields(wrong.0)) }
+        if wrong.0.is_empty() {
+            Ok(content)
+        } else {
+            Err(Problem::fields(wrong.0))
+        }
     }
 
     /// Start and end, of one kind and in one zone. A new start alone takes the end along.
     fn times(&self, content: &mut Content, reader: Tz, wrong: &mut Wrong) {
-        if self.start_time.is_none() && self.end_time.is_none() && self.timezone.is_none() && self.is_all_day.is_none() {
+        if self.start_time.is_none()
+            && self.end_time.is_none()
+            && self.timezone.is_none()
+            && self.is_all_day.is_none()
+        {
             return;
         }
         let zone = match &self.timezone {
@@ -296,7 +341,10 @@ impl EventBody {
         let mut read = |field: &'static str, text: Option<&String>, old: EventTime| match text {
             None => old.with_zone(self.timezone.is_some().then_some(zone)),
             Some(text) => time(text, zone, self.is_all_day == Some(true)).unwrap_or_else(|| {
-                wrong.say(field, "must be RFC 3339, a wall-clock time such as 2026-03-02T09:00:00, or a date");
+                wrong.say(
+                    field,
+                    "must be RFC 3339, a wall-clock time such as 2026-03-02T09:00:00, or a date",
+                );
                 old
             }),
         };
@@ -306,19 +354,34 @@ impl EventBody {
             // All days that it touches.
             let last = end.local() - TimeDelta::nanoseconds(i64::from(end.local() > start.local()));
             let is_timed = !matches!(start, EventTime::Date(_));
-            (start, end) =
-                if is_timed { (EventTime::Date(start.local().date()), EventTime::Date(next_day(last.date()))) } else { (start, end) };
+            (start, end) = if is_timed {
+                (
+                    EventTime::Date(start.local().date()),
+                    EventTime::Date(next_day(last.date())),
+                )
+            } else {
+                (start, end)
+            };
         }
         if self.start_time.is_some() && self.end_time.is_none() {
             end = start.plus(length);
         }
         let kind = |at: &EventTime| matches!(at, EventTime::Date(_));
         if kind(&start) != kind(&end) {
-            wrong.say("endTime", "must be a date where startTime is one, and a time where it is one");
-        } else if self.is_all_day.is_some_and(|all_day| all_day != kind(&start)) {
+            wrong.say(
+                "endTime",
+                "must be a date where startTime is one, and a time where it is one",
+            );
+        } else if self
+            .is_all_day
+            .is_some_and(|all_day| all_day != kind(&start))
+        {
             wrong.say("isAllDay", "does not go with the form of startTime");
         } else if end.instant(reader) < start.instant(reader) || (kind(&start) && start == end) {
-            wrong.say("endTime", "must be later than startTime; the end of an all-day event is the day after");
+            wrong.say(
+                "endTime",
+                "must be later than startTime; the end of an all-day event is the day after",
+            );
         } else if end.instant(reader) - start.instant(reader) > MAX_DURATION {
             wrong.say("endTime", "must be at most 366 days after startTime");
         }
@@ -332,25 +395,43 @@ fn unusable(series: &Series, start: EventTime, reader: Tz) -> Option<(&'static s
     if rule.count.is_some() && rule.until.is_some() {
         return Some(("recurrenceRule", "cannot have both COUNT and UNTIL"));
     }
-    if matches!(rule.frequency, Frequency::Secondly | Frequency::Minutely | Frequency::Hourly) {
-        return Some(("recurrenceRule", "must repeat DAILY, WEEKLY, MONTHLY or YEARLY"));
+    if matches!(
+        rule.frequency,
+        Frequency::Secondly | Frequency::Minutely | Frequency::Hourly
+    ) {
+        return Some((
+            "recurrenceRule",
+            "must repeat DAILY, WEEKLY, MONTHLY or YEARLY",
+        ));
     }
     let first = start.instant(reader);
-    let far = first.checked_add_signed(TimeDelta::days(40_000)).unwrap_or(first);
-    series.expand(start, first, far, reader, 1).starts.is_empty().then_some(("recurrence", "ends before the event begins"))
+    let far = first
+        .checked_add_signed(TimeDelta::days(40_000))
+        .unwrap_or(first);
+    series
+        .expand(start, first, far, reader, 1)
+        .starts
+        .is_empty()
+        .then_some(("recurrence", "ends before the event begins"))
 }
 
 /// The series of one rule.
 fn rule(text: &str) -> Result<Series, (String, String)> {
     match text.parse() {
-        Ok(rule) => Ok(Series { rules: vec![rule], ..Series::default() }),
+        Ok(rule) => Ok(Series {
+            rules: vec![rule],
+            ..Series::default()
+        }),
         Err(error) => Err(("recurrenceRule".to_owned(), error.to_string())),
     }
 }
 
 fn invite(invited: Vec<Invited>, details: &mut Details, wrong: &mut Wrong) {
     if details.attendees_omitted {
-        wrong.say("attendees", "cannot be changed: the provider shows only some of them");
+        wrong.say(
+            "attendees",
+            "cannot be changed: the provider shows only some of them",
+        );
         return;
     }
     let mut seen = HashSet::new();
@@ -359,7 +440,9 @@ fn invite(invited: Vec<Invited>, details: &mut Details, wrong: &mut Wrong) {
     }
     for (index, one) in invited.iter().enumerate() {
         let address = one.email.trim().to_lowercase();
-        let sound = address.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+        let sound = address
+            .split_once('@')
+            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
         if !sound || address.contains(char::is_whitespace) || address.len() > 254 {
             wrong.say(&format!("attendees[{index}].email"), "is not an address");
         } else if !seen.insert(address) {
@@ -368,7 +451,9 @@ fn invite(invited: Vec<Invited>, details: &mut Details, wrong: &mut Wrong) {
     }
     let known = std::mem::take(&mut details.attendees);
     let read = |one: Invited| {
-        let before = known.iter().find(|known| known.email.eq_ignore_ascii_case(one.email.trim()));
+        let before = known
+            .iter()
+            .find(|known| known.email.eq_ignore_ascii_case(one.email.trim()));
         Attendee {
             email: one.email.trim().to_owned(),
             display_name: one.display_name.or_else(|| before?.display_name.clone()),
@@ -387,15 +472,28 @@ fn time(text: &str, zone: Tz, all_day: bool) -> Option<EventTime> {
     let text = text.trim();
     let years = 1..=9998;
     if let Ok(date) = text.parse::<NaiveDate>() {
-        return years.contains(&chrono::Datelike::year(&date)).then_some(EventTime::Date(date));
+        return years
+            .contains(&chrono::Datelike::year(&date))
+            .then_some(EventTime::Date(date));
     }
     let at = match DateTime::parse_from_rfc3339(text) {
         Ok(at) => EventTime::at(at.to_utc(), zone),
         Err(_) => {
             let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S");
-            EventTime::Zoned(local.or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M")).ok()?, zone)
+            EventTime::Zoned(
+                local
+                    .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M"))
+                    .ok()?,
+                zone,
+            )
         }
     };
-    let at = if all_day { EventTime::Date(at.local().date()) } else { at };
-    years.contains(&chrono::Datelike::year(&at.local())).then_some(at)
+    let at = if all_day {
+        EventTime::Date(at.local().date())
+    } else {
+        at
+    };
+    years
+        .contains(&chrono::Datelike::year(&at.local()))
+        .then_some(at)
 }

@@ -55,41 +55,103 @@ const DEFAULT_LIMIT: u32 = 500;
 /// With `If-None-Match`, 304 when nothing has changed.
 #[utoipa::path(get, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), params(ListQuery),
     responses((status = 200, body = Events), (status = 304, description = "as before"), Problems))]
-pub async fn list(State(app): State<App>, caller: Caller, headers: HeaderMap, Query(query): Query<ListQuery>) -> Answer<Response> {
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Query(query): Query<ListQuery>,
+) -> Answer<Response> {
     let zone = reader_zone(&app, caller.user(), query.timezone.as_deref()).await?;
-    let window = Window { start: instant("start", &query.start, zone)?, end: instant("end", &query.end, zone)?, zone };
+    let window = Window {
+        start: instant("start", &query.start, zone)?,
+        end: instant("end", &query.end, zone)?,
+        zone,
+    };
     if window.start >= window.end {
         return Err(Problem::field("end", "must be later than start"));
     }
     if window.end - window.start > MAX_WINDOW {
-        return Err(Problem::field("end", "must be at most 366 days after start"));
+        return Err(Problem::field(
+            "end",
+            "must be at most 366 days after start",
+        ));
     }
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::field("limit", "must be between 1 and 2500"));
     }
-    let digest = digest_of(format!("{}|{}|{zone}|{}", window.start, window.end, query.calendar_ids.as_deref().unwrap_or("")).as_bytes());
-    let cursor = query.cursor.as_deref().map(|cursor| PageCursor::decode(cursor, &digest)).transpose()?;
-    let after = cursor.and_then(|cursor| Some((DateTime::from_timestamp_millis(cursor.start)?, cursor.id)));
+    let digest = digest_of(
+        format!(
+            "{}|{}|{zone}|{}",
+            window.start,
+            window.end,
+            query.calendar_ids.as_deref().unwrap_or("")
+        )
+        .as_bytes(),
+    );
+    let cursor = query
+        .cursor
+        .as_deref()
+        .map(|cursor| PageCursor::decode(cursor, &digest))
+        .transpose()?;
+    let after =
+        cursor.and_then(|cursor| Some((DateTime::from_timestamp_millis(cursor.start)?, cursor.id)));
     let calendars = connected_calendars(&app, caller.user()).await?;
     let chosen = choose(&calendars, query.calendar_ids.as_deref())?;
-    let wanted = Look { user: caller.user(), window, calendars: &chosen, after, limit: limit as usize };
-    let page = look(&app.store, wanted, |one| calendars.get(&one.event.calendar()).map(|calendar| EventView::new(one, calendar, zone)));
+    let wanted = Look {
+        user: caller.user(),
+        window,
+        calendars: &chosen,
+        after,
+        limit: limit as usize,
+    };
+    let page = look(&app.store, wanted, |one| {
+        calendars
+            .get(&one.event.calendar())
+            .map(|calendar| EventView::new(one, calendar, zone))
+    });
     let page = page.await?;
-    let next_cursor = page.next.map(|(start, id)| PageCursor { start: start.timestamp_millis(), id, query: digest }.encode());
-    let body = serde_json::to_string(&Events { events: page.seen.into_iter().flatten().collect(), next_cursor })?;
+    let next_cursor = page.next.map(|(start, id)| {
+        PageCursor {
+            start: start.timestamp_millis(),
+            id,
+            query: digest,
+        }
+        .encode()
+    });
+    let body = serde_json::to_string(&Events {
+        events: page.seen.into_iter().flatten().collect(),
+        next_cursor,
+    })?;
     let tag = etag(&body);
-    Ok(conditional(&headers, &tag, ([(CONTENT_TYPE, "application/json")], body)))
+    Ok(conditional(
+        &headers,
+        &tag,
+        ([(CONTENT_TYPE, "application/json")], body),
+    ))
 }
 
 /// RFC 3339, or a date in the reader's zone.
 fn instant(field: &str, text: &str, zone: Tz) -> Answer<DateTime<Utc>> {
     // A plus that was not escaped has become a space on the way.
     let text = text.trim().replace(' ', "+");
-    let date = || Some(to_instant(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN), zone));
-    let instant = DateTime::parse_from_rfc3339(&text).ok().map(|at| at.to_utc()).or_else(date);
+    let date = || {
+        Some(to_instant(
+            text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN),
+            zone,
+        ))
+    };
+    let instant = DateTime::parse_from_rfc3339(&text)
+        .ok()
+        .map(|at| at.to_utc())
+        .or_else(date);
     let years = 1..=9998;
     instant
         .filter(|at| years.contains(&chrono::Datelike::year(at)))
-        .ok_or_else(|| Problem::field(field, "must be RFC 3339 such as 2026-03-01T00:00:00Z, or a date such as 2026-03-01"))
+        .ok_or_else(|| {
+            Problem::field(
+                field,
+                "must be RFC 3339 such as 2026-03-01T00:00:00Z, or a date such as 2026-03-01",
+            )
+        })
 }

@@ -34,7 +34,9 @@ pub async fn get(
     Query(query): Query<OneQuery>,
     Id(id): Id<EventId>,
 ) -> Answer<Response> {
-    let calendar = connected(&app, caller.user(), id.calendar()).await?.calendar;
+    let calendar = connected(&app, caller.user(), id.calendar())
+        .await?
+        .calendar;
     let zone = reader_zone(&app, caller.user(), query.timezone.as_deref()).await?;
     let stored = app.store.event(caller.user(), &id).await?;
     if stored.as_ref().is_some_and(|event| !event.is_shown()) {
@@ -45,7 +47,11 @@ pub async fn get(
         (Some(event), _) => EventView::new(&alone(&event, zone), &calendar, zone),
         (None, None) => return Err(Problem::not_found()),
         (None, Some(original)) => {
-            let series = app.store.event(caller.user(), &id.series()).await?.ok_or_else(Problem::not_found)?;
+            let series = app
+                .store
+                .event(caller.user(), &id.series())
+                .await?
+                .ok_or_else(Problem::not_found)?;
             let one = find(&series, original, zone).ok_or_else(Problem::not_found)?;
             EventView::new(&one, &calendar, zone)
         }

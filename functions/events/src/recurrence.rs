@@ -101,21 +101,34 @@ impl Recurrence {
             Every::Yearly => Frequency::Yearly,
         };
         if self.frequency == Every::Weekly && self.by_day.is_empty() {
-            return Err(wrong("byDay", "names at least one weekday of a weekly event"));
+            return Err(wrong(
+                "byDay",
+                "names at least one weekday of a weekly event",
+            ));
         }
-        let weekdays: Option<Vec<ByDay>> = self.by_day.iter().map(|name| weekday(name, 0)).collect();
-        let mut by_day = weekdays.ok_or_else(|| wrong("byDay", "holds weekdays such as MONDAY or MO"))?;
+        let weekdays: Option<Vec<ByDay>> =
+            self.by_day.iter().map(|name| weekday(name, 0)).collect();
+        let mut by_day =
+            weekdays.ok_or_else(|| wrong("byDay", "holds weekdays such as MONDAY or MO"))?;
         let mut by_month_day = Vec::new();
         match self.month_day_type {
             Some(MonthDay::DayOfMonth) => {
-                let day = self.by_month_day.filter(|day| (1..=31).contains(day) || *day == -1);
-                by_month_day.push(day.ok_or_else(|| wrong("byMonthDay", "must be 1 to 31, or -1 for the last day"))?);
+                let day = self
+                    .by_month_day
+                    .filter(|day| (1..=31).contains(day) || *day == -1);
+                by_month_day.push(day.ok_or_else(|| {
+                    wrong("byMonthDay", "must be 1 to 31, or -1 for the last day")
+                })?);
             }
             Some(MonthDay::RelativeDay) => {
-                let nth = self.by_set_pos.filter(|nth| (-4..=4).contains(nth) && *nth != 0);
+                let nth = self
+                    .by_set_pos
+                    .filter(|nth| (-4..=4).contains(nth) && *nth != 0);
                 let nth = nth.ok_or_else(|| wrong("bySetPos", "must be -4 to 4 and not 0"))?;
                 let name = self.by_day_of_week.as_deref().unwrap_or_default();
-                by_day = vec![weekday(name, nth).ok_or_else(|| wrong("byDayOfWeek", "must be a weekday such as MONDAY or MO"))?];
+                by_day = vec![weekday(name, nth).ok_or_else(|| {
+                    wrong("byDayOfWeek", "must be a weekday such as MONDAY or MO")
+                })?];
             }
             None => {}
         }
@@ -131,27 +144,59 @@ impl Recurrence {
             End::Never => (None, None),
             End::Date => {
                 let text = self.end_date.as_deref().unwrap_or_default();
-                (Some(until(text).ok_or_else(|| wrong("endDate", "must be a date or RFC 3339"))?), None)
+                (
+                    Some(
+                        until(text)
+                            .ok_or_else(|| wrong("endDate", "must be a date or RFC 3339"))?,
+                    ),
+                    None,
+                )
             }
             End::Count => {
                 let count = self.count.filter(|count| (1..=999).contains(count));
-                (None, Some(count.ok_or_else(|| wrong("count", "must be 1 to 999"))?))
+                (
+                    None,
+                    Some(count.ok_or_else(|| wrong("count", "must be 1 to 999"))?),
+                )
             }
         };
-        let except: Option<Vec<OriginalStart>> = self.exception_dates.iter().map(|text| exception(text, start)).collect();
-        let except_dates = except.ok_or_else(|| wrong("exceptionDates", "holds dates or RFC 3339"))?;
-        let rule = Rule { interval: self.interval, count, until, by_day, by_month: self.by_month, by_month_day, ..Rule::every(frequency) };
-        Ok(Series { rules: vec![rule], except_dates, ..Series::default() })
+        let except: Option<Vec<OriginalStart>> = self
+            .exception_dates
+            .iter()
+            .map(|text| exception(text, start))
+            .collect();
+        let except_dates =
+            except.ok_or_else(|| wrong("exceptionDates", "holds dates or RFC 3339"))?;
+        let rule = Rule {
+            interval: self.interval,
+            count,
+            until,
+            by_day,
+            by_month: self.by_month,
+            by_month_day,
+            ..Rule::every(frequency)
+        };
+        Ok(Series {
+            rules: vec![rule],
+            except_dates,
+            ..Series::default()
+        })
     }
 }
 
 fn weekday(name: &str, nth: i16) -> Option<ByDay> {
-    Some(ByDay { nth, weekday: Rule::weekday(name)? })
+    Some(ByDay {
+        nth,
+        weekday: Rule::weekday(name)?,
+    })
 }
 
 fn until(text: &str) -> Option<Until> {
     let date = || text.parse::<NaiveDate>().ok().map(Until::Date);
-    DateTime::parse_from_rfc3339(text).ok().map(|at| Until::Utc(at.naive_utc())).or_else(date)
+    DateTime::parse_from_rfc3339(text)
+        .ok()
+        .map(|at| Until::Utc(at.naive_utc()))
+        .or_else(date)
 }
 
 fn exception(text: &str, start: EventTime) -> Option<OriginalStart> {
@@ -172,26 +217,45 @@ mod tests {
 
     fn rule(body: &str) -> Result<String, Wrong> {
         let recurrence: Recurrence = serde_json::from_str(body).unwrap();
-        recurrence.series("2026-03-02T09:00:00[Europe/Berlin]".parse().unwrap()).map(|series| series.rules[0].to_string())
+        recurrence
+            .series("2026-03-02T09:00:00[Europe/Berlin]".parse().unwrap())
+            .map(|series| series.rules[0].to_string())
     }
 
     #[test]
     fn weekdays_are_read_in_both_spellings() {
-        assert_eq!(rule(r#"{"frequency":"WEEKLY","byDay":["MONDAY","fr"]}"#), Ok("FREQ=WEEKLY;BYDAY=MO,FR".into()));
-        let last =
-            r#"{"frequency":"MONTHLY","monthDayType":"RELATIVE_DAY","bySetPos":-1,"byDayOfWeek":"Friday","endType":"COUNT","count":3}"#;
+        assert_eq!(
+            rule(r#"{"frequency":"WEEKLY","byDay":["MONDAY","fr"]}"#),
+            Ok("FREQ=WEEKLY;BYDAY=MO,FR".into())
+        );
+        let last = r#"{"frequency":"MONTHLY","monthDayType":"RELATIVE_DAY","bySetPos":-1,"byDayOfWeek":"Friday","endType":"COUNT","count":3}"#;
         assert_eq!(rule(last), Ok("FREQ=MONTHLY;COUNT=3;BYDAY=-1FR".into()));
         let date = r#"{"frequency":"DAILY","interval":2,"endType":"DATE","endDate":"2026-05-01"}"#;
-        assert_eq!(rule(date), Ok("FREQ=DAILY;INTERVAL=2;UNTIL=20260501".into()));
+        assert_eq!(
+            rule(date),
+            Ok("FREQ=DAILY;INTERVAL=2;UNTIL=20260501".into())
+        );
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         let field = |body: &str| rule(body).unwrap_err().0;
         assert_eq!(field(r#"{"frequency":"WEEKLY"}"#), "recurrence.byDay");
-        assert_eq!(field(r#"{"frequency":"WEEKLY","byDay":["MOON"]}"#), "recurrence.byDay");
-        assert_eq!(field(r#"{"frequency":"DAILY","interval":0}"#), "recurrence.interval");
-        assert_eq!(field(r#"{"frequency":"MONTHLY","monthDayType":"DAY_OF_MONTH","byMonthDay":32}"#), "recurrence.byMonthDay");
-        assert_eq!(field(r#"{"frequency":"DAILY","endType":"DATE"}"#), "recurrence.endDate");
+        assert_eq!(
+            field(r#"{"frequency":"WEEKLY","byDay":["MOON"]}"#),
+            "recurrence.byDay"
+        );
+        assert_eq!(
+            field(r#"{"frequency":"DAILY","interval":0}"#),
+            "recurrence.interval"
+        );
+        assert_eq!(
+            field(r#"{"frequency":"MONTHLY","monthDayType":"DAY_OF_MONTH","byMonthDay":32}"#),
+            "recurrence.byMonthDay"
+        );
+        assert_eq!(
+            field(r#"{"frequency":"DAILY","endType":"DATE"}"#),
+            "recurrence.endDate"
+        );
     }
 }

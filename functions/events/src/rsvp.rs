@@ -70,25 +70,52 @@ pub async fn respond(
 ) -> Answer<HttpResponse> {
     let patience = patience(query)?;
     let user = caller.user();
-    if body.comment.as_ref().is_some_and(|comment| comment.chars().count() > LONGEST) {
-        return Err(Problem::field("comment", "must have at most 1000 characters"));
+    if body
+        .comment
+        .as_ref()
+        .is_some_and(|comment| comment.chars().count() > LONGEST)
+    {
+        return Err(Problem::field(
+            "comment",
+            "must have at most 1000 characters",
+        ));
     }
     let calendar = writable(&app, user, id.calendar()).await?;
     let zone = reader_zone(&app, user, None).await?;
     let event = editable(&app, user, &id, zone).await?;
     let mut wanted = Content::of(&event);
-    let own = wanted.details.attendees.iter_mut().find(|one| one.is_self && !one.is_organizer);
-    let own = own.ok_or_else(|| Problem::field("response", "is to an invitation, and nobody has invited this account"))?;
+    let own = wanted
+        .details
+        .attendees
+        .iter_mut()
+        .find(|one| one.is_self && !one.is_organizer);
+    let own = own.ok_or_else(|| {
+        Problem::field(
+            "response",
+            "is to an invitation, and nobody has invited this account",
+        )
+    })?;
     let status = match body.response {
         Reply::Accepted => RsvpStatus::Accepted,
         Reply::Declined => RsvpStatus::Declined,
         Reply::Tentative => RsvpStatus::Tentative,
     };
     own.rsvp_status = status;
-    let response = Response { status, comment: body.comment.filter(|comment| !comment.trim().is_empty()), notify: body.notify };
-    let how = How { response: Some(response), ..How::default() };
-    let mut event = change_event(&app, user, event, wanted, how).await?.ok_or_else(Problem::not_found)?;
-    trail.success(user, "EVENT_RSVP", Some(id.to_string())).await;
+    let response = Response {
+        status,
+        comment: body.comment.filter(|comment| !comment.trim().is_empty()),
+        notify: body.notify,
+    };
+    let how = How {
+        response: Some(response),
+        ..How::default()
+    };
+    let mut event = change_event(&app, user, event, wanted, how)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    trail
+        .success(user, "EVENT_RSVP", Some(id.to_string()))
+        .await;
     match pushed(&app, user, &id, patience).await? {
         Some(now) => event = now,
         // Declined, and gone for that.

@@ -29,7 +29,11 @@ const AHEAD: TimeDelta = TimeDelta::days(30);
 /// What is on now and in the next thirty days, the nearest first.
 #[utoipa::path(get, path = "/api/v1/calendar/events/upcoming", tag = "events", security(("bearer" = [])), params(UpcomingQuery),
     responses((status = 200, body = Events), Problems))]
-pub async fn upcoming(State(app): State<App>, caller: Caller, Query(query): Query<UpcomingQuery>) -> Answer<Json<Events>> {
+pub async fn upcoming(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<UpcomingQuery>,
+) -> Answer<Json<Events>> {
     let limit = query.limit.unwrap_or(10);
     if !(1..=100).contains(&limit) {
         return Err(Problem::field("limit", "must be between 1 and 100"));
@@ -38,8 +42,25 @@ pub async fn upcoming(State(app): State<App>, caller: Caller, Query(query): Quer
     let now = app.clock.now();
     let calendars = connected_calendars(&app, caller.user()).await?;
     let chosen = choose(&calendars, None)?;
-    let window = Window { start: now, end: now + AHEAD, zone };
-    let wanted = Look { user: caller.user(), window, calendars: &chosen, after: None, limit: limit as usize };
-    let page = look(&app.store, wanted, |one| calendars.get(&one.event.calendar()).map(|calendar| EventView::new(one, calendar, zone)));
-    Ok(Json(Events { events: page.await?.seen.into_iter().flatten().collect(), next_cursor: None }))
+    let window = Window {
+        start: now,
+        end: now + AHEAD,
+        zone,
+    };
+    let wanted = Look {
+        user: caller.user(),
+        window,
+        calendars: &chosen,
+        after: None,
+        limit: limit as usize,
+    };
+    let page = look(&app.store, wanted, |one| {
+        calendars
+            .get(&one.event.calendar())
+            .map(|calendar| EventView::new(one, calendar, zone))
+    });
+    Ok(Json(Events {
+        events: page.await?.seen.into_iter().flatten().collect(),
+        next_cursor: None,
+    }))
 }

@@ -151,12 +151,25 @@ impl EventView {
         let event = one.event;
         let details = &event.details;
         let is_occurrence = one.original_start.is_some();
-        let rule = event.series.as_ref().and_then(|series| series.rules.first()).map(ToString::to_string);
+        let rule = event
+            .series
+            .as_ref()
+            .and_then(|series| series.rules.first())
+            .map(ToString::to_string);
         // A series that had to be written out keeps its rule among what nobody else has a word for.
         // An occurrence that the rule gives has nothing of its own to be written.
-        let link = event.link.as_deref().filter(|_| !is_occurrence || event.original_start().is_some());
+        let link = event
+            .link
+            .as_deref()
+            .filter(|_| !is_occurrence || event.original_start().is_some());
         let sync_status = link.map_or(LinkStatus::Synced, Link::status);
-        let written_out = || details.unknown.iter().find(|(name, _)| name == "RRULE").map(|(_, rule)| rule.clone());
+        let written_out = || {
+            details
+                .unknown
+                .iter()
+                .find(|(name, _)| name == "RRULE")
+                .map(|(_, rule)| rule.clone())
+        };
         Self {
             id: one.id.clone(),
             series_id: is_occurrence.then(|| one.id.series()),
@@ -198,7 +211,13 @@ impl EventView {
             expanded_into: None,
             etag: format!(
                 "\"{}-{sync_status:?}\"",
-                digest_of(format!("{}|{}|{}", event.content_hash, calendar.name, calendar.color).as_bytes())
+                digest_of(
+                    format!(
+                        "{}|{}|{}",
+                        event.content_hash, calendar.name, calendar.color
+                    )
+                    .as_bytes()
+                )
             ),
         }
     }
@@ -226,24 +245,57 @@ pub struct Events {
 
 /// The connected calendars of a person, by id.
 pub async fn connected_calendars(app: &App, user: UserId) -> Answer<HashMap<CalendarId, Calendar>> {
-    let all = app.store.calendars(user).await?.into_iter().map(|state| state.calendar);
-    Ok(all.filter(|calendar| calendar.is_connected).map(|calendar| (calendar.id, calendar)).collect())
+    let all = app
+        .store
+        .calendars(user)
+        .await?
+        .into_iter()
+        .map(|state| state.calendar);
+    Ok(all
+        .filter(|calendar| calendar.is_connected)
+        .map(|calendar| (calendar.id, calendar))
+        .collect())
 }
 
 /// The zone to read in: the one that was asked for, else the person's own.
 pub async fn reader_zone(app: &App, user: UserId, wanted: Option<&str>) -> Answer<Tz> {
     match wanted {
-        Some(name) => name.parse().map_err(|_| Problem::field("timezone", "is not an IANA time zone such as Europe/Berlin")),
-        None => Ok(app.store.user(user).await?.ok_or_else(Problem::not_found)?.timezone),
+        Some(name) => name.parse().map_err(|_| {
+            Problem::field("timezone", "is not an IANA time zone such as Europe/Berlin")
+        }),
+        None => Ok(app
+            .store
+            .user(user)
+            .await?
+            .ok_or_else(Problem::not_found)?
+            .timezone),
     }
 }
 
 /// Which calendars to look in: all that are connected, or those of a comma-separated list.
-pub fn choose(calendars: &HashMap<CalendarId, Calendar>, list: Option<&str>) -> Answer<HashSet<CalendarId>> {
-    let Some(list) = list else { return Ok(calendars.keys().copied().collect()) };
-    let mut ids = list.split(',').map(str::trim).filter(|id| !id.is_empty()).peekable();
+pub fn choose(
+    calendars: &HashMap<CalendarId, Calendar>,
+    list: Option<&str>,
+) -> Answer<HashSet<CalendarId>> {
+    let Some(list) = list else {
+        return Ok(calendars.keys().copied().collect());
+    };
+    let mut ids = list
+        .split(',')
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
+        .peekable();
     if ids.peek().is_none() {
-        return Err(Problem::field("calendarIds", "names no calendar; leave it out for all of them"));
+        return Err(Problem::field(
+            "calendarIds",
+            "names no calendar; leave it out for all of them",
+        ));
     }
-    ids.map(|id| id.parse().ok().filter(|id| calendars.contains_key(id)).ok_or_else(Problem::not_found)).collect()
+    ids.map(|id| {
+        id.parse()
+            .ok()
+            .filter(|id| calendars.contains_key(id))
+            .ok_or_else(Problem::not_found)
+    })
+    .collect()
 }

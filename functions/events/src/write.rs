@@ -91,21 +91,38 @@ pub async fn create(
 ) -> Answer<Response> {
     let patience = patience(query.wait)?;
     let user = caller.user();
-    let calendar = body.calendar_id.ok_or_else(|| Problem::field("calendarId", "is needed"))?;
+    let calendar = body
+        .calendar_id
+        .ok_or_else(|| Problem::field("calendarId", "is needed"))?;
     let calendar = writable(&app, user, calendar).await?;
     let zone = reader_zone(&app, user, None).await?;
-    let name = headers.get(idempotency::KEY).map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
-    let how = How { send_updates: body.send_updates, wants_conference: body.create_conference, name, ..How::default() };
+    let name = headers
+        .get(idempotency::KEY)
+        .map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
+    let how = How {
+        send_updates: body.send_updates,
+        wants_conference: body.create_conference,
+        name,
+        ..How::default()
+    };
     let expands = body.when_inexpressible == WhenInexpressible::Expand;
     let content = body.create(zone)?;
     let wrong = unwritable(calendar.provider, None, &content, how.send_updates);
-    if expands && wrong.iter().any(|(field, _)| matches!(*field, "recurrence" | "timezone")) {
+    if expands
+        && wrong
+            .iter()
+            .any(|(field, _)| matches!(*field, "recurrence" | "timezone"))
+    {
         return expand(&app, &trail, &calendar, content, how, zone, patience).await;
     }
     accept(wrong)?;
     let event = create_event(&app, &calendar, content, how).await?;
-    trail.success(user, "EVENT_CREATE", Some(event.id.to_string())).await;
-    let event = pushed(&app, user, &event.id, patience).await?.unwrap_or(event);
+    trail
+        .success(user, "EVENT_CREATE", Some(event.id.to_string()))
+        .await;
+    let event = pushed(&app, user, &event.id, patience)
+        .await?
+        .unwrap_or(event);
     Ok(answer(&event, &calendar, zone, StatusCode::CREATED))
 }
 
@@ -134,17 +151,32 @@ pub async fn change(
         ..How::default()
     };
     if body.calendar_id.is_some_and(|other| other != calendar.id) {
-        return Err(Problem::field("calendarId", "cannot be changed: an event stays in the calendar that it was made in"));
+        return Err(Problem::field(
+            "calendarId",
+            "cannot be changed: an event stays in the calendar that it was made in",
+        ));
     }
     let event = editable(&app, user, &id, zone).await?;
     check_version(&headers, &event, &calendar, zone)?;
     let wanted = body.change(Content::of(&event), zone)?;
     if id.original_start().is_some() && wanted.series.is_some() {
-        return Err(Problem::field("recurrence", "belongs to the series, not to one occurrence of it"));
+        return Err(Problem::field(
+            "recurrence",
+            "belongs to the series, not to one occurrence of it",
+        ));
     }
-    accept(unwritable(calendar.provider, Some(&Content::of(&event)), &wanted, how.send_updates))?;
-    let event = change_event(&app, user, event, wanted, how).await?.ok_or_else(Problem::not_found)?;
-    trail.success(user, "EVENT_UPDATE", Some(id.to_string())).await;
+    accept(unwritable(
+        calendar.provider,
+        Some(&Content::of(&event)),
+        &wanted,
+        how.send_updates,
+    ))?;
+    let event = change_event(&app, user, event, wanted, how)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    trail
+        .success(user, "EVENT_UPDATE", Some(id.to_string()))
+        .await;
     let event = pushed(&app, user, &id, patience).await?.unwrap_or(event);
     Ok(answer(&event, &calendar, zone, StatusCode::OK))
 }
@@ -169,18 +201,33 @@ pub async fn delete(
     let zone = reader_zone(&app, user, None).await?;
     let event = editable(&app, user, &id, zone).await?;
     check_version(&headers, &event, &calendar, zone)?;
-    let how = How { send_updates: query.send_updates, is_strict: headers.contains_key(header::IF_MATCH), ..How::default() };
+    let how = How {
+        send_updates: query.send_updates,
+        is_strict: headers.contains_key(header::IF_MATCH),
+        ..How::default()
+    };
     accept(undeletable(calendar.provider, &event, how.send_updates))?;
     if !remove_event(&app, user, event, how).await? {
         return Err(Problem::not_found());
     }
-    trail.success(user, "EVENT_DELETE", Some(id.to_string())).await;
+    trail
+        .success(user, "EVENT_DELETE", Some(id.to_string()))
+        .await;
     let (status, sync_status) = match pushed(&app, user, &id, patience).await? {
         None => (StatusCode::OK, LinkStatus::Synced),
-        Some(left) if left.is_leaving() => (StatusCode::ACCEPTED, left.link.map_or(LinkStatus::Pending, |link| link.status())),
+        Some(left) if left.is_leaving() => (
+            StatusCode::ACCEPTED,
+            left.link.map_or(LinkStatus::Pending, |link| link.status()),
+        ),
         Some(left) => {
-            let reason = left.link.and_then(|link| link.failure).unwrap_or_else(|| "it was changed at the provider meanwhile".to_owned());
-            return Err(Problem::because(ProblemType::Conflict, format!("the event stays: {reason}")));
+            let reason = left
+                .link
+                .and_then(|link| link.failure)
+                .unwrap_or_else(|| "it was changed at the provider meanwhile".to_owned());
+            return Err(Problem::because(
+                ProblemType::Conflict,
+                format!("the event stays: {reason}"),
+            ));
         }
     };
     Ok((status, Json(Deleted { id, sync_status })).into_response())
@@ -201,12 +248,31 @@ pub async fn retry(
     let user = caller.user();
     let calendar = writable(&app, user, id.calendar()).await?;
     let zone = reader_zone(&app, user, None).await?;
-    let event = app.store.event(user, &id).await?.ok_or_else(Problem::not_found)?;
-    if let Some(edit) = event.link.as_ref().and_then(|link| link.edit.as_deref()).filter(|edit| edit.operation == Operation::Create) {
+    let event = app
+        .store
+        .event(user, &id)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    if let Some(edit) = event
+        .link
+        .as_ref()
+        .and_then(|link| link.edit.as_deref())
+        .filter(|edit| edit.operation == Operation::Create)
+    {
         // What was asked for when it was changed may be less than creating it anew would do.
-        accept(unwritable(calendar.provider, None, &Content::of(&event), edit.send_updates))?;
+        accept(unwritable(
+            calendar.provider,
+            None,
+            &Content::of(&event),
+            edit.send_updates,
+        ))?;
     }
-    let in_sync = || Problem::because(ProblemType::Conflict, "there is nothing to write: the event is in sync");
+    let in_sync = || {
+        Problem::because(
+            ProblemType::Conflict,
+            "there is nothing to write: the event is in sync",
+        )
+    };
     let event = retry_edit(&app, user, &id).await?.ok_or_else(in_sync)?;
     let event = pushed(&app, user, &id, patience).await?.unwrap_or(event);
     Ok(answer(&event, &calendar, zone, StatusCode::OK))
@@ -217,7 +283,15 @@ fn accept(wrong: Vec<(&'static str, String)>) -> Answer<()> {
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(Problem::fields(wrong.into_iter().map(|(field, message)| FieldError { field: field.to_owned(), message }).collect()))
+    Err(Problem::fields(
+        wrong
+            .into_iter()
+            .map(|(field, message)| FieldError {
+                field: field.to_owned(),
+                message,
+            })
+            .collect(),
+    ))
 }
 
 /// Creates each occurrence of a series that the provider cannot repeat as an event of its own, as far ahead as calendars are
@@ -231,22 +305,42 @@ async fn expand(
     zone: Tz,
     patience: Duration,
 ) -> Answer<Response> {
-    let Some(series) = &content.series else { return Err(Problem::not_found()) };
+    let Some(series) = &content.series else {
+        return Err(Problem::not_found());
+    };
     let (window, now) = (app.config.sync_window, app.clock.now());
     let own = calendar_zone(calendar, zone);
-    let found = series.expand(content.start, now - window.past, now + window.future, own, MAX_EXPANDED);
+    let found = series.expand(
+        content.start,
+        now - window.past,
+        now + window.future,
+        own,
+        MAX_EXPANDED,
+    );
     if found.truncated || found.starts.is_empty() {
-        let message = format!("gives no occurrence, or more than {MAX_EXPANDED}, in the time that is kept; give it an end");
+        let message = format!(
+            "gives no occurrence, or more than {MAX_EXPANDED}, in the time that is kept; give it an end"
+        );
         return Err(Problem::field("recurrence", message));
     }
     let length = content.end.instant(own) - content.start.instant(own);
-    let mut single = Content { series: None, ..content.clone() };
-    accept(unwritable(calendar.provider, None, &single, how.send_updates))?;
+    let mut single = Content {
+        series: None,
+        ..content.clone()
+    };
+    accept(unwritable(
+        calendar.provider,
+        None,
+        &single,
+        how.send_updates,
+    ))?;
     let mut made = Vec::with_capacity(found.starts.len());
     for start in found.starts {
         (single.start, single.end) = (start, start.plus(length));
         let event = create_event(app, calendar, single.clone(), how.clone()).await?;
-        trail.success(calendar.user_id, "EVENT_CREATE", Some(event.id.to_string())).await;
+        trail
+            .success(calendar.user_id, "EVENT_CREATE", Some(event.id.to_string()))
+            .await;
         made.push(event);
     }
     if let Some(last) = made.last() {
@@ -254,13 +348,24 @@ async fn expand(
     }
     let ids: Vec<EventId> = made.iter().map(|event| event.id.clone()).collect();
     let now = app.store.events(calendar.user_id, &ids).await?;
-    let is_done =
-        now.len() == ids.len() && now.iter().all(|event| event.link.as_ref().is_none_or(|link| link.status() == LinkStatus::Synced));
-    let Some(first) = now.iter().find(|event| event.id == ids[0]).or(made.first()) else { return Err(Problem::not_found()) };
+    let is_done = now.len() == ids.len()
+        && now.iter().all(|event| {
+            event
+                .link
+                .as_ref()
+                .is_none_or(|link| link.status() == LinkStatus::Synced)
+        });
+    let Some(first) = now.iter().find(|event| event.id == ids[0]).or(made.first()) else {
+        return Err(Problem::not_found());
+    };
     let mut view = EventView::new(&alone(first, zone), calendar, zone);
     view.expanded_into = Some(ids);
     let etag = view.etag().to_owned();
-    let status = if is_done { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    let status = if is_done {
+        StatusCode::CREATED
+    } else {
+        StatusCode::ACCEPTED
+    };
     Ok((status, [(header::ETAG, etag)], Json(view)).into_response())
 }
 
@@ -286,7 +391,10 @@ pub async fn writable(app: &App, user: UserId, calendar: CalendarId) -> Answer<C
     if calendar.is_writable() {
         return Ok(calendar);
     }
-    Err(Problem::because(ProblemType::ReadOnly, format!("{:?} can only be read", calendar.name)))
+    Err(Problem::because(
+        ProblemType::ReadOnly,
+        format!("{:?} can only be read", calendar.name),
+    ))
 }
 
 /// The event as it is stored, or the occurrence that the rule of a series gives.
@@ -297,16 +405,32 @@ pub async fn editable(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer
     };
     let event = found.ok_or_else(Problem::not_found)?;
     if event.details.event_type.is_some() {
-        return Err(Problem::because(ProblemType::ReadOnly, "the provider lets nobody change events of this kind from outside"));
+        return Err(Problem::because(
+            ProblemType::ReadOnly,
+            "the provider lets nobody change events of this kind from outside",
+        ));
     }
     Ok(event)
 }
 
 async fn occurrence(app: &App, user: UserId, id: &EventId, zone: Tz) -> Answer<Option<Event>> {
-    let Some(original) = id.original_start() else { return Ok(None) };
-    let Some(series) = app.store.event(user, &id.series()).await? else { return Ok(None) };
-    let Some(one) = find(&series, original, zone) else { return Ok(None) };
-    Ok(Some(Event { id: id.clone(), start: one.start, end: one.end, series: None, link: None, ..series.clone() }))
+    let Some(original) = id.original_start() else {
+        return Ok(None);
+    };
+    let Some(series) = app.store.event(user, &id.series()).await? else {
+        return Ok(None);
+    };
+    let Some(one) = find(&series, original, zone) else {
+        return Ok(None);
+    };
+    Ok(Some(Event {
+        id: id.clone(),
+        start: one.start,
+        end: one.end,
+        series: None,
+        link: None,
+        ..series.clone()
+    }))
 }
 
 /// The part of a tag that changes with the event itself, not with how it stands with its provider.
@@ -315,23 +439,48 @@ fn content_of(tag: &str) -> &str {
 }
 
 fn check_version(headers: &HeaderMap, event: &Event, calendar: &Calendar, zone: Tz) -> Answer<()> {
-    let Some(wanted) = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()) else { return Ok(()) };
+    let Some(wanted) = headers
+        .get(header::IF_MATCH)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return Ok(());
+    };
     let view = EventView::new(&alone(event, zone), calendar, zone);
-    if wanted.split(',').map(str::trim).any(|tag| tag == "*" || content_of(tag) == content_of(view.etag())) {
+    if wanted
+        .split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || content_of(tag) == content_of(view.etag()))
+    {
         return Ok(());
     }
-    Err(Problem::because(ProblemType::PreconditionFailed, "the event is another by now; read it again"))
+    Err(Problem::because(
+        ProblemType::PreconditionFailed,
+        "the event is another by now; read it again",
+    ))
 }
 
 /// Has a change written, and waits a while for it. The event as it is then; `None` when it is gone.
-pub async fn pushed(app: &App, user: UserId, id: &EventId, patience: Duration) -> Answer<Option<Event>> {
+pub async fn pushed(
+    app: &App,
+    user: UserId,
+    id: &EventId,
+    patience: Duration,
+) -> Answer<Option<Event>> {
     push_soon(app, user, id.calendar(), patience).await;
     Ok(app.store.event(user, id).await?)
 }
 
 pub fn answer(event: &Event, calendar: &Calendar, zone: Tz, done: StatusCode) -> Response {
-    let is_done = event.link.as_ref().is_none_or(|link| link.status() == LinkStatus::Synced);
+    let is_done = event
+        .link
+        .as_ref()
+        .is_none_or(|link| link.status() == LinkStatus::Synced);
     let view = EventView::new(&alone(event, zone), calendar, zone);
     let etag = view.etag().to_owned();
-    (if is_done { done } else { StatusCode::ACCEPTED }, [(header::ETAG, etag)], Json(view)).into_response()
+    (
+        if is_done { done } else { StatusCode::ACCEPTED },
+        [(header::ETAG, etag)],
+        Json(view),
+    )
+        .into_response()
 }

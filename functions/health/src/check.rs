@@ -22,7 +22,11 @@ pub struct Health {
 /// Whether the service answers at all. Looks at nothing else.
 #[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
 pub async fn health() -> Json<Health> {
-    Json(Health { status: "healthy", service: "calweave", version: env!("CARGO_PKG_VERSION") })
+    Json(Health {
+        status: "healthy",
+        service: "calweave",
+        version: env!("CARGO_PKG_VERSION"),
+    })
 }
 
 /// Whether the process is alive.
@@ -67,11 +71,25 @@ pub async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
         kms: outcome("KMS", app.vault.ping().await),
         queue: outcome("the queue", app.queue.ping().await),
     };
-    let all = [checks.dynamodb, checks.kms, checks.queue].iter().all(|check| *check == "ok");
+    let all = [checks.dynamodb, checks.kms, checks.queue]
+        .iter()
+        .all(|check| *check == "ok");
     if all {
-        (StatusCode::OK, Json(Readiness { status: "ready", checks }))
+        (
+            StatusCode::OK,
+            Json(Readiness {
+                status: "ready",
+                checks,
+            }),
+        )
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(Readiness { status: "unavailable", checks }))
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(Readiness {
+                status: "unavailable",
+                checks,
+            }),
+        )
     }
 }
 

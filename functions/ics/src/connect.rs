@@ -4,7 +4,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use shared::app::App;
-use shared::domain::calendar::{Calendar, CalendarState, Cursor, DEFAULT_COLOR, FeedSource, ProviderKind, Source, normalise_color};
+use shared::domain::calendar::{
+    Calendar, CalendarState, Cursor, DEFAULT_COLOR, FeedSource, ProviderKind, Source,
+    normalise_color,
+};
 use shared::domain::ids::{CalendarId, ConnectionId, UserId};
 use shared::http::limits::FeedLimit;
 use shared::http::trail::Trail;
@@ -47,11 +50,16 @@ pub async fn connect(
     trail: Trail,
     Json(body): Json<Connect>,
 ) -> Answer<(StatusCode, Json<CalendarView>)> {
-    let wanted = Wanted { name: display_name(body.display_name)?, color: color(body.color.as_deref())? };
+    let wanted = Wanted {
+        name: display_name(body.display_name)?,
+        color: color(body.color.as_deref())?,
+    };
     let (url, feed) = match look_at(&app, &body.url).await {
         Ok(found) => found,
         Err(reason) => {
-            trail.failure(caller.user(), "CALENDAR_CONNECT", &reason).await;
+            trail
+                .failure(caller.user(), "CALENDAR_CONNECT", &reason)
+                .await;
             return Err(Problem::because(ProblemType::FeedUnusable, reason));
         }
     };
@@ -64,15 +72,26 @@ pub async fn connect(
                 user_id: caller.user(),
                 connection_id: ConnectionId::new(&app.clock),
                 provider: ProviderKind::Ics,
-                name: wanted.name.or(feed.name).unwrap_or_else(|| url.host_str().unwrap_or("Calendar").to_owned()),
-                color: wanted.color.or(feed.color).unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
+                name: wanted
+                    .name
+                    .or(feed.name)
+                    .unwrap_or_else(|| url.host_str().unwrap_or("Calendar").to_owned()),
+                color: wanted
+                    .color
+                    .or(feed.color)
+                    .unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
                 is_connected: true,
                 is_unwatched: false,
                 created_at: app.clock.now(),
-                source: Source::Feed(FeedSource { masked_url: masked(&url), fingerprint }),
+                source: Source::Feed(FeedSource {
+                    masked_url: masked(&url),
+                    fingerprint,
+                }),
             };
             // The address first: a calendar without one could never be synced, an address without one is no harm.
-            app.vault.put(place(&calendar), &Secret::new(url.to_string())).await?;
+            app.vault
+                .put(place(&calendar), &Secret::new(url.to_string()))
+                .await?;
             if app.store.create_calendar(&calendar).await? == Outcome::Refused {
                 app.vault.remove(place(&calendar)).await?;
                 return Err(already());
@@ -81,9 +100,18 @@ pub async fn connect(
         }
     };
     request_sync(&app, caller.user(), calendar.id, 0).await?;
-    trail.success(caller.user(), "CALENDAR_CONNECT", Some(calendar.id.to_string())).await;
+    trail
+        .success(
+            caller.user(),
+            "CALENDAR_CONNECT",
+            Some(calendar.id.to_string()),
+        )
+        .await;
     let state = app.store.calendar(caller.user(), calendar.id).await?;
-    let state = state.unwrap_or(CalendarState { calendar, cursor: Cursor::default() });
+    let state = state.unwrap_or(CalendarState {
+        calendar,
+        cursor: Cursor::default(),
+    });
     Ok((StatusCode::CREATED, Json(state.into())))
 }
 
@@ -93,16 +121,36 @@ struct Wanted {
 }
 
 /// Connects again what was disconnected.
-async fn revive(app: &App, user: UserId, calendar: CalendarId, url: &Url, wanted: &Wanted) -> Answer<Calendar> {
-    let state = app.store.calendar(user, calendar).await?.ok_or_else(already)?;
+async fn revive(
+    app: &App,
+    user: UserId,
+    calendar: CalendarId,
+    url: &Url,
+    wanted: &Wanted,
+) -> Answer<Calendar> {
+    let state = app
+        .store
+        .calendar(user, calendar)
+        .await?
+        .ok_or_else(already)?;
     if state.calendar.is_connected {
         return Err(already());
     }
-    app.vault.put(place(&state.calendar), &Secret::new(url.to_string())).await?;
+    app.vault
+        .put(place(&state.calendar), &Secret::new(url.to_string()))
+        .await?;
     if app.store.set_connected(user, calendar, true).await? == Outcome::Refused {
         return Err(already());
     }
-    let updated = app.store.update_calendar(user, calendar, wanted.name.as_deref(), wanted.color.as_deref()).await?;
+    let updated = app
+        .store
+        .update_calendar(
+            user,
+            calendar,
+            wanted.name.as_deref(),
+            wanted.color.as_deref(),
+        )
+        .await?;
     updated.ok_or_else(Problem::not_found)
 }
 
@@ -112,15 +160,29 @@ fn already() -> Problem {
 
 /// Where the address of a calendar's feed is kept.
 pub fn place(calendar: &Calendar) -> Place {
-    Place { user: calendar.user_id, connection: calendar.connection_id, field: FEED_URL }
+    Place {
+        user: calendar.user_id,
+        connection: calendar.connection_id,
+        field: FEED_URL,
+    }
 }
 
 /// A name as somebody gave it; `None` for none.
 pub fn display_name(name: Option<String>) -> Answer<Option<String>> {
-    let name =
-        name.map(|name| name.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned()).filter(|name| !name.is_empty());
+    let name = name
+        .map(|name| {
+            name.chars()
+                .filter(|c| !c.is_control())
+                .collect::<String>()
+                .trim()
+                .to_owned()
+        })
+        .filter(|name| !name.is_empty());
     match &name {
-        Some(long) if long.chars().count() > 255 => Err(Problem::field("displayName", "must have at most 255 characters")),
+        Some(long) if long.chars().count() > 255 => Err(Problem::field(
+            "displayName",
+            "must have at most 255 characters",
+        )),
         _ => Ok(name),
     }
 }
@@ -128,5 +190,6 @@ pub fn display_name(name: Option<String>) -> Answer<Option<String>> {
 /// A colour as somebody gave it; `None` for none.
 pub fn color(text: Option<&str>) -> Answer<Option<String>> {
     let wrong = || Problem::field("color", "must be #RGB or #RRGGBB");
-    text.map(|text| normalise_color(text).ok_or_else(wrong)).transpose()
+    text.map(|text| normalise_color(text).ok_or_else(wrong))
+        .transpose()
 }

@@ -23,14 +23,22 @@ use crate::feed::look_at;
 /// One connected feed.
 #[utoipa::path(get, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 200, body = CalendarView), Problems))]
-pub async fn get(State(app): State<App>, caller: Caller, Id(id): Id<CalendarId>) -> Answer<Json<CalendarView>> {
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<CalendarId>,
+) -> Answer<Json<CalendarView>> {
     Ok(Json(feed(&app, caller.user(), id).await?.into()))
 }
 
 /// A connected calendar that is a feed.
 async fn feed(app: &App, user: UserId, id: CalendarId) -> Answer<CalendarState> {
     let state = connected(app, user, id).await?;
-    if state.calendar.provider == ProviderKind::Ics { Ok(state) } else { Err(Problem::not_found()) }
+    if state.calendar.provider == ProviderKind::Ics {
+        Ok(state)
+    } else {
+        Err(Problem::not_found())
+    }
 }
 
 /// What may be changed; what is left out stays.
@@ -58,27 +66,47 @@ pub async fn put(
     Id(id): Id<CalendarId>,
     Json(body): Json<Change>,
 ) -> Answer<Json<CalendarView>> {
-    let (name, color) = (display_name(body.display_name)?, color(body.color.as_deref())?);
+    let (name, color) = (
+        display_name(body.display_name)?,
+        color(body.color.as_deref())?,
+    );
     let calendar = feed(&app, caller.user(), id).await?.calendar;
     if let Some(url) = body.url {
         move_to(&app, &calendar, &url).await?;
     }
-    app.store.update_calendar(caller.user(), id, name.as_deref(), color.as_deref()).await?;
+    app.store
+        .update_calendar(caller.user(), id, name.as_deref(), color.as_deref())
+        .await?;
     Ok(Json(connected(&app, caller.user(), id).await?.into()))
 }
 
 async fn move_to(app: &App, calendar: &Calendar, url: &str) -> Answer<()> {
-    let (url, _) = look_at(app, url).await.map_err(|reason| Problem::because(ProblemType::FeedUnusable, reason))?;
-    let fingerprint = app.vault.fingerprint(calendar.user_id, url.as_str()).await?;
+    let (url, _) = look_at(app, url)
+        .await
+        .map_err(|reason| Problem::because(ProblemType::FeedUnusable, reason))?;
+    let fingerprint = app
+        .vault
+        .fingerprint(calendar.user_id, url.as_str())
+        .await?;
     let moves = fingerprint != calendar.source.key(calendar.connection_id);
-    let feed = FeedSource { masked_url: masked(&url), fingerprint };
+    let feed = FeedSource {
+        masked_url: masked(&url),
+        fingerprint,
+    };
     if moves && app.store.move_feed(calendar, feed).await? == Outcome::Refused {
-        return Err(Problem::because(ProblemType::Conflict, "this feed is connected already"));
+        return Err(Problem::because(
+            ProblemType::Conflict,
+            "this feed is connected already",
+        ));
     }
     // Stored even if it seems to be there: an earlier move may have been interrupted right here.
-    app.vault.put(place(calendar), &Secret::new(url.to_string())).await?;
+    app.vault
+        .put(place(calendar), &Secret::new(url.to_string()))
+        .await?;
     if moves {
-        app.store.forget_freshness(calendar.user_id, calendar.id).await?;
+        app.store
+            .forget_freshness(calendar.user_id, calendar.id)
+            .await?;
     }
     request_sync(app, calendar.user_id, calendar.id, 0).await?;
     Ok(())
@@ -87,7 +115,12 @@ async fn move_to(app: &App, calendar: &Calendar, url: &str) -> Answer<()> {
 /// Disconnects a feed. Its address is forgotten at once, its events soon after.
 #[utoipa::path(delete, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 204), Problems))]
-pub async fn delete(State(app): State<App>, caller: Caller, trail: Trail, Id(id): Id<CalendarId>) -> Answer<StatusCode> {
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    trail: Trail,
+    Id(id): Id<CalendarId>,
+) -> Answer<StatusCode> {
     feed(&app, caller.user(), id).await?;
     shared::http::sync::disconnect_one(&app, &trail, caller.user(), id).await
 }

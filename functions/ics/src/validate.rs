@@ -36,7 +36,12 @@ pub struct Validation {
 /// Looks at a feed without connecting it. Always 200: `valid` and `error` say what was found.
 #[utoipa::path(post, path = "/api/v1/calendar/ics/validate", tag = "ics", security(("bearer" = [])), request_body = Validate,
     responses((status = 200, body = Validation), Problems))]
-pub async fn validate(State(app): State<App>, _: Caller, _: FeedLimit, Json(body): Json<Validate>) -> Answer<Json<Validation>> {
+pub async fn validate(
+    State(app): State<App>,
+    _: Caller,
+    _: FeedLimit,
+    Json(body): Json<Validate>,
+) -> Answer<Json<Validation>> {
     Ok(Json(match look_at(&app, &body.url).await {
         Ok((_, feed)) => Validation {
             valid: true,
@@ -45,6 +50,12 @@ pub async fn validate(State(app): State<App>, _: Caller, _: FeedLimit, Json(body
             warnings: feed.warnings.into_vec(),
             error: None,
         },
-        Err(error) => Validation { valid: false, calendar_name: None, event_count: 0, warnings: vec![], error: Some(error) },
+        Err(error) => Validation {
+            valid: false,
+            calendar_name: None,
+            event_count: 0,
+            warnings: vec![],
+            error: Some(error),
+        },
     }))
 }

@@ -11,16 +11,32 @@ const COOKIE: &str = "calweave_oauth";
 /// The cookie that gives a browser its secret to keep. A page of another site may ask for it, so over TLS it is sent
 /// across sites; it opens nothing by itself.
 pub fn cookie(secret: &str, own_base: &str, seconds: i64) -> String {
-    let site = if own_base.starts_with("https:") { "SameSite=None; Secure" } else { "SameSite=Lax" };
-    let below = Url::parse(own_base).map(|url| url.path().trim_end_matches('/').to_owned()).unwrap_or_default();
-    format!("{COOKIE}={secret}; Path={below}/api/v1/calendar/oauth; Max-Age={seconds}; HttpOnly; {site}")
+    let site = if own_base.starts_with("https:") {
+        "SameSite=None; Secure"
+    } else {
+        "SameSite=Lax"
+    };
+    let below = Url::parse(own_base)
+        .map(|url| url.path().trim_end_matches('/').to_owned())
+        .unwrap_or_default();
+    format!(
+        "{COOKIE}={secret}; Path={below}/api/v1/calendar/oauth; Max-Age={seconds}; HttpOnly; {site}"
+    )
 }
 
 /// The digests of the secrets that this browser shows.
 pub fn shown(headers: &HeaderMap) -> Vec<String> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, secret)| secret_digest(secret)).collect()
+    let cookies = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let pairs = cookies
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    pairs
+        .filter(|(name, _)| *name == COOKIE)
+        .map(|(_, secret)| secret_digest(secret))
+        .collect()
 }
 
 /// Where to send the browser in the end: to a page of a configured origin, or of this API itself.
@@ -28,18 +44,25 @@ pub fn shown(headers: &HeaderMap) -> Vec<String> {
 /// # Errors
 /// When the page is anywhere else.
 pub fn return_to(app: &App, own_base: &str, wanted: Option<&str>) -> Answer<String> {
-    let own_origin = Url::parse(own_base).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    let own_origin = Url::parse(own_base)
+        .map(|url| url.origin().ascii_serialization())
+        .unwrap_or_default();
     let allowed = || app.config.cors_origins.iter().chain([&own_origin]);
     let Some(wanted) = wanted else {
         // Without a frontend of its own there is this API's page.
         let first = app.config.cors_origins.first();
         return Ok(first.map_or_else(|| format!("{own_base}/docs"), |origin| format!("{origin}/")));
     };
-    let url = Url::parse(wanted).ok().filter(|url| url.fragment().is_none() && url.username().is_empty() && url.password().is_none());
+    let url = Url::parse(wanted).ok().filter(|url| {
+        url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
+    });
     let origin = url.as_ref().map(|url| url.origin().ascii_serialization());
     match (url, origin) {
         (Some(url), Some(origin)) if allowed().any(|allowed| *allowed == origin) => Ok(url.into()),
-        _ => Err(Problem::field("returnTo", "must be a page of an origin that this deployment lists in CORS_ORIGINS")),
+        _ => Err(Problem::field(
+            "returnTo",
+            "must be a page of an origin that this deployment lists in CORS_ORIGINS",
+        )),
     }
 }
 

@@ -65,5 +65,8 @@ impl From<Connection> for ConnectionView {
 pub async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Connections>> {
     let linked = app.store.connections(caller.user()).await?.into_iter();
     let linked = linked.filter(|connection| connection.status != ConnectionStatus::Disconnected);
-    Ok(Json(Connections { connections: linked.map(ConnectionView::from).collect(), next_cursor: None }))
+    Ok(Json(Connections {
+        connections: linked.map(ConnectionView::from).collect(),
+        next_cursor: None,
+    }))
 }

@@ -62,25 +62,45 @@ pub async fn login(
     let (kind, accounts) = configured(&app, &provider)?;
     let own_base = accounts.client().own_base();
     let return_to = return_to(&app, own_base, query.return_to.as_deref())?;
-    let authorize = if query.admin_consent { accounts.authorize_all() } else { accounts.authorize().map(Some) };
+    let authorize = if query.admin_consent {
+        accounts.authorize_all()
+    } else {
+        accounts.authorize().map(Some)
+    };
     let authorize = authorize.map_err(|error| {
         tracing::error!("the configured addresses of {provider} cannot be used: {error}");
         Problem::new(ProblemType::Internal)
     })?;
-    let authorize = authorize.ok_or_else(|| Problem::field("adminConsent", "is nothing that this provider knows"))?;
+    let authorize = authorize
+        .ok_or_else(|| Problem::field("adminConsent", "is nothing that this provider knows"))?;
     let secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let authorization = Authorization {
         user_id: caller.user(),
         provider: kind,
         browser: secret_digest(&secret),
-        verifier: app.vault.seal(verifier_place(caller.user()), &authorize.verifier).await?,
+        verifier: app
+            .vault
+            .seal(verifier_place(caller.user()), &authorize.verifier)
+            .await?,
         nonce: authorize.nonce,
         return_to,
         until: app.clock.now() + PATIENCE,
     };
-    app.store.begin_authorization(&secret_digest(authorize.state.expose()), &authorization).await?;
-    let body = Json(Login { auth_url: authorize.url, state: authorize.state.expose().to_owned() });
-    Ok(([(header::SET_COOKIE, cookie(&secret, own_base, PATIENCE.num_seconds()))], body).into_response())
+    app.store
+        .begin_authorization(&secret_digest(authorize.state.expose()), &authorization)
+        .await?;
+    let body = Json(Login {
+        auth_url: authorize.url,
+        state: authorize.state.expose().to_owned(),
+    });
+    Ok((
+        [(
+            header::SET_COOKIE,
+            cookie(&secret, own_base, PATIENCE.num_seconds()),
+        )],
+        body,
+    )
+        .into_response())
 }
 
 /// The provider that a path names, if this deployment is known there.
@@ -88,12 +108,22 @@ pub fn configured<'a>(app: &'a App, provider: &str) -> Answer<(ProviderKind, &'a
     let kind = ProviderKind::of_path(provider).ok_or_else(Problem::not_found)?;
     let missing = |_| {
         let name = kind.label();
-        Problem::because(ProblemType::Unavailable, format!("this deployment has no {name} client; see docs/{}.md", kind.path()))
+        Problem::because(
+            ProblemType::Unavailable,
+            format!(
+                "this deployment has no {name} client; see docs/{}.md",
+                kind.path()
+            ),
+        )
     };
     Ok((kind, app.providers.of(kind).map_err(missing)?))
 }
 
 /// Where the code verifier of a sign-in is sealed for: it belongs to no link yet.
 pub fn verifier_place(user: UserId) -> Place {
-    Place { user, connection: ConnectionId::from_bytes([0; 16]), field: "verifier" }
+    Place {
+        user,
+        connection: ConnectionId::from_bytes([0; 16]),
+        field: "verifier",
+    }
 }

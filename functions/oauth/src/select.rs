@@ -51,37 +51,72 @@ pub async fn select(
 ) -> Answer<(StatusCode, Json<Selected>)> {
     let user = caller.user();
     let offered = app.store.selection(user, &body.session_id).await?;
-    let offered = offered.filter(|offered| offered.provider.path() == provider).ok_or_else(Problem::not_found)?;
+    let offered = offered
+        .filter(|offered| offered.provider.path() == provider)
+        .ok_or_else(Problem::not_found)?;
     let chosen = choose(&offered, &body.selected_calendar_ids)?;
     // Whoever takes it first has it: of two choices at once the second finds nothing.
-    let taken = app.store.take_selection(user, &body.session_id).await?.ok_or_else(Problem::not_found)?;
+    let taken = app
+        .store
+        .take_selection(user, &body.session_id)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     let mut calendars = Vec::with_capacity(chosen.len());
     for calendar in chosen {
         let id = connect(&app, user, &taken, calendar).await?;
         request_sync(&app, user, id, 0).await?;
-        trail.success(user, "CALENDAR_CONNECT", Some(id.to_string())).await;
+        trail
+            .success(user, "CALENDAR_CONNECT", Some(id.to_string()))
+            .await;
         calendars.push(connected(&app, user, id).await?.into());
     }
     let connection = app.store.connection(user, taken.connection_id).await?;
     if connection.is_none_or(|connection| connection.status == ConnectionStatus::Disconnected) {
-        return Err(Problem::because(ProblemType::Conflict, "the account was given back meanwhile; link it again"));
+        return Err(Problem::because(
+            ProblemType::Conflict,
+            "the account was given back meanwhile; link it again",
+        ));
     }
-    Ok((StatusCode::CREATED, Json(Selected { connected_count: calendars.len(), calendars })))
+    Ok((
+        StatusCode::CREATED,
+        Json(Selected {
+            connected_count: calendars.len(),
+            calendars,
+        }),
+    ))
 }
 
 fn choose<'a>(offered: &'a Selection, ids: &[String]) -> Answer<Vec<&'a AccountCalendar>> {
     if ids.is_empty() {
-        return Err(Problem::field("selectedCalendarIds", "must name at least one calendar"));
+        return Err(Problem::field(
+            "selectedCalendarIds",
+            "must name at least one calendar",
+        ));
     }
     let mut ids: Vec<&String> = ids.iter().collect();
     ids.sort_unstable();
     ids.dedup();
-    let find = |id: &&String| offered.calendars.iter().find(|calendar| calendar.remote_id == **id);
-    let unknown = || Problem::field("selectedCalendarIds", "names a calendar that this session does not offer");
+    let find = |id: &&String| {
+        offered
+            .calendars
+            .iter()
+            .find(|calendar| calendar.remote_id == **id)
+    };
+    let unknown = || {
+        Problem::field(
+            "selectedCalendarIds",
+            "names a calendar that this session does not offer",
+        )
+    };
     ids.iter().map(|id| find(id).ok_or_else(unknown)).collect()
 }
 
-async fn connect(app: &App, user: UserId, selection: &Selection, chosen: &AccountCalendar) -> Answer<CalendarId> {
+async fn connect(
+    app: &App,
+    user: UserId,
+    selection: &Selection,
+    chosen: &AccountCalendar,
+) -> Answer<CalendarId> {
     let now = app.clock.now();
     let calendar = Calendar {
         id: CalendarId::new(&app.clock),
@@ -89,7 +124,10 @@ async fn connect(app: &App, user: UserId, selection: &Selection, chosen: &Accoun
         connection_id: selection.connection_id,
         provider: selection.provider,
         name: chosen.name.clone(),
-        color: chosen.color.clone().unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
+        color: chosen
+            .color
+            .clone()
+            .unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
         is_connected: true,
         is_unwatched: false,
         created_at: now,
@@ -99,7 +137,11 @@ async fn connect(app: &App, user: UserId, selection: &Selection, chosen: &Accoun
         return Ok(calendar.id);
     }
     let key = calendar.source.key(selection.connection_id);
-    let id = app.store.calendar_of(user, &key).await?.ok_or_else(Problem::not_found)?;
+    let id = app
+        .store
+        .calendar_of(user, &key)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     // Refused when it is connected already.
     let _: Outcome = app.store.set_connected(user, id, true).await?;
     Ok(id)

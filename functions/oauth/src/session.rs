@@ -48,11 +48,27 @@ struct Offered {
 /// The calendars of an account that was just linked. Looking does not use the session up.
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/session/{id}", tag = "oauth", security(("bearer" = [])),
     params(("id" = String, Path, description = "as the page was given it")), responses((status = 200, body = Session), Problems))]
-pub async fn get(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Answer<Json<Session>> {
-    let selection = app.store.selection(caller.user(), &id).await?.ok_or_else(Problem::not_found)?;
-    let connection = app.store.connection(caller.user(), selection.connection_id).await?.ok_or_else(Problem::not_found)?;
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Answer<Json<Session>> {
+    let selection = app
+        .store
+        .selection(caller.user(), &id)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    let connection = app
+        .store
+        .connection(caller.user(), selection.connection_id)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     let connected = connected(&app, &caller, selection.connection_id).await?;
-    let calendars = selection.calendars.into_iter().map(|calendar| offered(calendar, &connected)).collect();
+    let calendars = selection
+        .calendars
+        .into_iter()
+        .map(|calendar| offered(calendar, &connected))
+        .collect();
     Ok(Json(Session {
         provider: selection.provider,
         user_email: selection.email,
@@ -64,9 +80,17 @@ pub async fn get(State(app): State<App>, caller: Caller, Path(id): Path<String>)
 
 /// The keys of this account's calendars that are connected.
 async fn connected(app: &App, caller: &Caller, connection: ConnectionId) -> Answer<Vec<String>> {
-    let calendars = app.store.calendars(caller.user()).await?.into_iter().map(|state| state.calendar);
-    let connected = calendars.filter(|calendar| calendar.is_connected && calendar.connection_id == connection);
-    Ok(connected.map(|calendar| calendar.source.remote_id().to_owned()).collect())
+    let calendars = app
+        .store
+        .calendars(caller.user())
+        .await?
+        .into_iter()
+        .map(|state| state.calendar);
+    let connected =
+        calendars.filter(|calendar| calendar.is_connected && calendar.connection_id == connection);
+    Ok(connected
+        .map(|calendar| calendar.source.remote_id().to_owned())
+        .collect())
 }
 
 fn offered(calendar: AccountCalendar, connected: &[String]) -> Offered {

@@ -51,7 +51,9 @@ impl SlotBody {
     pub fn title(&self) -> Answer<Option<String>> {
         let title = self.title.as_ref().map(|title| title.trim().to_owned());
         match &title {
-            Some(text) if text.is_empty() || text.chars().count() > 200 => Err(Problem::field("title", "must have 1 to 200 characters")),
+            Some(text) if text.is_empty() || text.chars().count() > 200 => {
+                Err(Problem::field("title", "must have 1 to 200 characters"))
+            }
             _ => Ok(title),
         }
     }
@@ -62,7 +64,9 @@ impl SlotBody {
     /// When it is too long.
     pub fn label(&self) -> Answer<Option<String>> {
         match &self.label {
-            Some(text) if text.chars().count() > 100 => Err(Problem::field("label", "must have at most 100 characters")),
+            Some(text) if text.chars().count() > 100 => {
+                Err(Problem::field("label", "must have at most 100 characters"))
+            }
             label => Ok(label.clone()),
         }
     }
@@ -72,16 +76,28 @@ impl SlotBody {
     /// # Errors
     /// The field that cannot be used.
     pub fn when(&self, reader: Tz, before: Option<When>) -> Answer<Option<When>> {
-        if [&self.start_time, &self.end_time, &self.day_of_week, &self.timezone].into_iter().all(Option::is_none) {
+        if [
+            &self.start_time,
+            &self.end_time,
+            &self.day_of_week,
+            &self.timezone,
+        ]
+        .into_iter()
+        .all(Option::is_none)
+        {
             return Ok(None);
         }
-        let unknown = || Problem::field("timezone", "is not an IANA time zone such as Europe/Berlin");
+        let unknown =
+            || Problem::field("timezone", "is not an IANA time zone such as Europe/Berlin");
         let known = before.map_or(reader, |before| before.zone());
-        let zone = self.timezone.as_ref().map_or(Ok(known), |name| name.parse().map_err(|_| unknown()))?;
+        let zone = self
+            .timezone
+            .as_ref()
+            .map_or(Ok(known), |name| name.parse().map_err(|_| unknown()))?;
         let weekday = match (&self.day_of_week, before) {
-            (Some(name), _) => {
-                Some(Rule::weekday(name).ok_or_else(|| Problem::field("dayOfWeek", "must be a weekday such as MONDAY or MO"))?)
-            }
+            (Some(name), _) => Some(Rule::weekday(name).ok_or_else(|| {
+                Problem::field("dayOfWeek", "must be a weekday such as MONDAY or MO")
+            })?),
             (None, Some(When::Weekly { weekday, .. })) => Some(weekday),
             (None, _) => None,
         };
@@ -97,14 +113,32 @@ impl SlotBody {
             Some(When::Weekly { start, end, .. }) => (Some(start), Some(end)),
             _ => (None, None),
         };
-        let read = |field: &'static str, text: Option<&String>, known: Option<NaiveTime>| match text {
+        let read = |field: &'static str, text: Option<&String>, known: Option<NaiveTime>| match text
+        {
             Some(text) => NaiveTime::parse_from_str(text, "%H:%M")
                 .or_else(|_| NaiveTime::parse_from_str(text, "%H:%M:%S"))
-                .map_err(|_| Problem::field(field, "of a weekly slot must be a time of day such as 09:00")),
+                .map_err(|_| {
+                    Problem::field(
+                        field,
+                        "of a weekly slot must be a time of day such as 09:00",
+                    )
+                }),
             None => known.ok_or_else(|| Problem::field(field, "is needed")),
         };
-        let (start, end) = (read("startTime", self.start_time.as_ref(), from)?, read("endTime", self.end_time.as_ref(), to)?);
-        if start < end { Ok(When::Weekly { weekday, start, end, zone }) } else { Err(late()) }
+        let (start, end) = (
+            read("startTime", self.start_time.as_ref(), from)?,
+            read("endTime", self.end_time.as_ref(), to)?,
+        );
+        if start < end {
+            Ok(When::Weekly {
+                weekday,
+                start,
+                end,
+                zone,
+            })
+        } else {
+            Err(late())
+        }
     }
 
     fn dated(&self, zone: Tz, before: Option<When>) -> Answer<When> {
@@ -112,19 +146,29 @@ impl SlotBody {
             Some(When::Dated { start, end, .. }) => (Some(start), Some(end)),
             _ => (None, None),
         };
-        let read = |field: &'static str, text: Option<&String>, known: Option<NaiveDateTime>| match text {
-            Some(text) => {
-                let moment = DateTime::parse_from_rfc3339(text).map(|at| at.with_timezone(&zone).naive_local());
-                let local = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").ok();
-                moment.ok().or_else(local).ok_or_else(|| Problem::field(field, "must be RFC 3339, or a wall-clock time"))
-            }
-            None => known.ok_or_else(|| Problem::field(field, "is needed")),
-        };
-        let (start, end) = (read("startTime", self.start_time.as_ref(), from)?, read("endTime", self.end_time.as_ref(), to)?);
+        let read =
+            |field: &'static str, text: Option<&String>, known: Option<NaiveDateTime>| match text {
+                Some(text) => {
+                    let moment = DateTime::parse_from_rfc3339(text)
+                        .map(|at| at.with_timezone(&zone).naive_local());
+                    let local = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").ok();
+                    moment.ok().or_else(local).ok_or_else(|| {
+                        Problem::field(field, "must be RFC 3339, or a wall-clock time")
+                    })
+                }
+                None => known.ok_or_else(|| Problem::field(field, "is needed")),
+            };
+        let (start, end) = (
+            read("startTime", self.start_time.as_ref(), from)?,
+            read("endTime", self.end_time.as_ref(), to)?,
+        );
         // As instants: a wall clock may jump between the two.
         match to_instant(end, zone) - to_instant(start, zone) {
             length if length <= TimeDelta::zero() => Err(late()),
-            length if length > LONGEST => Err(Problem::field("endTime", "must be at most 31 days after startTime")),
+            length if length > LONGEST => Err(Problem::field(
+                "endTime",
+                "must be at most 31 days after startTime",
+            )),
             _ => Ok(When::Dated { start, end, zone }),
         }
     }

@@ -10,5 +10,7 @@ use utoipa_axum::routes;
 
 /// The routes of this function.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(slots::list, slots::create)).routes(routes!(slots::get, slots::change, slots::delete))
+    OpenApiRouter::new()
+        .routes(routes!(slots::list, slots::create))
+        .routes(routes!(slots::get, slots::change, slots::delete))
 }

@@ -44,16 +44,31 @@ pub struct Slots {
 #[utoipa::path(get, path = "/api/v1/slots", tag = "slots", security(("bearer" = [])), responses((status = 200, body = Slots), Problems))]
 pub async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Slots>> {
     let (book, events) = current(&app, caller.user()).await?;
-    let slots = book.slots.into_iter().map(|slot| view(slot, &events)).collect();
-    Ok(Json(Slots { slots, next_cursor: None }))
+    let slots = book
+        .slots
+        .into_iter()
+        .map(|slot| view(slot, &events))
+        .collect();
+    Ok(Json(Slots {
+        slots,
+        next_cursor: None,
+    }))
 }
 
 /// One slot.
 #[utoipa::path(get, path = "/api/v1/slots/{id}", tag = "slots", security(("bearer" = [])),
     params(("id" = String, Path, description = "`slt_…`")), responses((status = 200, body = SlotView), Problems))]
-pub async fn get(State(app): State<App>, caller: Caller, Id(id): Id<SlotId>) -> Answer<Json<SlotView>> {
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Id(id): Id<SlotId>,
+) -> Answer<Json<SlotView>> {
     let (book, events) = current(&app, caller.user()).await?;
-    let slot = book.slots.into_iter().find(|slot| slot.id == id).ok_or_else(Problem::not_found)?;
+    let slot = book
+        .slots
+        .into_iter()
+        .find(|slot| slot.id == id)
+        .ok_or_else(Problem::not_found)?;
     Ok(Json(view(slot, &events)))
 }
 
@@ -69,27 +84,54 @@ pub async fn create(
     Json(body): Json<SlotBody>,
 ) -> Answer<(StatusCode, Json<SlotView>)> {
     let user = caller.user();
-    let title = body.title()?.ok_or_else(|| Problem::field("title", "is needed"))?;
-    let when = body.when(reader(&app, user).await?, None)?.ok_or_else(|| Problem::field("startTime", "is needed"))?;
+    let title = body
+        .title()?
+        .ok_or_else(|| Problem::field("title", "is needed"))?;
+    let when = body
+        .when(reader(&app, user).await?, None)?
+        .ok_or_else(|| Problem::field("startTime", "is needed"))?;
     let calendar = match body.calendar_id {
         Some(id) => Some(connected(&app, user, id).await?.calendar),
         None => None,
     };
-    if calendar.as_ref().is_some_and(|calendar| !calendar.is_writable()) {
-        return Err(Problem::because(ProblemType::ReadOnly, "this calendar can only be read"));
+    if calendar
+        .as_ref()
+        .is_some_and(|calendar| !calendar.is_writable())
+    {
+        return Err(Problem::because(
+            ProblemType::ReadOnly,
+            "this calendar can only be read",
+        ));
     }
     let now = app.clock.now();
     let (label, calendar_id) = (body.label()?, body.calendar_id);
-    let mut slot = Slot { id: SlotId::new(&app.clock), title, label, when, calendar_id, event_id: None, created_at: now, updated_at: now };
+    let mut slot = Slot {
+        id: SlotId::new(&app.clock),
+        title,
+        label,
+        when,
+        calendar_id,
+        event_id: None,
+        created_at: now,
+        updated_at: now,
+    };
     keep(&app, user, &slot, None).await?;
     if let Some(calendar) = &calendar {
         // The time is kept first: whoever is too late has written nothing at the provider.
-        let event = create_event(&app, calendar, when.content(&slot.title, now), How::default()).await?;
+        let event = create_event(
+            &app,
+            calendar,
+            when.content(&slot.title, now),
+            How::default(),
+        )
+        .await?;
         slot.event_id = Some(event.id);
         keep(&app, user, &slot, Some(slot.id)).await?;
         push_soon(&app, user, calendar.id, Duration::ZERO).await;
     }
-    trail.success(user, "SLOT_CREATE", Some(slot.id.to_string())).await;
+    trail
+        .success(user, "SLOT_CREATE", Some(slot.id.to_string()))
+        .await;
     let events = events_of(&app, user, &[slot.clone()]).await?;
     Ok((StatusCode::CREATED, Json(view(slot, &events))))
 }
@@ -108,10 +150,17 @@ pub async fn change(
     let user = caller.user();
     let (title, label) = (body.title()?, body.label()?);
     if body.calendar_id.is_some() {
-        return Err(Problem::field("calendarId", "cannot be changed; remove the slot and make another"));
+        return Err(Problem::field(
+            "calendarId",
+            "cannot be changed; remove the slot and make another",
+        ));
     }
     let (book, events) = current(&app, user).await?;
-    let mut slot = book.slots.into_iter().find(|slot| slot.id == id).ok_or_else(Problem::not_found)?;
+    let mut slot = book
+        .slots
+        .into_iter()
+        .find(|slot| slot.id == id)
+        .ok_or_else(Problem::not_found)?;
     let when = body.when(slot.when.zone(), Some(slot.when))?;
     slot.title = title.unwrap_or(slot.title);
     slot.label = label.or(slot.label);
@@ -128,7 +177,9 @@ pub async fn change(
         change_event(&app, user, event.clone(), wanted, How::default()).await?;
         push_soon(&app, user, event.calendar(), Duration::ZERO).await;
     }
-    trail.success(user, "SLOT_UPDATE", Some(id.to_string())).await;
+    trail
+        .success(user, "SLOT_UPDATE", Some(id.to_string()))
+        .await;
     let events = events_of(&app, user, &[slot.clone()]).await?;
     Ok(Json(view(slot, &events)))
 }
@@ -136,9 +187,19 @@ pub async fn change(
 /// Gives a stretch of time back, and removes the event that shows it.
 #[utoipa::path(delete, path = "/api/v1/slots/{id}", tag = "slots", security(("bearer" = [])),
     params(("id" = String, Path, description = "`slt_…`")), responses((status = 204), Problems))]
-pub async fn delete(State(app): State<App>, caller: Caller, _: EventWriteLimit, trail: Trail, Id(id): Id<SlotId>) -> Answer<StatusCode> {
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    _: EventWriteLimit,
+    trail: Trail,
+    Id(id): Id<SlotId>,
+) -> Answer<StatusCode> {
     let user = caller.user();
-    let slot = app.store.slot(user, id).await?.ok_or_else(Problem::not_found)?;
+    let slot = app
+        .store
+        .slot(user, id)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     // The event first: a slot that is still there can be removed again.
     if let Some(event) = slot.event_id.as_ref() {
         if let Some(event) = app.store.event(user, event).await? {
@@ -147,12 +208,19 @@ pub async fn delete(State(app): State<App>, caller: Caller, _: EventWriteLimit, 
         push_soon(&app, user, event.calendar(), Duration::ZERO).await;
     }
     app.store.delete_slot(user, id).await?;
-    trail.success(user, "SLOT_DELETE", Some(id.to_string())).await;
+    trail
+        .success(user, "SLOT_DELETE", Some(id.to_string()))
+        .await;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn reader(app: &App, user: UserId) -> Answer<Tz> {
-    Ok(app.store.user(user).await?.ok_or_else(Problem::not_found)?.timezone)
+    Ok(app
+        .store
+        .user(user)
+        .await?
+        .ok_or_else(Problem::not_found)?
+        .timezone)
 }
 
 /// Writes a slot unless another one has some of its time.
@@ -160,17 +228,29 @@ async fn keep(app: &App, user: UserId, slot: &Slot, known: Option<SlotId>) -> An
     for _ in 0..TRIES {
         let (book, _) = current(app, user).await?;
         if known.is_none() && book.slots.len() >= MAX_SLOTS {
-            return Err(Problem::because(ProblemType::Conflict, format!("nobody has more than {MAX_SLOTS} slots")));
+            return Err(Problem::because(
+                ProblemType::Conflict,
+                format!("nobody has more than {MAX_SLOTS} slots"),
+            ));
         }
         let others = book.slots.iter().filter(|other| other.id != slot.id);
-        if let Some(other) = others.into_iter().find(|other| slot.when.collides(&other.when, app.clock.now())) {
-            return Err(Problem::because(ProblemType::Conflict, format!("{:?} ({}) has some of this time", other.title, other.id)));
+        if let Some(other) = others
+            .into_iter()
+            .find(|other| slot.when.collides(&other.when, app.clock.now()))
+        {
+            return Err(Problem::because(
+                ProblemType::Conflict,
+                format!("{:?} ({}) has some of this time", other.title, other.id),
+            ));
         }
         if app.store.put_slot(user, &book, slot).await? == Outcome::Done {
             return Ok(());
         }
     }
-    Err(Problem::because(ProblemType::Conflict, "others are changing these slots at this moment; try again"))
+    Err(Problem::because(
+        ProblemType::Conflict,
+        "others are changing these slots at this moment; try again",
+    ))
 }
 
 /// The slots as they are now: where their events are, and without those whose event was removed.
@@ -186,8 +266,15 @@ async fn current(app: &App, user: UserId) -> Answer<(SlotBook, HashMap<EventId, 
                 slot.when = When::of(&Content::of(event)).unwrap_or(slot.when);
             }
             Some((id, None)) => {
-                let state = app.store.calendar(user, id.calendar()).await?.filter(|state| state.calendar.is_connected);
-                if state.as_ref().is_some_and(|state| state.cursor.position.is_some()) {
+                let state = app
+                    .store
+                    .calendar(user, id.calendar())
+                    .await?
+                    .filter(|state| state.calendar.is_connected);
+                if state
+                    .as_ref()
+                    .is_some_and(|state| state.cursor.position.is_some())
+                {
                     app.store.delete_slot(user, slot.id).await?;
                     continue;
                 }
@@ -205,14 +292,20 @@ async fn current(app: &App, user: UserId) -> Answer<(SlotBook, HashMap<EventId, 
 
 /// The events that show these slots, by id; without those that are to go.
 async fn events_of(app: &App, user: UserId, slots: &[Slot]) -> Answer<HashMap<EventId, Event>> {
-    let ids: Vec<EventId> = slots.iter().filter_map(|slot| slot.event_id.clone()).collect();
+    let ids: Vec<EventId> = slots
+        .iter()
+        .filter_map(|slot| slot.event_id.clone())
+        .collect();
     let events = app.store.events(user, &ids).await?.into_iter();
     let there = events.filter(Event::is_shown);
     Ok(there.map(|event| (event.id.clone(), event)).collect())
 }
 
 fn view(slot: Slot, events: &HashMap<EventId, Event>) -> SlotView {
-    let link = slot.event_id.as_ref().and_then(|id| events.get(id)?.link.as_deref());
+    let link = slot
+        .event_id
+        .as_ref()
+        .and_then(|id| events.get(id)?.link.as_deref());
     let status = link.map(shared::domain::link::Link::status);
     SlotView::new(slot, status)
 }

@@ -47,10 +47,25 @@ impl SlotView {
     /// As it is now.
     pub fn new(slot: Slot, sync_status: Option<LinkStatus>) -> Self {
         let (day_of_week, start_time, end_time, zone) = match slot.when {
-            When::Dated { start, end, zone } => (None, rfc3339(to_instant(start, zone), zone), rfc3339(to_instant(end, zone), zone), zone),
-            When::Weekly { weekday, start, end, zone } => {
+            When::Dated { start, end, zone } => (
+                None,
+                rfc3339(to_instant(start, zone), zone),
+                rfc3339(to_instant(end, zone), zone),
+                zone,
+            ),
+            When::Weekly {
+                weekday,
+                start,
+                end,
+                zone,
+            } => {
                 let name = Rule::weekday_name(weekday).to_owned();
-                (Some(name), start.format("%H:%M:%S").to_string(), end.format("%H:%M:%S").to_string(), zone)
+                (
+                    Some(name),
+                    start.format("%H:%M:%S").to_string(),
+                    end.format("%H:%M:%S").to_string(),
+                    zone,
+                )
             }
         };
         Self {

@@ -25,7 +25,12 @@ pub struct Pushed {
 /// can be written.
 #[utoipa::path(post, path = "/api/v1/sync/push-all", tag = "sync", security(("bearer" = [])),
     responses((status = 202, body = Pushed), Problems))]
-pub async fn push_all(State(app): State<App>, caller: Caller, _: SyncLimit, trail: Trail) -> Answer<(StatusCode, Json<Pushed>)> {
+pub async fn push_all(
+    State(app): State<App>,
+    caller: Caller,
+    _: SyncLimit,
+    trail: Trail,
+) -> Answer<(StatusCode, Json<Pushed>)> {
     let user = caller.user();
     let (mut retried, mut calendar_count) = (0, 0);
     for state in app.store.calendars(user).await? {
@@ -33,12 +38,24 @@ pub async fn push_all(State(app): State<App>, caller: Caller, _: SyncLimit, trai
         if !calendar.is_connected || !calendar.is_writable() {
             continue;
         }
-        for stored in app.store.stored_hashes(user, calendar.id).await?.into_iter().filter(|stored| stored.is_failed) {
+        for stored in app
+            .store
+            .stored_hashes(user, calendar.id)
+            .await?
+            .into_iter()
+            .filter(|stored| stored.is_failed)
+        {
             retried += usize::from(retry_edit(&app, user, &stored.id).await?.is_some());
         }
         request_sync(&app, user, calendar.id, 0).await?;
         calendar_count += 1;
     }
     trail.success(user, "SYNC_PUSH_ALL", None).await;
-    Ok((StatusCode::ACCEPTED, Json(Pushed { retried, calendar_count })))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(Pushed {
+            retried,
+            calendar_count,
+        }),
+    ))
 }

@@ -65,9 +65,19 @@ struct Webhook {
 pub async fn status(State(app): State<App>, caller: Caller) -> Answer<Json<Status>> {
     let user = caller.user();
     let mut calendars = Vec::new();
-    for state in app.store.calendars(user).await?.into_iter().filter(|state| state.calendar.is_connected) {
+    for state in app
+        .store
+        .calendars(user)
+        .await?
+        .into_iter()
+        .filter(|state| state.calendar.is_connected)
+    {
         let (calendar, cursor) = (state.calendar, state.cursor);
-        let pending_edits = if calendar.is_writable() { app.store.edited(user, calendar.id, COUNTED).await?.len() } else { 0 };
+        let pending_edits = if calendar.is_writable() {
+            app.store.edited(user, calendar.id, COUNTED).await?.len()
+        } else {
+            0
+        };
         let open = cursor.channel.filter(|channel| channel.id.is_some());
         calendars.push(CalendarStatus {
             calendar_id: calendar.id,
@@ -79,8 +89,14 @@ pub async fn status(State(app): State<App>, caller: Caller) -> Answer<Json<Statu
             next_sync_at: cursor.next_sync_at,
             last_error: cursor.last_error,
             pending_edits,
-            webhook: open.map(|channel| Webhook { renew_at: channel.renew_at, expires_at: channel.expires_at }),
+            webhook: open.map(|channel| Webhook {
+                renew_at: channel.renew_at,
+                expires_at: channel.expires_at,
+            }),
         });
     }
-    Ok(Json(Status { calendars, next_cursor: None }))
+    Ok(Json(Status {
+        calendars,
+        next_cursor: None,
+    }))
 }

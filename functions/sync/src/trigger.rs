@@ -11,6 +11,12 @@ use shared::http::{Answer, Caller, Problems, Query};
 /// Asks for a sync of all connected calendars, both ways: 202 at once, or with `?wait=20` 200 as soon as all are finished.
 #[utoipa::path(post, path = "/api/v1/sync/trigger", tag = "sync", security(("bearer" = [])), params(Wait),
     responses((status = 200, body = SyncAll), (status = 202, body = SyncAll), Problems))]
-pub async fn trigger(State(app): State<App>, caller: Caller, _: SyncLimit, trail: Trail, Query(wait): Query<Wait>) -> Answer<Response> {
+pub async fn trigger(
+    State(app): State<App>,
+    caller: Caller,
+    _: SyncLimit,
+    trail: Trail,
+    Query(wait): Query<Wait>,
+) -> Answer<Response> {
     all(&app, &trail, caller.user(), wait).await
 }

@@ -10,8 +10,14 @@ use shared::sync::{SyncError, erase_account, erase_calendar, sync_calendar};
 /// When a table, the vault or the queue does not answer.
 pub async fn handle(app: App, job: Job) -> Result<(), SyncError> {
     match job {
-        Job::SyncCalendar { user_id, calendar_id } => sync_calendar(&app, user_id, calendar_id).await.map(drop),
-        Job::EraseCalendar { user_id, calendar_id } => erase_calendar(&app, user_id, calendar_id).await,
+        Job::SyncCalendar {
+            user_id,
+            calendar_id,
+        } => sync_calendar(&app, user_id, calendar_id).await.map(drop),
+        Job::EraseCalendar {
+            user_id,
+            calendar_id,
+        } => erase_calendar(&app, user_id, calendar_id).await,
         Job::EraseAccount { user_id } => erase_account(&app, user_id).await,
     }
 }

@@ -20,17 +20,36 @@ use tracing::info;
     ),
     responses((status = 204, description = "acknowledged"), Problems))]
 pub async fn notify(State(app): State<App>, headers: HeaderMap) -> Answer<StatusCode> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let (channel, resource, token) = (header("x-goog-channel-id"), header("x-goog-resource-id"), header("x-goog-channel-token"));
+    let header = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("")
+    };
+    let (channel, resource, token) = (
+        header("x-goog-channel-id"),
+        header("x-goog-resource-id"),
+        header("x-goog-channel-token"),
+    );
     // The first message only says that the channel is open. Anything longer was not made by us.
-    if header("x-goog-resource-state") == "sync" || channel.is_empty() || channel.len() > 64 || token.len() > 256 {
+    if header("x-goog-resource-state") == "sync"
+        || channel.is_empty()
+        || channel.len() > 64
+        || token.len() > 256
+    {
         return Ok(StatusCode::NO_CONTENT);
     }
-    match app.store.verify_notification(channel, resource, &secret_digest(token)).await? {
+    match app
+        .store
+        .verify_notification(channel, resource, &secret_digest(token))
+        .await?
+    {
         Some(verified) => {
             request_watched(&app, verified.user, verified.watched).await?;
         }
-        None => info!("dropped a notification of a channel that is not ours, or without its secret"),
+        None => {
+            info!("dropped a notification of a channel that is not ours, or without its secret")
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,7 +13,10 @@ use utoipa_axum::routes;
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(google::notify))
-        .routes(alias(routes!(google::notify), "/api/v1/webhooks/google-calendar"))
+        .routes(alias(
+            routes!(google::notify),
+            "/api/v1/webhooks/google-calendar",
+        ))
         .routes(routes!(microsoft::notify))
         .routes(routes!(microsoft::lifecycle))
         .routes(routes!(setup::setup))

@@ -55,7 +55,11 @@ struct Shown {
 /// `validationToken` it is only asked whether this address wants any.
 #[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft", operation_id = "notify_microsoft", tag = "webhooks", params(Handshake),
     responses((status = 200, description = "the token, as text/plain", body = String), (status = 202, description = "acknowledged"), Problems))]
-pub async fn notify(State(app): State<App>, Query(handshake): Query<Handshake>, body: Body) -> Answer<Response> {
+pub async fn notify(
+    State(app): State<App>,
+    Query(handshake): Query<Handshake>,
+    body: Body,
+) -> Answer<Response> {
     if let Some(token) = handshake.validation_token {
         return echo(token);
     }
@@ -70,7 +74,11 @@ pub async fn notify(State(app): State<App>, Query(handshake): Query<Handshake>, 
 /// notifications were lost. Each of them is followed by a look at what has changed.
 #[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft/lifecycle", tag = "webhooks", params(Handshake),
     responses((status = 200, description = "the token, as text/plain", body = String), (status = 202, description = "acknowledged"), Problems))]
-pub async fn lifecycle(State(app): State<App>, Query(handshake): Query<Handshake>, body: Body) -> Answer<Response> {
+pub async fn lifecycle(
+    State(app): State<App>,
+    Query(handshake): Query<Handshake>,
+    body: Body,
+) -> Answer<Response> {
     if let Some(token) = handshake.validation_token {
         return echo(token);
     }
@@ -78,8 +86,16 @@ pub async fn lifecycle(State(app): State<App>, Query(handshake): Query<Handshake
     for (shown, verified) in verified(&app, &body).await? {
         if let Watched::Account { connection_id } = verified.watched {
             match shown.event.as_str() {
-                "reauthorizationRequired" => app.store.renew_watching(verified.user, connection_id, false).await?,
-                "subscriptionRemoved" => app.store.renew_watching(verified.user, connection_id, true).await?,
+                "reauthorizationRequired" => {
+                    app.store
+                        .renew_watching(verified.user, connection_id, false)
+                        .await?
+                }
+                "subscriptionRemoved" => {
+                    app.store
+                        .renew_watching(verified.user, connection_id, true)
+                        .await?
+                }
                 // Such as `missed`: what has changed is all that matters.
                 _ => {}
             }
@@ -99,7 +115,10 @@ fn echo(token: String) -> Answer<Response> {
 
 /// Whether this is a random name of ours: 32 bytes as base64url.
 fn is_ours(name: &str) -> bool {
-    name.len() == 43 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    name.len() == 43
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// Whose notifications these are, as far as they prove it; each subscription once.
@@ -111,21 +130,34 @@ async fn verified(app: &App, body: &[u8]) -> Answer<HashMap<Shown, Verified>> {
     let mut found: HashMap<Shown, Option<Verified>> = HashMap::new();
     for one in value {
         let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
-        let shown = Shown { client_state: text("clientState"), subscription: text("subscriptionId"), event: text("lifecycleEvent") };
+        let shown = Shown {
+            client_state: text("clientState"),
+            subscription: text("subscriptionId"),
+            event: text("lifecycleEvent"),
+        };
         if found.contains_key(&shown) {
             continue;
         }
         let verified = match shown.client_state.split_once('.') {
             // What has another form was not made by us, and nobody has so many subscriptions.
-            Some((channel, secret)) if is_ours(channel) && is_ours(secret) && found.len() < MOST => {
-                app.store.verify_notification(channel, &shown.subscription, &secret_digest(secret)).await?
+            Some((channel, secret))
+                if is_ours(channel) && is_ours(secret) && found.len() < MOST =>
+            {
+                app.store
+                    .verify_notification(channel, &shown.subscription, &secret_digest(secret))
+                    .await?
             }
             _ => None,
         };
         if verified.is_none() {
-            info!("dropped a notification of a subscription that is not ours, or without its secret");
+            info!(
+                "dropped a notification of a subscription that is not ours, or without its secret"
+            );
         }
         found.insert(shown, verified);
     }
-    Ok(found.into_iter().filter_map(|(shown, verified)| Some((shown, verified?))).collect())
+    Ok(found
+        .into_iter()
+        .filter_map(|(shown, verified)| Some((shown, verified?)))
+        .collect())
 }

@@ -24,7 +24,12 @@ pub struct Setup {
 /// can; what stands in the way of a channel that could not be opened is tried anew.
 #[utoipa::path(post, path = "/api/v1/webhooks/setup", tag = "webhooks", security(("bearer" = [])),
     responses((status = 202, body = Setup), Problems))]
-pub async fn setup(State(app): State<App>, caller: Caller, _: SyncLimit, trail: Trail) -> Answer<(StatusCode, Json<Setup>)> {
+pub async fn setup(
+    State(app): State<App>,
+    caller: Caller,
+    _: SyncLimit,
+    trail: Trail,
+) -> Answer<(StatusCode, Json<Setup>)> {
     let user = caller.user();
     let mut calendar_count = 0;
     for state in app.store.calendars(user).await? {
@@ -34,7 +39,9 @@ pub async fn setup(State(app): State<App>, caller: Caller, _: SyncLimit, trail: 
         }
         if app.store.set_watched(user, calendar.id, true).await? == Outcome::Done {
             app.store.retry_channel(user, calendar.id).await?;
-            app.store.retry_watching(user, calendar.connection_id).await?;
+            app.store
+                .retry_watching(user, calendar.connection_id)
+                .await?;
             request_sync(&app, user, calendar.id, 0).await?;
             calendar_count += 1;
         }

@@ -22,8 +22,14 @@ impl<'a> Method<'a> {
 
     /// Whether a token with these scopes may call it: any one that the method names is enough.
     pub fn allows(self, scopes: &str) -> bool {
-        let wanted = self.0["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        wanted.into_iter().any(|wanted| scopes.split(' ').any(|scope| scope == wanted))
+        let wanted = self.0["scopes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
+        wanted
+            .into_iter()
+            .any(|wanted| scopes.split(' ').any(|scope| scope == wanted))
     }
 }
 
@@ -33,29 +39,56 @@ impl Contract {
     /// # Errors
     /// When it is no JSON.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        Ok(Self { document: serde_json::from_str(text)? })
+        Ok(Self {
+            document: serde_json::from_str(text)?,
+        })
     }
 
     /// The method that answers this verb and path below the service path, such as `calendars/primary/events`.
     pub fn method(&self, verb: &str, path: &str) -> Option<Method<'_>> {
         let asked: Vec<&str> = path.split('/').collect();
         let fits = |method: &&Value| {
-            let path: Vec<&str> = method["path"].as_str().unwrap_or_default().split('/').collect();
-            let part = |(wanted, asked): (&&str, &&str)| wanted == asked || wanted.starts_with('{') && !asked.is_empty();
-            method["httpMethod"] == verb && path.len() == asked.len() && path.iter().zip(&asked).all(part)
+            let path: Vec<&str> = method["path"]
+                .as_str()
+                .unwrap_or_default()
+                .split('/')
+                .collect();
+            let part = |(wanted, asked): (&&str, &&str)| {
+                wanted == asked || wanted.starts_with('{') && !asked.is_empty()
+            };
+            method["httpMethod"] == verb
+                && path.len() == asked.len()
+                && path.iter().zip(&asked).all(part)
         };
         // A literal part counts more than a variable one: `events/import` is no event's id.
-        let variables = |method: &&Value| method["path"].as_str().map_or(0, |path| path.matches('{').count());
+        let variables = |method: &&Value| {
+            method["path"]
+                .as_str()
+                .map_or(0, |path| path.matches('{').count())
+        };
         let resources = self.document["resources"].as_object()?;
-        let methods = resources.values().filter_map(|resource| resource["methods"].as_object()).flat_map(Map::values);
+        let methods = resources
+            .values()
+            .filter_map(|resource| resource["methods"].as_object())
+            .flat_map(Map::values);
         methods.filter(fits).min_by_key(variables).map(Method)
     }
 
     /// What is wrong with a request; nothing when it is sound.
-    pub fn request(&self, method: Method<'_>, query: &[(String, String)], body: Option<&Value>) -> Vec<String> {
+    pub fn request(
+        &self,
+        method: Method<'_>,
+        query: &[(String, String)],
+        body: Option<&Value>,
+    ) -> Vec<String> {
         let mut wrong = Vec::new();
         for (name, value) in query {
-            let parameter = [&method.0["parameters"][name], &self.document["parameters"][name]].into_iter().find(|found| found.is_object());
+            let parameter = [
+                &method.0["parameters"][name],
+                &self.document["parameters"][name],
+            ]
+            .into_iter()
+            .find(|found| found.is_object());
             match parameter {
                 None => wrong.push(format!("{} has no parameter {name}", method.id())),
                 Some(parameter) => {
@@ -64,8 +97,12 @@ impl Contract {
                         wrong.push(format!("the parameter {name} stands twice"));
                     }
                     let value = match parameter["type"].as_str() {
-                        Some("integer") => value.parse::<i64>().map_or(Value::from(value.as_str()), Value::from),
-                        Some("boolean") => value.parse::<bool>().map_or(Value::from(value.as_str()), Value::from),
+                        Some("integer") => value
+                            .parse::<i64>()
+                            .map_or(Value::from(value.as_str()), Value::from),
+                        Some("boolean") => value
+                            .parse::<bool>()
+                            .map_or(Value::from(value.as_str()), Value::from),
                         _ => Value::from(value.as_str()),
                     };
                     self.check(parameter, &value, name, method.id(), &mut wrong);
@@ -94,7 +131,14 @@ impl Contract {
     }
 
     /// `method` is whose request this is: some fields are required by some methods only.
-    fn check(&self, schema: &Value, value: &Value, at: &str, method: &str, wrong: &mut Vec<String>) {
+    fn check(
+        &self,
+        schema: &Value,
+        value: &Value,
+        at: &str,
+        method: &str,
+        wrong: &mut Vec<String>,
+    ) {
         if let Some(name) = schema["$ref"].as_str() {
             return self.check(&self.document["schemas"][name], value, at, method, wrong);
         }
@@ -109,31 +153,64 @@ impl Contract {
             }
             (Some("array"), Value::Array(values)) => {
                 for (index, value) in values.iter().enumerate() {
-                    self.check(&schema["items"], value, &format!("{at}[{index}]"), method, wrong);
+                    self.check(
+                        &schema["items"],
+                        value,
+                        &format!("{at}[{index}]"),
+                        method,
+                        wrong,
+                    );
                 }
                 true
             }
-            (Some("string"), Value::String(text)) => is_of_format(schema, text) && is_of_enum(schema, text),
-            (Some("integer"), Value::Number(number)) => number.as_i64().is_some_and(|number| is_within(schema, number)),
-            (Some("number"), Value::Number(_)) | (Some("boolean"), Value::Bool(_)) | (Some("any"), _) => true,
+            (Some("string"), Value::String(text)) => {
+                is_of_format(schema, text) && is_of_enum(schema, text)
+            }
+            (Some("integer"), Value::Number(number)) => number
+                .as_i64()
+                .is_some_and(|number| is_within(schema, number)),
+            (Some("number"), Value::Number(_))
+            | (Some("boolean"), Value::Bool(_))
+            | (Some("any"), _) => true,
             _ => false,
         };
         if !sound {
-            wrong
-                .push(format!("{at} is {value}, which is no {}", schema["format"].as_str().or(schema["type"].as_str()).unwrap_or("value")));
+            wrong.push(format!(
+                "{at} is {value}, which is no {}",
+                schema["format"]
+                    .as_str()
+                    .or(schema["type"].as_str())
+                    .unwrap_or("value")
+            ));
         }
     }
 
-    fn check_fields(&self, schema: &Value, fields: &Map<String, Value>, at: &str, method: &str, wrong: &mut Vec<String>) {
+    fn check_fields(
+        &self,
+        schema: &Value,
+        fields: &Map<String, Value>,
+        at: &str,
+        method: &str,
+        wrong: &mut Vec<String>,
+    ) {
         for (name, value) in fields {
             let place = format!("{at}.{name}");
-            match (schema["properties"].get(name), schema.get("additionalProperties")) {
-                (Some(schema), _) | (None, Some(schema)) => self.check(schema, value, &place, method, wrong),
+            match (
+                schema["properties"].get(name),
+                schema.get("additionalProperties"),
+            ) {
+                (Some(schema), _) | (None, Some(schema)) => {
+                    self.check(schema, value, &place, method, wrong)
+                }
                 (None, None) => wrong.push(format!("{place} is no field that Google knows")),
             }
         }
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-            let required = property["annotations"]["required"].as_array().into_iter().flatten().any(|other| other == method);
+            let required = property["annotations"]["required"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|other| other == method);
             if required && !fields.contains_key(name) {
                 wrong.push(format!("{at} lacks {name}"));
             }
@@ -145,7 +222,8 @@ fn is_of_format(schema: &Value, text: &str) -> bool {
     match schema["format"].as_str() {
         Some("date") => NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok(),
         Some("date-time") => {
-            DateTime::parse_from_rfc3339(text).is_ok() || chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").is_ok()
+            DateTime::parse_from_rfc3339(text).is_ok()
+                || chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").is_ok()
         }
         Some("int64") => text.parse::<i64>().is_ok(),
         _ => true,
@@ -154,10 +232,17 @@ fn is_of_format(schema: &Value, text: &str) -> bool {
 
 /// New values come without notice, so Google names most of them in prose; what is an `enum` is closed.
 fn is_of_enum(schema: &Value, text: &str) -> bool {
-    schema["enum"].as_array().is_none_or(|values| values.iter().any(|value| value == text))
+    schema["enum"]
+        .as_array()
+        .is_none_or(|values| values.iter().any(|value| value == text))
 }
 
 fn is_within(schema: &Value, number: i64) -> bool {
-    let bound = |name: &str| schema[name].as_str().and_then(|bound| bound.parse::<i64>().ok());
-    bound("minimum").is_none_or(|minimum| number >= minimum) && bound("maximum").is_none_or(|maximum| number <= maximum)
+    let bound = |name: &str| {
+        schema[name]
+            .as_str()
+            .and_then(|bound| bound.parse::<i64>().ok())
+    };
+    bound("minimum").is_none_or(|minimum| number >= minimum)
+        && bound("maximum").is_none_or(|maximum| number <= maximum)
 }

@@ -22,12 +22,24 @@ pub(super) struct NewPerson {
 
 /// Makes an account with its primary calendar.
 pub(super) async fn person(State(google): State<Shared>, Json(new): Json<NewPerson>) -> Response {
-    let (sub, id) = add_person(&mut google.state(), &new.email, &new.name, &new.time_zone, &[]);
+    let (sub, id) = add_person(
+        &mut google.state(),
+        &new.email,
+        &new.name,
+        &new.time_zone,
+        &[],
+    );
     Json(json!({ "sub": sub, "primary": id })).into_response()
 }
 
 /// The same, with some calendars beside the primary one.
-pub(super) fn add_person(state: &mut state::State, email: &str, name: &str, time_zone: &str, calendars: &[&str]) -> (String, String) {
+pub(super) fn add_person(
+    state: &mut state::State,
+    email: &str,
+    name: &str,
+    time_zone: &str,
+    calendars: &[&str],
+) -> (String, String) {
     let sub = format!("1{:020}", state.people.len());
     let person = Person {
         sub: sub.clone(),
@@ -38,8 +50,19 @@ pub(super) fn add_person(state: &mut state::State, email: &str, name: &str, time
         consented: [].into(),
     };
     state.people.insert(sub.clone(), person);
-    let owned = |summary: &str, id| NewCalendar { owner: email.to_owned(), summary: summary.to_owned(), id, ..NewCalendar::default() };
-    let primary = add_calendar(state, &sub, owned(email, Some(email.to_owned())), true, time_zone);
+    let owned = |summary: &str, id| NewCalendar {
+        owner: email.to_owned(),
+        summary: summary.to_owned(),
+        id,
+        ..NewCalendar::default()
+    };
+    let primary = add_calendar(
+        state,
+        &sub,
+        owned(email, Some(email.to_owned())),
+        true,
+        time_zone,
+    );
     for summary in calendars {
         add_calendar(state, &sub, owned(summary, None), false, time_zone);
     }
@@ -48,7 +71,9 @@ pub(super) fn add_person(state: &mut state::State, email: &str, name: &str, time
 
 /// Adds that many events to a primary calendar, an hour each, over a year.
 pub(super) fn add_events(state: &mut state::State, email: &str, count: u32) {
-    let Some(person) = state.person_by_email(email).cloned() else { return };
+    let Some(person) = state.person_by_email(email).cloned() else {
+        return;
+    };
     let first = state.now();
     for number in 0..count {
         let start = first + chrono::TimeDelta::hours(i64::from(number % 8_000));
@@ -63,9 +88,21 @@ pub(super) fn add_events(state: &mut state::State, email: &str, count: u32) {
 
 /// Renames the first event of a primary calendar.
 pub(super) fn rename_first(state: &mut state::State, email: &str, title: &str) -> String {
-    let (Some(person), Some(calendar)) = (state.person_by_email(email).cloned(), state.calendars.get(email)) else { return String::new() };
+    let (Some(person), Some(calendar)) = (
+        state.person_by_email(email).cloned(),
+        state.calendars.get(email),
+    ) else {
+        return String::new();
+    };
     let id = calendar.events.keys().next().cloned().unwrap_or_default();
-    drop(events::change(state, &person, "primary", &id, &[], (json!({ "summary": title }), false, None)));
+    drop(events::change(
+        state,
+        &person,
+        "primary",
+        &id,
+        &[],
+        (json!({ "summary": title }), false, None),
+    ));
     id
 }
 
@@ -80,15 +117,31 @@ pub(super) struct NewCalendar {
 }
 
 /// Adds a calendar to somebody's list.
-pub(super) async fn calendar(State(google): State<Shared>, Json(new): Json<NewCalendar>) -> Response {
+pub(super) async fn calendar(
+    State(google): State<Shared>,
+    Json(new): Json<NewCalendar>,
+) -> Response {
     let mut state = google.state();
-    let Some(person) = state.person_by_email(&new.owner).cloned() else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(person) = state.person_by_email(&new.owner).cloned() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let id = add_calendar(&mut state, &person.sub, new, false, &person.time_zone);
     Json(json!({ "id": id })).into_response()
 }
 
-fn add_calendar(state: &mut state::State, sub: &str, new: NewCalendar, primary: bool, time_zone: &str) -> String {
-    let id = new.id.unwrap_or_else(|| format!("c_{}@group.calendar.google.com", unique_id(&state.clock, 26)));
+fn add_calendar(
+    state: &mut state::State,
+    sub: &str,
+    new: NewCalendar,
+    primary: bool,
+    time_zone: &str,
+) -> String {
+    let id = new.id.unwrap_or_else(|| {
+        format!(
+            "c_{}@group.calendar.google.com",
+            unique_id(&state.clock, 26)
+        )
+    });
     let entry = json!({
         "kind": "calendar#calendarListEntry", "etag": format!("\"{}\"", state.next_version()), "id": id, "summary": new.summary,
         "timeZone": time_zone, "accessRole": new.access_role.as_deref().unwrap_or("owner"), "selected": true, "colorId": "14",
@@ -119,10 +172,18 @@ pub(super) fn calendar_list(state: &state::State, person: &Person, query: &Query
     let entries: Vec<&Map<String, Value>> = person
         .list
         .values()
-        .filter(|entry| (shown("showHidden") || !is(entry, "hidden")) && (shown("showDeleted") || !is(entry, "deleted")))
+        .filter(|entry| {
+            (shown("showHidden") || !is(entry, "hidden"))
+                && (shown("showDeleted") || !is(entry, "deleted"))
+        })
         .collect();
-    let limit = parameter(query, "maxResults").and_then(|text| text.parse().ok()).unwrap_or(100_usize).min(250);
-    let from = parameter(query, "pageToken").and_then(|token| token.parse().ok()).unwrap_or(0_usize);
+    let limit = parameter(query, "maxResults")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(100_usize)
+        .min(250);
+    let from = parameter(query, "pageToken")
+        .and_then(|token| token.parse().ok())
+        .unwrap_or(0_usize);
     let mut answer = json!({
         "kind": "calendar#calendarList", "etag": format!("\"p{}\"", state.version),
         "items": entries.iter().skip(from).take(limit).collect::<Vec<_>>()
@@ -146,18 +207,30 @@ pub(super) struct ForWhom {
 /// An access token with which a test acts as the Google user, through Google's own API.
 pub(super) async fn token(State(google): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
     let mut state = google.state();
-    let Some(sub) = state.person_by_email(&whom.email).map(|person| person.sub.clone()) else {
+    let Some(sub) = state
+        .person_by_email(&whom.email)
+        .map(|person| person.sub.clone())
+    else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let scopes = whom.scopes.unwrap_or_else(|| "https://www.googleapis.com/auth/calendar".to_owned());
-    let token = state.open_access(Grant { sub, client: OWN_CLIENT.to_owned(), scopes });
+    let scopes = whom
+        .scopes
+        .unwrap_or_else(|| "https://www.googleapis.com/auth/calendar".to_owned());
+    let token = state.open_access(Grant {
+        sub,
+        client: OWN_CLIENT.to_owned(),
+        scopes,
+    });
     Json(json!({ "accessToken": token })).into_response()
 }
 
 /// The user takes everything back, at Google.
 pub(super) async fn revoke(State(google): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
     let mut state = google.state();
-    let Some(sub) = state.person_by_email(&whom.email).map(|person| person.sub.clone()) else {
+    let Some(sub) = state
+        .person_by_email(&whom.email)
+        .map(|person| person.sub.clone())
+    else {
         return StatusCode::NOT_FOUND.into_response();
     };
     state.withdraw(&sub, None);
@@ -182,7 +255,10 @@ pub(super) async fn expire(State(google): State<Shared>, Json(which): Json<Which
 }
 
 /// Answers to be given in place of the right ones, each once, in this order.
-pub(super) async fn faults(State(google): State<Shared>, Json(faults): Json<Vec<Fault>>) -> Response {
+pub(super) async fn faults(
+    State(google): State<Shared>,
+    Json(faults): Json<Vec<Fault>>,
+) -> Response {
     google.state().faults.extend(faults);
     StatusCode::NO_CONTENT.into_response()
 }
@@ -195,9 +271,16 @@ pub(super) struct WhichEvent {
 }
 
 /// Removes an event without a trace: no sync token tells of it.
-pub(super) async fn silence(State(google): State<Shared>, Json(which): Json<WhichEvent>) -> Response {
+pub(super) async fn silence(
+    State(google): State<Shared>,
+    Json(which): Json<WhichEvent>,
+) -> Response {
     let mut state = google.state();
-    match state.calendars.get_mut(&which.calendar_id).and_then(|calendar| calendar.events.remove(&which.event_id)) {
+    match state
+        .calendars
+        .get_mut(&which.calendar_id)
+        .and_then(|calendar| calendar.events.remove(&which.event_id))
+    {
         Some(_) => StatusCode::NO_CONTENT.into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
@@ -205,12 +288,19 @@ pub(super) async fn silence(State(google): State<Shared>, Json(which): Json<Whic
 
 /// Loses all notifications from now on, as a few are lost at Google; clients hear nothing of it.
 pub(super) async fn mute(State(google): State<Shared>) -> Response {
-    google.state().channels.values_mut().for_each(|channel| "http://127.0.0.1:9/".clone_into(&mut channel.address));
+    google
+        .state()
+        .channels
+        .values_mut()
+        .for_each(|channel| "http://127.0.0.1:9/".clone_into(&mut channel.address));
     StatusCode::NO_CONTENT.into_response()
 }
 
 /// Lets things go wrong by chance from now on: the same things from the same seed.
-pub(super) async fn weather(State(google): State<Shared>, Json(weather): Json<Weather>) -> Response {
+pub(super) async fn weather(
+    State(google): State<Shared>,
+    Json(weather): Json<Weather>,
+) -> Response {
     google.state().weather = Some(weather);
     StatusCode::NO_CONTENT.into_response()
 }

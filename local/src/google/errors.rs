@@ -16,7 +16,12 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub fn new(status: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self { status, reason: reason.to_owned(), message: message.into(), retry_after: None }
+        Self {
+            status,
+            reason: reason.to_owned(),
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     pub fn not_found() -> Self {

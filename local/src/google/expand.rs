@@ -17,13 +17,20 @@ const HORIZON: TimeDelta = TimeDelta::days(730);
 const LIMIT: usize = 2_500;
 
 fn bound(query: &Query, name: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(parameter(query, name)?).ok().map(|at| at.to_utc())
+    DateTime::parse_from_rfc3339(parameter(query, name)?)
+        .ok()
+        .map(|at| at.to_utc())
 }
 
 /// A page of what was found, and where the next one begins.
 fn page(mut answer: Value, found: Vec<Value>, query: &Query, default: usize) -> Value {
-    let limit = parameter(query, "maxResults").and_then(|text| text.parse().ok()).unwrap_or(default).clamp(1, 2500);
-    let from = parameter(query, "pageToken").and_then(|token| token.parse().ok()).unwrap_or(0_usize);
+    let limit = parameter(query, "maxResults")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+        .clamp(1, 2500);
+    let from = parameter(query, "pageToken")
+        .and_then(|token| token.parse().ok())
+        .unwrap_or(0_usize);
     let more = found.len() > from + limit;
     answer["items"] = found.into_iter().skip(from).take(limit).collect();
     if more {
@@ -40,7 +47,13 @@ fn envelope(state: &State, calendar: &Calendar, role: &str) -> Value {
 }
 
 /// `events.instances`
-pub(super) fn instances(state: &State, person: &Person, calendar: &str, id: &str, query: &Query) -> Answer {
+pub(super) fn instances(
+    state: &State,
+    person: &Person,
+    calendar: &str,
+    id: &str,
+    query: &Query,
+) -> Answer {
     let (calendar, role) = readable(state, person, calendar)?;
     let series = current(calendar, id)?;
     let found = match parameter(query, "originalStart") {
@@ -49,24 +62,46 @@ pub(super) fn instances(state: &State, person: &Person, calendar: &str, id: &str
                 Ok(at) => at.to_utc().format("%Y%m%dT%H%M%SZ").to_string(),
                 Err(_) => original.replace('-', ""),
             };
-            current(calendar, &format!("{id}_{suffix}")).into_iter().collect()
+            current(calendar, &format!("{id}_{suffix}"))
+                .into_iter()
+                .collect()
         }
         None => {
             let (from, to) = (bound(query, "timeMin"), bound(query, "timeMax"));
-            occurrences(calendar, &series, from.unwrap_or(DateTime::UNIX_EPOCH), to.unwrap_or(state.now() + HORIZON))
+            occurrences(
+                calendar,
+                &series,
+                from.unwrap_or(DateTime::UNIX_EPOCH),
+                to.unwrap_or(state.now() + HORIZON),
+            )
         }
     };
-    let found = found.into_iter().filter(|event| event["status"] != "cancelled" || flag(query, "showDeleted")).collect();
+    let found = found
+        .into_iter()
+        .filter(|event| event["status"] != "cancelled" || flag(query, "showDeleted"))
+        .collect();
     Ok(page(envelope(state, calendar, &role), found, query, 250))
 }
 
 /// `events.list` with `singleEvents=true`. Without a sync token: nobody here asks for changes in this form.
-pub(super) fn single_events(state: &State, person: &Person, calendar: &str, query: &Query) -> Answer {
+pub(super) fn single_events(
+    state: &State,
+    person: &Person,
+    calendar: &str,
+    query: &Query,
+) -> Answer {
     let (calendar, role) = readable(state, person, calendar)?;
     if parameter(query, "syncToken").is_some() {
-        return Err(Refusal::new(501, "notImplemented", "the sandbox has no sync tokens of single events"));
+        return Err(Refusal::new(
+            501,
+            "notImplemented",
+            "the sandbox has no sync tokens of single events",
+        ));
     }
-    let (from, to) = (bound(query, "timeMin").unwrap_or(DateTime::UNIX_EPOCH), bound(query, "timeMax").unwrap_or(state.now() + HORIZON));
+    let (from, to) = (
+        bound(query, "timeMin").unwrap_or(DateTime::UNIX_EPOCH),
+        bound(query, "timeMax").unwrap_or(state.now() + HORIZON),
+    );
     let mut found = between(calendar, from, to);
     found.retain(|event| is_within(event, query));
     if parameter(query, "orderBy") == Some("startTime") {
@@ -94,16 +129,28 @@ fn between(calendar: &Calendar, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<V
 }
 
 /// The occurrences of a series that its rule places around a stretch of time, as what became of them.
-fn occurrences(calendar: &Calendar, series: &Value, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Value> {
-    let (Some(id), Some((start, rules))) = (series["id"].as_str(), read(series)) else { return vec![] };
+fn occurrences(
+    calendar: &Calendar,
+    series: &Value,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Vec<Value> {
+    let (Some(id), Some((start, rules))) = (series["id"].as_str(), read(series)) else {
+        return vec![];
+    };
     // One that was moved into the stretch is looked for a month around it.
     let around = TimeDelta::days(31);
-    let starts = rules.expand(start, from - around, to + around, Tz::UTC, LIMIT).starts;
+    let starts = rules
+        .expand(start, from - around, to + around, Tz::UTC, LIMIT)
+        .starts;
     let suffix = |at: &EventTime| match at {
         EventTime::Date(date) => date.format("%Y%m%d").to_string(),
         other => other.instant(Tz::UTC).format("%Y%m%dT%H%M%SZ").to_string(),
     };
-    starts.iter().filter_map(|at| current(calendar, &format!("{id}_{}", suffix(at))).ok()).collect()
+    starts
+        .iter()
+        .filter_map(|at| current(calendar, &format!("{id}_{}", suffix(at))).ok())
+        .collect()
 }
 
 fn read(series: &Value) -> Option<(EventTime, Series)> {
@@ -111,15 +158,26 @@ fn read(series: &Value) -> Option<(EventTime, Series)> {
         Some(date) => EventTime::Date(date.parse().ok()?),
         None => {
             let zone: Tz = series["start"]["timeZone"].as_str()?.parse().ok()?;
-            EventTime::Zoned(instant(&series["start"])?.with_timezone(&zone).naive_local(), zone)
+            EventTime::Zoned(
+                instant(&series["start"])?
+                    .with_timezone(&zone)
+                    .naive_local(),
+                zone,
+            )
         }
     };
     let mut rules = Series::default();
-    for line in series["recurrence"].as_array()?.iter().filter_map(Value::as_str) {
+    for line in series["recurrence"]
+        .as_array()?
+        .iter()
+        .filter_map(Value::as_str)
+    {
         let (name, value) = line.split_once(':')?;
         match name.split(';').next()? {
             "RRULE" => rules.rules.push(value.parse().ok()?),
-            "EXDATE" => rules.except_dates.extend(value.split(',').filter_map(|text| excluded(text, start))),
+            "EXDATE" => rules
+                .except_dates
+                .extend(value.split(',').filter_map(|text| excluded(text, start))),
             _ => {}
         }
     }
@@ -128,30 +186,60 @@ fn read(series: &Value) -> Option<(EventTime, Series)> {
 
 fn excluded(text: &str, start: EventTime) -> Option<OriginalStart> {
     if text.len() == 8 {
-        return NaiveDate::parse_from_str(text, "%Y%m%d").ok().map(OriginalStart::Date);
+        return NaiveDate::parse_from_str(text, "%Y%m%d")
+            .ok()
+            .map(OriginalStart::Date);
     }
     let local = NaiveDateTime::parse_from_str(text.trim_end_matches('Z'), "%Y%m%dT%H%M%S").ok()?;
-    Some(if text.ends_with('Z') { OriginalStart::Instant(local.and_utc()) } else { start.with_local(local).original_start() })
+    Some(if text.ends_with('Z') {
+        OriginalStart::Instant(local.and_utc())
+    } else {
+        start.with_local(local).original_start()
+    })
 }
 
 /// `freebusy.query`: what cannot be seen is an error of its own, in an answer that is none.
 pub(super) fn free_busy(state: &State, person: &Person, body: &Value) -> Answer {
-    let at = |name: &str| body[name].as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc());
-    let (Some(from), Some(to)) = (at("timeMin"), at("timeMax")) else { return Err(Refusal::new(400, "required", "Missing time bounds")) };
+    let at = |name: &str| {
+        body[name]
+            .as_str()
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+            .map(|at| at.to_utc())
+    };
+    let (Some(from), Some(to)) = (at("timeMin"), at("timeMax")) else {
+        return Err(Refusal::new(400, "required", "Missing time bounds"));
+    };
     let mut calendars = json!({});
-    for id in body["items"].as_array().into_iter().flatten().filter_map(|item| item["id"].as_str()) {
+    for id in body["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|item| item["id"].as_str())
+    {
         calendars[id] = match readable(state, person, id) {
             Ok((calendar, _)) => json!({ "busy": busy(calendar, from, to) }),
-            Err(_) => json!({ "busy": [], "errors": [{ "domain": "global", "reason": "notFound" }] }),
+            Err(_) => {
+                json!({ "busy": [], "errors": [{ "domain": "global", "reason": "notFound" }] })
+            }
         };
     }
-    Ok(json!({ "kind": "calendar#freeBusy", "timeMin": stamp(from), "timeMax": stamp(to), "calendars": calendars }))
+    Ok(
+        json!({ "kind": "calendar#freeBusy", "timeMin": stamp(from), "timeMax": stamp(to), "calendars": calendars }),
+    )
 }
 
 fn busy(calendar: &Calendar, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Value> {
-    let taken = between(calendar, from, to).into_iter().filter(|event| event["transparency"] != "transparent");
-    let mut taken: Vec<_> =
-        taken.filter_map(|event| Some((instant(&event["start"])?.max(from), instant(&event["end"])?.min(to)))).collect();
+    let taken = between(calendar, from, to)
+        .into_iter()
+        .filter(|event| event["transparency"] != "transparent");
+    let mut taken: Vec<_> = taken
+        .filter_map(|event| {
+            Some((
+                instant(&event["start"])?.max(from),
+                instant(&event["end"])?.min(to),
+            ))
+        })
+        .collect();
     taken.sort_unstable();
     let mut merged: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
     for (start, end) in taken {
@@ -160,15 +248,27 @@ fn busy(calendar: &Calendar, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Valu
             _ => merged.push((start, end)),
         }
     }
-    merged.into_iter().map(|(start, end)| json!({ "start": stamp(start), "end": stamp(end) })).collect()
+    merged
+        .into_iter()
+        .map(|(start, end)| json!({ "start": stamp(start), "end": stamp(end) }))
+        .collect()
 }
 
 /// `settings.list` and `settings.get`
 pub(super) fn settings(state: &State, person: &Person, id: Option<&str>) -> Answer {
-    let known = [("timezone", person.time_zone.as_str()), ("weekStart", "1"), ("format24HourTime", "true"), ("locale", "en")];
+    let known = [
+        ("timezone", person.time_zone.as_str()),
+        ("weekStart", "1"),
+        ("format24HourTime", "true"),
+        ("locale", "en"),
+    ];
     let one = |(id, value): (&str, &str)| json!({ "kind": "calendar#setting", "etag": "\"1\"", "id": id, "value": value });
     match id {
-        Some(id) => known.into_iter().find(|(known, _)| *known == id).map(one).ok_or_else(Refusal::not_found),
+        Some(id) => known
+            .into_iter()
+            .find(|(known, _)| *known == id)
+            .map(one)
+            .ok_or_else(Refusal::not_found),
         None => Ok(json!({
             "kind": "calendar#settings", "etag": "\"1\"", "items": known.map(one), "nextSyncToken": format!("t{}", state.version)
         })),

@@ -58,10 +58,21 @@ impl Google {
     ///
     /// # Errors
     /// When no port or no key is to be had.
-    pub async fn start(clock: Clock, contract: Option<Contract>) -> Result<(Arc<Self>, JoinHandle<()>), String> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
-        let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+    pub async fn start(
+        clock: Clock,
+        contract: Option<Contract>,
+    ) -> Result<(Arc<Self>, JoinHandle<()>), String> {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(|error| error.to_string())?;
+        let url = format!(
+            "http://{}",
+            listener.local_addr().map_err(|error| error.to_string())?
+        );
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build();
         let client = client.map_err(|error| error.to_string())?;
         let google = Arc::new(Self {
             url,
@@ -122,8 +133,15 @@ impl Google {
     /// A channel that watches a calendar: its id, what it watches, and its secret.
     pub fn channel_of(&self, calendar: &str) -> Option<(String, String, String)> {
         let state = self.state();
-        let channel = state.channels.values().find(|channel| channel.calendar == calendar)?;
-        Some((channel.id.clone(), channel.resource_id.clone(), channel.token.clone().unwrap_or_default()))
+        let channel = state
+            .channels
+            .values()
+            .find(|channel| channel.calendar == calendar)?;
+        Some((
+            channel.id.clone(),
+            channel.resource_id.clone(),
+            channel.token.clone().unwrap_or_default(),
+        ))
     }
 
     fn state(&self) -> MutexGuard<'_, state::State> {
@@ -136,7 +154,11 @@ impl Google {
         let mut state = self.state();
         let now = state.now();
         state.channels.retain(|_, channel| channel.expires > now);
-        for channel in state.channels.values_mut().filter(|channel| channel.calendar == calendar) {
+        for channel in state
+            .channels
+            .values_mut()
+            .filter(|channel| channel.calendar == calendar)
+        {
             channel.messages += 1;
             self.push(channel, "exists");
         }
@@ -148,7 +170,13 @@ impl Google {
             .post(&channel.address)
             .header("content-length", "0")
             .header("x-goog-channel-id", &channel.id)
-            .header("x-goog-channel-expiration", channel.expires.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+            .header(
+                "x-goog-channel-expiration",
+                channel
+                    .expires
+                    .format("%a, %d %b %Y %H:%M:%S GMT")
+                    .to_string(),
+            )
             .header("x-goog-resource-id", &channel.resource_id)
             .header("x-goog-resource-uri", channel.resource_uri(&self.url))
             .header("x-goog-resource-state", kind)
@@ -163,33 +191,55 @@ impl Google {
 /// One call of the Calendar API: who it is, what the contract says, what comes of it.
 async fn api(State(google): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Some(path) = parts.uri.path().strip_prefix(SERVICE).map(str::to_owned) else { return StatusCode::NOT_FOUND.into_response() };
-    let Ok(body) = to_bytes(body, 1 << 20).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    let Some(path) = parts.uri.path().strip_prefix(SERVICE).map(str::to_owned) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let Ok(body) = to_bytes(body, 1 << 20).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
     let body = match (body.is_empty(), serde_json::from_slice::<Value>(&body)) {
         (true, _) => None,
         (false, Ok(body)) => Some(body),
         (false, Err(_)) => return Refusal::new(400, "parseError", "Parse Error").into_response(),
     };
     let query = query_of(parts.uri.query());
-    let method = google.contract.as_ref().and_then(|contract| contract.method(parts.method.as_str(), &path));
-    let name = method.map_or_else(|| format!("{} {path}", parts.method), |method| method.id().to_owned());
+    let method = google
+        .contract
+        .as_ref()
+        .and_then(|contract| contract.method(parts.method.as_str(), &path));
+    let name = method.map_or_else(
+        || format!("{} {path}", parts.method),
+        |method| method.id().to_owned(),
+    );
     let fault = {
         let mut state = google.state();
         // The person at Google has nothing to do with what goes wrong between it and its clients.
-        let own = bearer(&parts.headers).and_then(|token| state.holder(token)).is_some_and(|(access, _)| access.grant.client == OWN_CLIENT);
+        let own = bearer(&parts.headers)
+            .and_then(|token| state.holder(token))
+            .is_some_and(|(access, _)| access.grant.client == OWN_CLIENT);
         if !own {
             *state.calls.entry(name.clone()).or_default() += 1;
         }
         if let (Some(contract), Some(method)) = (&google.contract, method) {
-            state.violations.extend(contract.request(method, &query, body.as_ref()));
+            state
+                .violations
+                .extend(contract.request(method, &query, body.as_ref()));
         } else if google.contract.is_some() {
             state.violations.push(format!("Google knows no {name}"));
         }
         if own { None } else { state.fault(&name) }
     };
-    let call = Call { verb: parts.method.as_str(), path: &path, query: &query, body, headers: &parts.headers };
-    let refusal =
-        |fault: Fault| Refusal { retry_after: fault.retry_after, ..Refusal::new(fault.status, &fault.reason, fault.reason.as_str()) };
+    let call = Call {
+        verb: parts.method.as_str(),
+        path: &path,
+        query: &query,
+        body,
+        headers: &parts.headers,
+    };
+    let refusal = |fault: Fault| Refusal {
+        retry_after: fault.retry_after,
+        ..Refusal::new(fault.status, &fault.reason, fault.reason.as_str())
+    };
     let answer = match fault {
         Some(fault) if !fault.after => Err(refusal(fault)),
         Some(fault) => answer(&google, call, method).and(Err(refusal(fault))),
@@ -219,45 +269,88 @@ struct Call<'a> {
 }
 
 /// `None` for an answer without a body.
-fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>) -> Result<Option<Value>, Refusal> {
+fn answer(
+    google: &Google,
+    call: Call<'_>,
+    method: Option<contract::Method<'_>>,
+) -> Result<Option<Value>, Refusal> {
     let invalid = || Refusal::new(401, "authError", "Invalid Credentials");
     let (person, scopes) = {
         let mut state = google.state();
-        let (access, person) = bearer(call.headers).and_then(|token| state.holder(token)).ok_or_else(invalid)?;
-        let (person, scopes, own) = (person.clone(), access.grant.scopes.clone(), access.grant.client == OWN_CLIENT);
+        let (access, person) = bearer(call.headers)
+            .and_then(|token| state.holder(token))
+            .ok_or_else(invalid)?;
+        let (person, scopes, own) = (
+            person.clone(),
+            access.grant.scopes.clone(),
+            access.grant.client == OWN_CLIENT,
+        );
         if !own && state.is_over_quota(&person.sub) {
-            return Err(Refusal::new(403, "rateLimitExceeded", "Rate Limit Exceeded"));
+            return Err(Refusal::new(
+                403,
+                "rateLimitExceeded",
+                "Rate Limit Exceeded",
+            ));
         }
         (person, scopes)
     };
     if method.is_some_and(|method| !method.allows(&scopes)) {
-        return Err(Refusal::new(403, "insufficientPermissions", "Request had insufficient authentication scopes."));
+        return Err(Refusal::new(
+            403,
+            "insufficientPermissions",
+            "Request had insufficient authentication scopes.",
+        ));
     }
     let parts: Vec<String> = call.path.split('/').map(decoded).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let if_match = call.headers.get("if-match").and_then(|tag| tag.to_str().ok());
+    let if_match = call
+        .headers
+        .get("if-match")
+        .and_then(|tag| tag.to_str().ok());
     let body = call.body.unwrap_or(Value::Null);
     let mut state = google.state();
     let (answer, changed) = match (call.verb, parts.as_slice()) {
-        ("GET", ["users", "me", "calendarList"]) => (Some(control::calendar_list(&state, &person, call.query)), vec![]),
-        ("GET", ["calendars", calendar, "events"]) if events::flag(call.query, "singleEvents") => {
-            (Some(expand::single_events(&state, &person, calendar, call.query)?), vec![])
+        ("GET", ["users", "me", "calendarList"]) => (
+            Some(control::calendar_list(&state, &person, call.query)),
+            vec![],
+        ),
+        ("GET", ["calendars", calendar, "events"]) if events::flag(call.query, "singleEvents") => (
+            Some(expand::single_events(
+                &state, &person, calendar, call.query,
+            )?),
+            vec![],
+        ),
+        ("GET", ["calendars", calendar, "events"]) => (
+            Some(events::list(&state, &person, calendar, call.query)?),
+            vec![],
+        ),
+        ("GET", ["calendars", calendar, "events", id, "instances"]) => (
+            Some(expand::instances(
+                &state, &person, calendar, id, call.query,
+            )?),
+            vec![],
+        ),
+        ("GET", ["calendars", calendar, "events", id]) => {
+            (Some(events::get(&state, &person, calendar, id)?), vec![])
         }
-        ("GET", ["calendars", calendar, "events"]) => (Some(events::list(&state, &person, calendar, call.query)?), vec![]),
-        ("GET", ["calendars", calendar, "events", id, "instances"]) => {
-            (Some(expand::instances(&state, &person, calendar, id, call.query)?), vec![])
-        }
-        ("GET", ["calendars", calendar, "events", id]) => (Some(events::get(&state, &person, calendar, id)?), vec![]),
-        ("POST", ["calendars", calendar, "events"]) => {
-            (Some(events::insert(&mut state, &person, calendar, call.query, body)?), vec![*calendar])
-        }
+        ("POST", ["calendars", calendar, "events"]) => (
+            Some(events::insert(
+                &mut state, &person, calendar, call.query, body,
+            )?),
+            vec![*calendar],
+        ),
         ("POST", ["calendars", calendar, "events", "watch"]) => {
             let answer = watch(google, &mut state, &person, calendar, &body)?;
             return Ok(Some(answer));
         }
         ("PUT" | "PATCH", ["calendars", calendar, "events", id]) => {
             let change = (body, call.verb == "PUT", if_match);
-            (Some(events::change(&mut state, &person, calendar, id, call.query, change)?), vec![*calendar])
+            (
+                Some(events::change(
+                    &mut state, &person, calendar, id, call.query, change,
+                )?),
+                vec![*calendar],
+            )
         }
         ("DELETE", ["calendars", calendar, "events", id]) => {
             events::delete(&mut state, &person, calendar, id, if_match)?;
@@ -265,15 +358,23 @@ fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>)
         }
         ("POST", ["calendars", calendar, "events", id, "move"]) => {
             let to = events::parameter(call.query, "destination").unwrap_or_default();
-            (Some(events::relocate(&mut state, &person, calendar, id, to)?), vec![*calendar, to])
+            (
+                Some(events::relocate(&mut state, &person, calendar, id, to)?),
+                vec![*calendar, to],
+            )
         }
         ("POST", ["freeBusy"]) => (Some(expand::free_busy(&state, &person, &body)?), vec![]),
-        ("GET", ["users", "me", "settings"]) => (Some(expand::settings(&state, &person, None)?), vec![]),
-        ("GET", ["users", "me", "settings", id]) => (Some(expand::settings(&state, &person, Some(id))?), vec![]),
+        ("GET", ["users", "me", "settings"]) => {
+            (Some(expand::settings(&state, &person, None)?), vec![])
+        }
+        ("GET", ["users", "me", "settings", id]) => {
+            (Some(expand::settings(&state, &person, Some(id))?), vec![])
+        }
         ("POST", ["channels", "stop"]) => {
             let id = body["id"].as_str().unwrap_or_default();
-            let known =
-                state.channels.get(id).is_some_and(|channel| body["resourceId"] == channel.resource_id && channel.sub == person.sub);
+            let known = state.channels.get(id).is_some_and(|channel| {
+                body["resourceId"] == channel.resource_id && channel.sub == person.sub
+            });
             if !known {
                 return Err(Refusal::new(404, "notFound", "Channel not found"));
             }
@@ -282,11 +383,23 @@ fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>)
         }
         _ => return Err(Refusal::not_found()),
     };
-    if !changed.is_empty() && matches!(events::parameter(call.query, "sendUpdates"), Some("all" | "externalOnly")) {
-        let invited = answer.as_ref().and_then(|event| event["attendees"].as_array().cloned()).unwrap_or_default();
-        state
-            .mails
-            .extend(invited.iter().filter_map(|one| one["email"].as_str()).filter(|email| *email != person.email).map(str::to_owned));
+    if !changed.is_empty()
+        && matches!(
+            events::parameter(call.query, "sendUpdates"),
+            Some("all" | "externalOnly")
+        )
+    {
+        let invited = answer
+            .as_ref()
+            .and_then(|event| event["attendees"].as_array().cloned())
+            .unwrap_or_default();
+        state.mails.extend(
+            invited
+                .iter()
+                .filter_map(|one| one["email"].as_str())
+                .filter(|email| *email != person.email)
+                .map(str::to_owned),
+        );
     }
     drop(state);
     for calendar in changed {
@@ -296,22 +409,48 @@ fn answer(google: &Google, call: Call<'_>, method: Option<contract::Method<'_>>)
 }
 
 /// `events.watch`: the first message is `sync`, and may well be there before the answer.
-fn watch(google: &Google, state: &mut state::State, person: &state::Person, calendar: &str, body: &Value) -> Result<Value, Refusal> {
+fn watch(
+    google: &Google,
+    state: &mut state::State,
+    person: &state::Person,
+    calendar: &str,
+    body: &Value,
+) -> Result<Value, Refusal> {
     let calendar = person.calendar_id(calendar);
-    let watched = state.calendars.get(calendar).filter(|_| person.list.contains_key(calendar)).ok_or_else(Refusal::not_found)?;
+    let watched = state
+        .calendars
+        .get(calendar)
+        .filter(|_| person.list.contains_key(calendar))
+        .ok_or_else(Refusal::not_found)?;
     if watched.unwatchable {
-        return Err(Refusal::new(400, "pushNotSupportedForRequestedResource", "Push notifications are not supported by this resource."));
+        return Err(Refusal::new(
+            400,
+            "pushNotSupportedForRequestedResource",
+            "Push notifications are not supported by this resource.",
+        ));
     }
-    let id = body["id"].as_str().filter(|id| !id.is_empty() && id.len() <= 64).ok_or_else(|| Refusal::invalid("Invalid channel id"))?;
-    let address =
-        body["address"].as_str().filter(|address| address.starts_with("http")).ok_or_else(|| Refusal::invalid("Invalid address"))?;
+    let id = body["id"]
+        .as_str()
+        .filter(|id| !id.is_empty() && id.len() <= 64)
+        .ok_or_else(|| Refusal::invalid("Invalid channel id"))?;
+    let address = body["address"]
+        .as_str()
+        .filter(|address| address.starts_with("http"))
+        .ok_or_else(|| Refusal::invalid("Invalid address"))?;
     if body["type"] != "web_hook" {
         return Err(Refusal::invalid("Unknown channel type"));
     }
     if state.channels.contains_key(id) {
-        return Err(Refusal::new(400, "channelIdNotUnique", format!("Channel id {id} not unique")));
+        return Err(Refusal::new(
+            400,
+            "channelIdNotUnique",
+            format!("Channel id {id} not unique"),
+        ));
     }
-    let asked = body["expiration"].as_str().and_then(|text| text.parse().ok()).and_then(DateTime::from_timestamp_millis);
+    let asked = body["expiration"]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .and_then(DateTime::from_timestamp_millis);
     let latest = state.now() + CHANNEL;
     let channel = Channel {
         id: id.to_owned(),

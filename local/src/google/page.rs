@@ -24,13 +24,38 @@ pub(super) async fn show(State(google): State<Shared>) -> Html<String> {
         for (id, entry) in list {
             let name = entry.get("summary").and_then(Value::as_str).unwrap_or(id);
             // Writing to a text cannot fail.
-            let _ = write!(page, "<h2>{} <small>{}</small></h2><table>", escaped(name), escaped(&person.email));
-            let place = Place { email: &person.email, calendar: id, event: "" };
-            let events = state.calendars.get(id).into_iter().flat_map(|calendar| calendar.events.values());
-            for event in events.map(|stored| &stored.event).filter(|event| event["status"] != "cancelled") {
+            let _ = write!(
+                page,
+                "<h2>{} <small>{}</small></h2><table>",
+                escaped(name),
+                escaped(&person.email)
+            );
+            let place = Place {
+                email: &person.email,
+                calendar: id,
+                event: "",
+            };
+            let events = state
+                .calendars
+                .get(id)
+                .into_iter()
+                .flat_map(|calendar| calendar.events.values());
+            for event in events
+                .map(|stored| &stored.event)
+                .filter(|event| event["status"] != "cancelled")
+            {
                 let title = event["summary"].as_str().unwrap_or("(no title)");
-                let start = event["start"]["dateTime"].as_str().or(event["start"]["date"].as_str()).unwrap_or_default();
-                page.push_str(&Place { event: event["id"].as_str().unwrap_or_default(), ..place }.row(title, start));
+                let start = event["start"]["dateTime"]
+                    .as_str()
+                    .or(event["start"]["date"].as_str())
+                    .unwrap_or_default();
+                page.push_str(
+                    &Place {
+                        event: event["id"].as_str().unwrap_or_default(),
+                        ..place
+                    }
+                    .row(title, start),
+                );
             }
             page.push_str("</table>");
             page.push_str(&place.adding());
@@ -43,13 +68,17 @@ pub(super) async fn show(State(google): State<Shared>) -> Html<String> {
 pub(super) async fn act(State(google): State<Shared>, Form(act): Form<Act>) -> Response {
     let changed = {
         let mut state = google.state();
-        let Some(person) = state.person_by_email(&act.email).cloned() else { return Redirect::to(PATH).into_response() };
+        let Some(person) = state.person_by_email(&act.email).cloned() else {
+            return Redirect::to(PATH).into_response();
+        };
         match act.action.as_str() {
             "rename" => {
                 let change = (json!({ "summary": act.title }), false, None);
                 events::change(&mut state, &person, &act.calendar, &act.event, &[], change).is_ok()
             }
-            "delete" => events::delete(&mut state, &person, &act.calendar, &act.event, None).is_ok(),
+            "delete" => {
+                events::delete(&mut state, &person, &act.calendar, &act.event, None).is_ok()
+            }
             _ => {
                 let start = act.start();
                 let zone: chrono_tz::Tz = person.time_zone.parse().unwrap_or(chrono_tz::Tz::UTC);

@@ -128,7 +128,10 @@ impl Person {
 impl Channel {
     /// What is watched, as Google names it.
     pub fn resource_uri(&self, google: &str) -> String {
-        format!("{google}{SERVICE}calendars/{}/events?alt=json", self.calendar)
+        format!(
+            "{google}{SERVICE}calendars/{}/events?alt=json",
+            self.calendar
+        )
     }
 }
 
@@ -164,19 +167,31 @@ impl State {
     }
 
     pub fn person_by_email(&self, email: &str) -> Option<&Person> {
-        self.people.values().find(|person| person.email.eq_ignore_ascii_case(email))
+        self.people
+            .values()
+            .find(|person| person.email.eq_ignore_ascii_case(email))
     }
 
     /// Takes the first fault that is meant for this method, or one that the weather brings.
     pub fn fault(&mut self, method: &str) -> Option<Fault> {
-        let at = self.faults.iter().position(|fault| fault.method.as_deref().is_none_or(|wanted| method.ends_with(wanted)));
-        let conditional = ["events.update", "events.patch", "events.delete"].iter().any(|wanted| method.ends_with(wanted));
-        at.and_then(|at| self.faults.remove(at)).or_else(|| self.weather.as_mut()?.fault(method, &KINDS, conditional))
+        let at = self.faults.iter().position(|fault| {
+            fault
+                .method
+                .as_deref()
+                .is_none_or(|wanted| method.ends_with(wanted))
+        });
+        let conditional = ["events.update", "events.patch", "events.delete"]
+            .iter()
+            .any(|wanted| method.ends_with(wanted));
+        at.and_then(|at| self.faults.remove(at))
+            .or_else(|| self.weather.as_mut()?.fault(method, &KINDS, conditional))
     }
 
     /// Counts a call of a person; true when it is one too many for this minute.
     pub fn is_over_quota(&mut self, sub: &str) -> bool {
-        let Some(quota) = self.quota else { return false };
+        let Some(quota) = self.quota else {
+            return false;
+        };
         let minute = self.now().timestamp() / 60;
         let counted = self.minutes.entry(sub.to_owned()).or_insert((minute, 0));
         if counted.0 != minute {

@@ -39,16 +39,37 @@ impl Contract {
                 contract.end_union(&mut union, name, members);
             } else if let Some(head) = line.strip_prefix("export interface ") {
                 let head = head.trim_end_matches(['{', '}', ' ']);
-                let (name, base) = head.split_once(" extends ").map_or((head, None), |(name, base)| (name, Some(base.trim().to_owned())));
-                contract.interfaces.insert(name.trim().to_owned(), Interface { base, fields: BTreeMap::new() });
+                let (name, base) = head
+                    .split_once(" extends ")
+                    .map_or((head, None), |(name, base)| {
+                        (name, Some(base.trim().to_owned()))
+                    });
+                contract.interfaces.insert(
+                    name.trim().to_owned(),
+                    Interface {
+                        base,
+                        fields: BTreeMap::new(),
+                    },
+                );
                 within = (!line.ends_with('}')).then(|| name.trim().to_owned());
-            } else if let Some((name, members)) = line.strip_prefix("export type ").and_then(|line| line.split_once('=')) {
+            } else if let Some((name, members)) = line
+                .strip_prefix("export type ")
+                .and_then(|line| line.split_once('='))
+            {
                 contract.end_union(&mut union, name.trim().to_owned(), members.to_owned());
             } else if line == "}" {
                 within = None;
             } else if let (Some(interface), Some((name, kind))) = (&within, line.split_once(':')) {
-                let field = (name.trim_end_matches('?').to_owned(), kind.trim().trim_end_matches(';').to_owned());
-                contract.interfaces.entry(interface.clone()).or_default().fields.extend([field]);
+                let field = (
+                    name.trim_end_matches('?').to_owned(),
+                    kind.trim().trim_end_matches(';').to_owned(),
+                );
+                contract
+                    .interfaces
+                    .entry(interface.clone())
+                    .or_default()
+                    .fields
+                    .extend([field]);
             }
         }
         contract
@@ -59,7 +80,12 @@ impl Contract {
             *open = Some((name, members));
             return;
         }
-        let texts: Vec<String> = members.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+        let texts: Vec<String> = members
+            .split('"')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect();
         if !texts.is_empty() {
             self.unions.insert(name, texts);
         }
@@ -67,8 +93,14 @@ impl Contract {
 
     fn field(&self, interface: &str, name: &str) -> Option<&str> {
         // The file leaves out what everything has.
-        let Some(found) = self.interfaces.get(interface) else { return (name == "id").then_some("string") };
-        found.fields.get(name).map(String::as_str).or_else(|| self.field(found.base.as_deref()?, name))
+        let Some(found) = self.interfaces.get(interface) else {
+            return (name == "id").then_some("string");
+        };
+        found
+            .fields
+            .get(name)
+            .map(String::as_str)
+            .or_else(|| self.field(found.base.as_deref()?, name))
     }
 
     /// What is wrong with a value that should be of this type; nothing when it is sound.
@@ -79,7 +111,10 @@ impl Contract {
     }
 
     fn look(&self, kind: &str, value: &Value, at: &str, wrong: &mut Vec<String>) {
-        if let Some(inner) = kind.strip_prefix("NullableOption<").and_then(|kind| kind.strip_suffix('>')) {
+        if let Some(inner) = kind
+            .strip_prefix("NullableOption<")
+            .and_then(|kind| kind.strip_suffix('>'))
+        {
             if !value.is_null() {
                 self.look(inner, value, at, wrong);
             }
@@ -101,13 +136,18 @@ impl Contract {
             "number" => value.is_number(),
             "boolean" => value.is_boolean(),
             named => match (self.unions.get(named), self.interfaces.contains_key(named)) {
-                (Some(texts), _) => value.as_str().is_some_and(|text| texts.iter().any(|known| known == text)),
+                (Some(texts), _) => value
+                    .as_str()
+                    .is_some_and(|text| texts.iter().any(|known| known == text)),
                 (None, true) => match value.as_object() {
                     Some(fields) => {
                         for (name, value) in fields.iter().filter(|(name, _)| !name.contains('@')) {
                             match self.field(named, name) {
-                                Some(kind) => self.look(kind, value, &format!("{at}.{name}"), wrong),
-                                None => wrong.push(format!("{at}.{name} is no field that Microsoft knows")),
+                                Some(kind) => {
+                                    self.look(kind, value, &format!("{at}.{name}"), wrong)
+                                }
+                                None => wrong
+                                    .push(format!("{at}.{name} is no field that Microsoft knows")),
                             }
                         }
                         true

@@ -30,14 +30,23 @@ pub(super) struct NewPerson {
 }
 
 /// Makes an account with its default calendar; answers with the calendar's id.
-pub(super) async fn person(State(microsoft): State<Shared>, Json(new): Json<NewPerson>) -> Response {
+pub(super) async fn person(
+    State(microsoft): State<Shared>,
+    Json(new): Json<NewPerson>,
+) -> Response {
     Json(json!({ "primary": add_person(&mut microsoft.state(), new) })).into_response()
 }
 
 /// The same, for somebody who works in Berlin.
 pub(super) fn worker(email: &str, name: &str) -> NewPerson {
     let time_zone = "W. Europe Standard Time".to_owned();
-    NewPerson { email: email.to_owned(), name: name.to_owned(), time_zone, is_personal: false, needs_admin: false }
+    NewPerson {
+        email: email.to_owned(),
+        name: name.to_owned(),
+        time_zone,
+        is_personal: false,
+        needs_admin: false,
+    }
 }
 
 pub(super) fn add_person(state: &mut state::State, new: NewPerson) -> String {
@@ -55,9 +64,24 @@ pub(super) fn add_person(state: &mut state::State, new: NewPerson) -> String {
     add_calendar(state, &new.email, "Calendar", true)
 }
 
-pub(super) fn add_calendar(state: &mut state::State, owner: &str, name: &str, is_default: bool) -> String {
-    let id = format!("AQMkAG{}/{}=", unique_id(&state.clock, 50), unique_id(&state.clock, 6));
-    let calendar = Calendar { id: id.clone(), name: name.to_owned(), owner: owner.to_owned(), is_default, ..Calendar::default() };
+pub(super) fn add_calendar(
+    state: &mut state::State,
+    owner: &str,
+    name: &str,
+    is_default: bool,
+) -> String {
+    let id = format!(
+        "AQMkAG{}/{}=",
+        unique_id(&state.clock, 50),
+        unique_id(&state.clock, 6)
+    );
+    let calendar = Calendar {
+        id: id.clone(),
+        name: name.to_owned(),
+        owner: owner.to_owned(),
+        is_default,
+        ..Calendar::default()
+    };
     state.calendars.insert(id.clone(), calendar);
     if let Some(person) = state.people.get_mut(owner) {
         person.list.push((id.clone(), true));
@@ -78,10 +102,16 @@ pub(super) struct NewCalendar {
 }
 
 /// Adds a calendar to somebody's list, and to that of somebody else.
-pub(super) async fn calendar(State(microsoft): State<Shared>, Json(new): Json<NewCalendar>) -> Response {
+pub(super) async fn calendar(
+    State(microsoft): State<Shared>,
+    Json(new): Json<NewCalendar>,
+) -> Response {
     let mut state = microsoft.state();
     let id = add_calendar(&mut state, &new.owner, &new.summary, false);
-    if let Some(person) = new.shared_with.and_then(|email| state.people.get_mut(&email)) {
+    if let Some(person) = new
+        .shared_with
+        .and_then(|email| state.people.get_mut(&email))
+    {
         person.list.push((id.clone(), new.can_edit));
     }
     Json(json!({ "id": id })).into_response()
@@ -97,7 +127,11 @@ pub(super) struct ForWhom {
 /// An access token with which a test acts as the Microsoft user, through Graph itself.
 pub(super) async fn token(State(microsoft): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
     let scopes = "openid User.Read Calendars.ReadWrite".to_owned();
-    let token = microsoft.state().open_access(Grant { email: whom.email, client: OWN_CLIENT.to_owned(), scopes });
+    let token = microsoft.state().open_access(Grant {
+        email: whom.email,
+        client: OWN_CLIENT.to_owned(),
+        scopes,
+    });
     Json(json!({ "accessToken": token })).into_response()
 }
 
@@ -108,7 +142,10 @@ pub(super) async fn revoke(State(microsoft): State<Shared>, Json(whom): Json<For
 }
 
 /// Says something of the subscriptions to a mailbox.
-pub(super) async fn lifecycle(State(microsoft): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
+pub(super) async fn lifecycle(
+    State(microsoft): State<Shared>,
+    Json(whom): Json<ForWhom>,
+) -> Response {
     microsoft.say(&whom.email, &whom.event);
     StatusCode::NO_CONTENT.into_response()
 }
@@ -133,12 +170,23 @@ pub(super) async fn expire(State(microsoft): State<Shared>, Json(which): Json<Wh
 }
 
 /// Gives an event another id, as when a mailbox is moved; answers with that.
-pub(super) async fn renumber(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
+pub(super) async fn renumber(
+    State(microsoft): State<Shared>,
+    Json(which): Json<Which>,
+) -> Response {
     let mut state = microsoft.state();
-    let id = format!("AAkALg{}/{}=", unique_id(&state.clock, 60), unique_id(&state.clock, 10));
+    let id = format!(
+        "AAkALg{}/{}=",
+        unique_id(&state.clock, 60),
+        unique_id(&state.clock, 10)
+    );
     let (gone, there) = (state.next_version(), state.next_version());
-    let Some(calendar) = state.calendars.get_mut(&which.calendar_id) else { return StatusCode::NOT_FOUND.into_response() };
-    let Some(mut stored) = calendar.events.remove(&which.event_id) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(calendar) = state.calendars.get_mut(&which.calendar_id) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let Some(mut stored) = calendar.events.remove(&which.event_id) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     stored.version = there;
     stored.event["id"] = id.clone().into();
     calendar.events.insert(id.clone(), stored);
@@ -151,14 +199,22 @@ pub(super) async fn silence(State(microsoft): State<Shared>, Json(which): Json<W
     let mut state = microsoft.state();
     if let Some((series, date)) = of_occurrence(&which.event_id) {
         let version = state.next_version();
-        let Some(calendar) = state.calendars.get_mut(&which.calendar_id) else { return StatusCode::NOT_FOUND.into_response() };
-        let Some(master) = calendar.events.get_mut(series) else { return StatusCode::NOT_FOUND.into_response() };
+        let Some(calendar) = state.calendars.get_mut(&which.calendar_id) else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
+        let Some(master) = calendar.events.get_mut(series) else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
         master.cancelled.insert(date);
         calendar.events.remove(&which.event_id);
         calendar.removed.push((version, which.event_id));
         return StatusCode::NO_CONTENT.into_response();
     }
-    match state.calendars.get_mut(&which.calendar_id).and_then(|calendar| calendar.events.remove(&which.event_id)) {
+    match state
+        .calendars
+        .get_mut(&which.calendar_id)
+        .and_then(|calendar| calendar.events.remove(&which.event_id))
+    {
         Some(_) => StatusCode::NO_CONTENT.into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
@@ -173,22 +229,34 @@ pub(super) struct Invitation {
 }
 
 /// Somebody invites somebody: the event stands in the invited one's default calendar. Answers with its id there.
-pub(super) async fn invite(State(microsoft): State<Shared>, Json(new): Json<Invitation>) -> Response {
+pub(super) async fn invite(
+    State(microsoft): State<Shared>,
+    Json(new): Json<Invitation>,
+) -> Response {
     let id = {
         let mut state = microsoft.state();
-        let Some(person) = state.people.get(&new.attendee).cloned() else { return StatusCode::NOT_FOUND.into_response() };
+        let Some(person) = state.people.get(&new.attendee).cloned() else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
         let calendar = person.list[0].0.clone();
         let mut body = new.event.as_object().cloned().unwrap_or_default();
         let address = |email: &str| json!({ "emailAddress": { "name": email, "address": email } });
         let attendee = json!({ "type": "required", "emailAddress": { "name": new.attendee, "address": new.attendee } });
         body.insert("attendees".to_owned(), json!([attendee]));
         let made = events::create(&mut state, &person, &calendar, body, Preferences::default());
-        let Ok(Some(made)) = made else { return StatusCode::BAD_REQUEST.into_response() };
+        let Ok(Some(made)) = made else {
+            return StatusCode::BAD_REQUEST.into_response();
+        };
         let id = made["id"].as_str().unwrap_or_default().to_owned();
-        if let Some(stored) = state.calendars.get_mut(&calendar).and_then(|calendar| calendar.events.get_mut(&id)) {
+        if let Some(stored) = state
+            .calendars
+            .get_mut(&calendar)
+            .and_then(|calendar| calendar.events.get_mut(&id))
+        {
             stored.event["organizer"] = address(&new.organizer);
             stored.event["isOrganizer"] = false.into();
-            stored.event["responseStatus"] = json!({ "response": "notResponded", "time": "0001-01-01T00:00:00Z" });
+            stored.event["responseStatus"] =
+                json!({ "response": "notResponded", "time": "0001-01-01T00:00:00Z" });
         }
         id
     };
@@ -197,7 +265,10 @@ pub(super) async fn invite(State(microsoft): State<Shared>, Json(new): Json<Invi
 }
 
 /// Answers to be given in place of the right ones, each once, in this order.
-pub(super) async fn faults(State(microsoft): State<Shared>, Json(faults): Json<Vec<Fault>>) -> Response {
+pub(super) async fn faults(
+    State(microsoft): State<Shared>,
+    Json(faults): Json<Vec<Fault>>,
+) -> Response {
     microsoft.state().faults.extend(faults);
     StatusCode::NO_CONTENT.into_response()
 }
@@ -205,13 +276,18 @@ pub(super) async fn faults(State(microsoft): State<Shared>, Json(faults): Json<V
 /// Loses all notifications from now on.
 pub(super) async fn mute(State(microsoft): State<Shared>) -> Response {
     for subscription in microsoft.state().subscriptions.values_mut() {
-        subscription.body.insert("notificationUrl".to_owned(), "http://127.0.0.1:9/".into());
+        subscription
+            .body
+            .insert("notificationUrl".to_owned(), "http://127.0.0.1:9/".into());
     }
     StatusCode::NO_CONTENT.into_response()
 }
 
 /// Lets things go wrong by chance from now on: the same things from the same seed.
-pub(super) async fn weather(State(microsoft): State<Shared>, Json(weather): Json<Weather>) -> Response {
+pub(super) async fn weather(
+    State(microsoft): State<Shared>,
+    Json(weather): Json<Weather>,
+) -> Response {
     microsoft.state().weather = Some(weather);
     StatusCode::NO_CONTENT.into_response()
 }
@@ -241,7 +317,10 @@ pub(super) async fn longest(State(microsoft): State<Shared>, Json(minutes): Json
 }
 
 /// Lets the client's secret expire, or be renewed.
-pub(super) async fn secret(State(microsoft): State<Shared>, Json(is_expired): Json<bool>) -> Response {
+pub(super) async fn secret(
+    State(microsoft): State<Shared>,
+    Json(is_expired): Json<bool>,
+) -> Response {
     microsoft.state().is_secret_expired = is_expired;
     StatusCode::NO_CONTENT.into_response()
 }

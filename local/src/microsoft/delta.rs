@@ -26,20 +26,54 @@ struct Place {
 impl Place {
     fn write(&self) -> String {
         let stamp = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        format!("{}~{}~{}~{}~{}", self.since, self.after, self.until, stamp(self.from), stamp(self.to))
+        format!(
+            "{}~{}~{}~{}~{}",
+            self.since,
+            self.after,
+            self.until,
+            stamp(self.from),
+            stamp(self.to)
+        )
     }
 
     fn read(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('~').collect();
-        let [since, after, until, from, to] = parts.as_slice() else { return None };
-        let time = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
-        let (since, after, until) = (since.parse().ok()?, after.parse().ok()?, until.parse().ok()?);
-        Some(Self { since, after, until, from: time(from)?, to: time(to)? })
+        let [since, after, until, from, to] = parts.as_slice() else {
+            return None;
+        };
+        let time = |text: &str| {
+            DateTime::parse_from_rfc3339(text)
+                .ok()
+                .map(|at| at.to_utc())
+        };
+        let (since, after, until) = (
+            since.parse().ok()?,
+            after.parse().ok()?,
+            until.parse().ok()?,
+        );
+        Some(Self {
+            since,
+            after,
+            until,
+            from: time(from)?,
+            to: time(to)?,
+        })
     }
 }
 
-pub(super) fn changes(state: &mut State, base: &str, calendar_id: &str, query: &[(String, String)], preferences: Preferences) -> Answer {
-    let parameter = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+pub(super) fn changes(
+    state: &mut State,
+    base: &str,
+    calendar_id: &str,
+    query: &[(String, String)],
+    preferences: Preferences,
+) -> Answer {
+    let parameter = |name: &str| {
+        query
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    };
     if let Some(name) = REFUSED.iter().find(|name| parameter(name).is_some()) {
         return Err(Refusal::new(
             400,
@@ -47,16 +81,37 @@ pub(super) fn changes(state: &mut State, base: &str, calendar_id: &str, query: &
             format!("The following parameters are not supported with change tracking: {name}"),
         ));
     }
-    let calendar = state.calendars.get(calendar_id).ok_or_else(Refusal::not_found)?;
-    let time = |name: &str| parameter(name).and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc());
-    let unknown = || Refusal::new(410, "SyncStateNotFound", "The sync state generation is not found.");
+    let calendar = state
+        .calendars
+        .get(calendar_id)
+        .ok_or_else(Refusal::not_found)?;
+    let time = |name: &str| {
+        parameter(name)
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+            .map(|at| at.to_utc())
+    };
+    let unknown = || {
+        Refusal::new(
+            410,
+            "SyncStateNotFound",
+            "The sync state generation is not found.",
+        )
+    };
     let (mut place, is_first) = match (parameter("$deltatoken"), parameter("$skiptoken")) {
         (Some(token), _) => {
             let last = Place::read(token).ok_or_else(unknown)?;
             if last.until < calendar.tokens_since {
                 return Err(unknown());
             }
-            (Place { since: last.until.max(1), after: last.until, until: state.version, ..last }, true)
+            (
+                Place {
+                    since: last.until.max(1),
+                    after: last.until,
+                    until: state.version,
+                    ..last
+                },
+                true,
+            )
         }
         (None, Some(token)) => (Place::read(token).ok_or_else(unknown)?, false),
         (None, None) => {
@@ -67,7 +122,16 @@ pub(super) fn changes(state: &mut State, base: &str, calendar_id: &str, query: &
                     "This request requires a time window specified by the query string parameters StartDateTime and EndDateTime.",
                 ));
             };
-            (Place { since: 0, after: 0, until: state.version, from, to }, true)
+            (
+                Place {
+                    since: 0,
+                    after: 0,
+                    until: state.version,
+                    from,
+                    to,
+                },
+                true,
+            )
         }
     };
     let mut found: Vec<(u64, Group<'_>)> = calendar
@@ -75,14 +139,20 @@ pub(super) fn changes(state: &mut State, base: &str, calendar_id: &str, query: &
         .values()
         .filter(|stored| stored.event["type"] != "exception")
         .map(|stored| (stored.version, Group::There(stored)))
-        .chain(calendar.removed.iter().map(|(version, id)| (*version, Group::Removed(id))))
+        .chain(
+            calendar
+                .removed
+                .iter()
+                .map(|(version, id)| (*version, Group::Removed(id))),
+        )
         .filter(|(version, _)| *version > place.after && *version <= place.until)
         .collect();
     found.sort_by_key(|(version, _)| *version);
     let mut value: Vec<Value> = Vec::new();
     let mut more = false;
     // An empty page before the first is as good as any.
-    let is_empty = is_first && place.since > 0 && state.deltas.is_multiple_of(3) && !found.is_empty();
+    let is_empty =
+        is_first && place.since > 0 && state.deltas.is_multiple_of(3) && !found.is_empty();
     for (version, group) in found {
         // What has changed at once stays together.
         if is_empty || (value.len() >= state.page && version > place.after) {
@@ -99,7 +169,11 @@ pub(super) fn changes(state: &mut State, base: &str, calendar_id: &str, query: &
     if is_first {
         state.deltas += 1;
     }
-    let (name, token) = if more { ("nextLink", "$skiptoken") } else { ("deltaLink", "$deltatoken") };
+    let (name, token) = if more {
+        ("nextLink", "$skiptoken")
+    } else {
+        ("deltaLink", "$deltatoken")
+    };
     let path = format!("{base}/v1.0/me/calendars/{calendar_id}/calendarView/delta");
     let mut answer = json!({ "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#Collection(event)", "value": value });
     let mut link = reqwest::Url::parse(&path).map_err(|_| Refusal::not_found())?;
@@ -135,7 +209,11 @@ impl Group<'_> {
                     .into_iter()
                     .map(|one| {
                         let is_whole = one.event["type"] == "exception";
-                        if is_whole { render(&one.event, one.version, preferences) } else { stub(&one, preferences) }
+                        if is_whole {
+                            render(&one.event, one.version, preferences)
+                        } else {
+                            stub(&one, preferences)
+                        }
                     })
                     .collect();
                 if items.is_empty() {

@@ -16,11 +16,20 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self { status, code: code.to_owned(), message: message.into(), retry_after: None }
+        Self {
+            status,
+            code: code.to_owned(),
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     pub fn not_found() -> Self {
-        Self::new(404, "ErrorItemNotFound", "The specified object was not found in the store.")
+        Self::new(
+            404,
+            "ErrorItemNotFound",
+            "The specified object was not found in the store.",
+        )
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {

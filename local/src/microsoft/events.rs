@@ -7,13 +7,17 @@ use shared::domain::zones::windows_name;
 use super::Answer;
 use super::errors::Refusal;
 use super::state::{Person, State, Stored};
-use super::view::{self, Preferences, instant, is_whole_days, is_within, occurrence, of_occurrence, render, written};
+use super::view::{
+    self, Preferences, instant, is_whole_days, is_within, occurrence, of_occurrence, render,
+    written,
+};
 use crate::sandbox::{escaped, random_id, unique_id};
 
 /// How many events a list shows at once unless it is asked for more.
 const PAGE: usize = 10;
 /// Below this line Teams writes how to join.
-const LINE: &str = "________________________________________________________________________________";
+const LINE: &str =
+    "________________________________________________________________________________";
 
 /// The fields that a caller may not write.
 const OWN: [&str; 12] = [
@@ -33,54 +37,129 @@ const OWN: [&str; 12] = [
 
 /// An event of a calendar, be it stored or given by a series.
 pub(super) fn find(state: &State, calendar: &str, id: &str) -> Result<Stored, Refusal> {
-    let calendar = state.calendars.get(calendar).ok_or_else(Refusal::not_found)?;
+    let calendar = state
+        .calendars
+        .get(calendar)
+        .ok_or_else(Refusal::not_found)?;
     // What was changed of a series counts only where the series still gives it.
-    let found = if of_occurrence(id).is_some() { occurrence(calendar, id) } else { calendar.events.get(id).cloned() };
+    let found = if of_occurrence(id).is_some() {
+        occurrence(calendar, id)
+    } else {
+        calendar.events.get(id).cloned()
+    };
     found.ok_or_else(Refusal::not_found)
 }
 
 /// `GET …/events/{id}`
-pub(super) fn get(state: &State, calendar: &str, id: &str, query: &[(String, String)], preferences: Preferences) -> Answer {
+pub(super) fn get(
+    state: &State,
+    calendar: &str,
+    id: &str,
+    query: &[(String, String)],
+    preferences: Preferences,
+) -> Answer {
     let stored = find(state, calendar, id)?;
     let mut event = render(&stored.event, stored.version, preferences);
-    let parameter = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let parameter = |name: &str| {
+        query
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    };
     if let Some(select) = parameter("$select") {
         let wanted: Vec<&str> = select.split(',').map(str::trim).collect();
         if let Some(fields) = event.as_object_mut() {
-            fields.retain(|name, _| wanted.contains(&name.as_str()) || name == "id" || name.starts_with('@'));
+            fields.retain(|name, _| {
+                wanted.contains(&name.as_str()) || name == "id" || name.starts_with('@')
+            });
         }
         if wanted.contains(&"cancelledOccurrences") && stored.event["type"] == "seriesMaster" {
-            event["cancelledOccurrences"] = stored.cancelled.iter().map(|date| format!("OID.{id}.{date}")).collect();
+            event["cancelledOccurrences"] = stored
+                .cancelled
+                .iter()
+                .map(|date| format!("OID.{id}.{date}"))
+                .collect();
         }
     }
-    if parameter("$expand") == Some("exceptionOccurrences") && stored.event["type"] == "seriesMaster" {
+    if parameter("$expand") == Some("exceptionOccurrences")
+        && stored.event["type"] == "seriesMaster"
+    {
         let calendar = &state.calendars[calendar];
-        let changed = calendar.events.values().filter(|other| other.event["seriesMasterId"] == id);
-        event["exceptionOccurrences"] = changed.map(|other| render(&other.event, other.version, preferences)).collect();
+        let changed = calendar
+            .events
+            .values()
+            .filter(|other| other.event["seriesMasterId"] == id);
+        event["exceptionOccurrences"] = changed
+            .map(|other| render(&other.event, other.version, preferences))
+            .collect();
     }
     Ok(Some(event))
 }
 
 /// `GET …/events`, all or those that a filter finds: of these the few that this sandbox understands.
-pub(super) fn list(state: &State, base: &str, calendar_id: &str, query: &[(String, String)], preferences: Preferences) -> Answer {
-    let calendar = state.calendars.get(calendar_id).ok_or_else(Refusal::not_found)?;
-    let parameter = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let mut found: Vec<&Stored> = calendar.events.values().filter(|stored| stored.event["type"] != "exception").collect();
+pub(super) fn list(
+    state: &State,
+    base: &str,
+    calendar_id: &str,
+    query: &[(String, String)],
+    preferences: Preferences,
+) -> Answer {
+    let calendar = state
+        .calendars
+        .get(calendar_id)
+        .ok_or_else(Refusal::not_found)?;
+    let parameter = |name: &str| {
+        query
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    };
+    let mut found: Vec<&Stored> = calendar
+        .events
+        .values()
+        .filter(|stored| stored.event["type"] != "exception")
+        .collect();
     if let Some(filter) = parameter("$filter") {
-        let quoted: Vec<String> = filter.split('\'').skip(1).step_by(2).map(str::to_owned).collect();
+        let quoted: Vec<String> = filter
+            .split('\'')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect();
         match quoted.as_slice() {
-            [uid] if filter.starts_with("iCalUId eq ") => found.retain(|stored| stored.event["iCalUId"] == *uid),
+            [uid] if filter.starts_with("iCalUId eq ") => {
+                found.retain(|stored| stored.event["iCalUId"] == *uid)
+            }
             [id, value] if filter.starts_with("singleValueExtendedProperties/Any(") => {
                 found.retain(|stored| {
-                    let properties = stored.event.get("singleValueExtendedProperties").and_then(Value::as_array);
-                    properties.into_iter().flatten().any(|one| one["id"] == *id && one["value"] == *value)
+                    let properties = stored
+                        .event
+                        .get("singleValueExtendedProperties")
+                        .and_then(Value::as_array);
+                    properties
+                        .into_iter()
+                        .flatten()
+                        .any(|one| one["id"] == *id && one["value"] == *value)
                 });
             }
-            _ => return Err(Refusal::new(400, "ErrorInvalidUrlQueryFilter", "The query filter contains one or more invalid nodes.")),
+            _ => {
+                return Err(Refusal::new(
+                    400,
+                    "ErrorInvalidUrlQueryFilter",
+                    "The query filter contains one or more invalid nodes.",
+                ));
+            }
         }
     }
-    let found = found.into_iter().map(|stored| render(&stored.event, stored.version, preferences)).collect();
-    Ok(Some(page(&format!("{base}/v1.0/me/calendars/{calendar_id}/events"), found, query)))
+    let found = found
+        .into_iter()
+        .map(|stored| render(&stored.event, stored.version, preferences))
+        .collect();
+    Ok(Some(page(
+        &format!("{base}/v1.0/me/calendars/{calendar_id}/events"),
+        found,
+        query,
+    )))
 }
 
 /// `GET …/calendarView` and `GET …/events/{id}/instances`
@@ -92,52 +171,104 @@ pub(super) fn between(
     query: &[(String, String)],
     preferences: Preferences,
 ) -> Answer {
-    let calendar = state.calendars.get(calendar_id).ok_or_else(Refusal::not_found)?;
+    let calendar = state
+        .calendars
+        .get(calendar_id)
+        .ok_or_else(Refusal::not_found)?;
     let time = |name: &str| {
-        let found = query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        found.and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc())
+        let found = query
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str());
+        found
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+            .map(|at| at.to_utc())
     };
     let (Some(from), Some(to)) = (time("startDateTime"), time("endDateTime")) else {
-        return Err(Refusal::new(400, "ErrorInvalidParameter", "This request requires a time window."));
+        return Err(Refusal::new(
+            400,
+            "ErrorInvalidParameter",
+            "This request requires a time window.",
+        ));
     };
-    let masters = calendar.events.values().filter(|stored| stored.event["type"] == "seriesMaster");
+    let masters = calendar
+        .events
+        .values()
+        .filter(|stored| stored.event["type"] == "seriesMaster");
     let masters = masters.filter(|stored| series.is_none_or(|id| stored.event["id"] == id));
-    let mut found: Vec<Stored> = masters.flat_map(|master| view::occurrences(calendar, master, from, to)).collect();
+    let mut found: Vec<Stored> = masters
+        .flat_map(|master| view::occurrences(calendar, master, from, to))
+        .collect();
     if series.is_none() {
-        let singles = calendar.events.values().filter(|stored| stored.event["type"] == "singleInstance");
-        found.extend(singles.filter(|stored| is_within(&stored.event, from, to)).cloned());
+        let singles = calendar
+            .events
+            .values()
+            .filter(|stored| stored.event["type"] == "singleInstance");
+        found.extend(
+            singles
+                .filter(|stored| is_within(&stored.event, from, to))
+                .cloned(),
+        );
     } else if !calendar.events.contains_key(series.unwrap_or_default()) {
         return Err(Refusal::not_found());
     }
     found.sort_by_key(|stored| instant(&stored.event["start"]));
-    let found = found.iter().map(|stored| render(&stored.event, stored.version, preferences)).collect();
+    let found = found
+        .iter()
+        .map(|stored| render(&stored.event, stored.version, preferences))
+        .collect();
     Ok(Some(page(&format!("{base}{path}"), found, query)))
 }
 
 /// A page of what was found, and where the next one begins.
 pub(super) fn page(path: &str, found: Vec<Value>, query: &[(String, String)]) -> Value {
-    let number = |name: &str| query.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.parse::<usize>().ok());
+    let number = |name: &str| {
+        query
+            .iter()
+            .find(|(known, _)| known == name)
+            .and_then(|(_, value)| value.parse::<usize>().ok())
+    };
     let (top, skip) = (number("$top").unwrap_or(PAGE), number("$skip").unwrap_or(0));
     let more = found.len() > skip + top;
     let mut answer = json!({ "value": found.into_iter().skip(skip).take(top).collect::<Vec<_>>() });
     if let (true, Ok(mut link)) = (more, reqwest::Url::parse(path)) {
-        link.query_pairs_mut().extend_pairs(query.iter().filter(|(name, _)| name != "$skip"));
-        link.query_pairs_mut().append_pair("$skip", &(skip + top).to_string());
+        link.query_pairs_mut()
+            .extend_pairs(query.iter().filter(|(name, _)| name != "$skip"));
+        link.query_pairs_mut()
+            .append_pair("$skip", &(skip + top).to_string());
         answer["@odata.nextLink"] = String::from(link).into();
     }
     answer
 }
 
 /// `POST …/events`. The same `transactionId` makes no second event.
-pub(super) fn create(state: &mut State, person: &Person, calendar_id: &str, body: Map<String, Value>, preferences: Preferences) -> Answer {
-    if let Some(transaction) = body.get("transactionId").filter(|transaction| transaction.is_string()) {
-        let own = state.calendars.values().filter(|calendar| calendar.owner == person.email);
-        let known = own.flat_map(|calendar| calendar.events.values()).find(|stored| stored.event.get("transactionId") == Some(transaction));
+pub(super) fn create(
+    state: &mut State,
+    person: &Person,
+    calendar_id: &str,
+    body: Map<String, Value>,
+    preferences: Preferences,
+) -> Answer {
+    if let Some(transaction) = body
+        .get("transactionId")
+        .filter(|transaction| transaction.is_string())
+    {
+        let own = state
+            .calendars
+            .values()
+            .filter(|calendar| calendar.owner == person.email);
+        let known = own
+            .flat_map(|calendar| calendar.events.values())
+            .find(|stored| stored.event.get("transactionId") == Some(transaction));
         if let Some(known) = known {
             return Ok(Some(render(&known.event, known.version, preferences)));
         }
     }
-    let id = format!("AAkALg{}/{}=", unique_id(&state.clock, 60), unique_id(&state.clock, 10));
+    let id = format!(
+        "AAkALg{}/{}=",
+        unique_id(&state.clock, 60),
+        unique_id(&state.clock, 10)
+    );
     let own = json!({ "emailAddress": { "name": person.name, "address": person.email } });
     let defaults = json!({
         "subject": "", "body": { "contentType": "html", "content": "" }, "bodyPreview": "", "isAllDay": false, "isCancelled": false,
@@ -147,16 +278,36 @@ pub(super) fn create(state: &mut State, person: &Person, calendar_id: &str, body
         "responseStatus": { "response": "organizer", "time": "0001-01-01T00:00:00Z" }, "allowNewTimeProposals": true,
         "hideAttendees": false, "isDraft": false
     });
-    let Value::Object(mut fields) = defaults else { return Err(Refusal::not_found()) };
+    let Value::Object(mut fields) = defaults else {
+        return Err(Refusal::not_found());
+    };
     fields.extend(body);
     fields.retain(|name, value| !value.is_null() || name == "recurrence");
     let mut event = Value::from(fields);
     let is_series = event["recurrence"].is_object();
     for (name, value) in [
         ("id", id.clone().into()),
-        ("iCalUId", format!("040000008200E00074C5B7101A82E008{}", unique_id(&state.clock, 32)).into()),
-        ("type", if is_series { "seriesMaster" } else { "singleInstance" }.into()),
-        ("webLink", format!("https://outlook.office.test/calendar/item/{}", &id[..20]).into()),
+        (
+            "iCalUId",
+            format!(
+                "040000008200E00074C5B7101A82E008{}",
+                unique_id(&state.clock, 32)
+            )
+            .into(),
+        ),
+        (
+            "type",
+            if is_series {
+                "seriesMaster"
+            } else {
+                "singleInstance"
+            }
+            .into(),
+        ),
+        (
+            "webLink",
+            format!("https://outlook.office.test/calendar/item/{}", &id[..20]).into(),
+        ),
         ("createdDateTime", state.now().to_rfc3339().into()),
     ] {
         event[name] = value;
@@ -166,7 +317,11 @@ pub(super) fn create(state: &mut State, person: &Person, calendar_id: &str, body
     answered(&mut event);
     tell(state, person, &Value::Null, &event);
     let version = state.next_version();
-    let stored = Stored { version, event, cancelled: [].into() };
+    let stored = Stored {
+        version,
+        event,
+        cancelled: [].into(),
+    };
     let answer = render(&stored.event, version, preferences);
     if let Some(calendar) = state.calendars.get_mut(calendar_id) {
         calendar.events.insert(id, stored);
@@ -196,14 +351,24 @@ pub(super) fn change(
     matches(&before, if_match)?;
     let mut event = before.event.clone();
     for (name, value) in body {
-        if OWN.contains(&name.as_str()) || name == "isOnlineMeeting" && before.event["isOnlineMeeting"] == true {
+        if OWN.contains(&name.as_str())
+            || name == "isOnlineMeeting" && before.event["isOnlineMeeting"] == true
+        {
             continue;
         }
-        if value.is_null() && name != "recurrence" { view::remove(&mut event, &name) } else { event[name] = value }
+        if value.is_null() && name != "recurrence" {
+            view::remove(&mut event, &name)
+        } else {
+            event[name] = value
+        }
     }
     let is_series = event["recurrence"].is_object();
     let kind = match (event["type"].as_str(), is_series) {
-        (Some("occurrence" | "exception"), true) => return Err(Refusal::invalid("An occurrence has no recurrence of its own.")),
+        (Some("occurrence" | "exception"), true) => {
+            return Err(Refusal::invalid(
+                "An occurrence has no recurrence of its own.",
+            ));
+        }
         (Some("occurrence" | "exception"), false) => "exception",
         (_, true) => "seriesMaster",
         (_, false) => "singleInstance",
@@ -214,9 +379,18 @@ pub(super) fn change(
         crosses(state, calendar_id, series, date, &event)?;
     }
     if before.event["isOnlineMeeting"] == true {
-        let join = before.event["onlineMeeting"]["joinUrl"].as_str().unwrap_or("-").to_owned();
-        if !event["body"]["content"].as_str().unwrap_or_default().contains(&join) {
-            state.violations.push("a meeting lost the way to join it".to_owned());
+        let join = before.event["onlineMeeting"]["joinUrl"]
+            .as_str()
+            .unwrap_or("-")
+            .to_owned();
+        if !event["body"]["content"]
+            .as_str()
+            .unwrap_or_default()
+            .contains(&join)
+        {
+            state
+                .violations
+                .push("a meeting lost the way to join it".to_owned());
             view::remove(&mut event, "onlineMeeting");
         }
     } else {
@@ -225,15 +399,26 @@ pub(super) fn change(
     answered(&mut event);
     tell(state, person, &before.event, &event);
     let version = state.next_version();
-    let moved = ["start", "end", "recurrence", "isAllDay"].iter().any(|name| event.get(*name) != before.event.get(*name));
+    let moved = ["start", "end", "recurrence", "isAllDay"]
+        .iter()
+        .any(|name| event.get(*name) != before.event.get(*name));
     let resets = before.event["type"] == "seriesMaster" && moved;
     let cancelled = if resets { [].into() } else { before.cancelled };
     let answer = render(&event, version, preferences);
     if let Some(calendar) = state.calendars.get_mut(calendar_id) {
         if resets {
-            calendar.events.retain(|_, other| other.event["seriesMasterId"] != id);
+            calendar
+                .events
+                .retain(|_, other| other.event["seriesMasterId"] != id);
         }
-        calendar.events.insert(id.to_owned(), Stored { version, event, cancelled });
+        calendar.events.insert(
+            id.to_owned(),
+            Stored {
+                version,
+                event,
+                cancelled,
+            },
+        );
     }
     touch(state, calendar_id, id);
     Ok(Some(answer))
@@ -241,22 +426,35 @@ pub(super) fn change(
 
 /// A change of an occurrence is one of its series.
 fn touch(state: &mut State, calendar: &str, id: &str) {
-    let Some((series, _)) = of_occurrence(id) else { return };
+    let Some((series, _)) = of_occurrence(id) else {
+        return;
+    };
     let version = state.next_version();
-    if let Some(master) = state.calendars.get_mut(calendar).and_then(|calendar| calendar.events.get_mut(series)) {
+    if let Some(master) = state
+        .calendars
+        .get_mut(calendar)
+        .and_then(|calendar| calendar.events.get_mut(series))
+    {
         master.version = version;
     }
 }
 
 /// `DELETE …/events/{id}`. Nothing tells of an occurrence that is removed but that its series has changed.
-pub(super) fn delete(state: &mut State, person: &Person, (calendar_id, id): (&str, &str), if_match: Option<&str>) -> Answer {
+pub(super) fn delete(
+    state: &mut State,
+    person: &Person,
+    (calendar_id, id): (&str, &str),
+    if_match: Option<&str>,
+) -> Answer {
     let before = find(state, calendar_id, id)?;
     matches(&before, if_match)?;
     if before.event["isOrganizer"] == true {
         tell(state, person, &before.event, &Value::Null);
     }
     let version = state.next_version();
-    let Some(calendar) = state.calendars.get_mut(calendar_id) else { return Err(Refusal::not_found()) };
+    let Some(calendar) = state.calendars.get_mut(calendar_id) else {
+        return Err(Refusal::not_found());
+    };
     if let Some((series, date)) = of_occurrence(id) {
         calendar.events.remove(id);
         if let Some(master) = calendar.events.get_mut(series) {
@@ -265,17 +463,35 @@ pub(super) fn delete(state: &mut State, person: &Person, (calendar_id, id): (&st
         touch(state, calendar_id, id);
         return Ok(None);
     }
-    let (from, to) = (DateTime::<Utc>::UNIX_EPOCH, state.clock.now() + TimeDelta::days(800));
+    let (from, to) = (
+        DateTime::<Utc>::UNIX_EPOCH,
+        state.clock.now() + TimeDelta::days(800),
+    );
     let is_series = before.event["type"] == "seriesMaster";
-    let gone = if is_series { view::occurrences(calendar, &before, from, to) } else { vec![] };
-    let gone = gone.iter().filter_map(|one| Some(one.event["id"].as_str()?.to_owned())).chain([id.to_owned()]);
+    let gone = if is_series {
+        view::occurrences(calendar, &before, from, to)
+    } else {
+        vec![]
+    };
+    let gone = gone
+        .iter()
+        .filter_map(|one| Some(one.event["id"].as_str()?.to_owned()))
+        .chain([id.to_owned()]);
     calendar.removed.extend(gone.map(|id| (version, id)));
-    calendar.events.retain(|known, other| known != id && other.event["seriesMasterId"] != id);
+    calendar
+        .events
+        .retain(|known, other| known != id && other.event["seriesMasterId"] != id);
     Ok(None)
 }
 
 /// `POST …/events/{id}/accept`, `decline` and `tentativelyAccept`. What is declined goes from the calendar.
-pub(super) fn respond(state: &mut State, person: &Person, (calendar_id, id): (&str, &str), action: &str, body: &Value) -> Answer {
+pub(super) fn respond(
+    state: &mut State,
+    person: &Person,
+    (calendar_id, id): (&str, &str),
+    action: &str,
+    body: &Value,
+) -> Answer {
     let mut stored = find(state, calendar_id, id)?;
     if stored.event["isOrganizer"] == true {
         return Err(Refusal::new(
@@ -285,18 +501,25 @@ pub(super) fn respond(state: &mut State, person: &Person, (calendar_id, id): (&s
         ));
     }
     if body["sendResponse"] == true {
-        state.mails.extend(stored.event["organizer"]["emailAddress"]["address"].as_str().map(str::to_owned));
+        state.mails.extend(
+            stored.event["organizer"]["emailAddress"]["address"]
+                .as_str()
+                .map(str::to_owned),
+        );
     }
     if action == "decline" {
         return delete(state, person, (calendar_id, id), None);
     }
-    let response =
-        json!({ "response": if action == "accept" { "accepted" } else { "tentativelyAccepted" }, "time": state.now().to_rfc3339() });
+    let response = json!({ "response": if action == "accept" { "accepted" } else { "tentativelyAccepted" }, "time": state.now().to_rfc3339() });
     stored.event["responseStatus"] = response.clone();
     if stored.event["type"] == "occurrence" {
         stored.event["type"] = "exception".into();
     }
-    for one in stored.event["attendees"].as_array_mut().into_iter().flatten() {
+    for one in stored.event["attendees"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+    {
         if one["emailAddress"]["address"] == person.email {
             one["status"] = response.clone();
         }
@@ -329,18 +552,29 @@ fn check(state: &mut State, event: &Value) -> Result<(), Refusal> {
             )));
         };
         // Only some names of IANA's are taken.
-        if windows_name(zone).is_none_or(|known| event[name]["timeZone"] != known) && event[name]["timeZone"] != "UTC" {
-            let unlikely = event[name]["timeZone"].as_str().is_some_and(|name| name.contains('/') && !name.starts_with("tzone:"));
+        if windows_name(zone).is_none_or(|known| event[name]["timeZone"] != known)
+            && event[name]["timeZone"] != "UTC"
+        {
+            let unlikely = event[name]["timeZone"]
+                .as_str()
+                .is_some_and(|name| name.contains('/') && !name.starts_with("tzone:"));
             if unlikely {
-                state.violations.push(format!("{} is not surely taken for a time zone", event[name]["timeZone"]));
+                state.violations.push(format!(
+                    "{} is not surely taken for a time zone",
+                    event[name]["timeZone"]
+                ));
             }
         }
     }
     if instant(&event["end"]) < instant(&event["start"]) {
-        return Err(Refusal::invalid("The end of an event has to be after its start."));
+        return Err(Refusal::invalid(
+            "The end of an event has to be after its start.",
+        ));
     }
     if event["isAllDay"] == true && !is_whole_days(event) {
-        return Err(Refusal::invalid("The Event.Start property for an all-day event needs to be set to midnight."));
+        return Err(Refusal::invalid(
+            "The Event.Start property for an all-day event needs to be set to midnight.",
+        ));
     }
     let recurrence = &event["recurrence"];
     if !recurrence.is_object() {
@@ -348,7 +582,9 @@ fn check(state: &mut State, event: &Value) -> Result<(), Refusal> {
     }
     let date = written(&event["start"]).map(|(local, _)| local.date().to_string());
     if recurrence["range"]["startDate"].as_str() != date.as_deref() {
-        return Err(Refusal::invalid("The recurrence range has to start with the event."));
+        return Err(Refusal::invalid(
+            "The recurrence range has to start with the event.",
+        ));
     }
     let allowed: &[&str] = match recurrence["pattern"]["type"].as_str() {
         Some("daily") => &["interval"],
@@ -359,9 +595,17 @@ fn check(state: &mut State, event: &Value) -> Result<(), Refusal> {
         Some("relativeYearly") => &["interval", "daysOfWeek", "index", "month"],
         _ => return Err(Refusal::invalid("The recurrence pattern has no type.")),
     };
-    for name in recurrence["pattern"].as_object().into_iter().flat_map(Map::keys).filter(|name| *name != "type") {
+    for name in recurrence["pattern"]
+        .as_object()
+        .into_iter()
+        .flat_map(Map::keys)
+        .filter(|name| *name != "type")
+    {
         if !allowed.contains(&name.as_str()) {
-            state.violations.push(format!("a {} pattern has no {name}", recurrence["pattern"]["type"]));
+            state.violations.push(format!(
+                "a {} pattern has no {name}",
+                recurrence["pattern"]["type"]
+            ));
         }
     }
     match view::series(event) {
@@ -371,17 +615,36 @@ fn check(state: &mut State, event: &Value) -> Result<(), Refusal> {
 }
 
 /// An occurrence stays between its neighbours.
-fn crosses(state: &State, calendar: &str, series: &str, date: NaiveDate, event: &Value) -> Result<(), Refusal> {
+fn crosses(
+    state: &State,
+    calendar: &str,
+    series: &str,
+    date: NaiveDate,
+    event: &Value,
+) -> Result<(), Refusal> {
     let calendar = &state.calendars[calendar];
-    let Some(master) = calendar.events.get(series) else { return Err(Refusal::not_found()) };
-    let Some(at) = instant(&event["start"]) else { return Err(Refusal::not_found()) };
+    let Some(master) = calendar.events.get(series) else {
+        return Err(Refusal::not_found());
+    };
+    let Some(at) = instant(&event["start"]) else {
+        return Err(Refusal::not_found());
+    };
     let (from, to) = (at - TimeDelta::days(400), at + TimeDelta::days(400));
     let days: Vec<(NaiveDate, DateTime<Utc>)> = view::occurrences(calendar, master, from, to)
         .iter()
-        .filter_map(|one| Some((of_occurrence(one.event["id"].as_str()?)?.1, instant(&one.event["start"])?)))
+        .filter_map(|one| {
+            Some((
+                of_occurrence(one.event["id"].as_str()?)?.1,
+                instant(&one.event["start"])?,
+            ))
+        })
         .collect();
-    let is_late = days.iter().any(|(other, start)| *other < date && *start >= at);
-    let is_early = days.iter().any(|(other, start)| *other > date && *start <= at);
+    let is_late = days
+        .iter()
+        .any(|(other, start)| *other < date && *start >= at);
+    let is_early = days
+        .iter()
+        .any(|(other, start)| *other > date && *start <= at);
     if is_late || is_early {
         return Err(Refusal::new(
             400,
@@ -394,12 +657,21 @@ fn crosses(state: &State, calendar: &str, series: &str, date: NaiveDate, event: 
 
 /// A Teams meeting, made at once; its text stands below what people wrote.
 fn meet(event: &mut Value, before: Option<&Value>) {
-    if event["isOnlineMeeting"] != true || before.is_some_and(|before| before["isOnlineMeeting"] == true) {
+    if event["isOnlineMeeting"] != true
+        || before.is_some_and(|before| before["isOnlineMeeting"] == true)
+    {
         return;
     }
-    let join = format!("https://teams.microsoft.test/l/meetup-join/{}", random_id(20));
+    let join = format!(
+        "https://teams.microsoft.test/l/meetup-join/{}",
+        random_id(20)
+    );
     let own = event["body"]["content"].as_str().unwrap_or_default();
-    let own = if event["body"]["contentType"] == "html" { own.to_owned() } else { escaped(own) };
+    let own = if event["body"]["contentType"] == "html" {
+        own.to_owned()
+    } else {
+        escaped(own)
+    };
     let content = format!(
         "<html><body><div>{own}</div><div>{LINE}</div><div>Microsoft Teams meeting</div><a href=\"{join}\">Join</a> {join}<div>{LINE}</div></body></html>"
     );
@@ -412,15 +684,27 @@ fn meet(event: &mut Value, before: Option<&Value>) {
 fn tell(state: &mut State, person: &Person, before: &Value, now: &Value) {
     let invited = |event: &Value| -> Vec<String> {
         let attendees = event["attendees"].as_array().into_iter().flatten();
-        attendees.filter_map(|one| Some(one["emailAddress"]["address"].as_str()?.to_owned())).collect()
+        attendees
+            .filter_map(|one| Some(one["emailAddress"]["address"].as_str()?.to_owned()))
+            .collect()
     };
-    if [before, now].into_iter().any(|event| event.get("isOrganizer") == Some(&false.into())) {
+    if [before, now]
+        .into_iter()
+        .any(|event| event.get("isOrganizer") == Some(&false.into()))
+    {
         return;
     }
     let (old, new) = (invited(before), invited(now));
     let matters = ["subject", "body", "start", "end", "location", "recurrence"];
-    let changed = matters.iter().any(|name| before.get(*name) != now.get(*name));
+    let changed = matters
+        .iter()
+        .any(|name| before.get(*name) != now.get(*name));
     // Of a change of the list alone only those are told whom it is about.
-    let told = old.iter().filter(|one| changed || !new.contains(one)).chain(new.iter().filter(|one| !old.contains(one)));
-    state.mails.extend(told.filter(|email| **email != person.email).cloned());
+    let told = old
+        .iter()
+        .filter(|one| changed || !new.contains(one))
+        .chain(new.iter().filter(|one| !old.contains(one)));
+    state
+        .mails
+        .extend(told.filter(|email| **email != person.email).cloned());
 }

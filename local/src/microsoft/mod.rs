@@ -64,10 +64,21 @@ impl Microsoft {
     ///
     /// # Errors
     /// When no port or no key is to be had.
-    pub async fn start(clock: Clock, contract: Option<Contract>) -> Result<(Arc<Self>, JoinHandle<()>), String> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
-        let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+    pub async fn start(
+        clock: Clock,
+        contract: Option<Contract>,
+    ) -> Result<(Arc<Self>, JoinHandle<()>), String> {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(|error| error.to_string())?;
+        let url = format!(
+            "http://{}",
+            listener.local_addr().map_err(|error| error.to_string())?
+        );
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build();
         let microsoft = Arc::new(Self {
             url,
             state: Mutex::new(state::State::new(clock.clone())),
@@ -165,7 +176,10 @@ fn name_of(verb: &str, parts: &[&str]) -> String {
         ("PATCH", ["subscriptions", _]) => "subscriptions.update",
         ("DELETE", ["subscriptions", _]) => "subscriptions.delete",
         ("POST", ["$batch"]) => "batch",
-        (_, ["me", "calendars", _, rest @ ..] | ["me", "calendar", rest @ ..] | ["me", rest @ ..]) => scope(rest),
+        (
+            _,
+            ["me", "calendars", _, rest @ ..] | ["me", "calendar", rest @ ..] | ["me", rest @ ..],
+        ) => scope(rest),
         _ => "unknown",
     }
     .to_owned()
@@ -173,26 +187,48 @@ fn name_of(verb: &str, parts: &[&str]) -> String {
 
 async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Some(path) = parts.uri.path().strip_prefix(SERVICE) else { return StatusCode::NOT_FOUND.into_response() };
-    let Ok(body) = to_bytes(body, 1 << 20).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    let Some(path) = parts.uri.path().strip_prefix(SERVICE) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let Ok(body) = to_bytes(body, 1 << 20).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
     let body = match (body.is_empty(), serde_json::from_slice::<Value>(&body)) {
         (true, _) => None,
         (false, Ok(body)) => Some(body),
-        (false, Err(_)) => return Refusal::new(400, "BadRequest", "Unable to read JSON request payload.").into_response(),
+        (false, Err(_)) => {
+            return Refusal::new(400, "BadRequest", "Unable to read JSON request payload.")
+                .into_response();
+        }
     };
     let found = bearer(&parts.headers).and_then(|token| {
         let state = microsoft.state();
-        state.holder(token).map(|(access, person)| (person.clone(), access.grant.client == OWN_CLIENT, access.grant.scopes.clone()))
+        state.holder(token).map(|(access, person)| {
+            (
+                person.clone(),
+                access.grant.client == OWN_CLIENT,
+                access.grant.scopes.clone(),
+            )
+        })
     });
     let Some((person, is_own, scopes)) = found else {
-        return Refusal::new(401, "InvalidAuthenticationToken", "Access token has expired or is not yet valid.").into_response();
+        return Refusal::new(
+            401,
+            "InvalidAuthenticationToken",
+            "Access token has expired or is not yet valid.",
+        )
+        .into_response();
     };
     let call = Call {
         verb: parts.method.as_str(),
         parts: path.split('/').map(decoded).collect(),
         query: query_of(parts.uri.query()),
         body,
-        if_match: parts.headers.get("if-match").and_then(|tag| tag.to_str().ok()).map(str::to_owned),
+        if_match: parts
+            .headers
+            .get("if-match")
+            .and_then(|tag| tag.to_str().ok())
+            .map(str::to_owned),
         preferences: preferences(&parts.headers),
     };
     let names: Vec<&str> = call.parts.iter().map(String::as_str).collect();
@@ -201,8 +237,17 @@ async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
     if is_own {
         return answered(&microsoft, &name, answer(&microsoft, &person, call).await);
     }
-    if !scopes.split(' ').any(|scope| scope == "Calendars.ReadWrite") && name != "me" {
-        return Refusal::new(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.").into_response();
+    if !scopes
+        .split(' ')
+        .any(|scope| scope == "Calendars.ReadWrite")
+        && name != "me"
+    {
+        return Refusal::new(
+            403,
+            "ErrorAccessDenied",
+            "Access is denied. Check credentials and try again.",
+        )
+        .into_response();
     }
     look_at(&microsoft, &name, &call, &parts.headers);
     let admitted = admit(&microsoft, &person.email, &name);
@@ -214,7 +259,10 @@ async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
         Err(refusal) => Err(refusal),
         Ok(None) => answer(&microsoft, &person, call).await,
         Ok(Some(fault)) => {
-            let refusal = Refusal { retry_after: fault.retry_after, ..Refusal::new(fault.status, &fault.reason, fault.reason.as_str()) };
+            let refusal = Refusal {
+                retry_after: fault.retry_after,
+                ..Refusal::new(fault.status, &fault.reason, fault.reason.as_str())
+            };
             if fault.after {
                 drop(answer(&microsoft, &person, call).await);
             }
@@ -228,7 +276,11 @@ async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
 }
 
 /// Counts a call that begins; says what goes wrong with it.
-fn admit(microsoft: &Microsoft, email: &str, name: &str) -> Result<Option<crate::sandbox::Fault>, Refusal> {
+fn admit(
+    microsoft: &Microsoft,
+    email: &str,
+    name: &str,
+) -> Result<Option<crate::sandbox::Fault>, Refusal> {
     let mut state = microsoft.state();
     *state.calls.entry(name.to_owned()).or_default() += 1;
     let count = state.in_flight.entry(email.to_owned()).or_default();
@@ -236,19 +288,33 @@ fn admit(microsoft: &Microsoft, email: &str, name: &str) -> Result<Option<crate:
     let count = *count;
     state.most_in_flight = state.most_in_flight.max(count);
     if count > CONCURRENT {
-        let refusal = Refusal::new(429, "ApplicationThrottled", "Application is over its MailboxConcurrency limit.");
-        return Err(Refusal { retry_after: Some(1), ..refusal });
+        let refusal = Refusal::new(
+            429,
+            "ApplicationThrottled",
+            "Application is over its MailboxConcurrency limit.",
+        );
+        return Err(Refusal {
+            retry_after: Some(1),
+            ..refusal
+        });
     }
     if let Some(seconds) = state.over_quota(email) {
         let refusal = Refusal::new(429, "ApplicationThrottled", "Too many requests.");
-        return Err(Refusal { retry_after: Some(seconds), ..refusal });
+        return Err(Refusal {
+            retry_after: Some(seconds),
+            ..refusal
+        });
     }
     Ok(state.fault(name))
 }
 
 /// Notes what a well-made client does not do.
 fn look_at(microsoft: &Microsoft, name: &str, call: &Call<'_>, headers: &HeaderMap) {
-    if !headers.get_all("prefer").iter().any(|value| value.to_str().is_ok_and(|text| text.contains("IdType=\"ImmutableId\""))) {
+    if !headers.get_all("prefer").iter().any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|text| text.contains("IdType=\"ImmutableId\""))
+    }) {
         microsoft.violated(format!("{name} does not prefer immutable ids"));
     }
     if !call.preferences.utc {
@@ -257,7 +323,11 @@ fn look_at(microsoft: &Microsoft, name: &str, call: &Call<'_>, headers: &HeaderM
     if !headers.contains_key("client-request-id") {
         microsoft.violated(format!("{name} has no client-request-id"));
     }
-    if call.parts.get(1).is_some_and(|part| part == "events" || part == "calendarView") {
+    if call
+        .parts
+        .get(1)
+        .is_some_and(|part| part == "events" || part == "calendarView")
+    {
         microsoft.violated(format!("{name} does not name the calendar"));
     }
     let kind = match name {
@@ -272,9 +342,16 @@ fn look_at(microsoft: &Microsoft, name: &str, call: &Call<'_>, headers: &HeaderM
 }
 
 fn preferences(headers: &HeaderMap) -> Preferences {
-    let all: Vec<&str> = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()).collect();
+    let all: Vec<&str> = headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
     let has = |wanted: &str| all.iter().any(|value| value.contains(wanted));
-    Preferences { utc: has("outlook.timezone=\"UTC\""), text: has("outlook.body-content-type=\"text\"") }
+    Preferences {
+        utc: has("outlook.timezone=\"UTC\""),
+        text: has("outlook.body-content-type=\"text\""),
+    }
 }
 
 fn answered(microsoft: &Microsoft, name: &str, answer: Answer) -> Response {
@@ -286,14 +363,23 @@ fn answered(microsoft: &Microsoft, name: &str, answer: Answer) -> Response {
                     "subscriptions.create" | "subscriptions.update" => "Subscription",
                     "mailboxSettings" => "MailboxSettings",
                     "calendars.list" => "Calendar[]",
-                    "events.list" | "events.instances" | "calendarView.list" | "calendarView.delta" => "Event[]",
+                    "events.list" | "events.instances" | "calendarView.list"
+                    | "calendarView.delta" => "Event[]",
                     _ => "unknown",
                 };
-                let value = if kind.ends_with("[]") { &answer["value"] } else { &answer };
+                let value = if kind.ends_with("[]") {
+                    &answer["value"]
+                } else {
+                    &answer
+                };
                 let wrong = contract.check(kind, value);
                 microsoft.state().violations.extend(wrong);
             }
-            let status = if name.ends_with(".create") { StatusCode::CREATED } else { StatusCode::OK };
+            let status = if name.ends_with(".create") {
+                StatusCode::CREATED
+            } else {
+                StatusCode::OK
+            };
             (status, axum::Json(answer)).into_response()
         }
         Ok(None) if name == "events.respond" => StatusCode::ACCEPTED.into_response(),
@@ -305,21 +391,46 @@ fn answered(microsoft: &Microsoft, name: &str, answer: Answer) -> Response {
 /// What a call comes to.
 async fn answer(microsoft: &Microsoft, person: &Person, call: Call<'_>) -> Answer {
     let parts: Vec<&str> = call.parts.iter().map(String::as_str).collect();
-    let object = |body: &Option<Value>| body.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let object = |body: &Option<Value>| {
+        body.as_ref()
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default()
+    };
     match (call.verb, parts.as_slice()) {
-        ("GET", ["me"]) => {
-            Ok(Some(json!({ "id": person.object, "displayName": person.name, "mail": person.email, "userPrincipalName": person.email })))
-        }
+        ("GET", ["me"]) => Ok(Some(
+            json!({ "id": person.object, "displayName": person.name, "mail": person.email, "userPrincipalName": person.email }),
+        )),
         ("GET", ["me", "mailboxSettings"]) => Ok(Some(json!({ "timeZone": person.time_zone }))),
         ("GET", ["me", "calendars"]) => Ok(Some(calendars(microsoft, person, &call.query))),
-        ("POST", ["subscriptions"]) => subscriptions::create(microsoft, person, object(&call.body)).await,
+        ("POST", ["subscriptions"]) => {
+            subscriptions::create(microsoft, person, object(&call.body)).await
+        }
         ("GET", ["subscriptions"]) => Ok(Some(subscriptions::list(microsoft, person))),
-        ("PATCH", ["subscriptions", id]) => subscriptions::renew(microsoft, person, id, &object(&call.body)),
+        ("PATCH", ["subscriptions", id]) => {
+            subscriptions::renew(microsoft, person, id, &object(&call.body))
+        }
         ("DELETE", ["subscriptions", id]) => subscriptions::delete(microsoft, person, id),
-        ("POST", ["$batch"]) => batch(microsoft, person, call.body.unwrap_or_default(), call.preferences).await,
-        (_, ["me", "calendars", calendar, rest @ ..]) => of_calendar(microsoft, person, calendar, rest, &call),
-        (_, ["me", "calendar", rest @ ..] | ["me", rest @ ..]) => of_calendar(microsoft, person, &person.list[0].0, rest, &call),
-        _ => Err(Refusal::new(400, "BadRequest", "Resource not found for the segment.")),
+        ("POST", ["$batch"]) => {
+            batch(
+                microsoft,
+                person,
+                call.body.unwrap_or_default(),
+                call.preferences,
+            )
+            .await
+        }
+        (_, ["me", "calendars", calendar, rest @ ..]) => {
+            of_calendar(microsoft, person, calendar, rest, &call)
+        }
+        (_, ["me", "calendar", rest @ ..] | ["me", rest @ ..]) => {
+            of_calendar(microsoft, person, &person.list[0].0, rest, &call)
+        }
+        _ => Err(Refusal::new(
+            400,
+            "BadRequest",
+            "Resource not found for the segment.",
+        )),
     }
 }
 
@@ -337,17 +448,42 @@ fn calendars(microsoft: &Microsoft, person: &Person, query: &[(String, String)])
         }))
     };
     let found = person.list.iter().filter_map(entry).collect();
-    events::page(&format!("{}/v1.0/me/calendars", microsoft.url), found, query)
+    events::page(
+        &format!("{}/v1.0/me/calendars", microsoft.url),
+        found,
+        query,
+    )
 }
 
-fn of_calendar(microsoft: &Microsoft, person: &Person, calendar: &str, rest: &[&str], call: &Call<'_>) -> Answer {
-    let can_edit = person.list.iter().find(|(id, _)| id == calendar).map(|(_, can_edit)| *can_edit).ok_or_else(Refusal::not_found)?;
+fn of_calendar(
+    microsoft: &Microsoft,
+    person: &Person,
+    calendar: &str,
+    rest: &[&str],
+    call: &Call<'_>,
+) -> Answer {
+    let can_edit = person
+        .list
+        .iter()
+        .find(|(id, _)| id == calendar)
+        .map(|(_, can_edit)| *can_edit)
+        .ok_or_else(Refusal::not_found)?;
     if call.verb != "GET" && !can_edit {
-        return Err(Refusal::new(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again."));
+        return Err(Refusal::new(
+            403,
+            "ErrorAccessDenied",
+            "Access is denied. Check credentials and try again.",
+        ));
     }
     let mut state = microsoft.state();
     let (query, preferences, if_match) = (&call.query, call.preferences, call.if_match.as_deref());
-    let body = || call.body.as_ref().and_then(Value::as_object).cloned().unwrap_or_else(Map::new);
+    let body = || {
+        call.body
+            .as_ref()
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_else(Map::new)
+    };
     let escaped = |part: &str| part.replace('/', "%2F");
     let answer = match (call.verb, rest) {
         ("GET", ["calendarView", "delta"]) => {
@@ -356,7 +492,14 @@ fn of_calendar(microsoft: &Microsoft, person: &Person, calendar: &str, rest: &[&
         }
         ("GET", ["calendarView"]) => {
             let path = format!("/v1.0/me/calendars/{}/calendarView", escaped(calendar));
-            return events::between(&state, (&microsoft.url, &path), calendar, None, query, preferences);
+            return events::between(
+                &state,
+                (&microsoft.url, &path),
+                calendar,
+                None,
+                query,
+                preferences,
+            );
         }
         ("GET", ["events"]) => {
             let found = events::list(&state, &microsoft.url, calendar, query, preferences);
@@ -364,18 +507,57 @@ fn of_calendar(microsoft: &Microsoft, person: &Person, calendar: &str, rest: &[&
         }
         ("GET", ["events", id]) => return events::get(&state, calendar, id, query, preferences),
         ("GET", ["events", id, "instances"]) => {
-            let path = format!("/v1.0/me/calendars/{}/events/{}/instances", escaped(calendar), escaped(id));
-            return events::between(&state, (&microsoft.url, &path), calendar, Some(id), query, preferences);
+            let path = format!(
+                "/v1.0/me/calendars/{}/events/{}/instances",
+                escaped(calendar),
+                escaped(id)
+            );
+            return events::between(
+                &state,
+                (&microsoft.url, &path),
+                calendar,
+                Some(id),
+                query,
+                preferences,
+            );
         }
         ("POST", ["events"]) => events::create(&mut state, person, calendar, body(), preferences),
-        ("PATCH", ["events", id]) => events::change(&mut state, person, (calendar, id), body(), if_match, preferences),
+        ("PATCH", ["events", id]) => events::change(
+            &mut state,
+            person,
+            (calendar, id),
+            body(),
+            if_match,
+            preferences,
+        ),
         ("DELETE", ["events", id]) => events::delete(&mut state, person, (calendar, id), if_match),
-        ("POST", ["events", id, action @ ("accept" | "decline" | "tentativelyAccept")]) => {
-            events::respond(&mut state, person, (calendar, id), action, call.body.as_ref().unwrap_or(&Value::Null))
+        (
+            "POST",
+            [
+                "events",
+                id,
+                action @ ("accept" | "decline" | "tentativelyAccept"),
+            ],
+        ) => events::respond(
+            &mut state,
+            person,
+            (calendar, id),
+            action,
+            call.body.as_ref().unwrap_or(&Value::Null),
+        ),
+        _ => {
+            return Err(Refusal::new(
+                400,
+                "BadRequest",
+                "Resource not found for the segment.",
+            ));
         }
-        _ => return Err(Refusal::new(400, "BadRequest", "Resource not found for the segment.")),
     };
-    let owner = state.calendars.get(calendar).map(|calendar| calendar.owner.clone()).unwrap_or_default();
+    let owner = state
+        .calendars
+        .get(calendar)
+        .map(|calendar| calendar.owner.clone())
+        .unwrap_or_default();
     drop(state);
     if answer.is_ok() {
         microsoft.notify(&owner);
@@ -386,7 +568,10 @@ fn of_calendar(microsoft: &Microsoft, person: &Person, calendar: &str, rest: &[&
 /// The links of an answer, with the slashes of a calendar's id escaped.
 fn linked(mut answer: Value, calendar: &str) -> Value {
     for name in ["@odata.nextLink", "@odata.deltaLink"] {
-        if let Some(link) = answer[name].as_str().map(|link| link.replace(calendar, &calendar.replace('/', "%2F"))) {
+        if let Some(link) = answer[name]
+            .as_str()
+            .map(|link| link.replace(calendar, &calendar.replace('/', "%2F")))
+        {
             answer[name] = link.into();
         }
     }
@@ -394,25 +579,45 @@ fn linked(mut answer: Value, calendar: &str) -> Value {
 }
 
 /// `POST /$batch`: each request has an answer of its own, in any order.
-async fn batch(microsoft: &Microsoft, person: &Person, body: Value, preferences: Preferences) -> Answer {
+async fn batch(
+    microsoft: &Microsoft,
+    person: &Person,
+    body: Value,
+    preferences: Preferences,
+) -> Answer {
     let requests = body["requests"].as_array().cloned().unwrap_or_default();
     if requests.is_empty() || requests.len() > BATCH {
-        return Err(Refusal::new(400, "BadRequest", format!("A batch holds 1 to {BATCH} requests.")));
+        return Err(Refusal::new(
+            400,
+            "BadRequest",
+            format!("A batch holds 1 to {BATCH} requests."),
+        ));
     }
     let mut responses = Vec::with_capacity(requests.len());
     for request in &requests {
-        let (path, query) =
-            request["url"].as_str().unwrap_or_default().split_once('?').unwrap_or((request["url"].as_str().unwrap_or_default(), ""));
+        let (path, query) = request["url"]
+            .as_str()
+            .unwrap_or_default()
+            .split_once('?')
+            .unwrap_or((request["url"].as_str().unwrap_or_default(), ""));
         let call = Call {
             verb: request["method"].as_str().unwrap_or("GET"),
-            parts: path.trim_start_matches('/').split('/').map(decoded).collect(),
+            parts: path
+                .trim_start_matches('/')
+                .split('/')
+                .map(decoded)
+                .collect(),
             query: query_of(Some(query)),
             body: request.get("body").cloned(),
             if_match: None,
             preferences,
         };
         let is_batch = call.parts.first().is_some_and(|part| part == "$batch");
-        let (status, body) = match if is_batch { Err(Refusal::not_found()) } else { Box::pin(answer(microsoft, person, call)).await } {
+        let (status, body) = match if is_batch {
+            Err(Refusal::not_found())
+        } else {
+            Box::pin(answer(microsoft, person, call)).await
+        } {
             Ok(Some(body)) => (200, body),
             Ok(None) => (204, Value::Null),
             Err(refusal) => (refusal.status, refusal.body()),

@@ -178,16 +178,25 @@ impl State {
 
     /// Takes the first fault that is meant for this method, or one that the weather brings.
     pub fn fault(&mut self, method: &str) -> Option<Fault> {
-        let at = self.faults.iter().position(|fault| fault.method.as_deref().is_none_or(|wanted| method == wanted));
+        let at = self.faults.iter().position(|fault| {
+            fault
+                .method
+                .as_deref()
+                .is_none_or(|wanted| method == wanted)
+        });
         let conditional = ["events.update", "events.delete"].contains(&method);
-        at.and_then(|at| self.faults.remove(at)).or_else(|| self.weather.as_mut()?.fault(method, &KINDS, conditional))
+        at.and_then(|at| self.faults.remove(at))
+            .or_else(|| self.weather.as_mut()?.fault(method, &KINDS, conditional))
     }
 
     /// Counts a call about a mailbox; when it is one too many for this minute, how many seconds are left of that.
     pub fn over_quota(&mut self, email: &str) -> Option<u64> {
         let quota = self.quota?;
         let now = self.now().timestamp();
-        let counted = self.minutes.entry(email.to_owned()).or_insert((now / 60, 0));
+        let counted = self
+            .minutes
+            .entry(email.to_owned())
+            .or_insert((now / 60, 0));
         if counted.0 != now / 60 {
             *counted = (now / 60, 0);
         }

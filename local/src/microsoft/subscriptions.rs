@@ -17,10 +17,18 @@ fn invalid(message: impl Into<String>) -> Refusal {
 
 fn end(microsoft: &Microsoft, body: &Map<String, Value>) -> Result<DateTime<Utc>, Refusal> {
     let state = microsoft.state();
-    let asked = body.get("expirationDateTime").and_then(Value::as_str).and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    let asked = asked.ok_or_else(|| invalid("expirationDateTime is required."))?.to_utc();
+    let asked = body
+        .get("expirationDateTime")
+        .and_then(Value::as_str)
+        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    let asked = asked
+        .ok_or_else(|| invalid("expirationDateTime is required."))?
+        .to_utc();
     if asked > state.now() + TimeDelta::minutes(state.longest) {
-        return Err(invalid(format!("Subscription expiration can only be {} minutes in the future.", state.longest)));
+        return Err(invalid(format!(
+            "Subscription expiration can only be {} minutes in the future.",
+            state.longest
+        )));
     }
     Ok(asked.max(state.now() + SHORTEST))
 }
@@ -28,25 +36,52 @@ fn end(microsoft: &Microsoft, body: &Map<String, Value>) -> Result<DateTime<Utc>
 fn shown(subscription: &Subscription) -> Value {
     let mut body = subscription.body.clone();
     body.insert("id".to_owned(), subscription.id.as_str().into());
-    body.insert("expirationDateTime".to_owned(), subscription.expires.to_rfc3339_opts(SecondsFormat::Secs, true).into());
+    body.insert(
+        "expirationDateTime".to_owned(),
+        subscription
+            .expires
+            .to_rfc3339_opts(SecondsFormat::Secs, true)
+            .into(),
+    );
     // The secret is not given back.
     body.insert("clientState".to_owned(), Value::Null);
     body.into()
 }
 
 /// `POST /subscriptions`
-pub(super) async fn create(microsoft: &Microsoft, person: &Person, body: Map<String, Value>) -> Answer {
+pub(super) async fn create(
+    microsoft: &Microsoft,
+    person: &Person,
+    body: Map<String, Value>,
+) -> Answer {
     let expires = end(microsoft, &body)?;
-    if !matches!(body.get("resource").and_then(Value::as_str), Some("/me/events" | "me/events")) {
-        return Err(invalid("Only the events of a mailbox can be subscribed to."));
+    if !matches!(
+        body.get("resource").and_then(Value::as_str),
+        Some("/me/events" | "me/events")
+    ) {
+        return Err(invalid(
+            "Only the events of a mailbox can be subscribed to.",
+        ));
     }
-    if body.get("clientState").and_then(Value::as_str).is_none_or(|state| state.len() > 128) {
+    if body
+        .get("clientState")
+        .and_then(Value::as_str)
+        .is_none_or(|state| state.len() > 128)
+    {
         return Err(invalid("clientState has to have at most 128 characters."));
     }
     let same = |other: &Subscription| {
-        other.email == person.email && ["resource", "changeType"].iter().all(|name| other.body.get(*name) == body.get(*name))
+        other.email == person.email
+            && ["resource", "changeType"]
+                .iter()
+                .all(|name| other.body.get(*name) == body.get(*name))
     };
-    if microsoft.state().subscriptions.values().any(|other| same(other) && other.expires > microsoft.clock.now()) {
+    if microsoft
+        .state()
+        .subscriptions
+        .values()
+        .any(|other| same(other) && other.expires > microsoft.clock.now())
+    {
         return Err(Refusal::new(
             409,
             "ExtensionError",
@@ -59,7 +94,12 @@ pub(super) async fn create(microsoft: &Microsoft, person: &Person, body: Map<Str
         }
     }
     let id = format!("{}-sub", random_id(20));
-    let subscription = Subscription { id: id.clone(), email: person.email.clone(), body, expires };
+    let subscription = Subscription {
+        id: id.clone(),
+        email: person.email.clone(),
+        body,
+        expires,
+    };
     let answer = shown(&subscription);
     microsoft.state().subscriptions.insert(id, subscription);
     Ok(Some(answer))
@@ -68,32 +108,58 @@ pub(super) async fn create(microsoft: &Microsoft, person: &Person, body: Map<Str
 /// Asks an address whether it wants notifications: it has to answer with the token as it was before it was escaped.
 async fn shake_hands(microsoft: &Microsoft, address: &str) -> Result<(), Refusal> {
     let failed = |why: &str| invalid(format!("Subscription validation request failed. {why}"));
-    let token = format!("Validation: Testing client application reachability <{}>+ä", random_id(12));
+    let token = format!(
+        "Validation: Testing client application reachability <{}>+ä",
+        random_id(12)
+    );
     let mut url = reqwest::Url::parse(address).map_err(|_| failed("The address is none."))?;
     url.query_pairs_mut().append_pair("validationToken", &token);
-    let request = microsoft.client.post(url).header("content-length", "0").timeout(std::time::Duration::from_secs(10));
+    let request = microsoft
+        .client
+        .post(url)
+        .header("content-length", "0")
+        .timeout(std::time::Duration::from_secs(10));
     let answer = request.send().await.map_err(|_| failed("No answer."))?;
-    let is_text =
-        answer.headers().get("content-type").and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.starts_with("text/plain"));
+    let is_text = answer
+        .headers()
+        .get("content-type")
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("text/plain"));
     let status = answer.status();
     let text = answer.text().await.unwrap_or_default();
-    if status == 200 && is_text && text == token { Ok(()) } else { Err(failed(&format!("{status} {text}"))) }
+    if status == 200 && is_text && text == token {
+        Ok(())
+    } else {
+        Err(failed(&format!("{status} {text}")))
+    }
 }
 
 /// `GET /subscriptions`
 pub(super) fn list(microsoft: &Microsoft, person: &Person) -> Value {
     let state = microsoft.state();
-    let own = state.subscriptions.values().filter(|subscription| subscription.email == person.email);
+    let own = state
+        .subscriptions
+        .values()
+        .filter(|subscription| subscription.email == person.email);
     json!({ "value": own.map(shown).collect::<Vec<_>>() })
 }
 
 /// `PATCH /subscriptions/{id}`
-pub(super) fn renew(microsoft: &Microsoft, person: &Person, id: &str, body: &Map<String, Value>) -> Answer {
+pub(super) fn renew(
+    microsoft: &Microsoft,
+    person: &Person,
+    id: &str,
+    body: &Map<String, Value>,
+) -> Answer {
     let expires = end(microsoft, body)?;
     let mut state = microsoft.state();
     let now = state.now();
-    let own = state.subscriptions.get_mut(id).filter(|own| own.email == person.email && own.expires > now);
-    let own = own.ok_or_else(|| Refusal::new(404, "ResourceNotFound", "The object was not found."))?;
+    let own = state
+        .subscriptions
+        .get_mut(id)
+        .filter(|own| own.email == person.email && own.expires > now);
+    let own =
+        own.ok_or_else(|| Refusal::new(404, "ResourceNotFound", "The object was not found."))?;
     own.expires = expires;
     Ok(Some(shown(own)))
 }
@@ -101,10 +167,17 @@ pub(super) fn renew(microsoft: &Microsoft, person: &Person, id: &str, body: &Map
 /// `DELETE /subscriptions/{id}`
 pub(super) fn delete(microsoft: &Microsoft, person: &Person, id: &str) -> Answer {
     let mut state = microsoft.state();
-    let is_own = state.subscriptions.get(id).is_some_and(|own| own.email == person.email);
+    let is_own = state
+        .subscriptions
+        .get(id)
+        .is_some_and(|own| own.email == person.email);
     match is_own.then(|| state.subscriptions.remove(id)) {
         Some(_) => Ok(None),
-        None => Err(Refusal::new(404, "ResourceNotFound", "The object was not found.")),
+        None => Err(Refusal::new(
+            404,
+            "ResourceNotFound",
+            "The object was not found.",
+        )),
     }
 }
 
@@ -114,35 +187,66 @@ impl Microsoft {
     pub(super) fn notify(&self, email: &str) {
         let mut state = self.state();
         let now = state.now();
-        state.subscriptions.retain(|_, subscription| subscription.expires > now);
-        let watching: Vec<Subscription> = state.subscriptions.values().filter(|one| one.email == email).cloned().collect();
+        state
+            .subscriptions
+            .retain(|_, subscription| subscription.expires > now);
+        let watching: Vec<Subscription> = state
+            .subscriptions
+            .values()
+            .filter(|one| one.email == email)
+            .cloned()
+            .collect();
         drop(state);
         for subscription in watching {
-            let own = message(&subscription, json!({ "changeType": "updated", "resource": "Users/x/Events/y" }));
+            let own = message(
+                &subscription,
+                json!({ "changeType": "updated", "resource": "Users/x/Events/y" }),
+            );
             let mut foreign = own.clone();
             foreign["subscriptionId"] = "somebody-elses".into();
             foreign["clientState"] = "unknown.unknown".into();
-            self.push(&subscription, "notificationUrl", &json!({ "value": [foreign, own, own] }));
+            self.push(
+                &subscription,
+                "notificationUrl",
+                &json!({ "value": [foreign, own, own] }),
+            );
         }
     }
 
     /// Says something of the subscriptions to a mailbox; one that is removed is gone before that.
     pub(super) fn say(&self, email: &str, event: &str) {
         let mut state = self.state();
-        let watching: Vec<Subscription> = state.subscriptions.values().filter(|one| one.email == email).cloned().collect();
+        let watching: Vec<Subscription> = state
+            .subscriptions
+            .values()
+            .filter(|one| one.email == email)
+            .cloned()
+            .collect();
         if event == "subscriptionRemoved" {
-            state.subscriptions.retain(|_, subscription| subscription.email != email);
+            state
+                .subscriptions
+                .retain(|_, subscription| subscription.email != email);
         }
         drop(state);
         for subscription in watching {
             let own = message(&subscription, json!({ "lifecycleEvent": event }));
-            self.push(&subscription, "lifecycleNotificationUrl", &json!({ "value": [own] }));
+            self.push(
+                &subscription,
+                "lifecycleNotificationUrl",
+                &json!({ "value": [own] }),
+            );
         }
     }
 
     fn push(&self, subscription: &Subscription, address: &str, body: &Value) {
-        let Some(address) = subscription.body.get(address).and_then(Value::as_str) else { return };
-        let request = self.client.post(address).header("content-type", "application/json").body(body.to_string());
+        let Some(address) = subscription.body.get(address).and_then(Value::as_str) else {
+            return;
+        };
+        let request = self
+            .client
+            .post(address)
+            .header("content-type", "application/json")
+            .body(body.to_string());
         self.deliveries.send(request);
     }
 }

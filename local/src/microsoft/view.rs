@@ -24,7 +24,10 @@ const LIMIT: usize = 3_000;
 /// `{dateTime, timeZone}` as it was written.
 pub(super) fn written(time: &Value) -> Option<(NaiveDateTime, Tz)> {
     let text = time["dateTime"].as_str()?.trim_end_matches('Z');
-    Some((NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()?, resolve(time["timeZone"].as_str()?)?))
+    Some((
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()?,
+        resolve(time["timeZone"].as_str()?)?,
+    ))
 }
 
 pub(super) fn instant(time: &Value) -> Option<DateTime<Utc>> {
@@ -38,7 +41,9 @@ fn stamp(local: NaiveDateTime) -> String {
 fn shown(time: &Value, preferences: Preferences) -> Value {
     match written(time) {
         // All-day events too: a day that was written elsewhere begins at an odd hour.
-        Some((local, zone)) if preferences.utc => json!({ "dateTime": stamp(to_instant(local, zone).naive_utc()), "timeZone": "UTC" }),
+        Some((local, zone)) if preferences.utc => {
+            json!({ "dateTime": stamp(to_instant(local, zone).naive_utc()), "timeZone": "UTC" })
+        }
         Some((local, _)) => json!({ "dateTime": stamp(local), "timeZone": time["timeZone"] }),
         None => time.clone(),
     }
@@ -55,7 +60,10 @@ pub(super) fn remove(event: &mut Value, name: &str) {
 pub(super) fn render(event: &Value, version: u64, preferences: Preferences) -> Value {
     let mut shown_event = event.clone();
     remove(&mut shown_event, "singleValueExtendedProperties");
-    for (name, original) in [("start", "originalStartTimeZone"), ("end", "originalEndTimeZone")] {
+    for (name, original) in [
+        ("start", "originalStartTimeZone"),
+        ("end", "originalEndTimeZone"),
+    ] {
         let time = &event[name];
         shown_event[original] = time["timeZone"].clone();
         shown_event[name] = shown(time, preferences);
@@ -63,8 +71,12 @@ pub(super) fn render(event: &Value, version: u64, preferences: Preferences) -> V
     let content = event["body"]["content"].as_str().unwrap_or_default();
     let is_html = event["body"]["contentType"] == "html";
     let body = match (is_html, preferences.text) {
-        (true, true) => json!({ "contentType": "text", "content": format!("{}\r\n", plain(content)) }),
-        (false, false) => json!({ "contentType": "html", "content": format!("<html><body><div>{content}</div></body></html>") }),
+        (true, true) => {
+            json!({ "contentType": "text", "content": format!("{}\r\n", plain(content)) })
+        }
+        (false, false) => {
+            json!({ "contentType": "html", "content": format!("<html><body><div>{content}</div></body></html>") })
+        }
         _ => event["body"].clone(),
     };
     shown_event["body"] = body;
@@ -81,7 +93,11 @@ pub(super) fn etag(version: u64) -> String {
 fn plain(html: &str) -> String {
     let mut text = String::new();
     let mut within = false;
-    for part in html.replace("<br>", "\r\n").replace("</div>", "\r\n</div>").chars() {
+    for part in html
+        .replace("<br>", "\r\n")
+        .replace("</div>", "\r\n</div>")
+        .chars()
+    {
         match part {
             '<' => within = true,
             '>' => within = false,
@@ -89,13 +105,21 @@ fn plain(html: &str) -> String {
             _ => {}
         }
     }
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").trim().to_owned()
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+        .trim()
+        .to_owned()
 }
 
 /// When a series begins, and its rule.
 pub(super) fn series(event: &Value) -> Option<(EventTime, Series)> {
     let (local, zone) = written(&event["start"])?;
-    let start = if event["isAllDay"] == true { EventTime::Date(local.date()) } else { EventTime::Zoned(local, zone) };
+    let start = if event["isAllDay"] == true {
+        EventTime::Date(local.date())
+    } else {
+        EventTime::Zoned(local, zone)
+    };
     Some((start, recurrence::series(&event["recurrence"]).ok()?))
 }
 
@@ -117,11 +141,19 @@ pub(super) fn occurrence(calendar: &Calendar, id: &str) -> Option<Stored> {
     let (start, rules) = series(&master.event)?;
     let at = start.with_local(date.and_time(start.local().time()));
     let from = at.instant(Tz::UTC) - TimeDelta::hours(26);
-    let found = rules.expand(start, from, from + TimeDelta::hours(52), Tz::UTC, LIMIT).starts;
+    let found = rules
+        .expand(start, from, from + TimeDelta::hours(52), Tz::UTC, LIMIT)
+        .starts;
     if !found.iter().any(|found| found.local().date() == date) || master.cancelled.contains(&date) {
         return None;
     }
-    Some(calendar.events.get(id).cloned().unwrap_or_else(|| given(master, series_id, at)))
+    Some(
+        calendar
+            .events
+            .get(id)
+            .cloned()
+            .unwrap_or_else(|| given(master, series_id, at)),
+    )
 }
 
 /// An occurrence as the rule gives it.
@@ -131,15 +163,22 @@ fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
     remove(&mut event, "transactionId");
     let date = at.local().date();
     let zone = |name: &str| master.event[name]["timeZone"].clone();
-    let (first, last) = (written(&master.event["start"]), written(&master.event["end"]));
+    let (first, last) = (
+        written(&master.event["start"]),
+        written(&master.event["end"]),
+    );
     let own = at.zone().unwrap_or(Tz::UTC);
     let length = match (first, last) {
-        (Some((first, from)), Some((last, to))) if at.zone().is_some() => to_instant(last, to) - to_instant(first, from),
+        (Some((first, from)), Some((last, to))) if at.zone().is_some() => {
+            to_instant(last, to) - to_instant(first, from)
+        }
         (Some((first, _)), Some((last, _))) => last - first,
         _ => TimeDelta::zero(),
     };
     let end = match at.zone() {
-        Some(zone) => (to_instant(at.local(), zone) + length).with_timezone(&zone).naive_local(),
+        Some(zone) => (to_instant(at.local(), zone) + length)
+            .with_timezone(&zone)
+            .naive_local(),
         None => at.local() + length,
     };
     let original = match at.zone() {
@@ -147,40 +186,77 @@ fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
         // The day begins where the series was written.
         None => to_instant(at.local(), first.map_or(own, |(_, zone)| zone)).naive_utc(),
     };
-    let uid = format!("{}{}", master.event["iCalUId"].as_str().unwrap_or_default(), date.format("%Y%m%d"));
+    let uid = format!(
+        "{}{}",
+        master.event["iCalUId"].as_str().unwrap_or_default(),
+        date.format("%Y%m%d")
+    );
     for (name, value) in [
         ("id", occurrence_id(series_id, date).into()),
         ("type", "occurrence".into()),
         ("seriesMasterId", series_id.into()),
         ("iCalUId", uid.into()),
-        ("originalStart", format!("{}Z", original.format("%Y-%m-%dT%H:%M:%S")).into()),
-        ("start", json!({ "dateTime": stamp(at.local()), "timeZone": zone("start") })),
-        ("end", json!({ "dateTime": stamp(end), "timeZone": zone("start") })),
+        (
+            "originalStart",
+            format!("{}Z", original.format("%Y-%m-%dT%H:%M:%S")).into(),
+        ),
+        (
+            "start",
+            json!({ "dateTime": stamp(at.local()), "timeZone": zone("start") }),
+        ),
+        (
+            "end",
+            json!({ "dateTime": stamp(end), "timeZone": zone("start") }),
+        ),
     ] {
         event[name] = value;
     }
-    Stored { version: master.version, event, cancelled: [].into() }
+    Stored {
+        version: master.version,
+        event,
+        cancelled: [].into(),
+    }
 }
 
 /// All occurrences of a series that reach into a stretch of time.
-pub(super) fn occurrences(calendar: &Calendar, master: &Stored, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Stored> {
-    let (Some((start, rules)), Some(id)) = (series(&master.event), master.event["id"].as_str()) else { return vec![] };
-    let starts = rules.expand(start, from - AROUND, to + AROUND, Tz::UTC, LIMIT).starts;
-    let found = starts.into_iter().filter(|at| !master.cancelled.contains(&at.local().date())).map(|at| {
-        let changed = calendar.events.get(&occurrence_id(id, at.local().date())).cloned();
-        changed.unwrap_or_else(|| given(master, id, at))
-    });
-    found.filter(|one| is_within(&one.event, from, to)).collect()
+pub(super) fn occurrences(
+    calendar: &Calendar,
+    master: &Stored,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Vec<Stored> {
+    let (Some((start, rules)), Some(id)) = (series(&master.event), master.event["id"].as_str())
+    else {
+        return vec![];
+    };
+    let starts = rules
+        .expand(start, from - AROUND, to + AROUND, Tz::UTC, LIMIT)
+        .starts;
+    let found = starts
+        .into_iter()
+        .filter(|at| !master.cancelled.contains(&at.local().date()))
+        .map(|at| {
+            let changed = calendar
+                .events
+                .get(&occurrence_id(id, at.local().date()))
+                .cloned();
+            changed.unwrap_or_else(|| given(master, id, at))
+        });
+    found
+        .filter(|one| is_within(&one.event, from, to))
+        .collect()
 }
 
 /// Whether an event reaches into a stretch of time.
 pub(super) fn is_within(event: &Value, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
     let (start, end) = (instant(&event["start"]), instant(&event["end"]));
-    start.is_some_and(|start| start < to) && end.is_some_and(|end| end > from || (Some(end) == start && end >= from))
+    start.is_some_and(|start| start < to)
+        && end.is_some_and(|end| end > from || (Some(end) == start && end >= from))
 }
 
 /// Midnight in both, and in one zone.
 pub(super) fn is_whole_days(event: &Value) -> bool {
-    let midnight = |name: &str| written(&event[name]).is_some_and(|(local, _)| local.time() == NaiveTime::MIN);
+    let midnight =
+        |name: &str| written(&event[name]).is_some_and(|(local, _)| local.time() == NaiveTime::MIN);
     midnight("start") && midnight("end") && event["start"]["timeZone"] == event["end"]["timeZone"]
 }

@@ -62,8 +62,20 @@ mod tests {
 
     #[test]
     fn addresses_are_compared_in_one_form() {
-        assert_eq!(normalise_email("  Ada@Example.ORG "), Some("ada@example.org".into()));
-        for bad in ["", "ada", "@example.org", "ada@", "ada@localhost", "a b@example.org", "a@b@example.org", "a@.org"] {
+        assert_eq!(
+            normalise_email("  Ada@Example.ORG "),
+            Some("ada@example.org".into())
+        );
+        for bad in [
+            "",
+            "ada",
+            "@example.org",
+            "ada@",
+            "ada@localhost",
+            "a b@example.org",
+            "a@b@example.org",
+            "a@.org",
+        ] {
             assert_eq!(normalise_email(bad), None, "{bad}");
         }
     }

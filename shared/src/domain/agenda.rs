@@ -52,8 +52,12 @@ pub fn place(event: &Event) -> (Span, DateTime<Utc>) {
     let end = event.end.instant(Tz::UTC);
     match &event.series {
         Some(series) => {
-            let last = series.last_start(event.start).map(|last| event.start.with_local(last).instant(Tz::UTC));
-            let end = last.and_then(|last| last.checked_add_signed(event.duration())).unwrap_or(END_OF_TIME);
+            let last = series
+                .last_start(event.start)
+                .map(|last| event.start.with_local(last).instant(Tz::UTC));
+            let end = last
+                .and_then(|last| last.checked_add_signed(event.duration()))
+                .unwrap_or(END_OF_TIME);
             (Span::Series, end.min(END_OF_TIME))
         }
         None if end - start <= TimeDelta::hours(25) => (Span::Day, start),
@@ -80,12 +84,16 @@ impl Window {
     /// The part of the index that can hold what the window shows: all-day and floating events are indexed as if they
     /// were in UTC, up to fourteen hours away from where the reader sees them.
     pub fn index_start(&self) -> DateTime<Utc> {
-        self.start.checked_sub_signed(MAX_ZONE_SHIFT).unwrap_or(self.start)
+        self.start
+            .checked_sub_signed(MAX_ZONE_SHIFT)
+            .unwrap_or(self.start)
     }
 
     /// See [`Window::index_start`].
     pub fn index_end(&self) -> DateTime<Utc> {
-        self.end.checked_add_signed(MAX_ZONE_SHIFT).unwrap_or(self.end)
+        self.end
+            .checked_add_signed(MAX_ZONE_SHIFT)
+            .unwrap_or(self.end)
     }
 
     /// Whether something from `start` to `end` is seen. What takes no time is seen where it is.
@@ -120,15 +128,28 @@ pub fn occurrences<'a>(event: &'a Event, window: &Window) -> (Vec<Occurrence<'a>
         return (single(event, window).into_iter().collect(), false);
     };
     let duration = event.duration();
-    let from = window.start.checked_sub_signed(duration).unwrap_or(window.start);
+    let from = window
+        .start
+        .checked_sub_signed(duration)
+        .unwrap_or(window.start);
     let expansion = series.expand(event.start, from, window.end, window.zone, MAX_OCCURRENCES);
-    let shown = expansion.starts.into_iter().map(|at| occurrence(event, at, window.zone));
-    (shown.filter(|one| window.shows(one.starts_at, one.end.instant(window.zone))).collect(), expansion.truncated)
+    let shown = expansion
+        .starts
+        .into_iter()
+        .map(|at| occurrence(event, at, window.zone));
+    (
+        shown
+            .filter(|one| window.shows(one.starts_at, one.end.instant(window.zone)))
+            .collect(),
+        expansion.truncated,
+    )
 }
 
 fn single<'a>(event: &'a Event, window: &Window) -> Option<Occurrence<'a>> {
     let one = alone(event, window.zone);
-    window.shows(one.starts_at, one.end.instant(window.zone)).then_some(one)
+    window
+        .shows(one.starts_at, one.end.instant(window.zone))
+        .then_some(one)
 }
 
 /// An event that is no series, as somebody in `zone` sees it.
@@ -138,13 +159,18 @@ pub fn alone(event: &Event, zone: Tz) -> Occurrence<'_> {
         event,
         start: event.start,
         end: event.end,
-        original_start: event.original_start().map(|at| original_time(at, event.start)),
+        original_start: event
+            .original_start()
+            .map(|at| original_time(at, event.start)),
         starts_at: event.start.instant(zone),
     }
 }
 
 fn occurrence(event: &Event, at: EventTime, zone: Tz) -> Occurrence<'_> {
-    let start = event.series.as_ref().map_or(at, |series| series.shifted(at));
+    let start = event
+        .series
+        .as_ref()
+        .map_or(at, |series| series.shifted(at));
     Occurrence {
         id: event.id.occurrence(at.original_start()),
         event,
@@ -160,19 +186,35 @@ pub fn find(event: &Event, original: OriginalStart, zone: Tz) -> Option<Occurren
     let series = event.series.as_ref()?;
     let at = series.shifted(original_time(original, event.start));
     let instant = at.instant(zone);
-    let found = series.expand(event.start, instant, instant + TimeDelta::seconds(1), zone, 10);
-    let at = found.starts.into_iter().find(|at| at.original_start() == original)?;
+    let found = series.expand(
+        event.start,
+        instant,
+        instant + TimeDelta::seconds(1),
+        zone,
+        10,
+    );
+    let at = found
+        .starts
+        .into_iter()
+        .find(|at| at.original_start() == original)?;
     Some(occurrence(event, at, zone))
 }
 
 /// Whether the rule of a series places an occurrence there, whatever became of it. What it does not place is no occurrence
 /// of the series any more, even if there is an event that says so.
 pub fn places(event: &Event, original: OriginalStart) -> bool {
-    let Some(series) = &event.series else { return false };
+    let Some(series) = &event.series else {
+        return false;
+    };
     let bare = series.without_overrides();
-    let at = series.shifted(original_time(original, event.start)).instant(Tz::UTC);
+    let at = series
+        .shifted(original_time(original, event.start))
+        .instant(Tz::UTC);
     let found = bare.expand(event.start, at, at + TimeDelta::seconds(1), Tz::UTC, 10);
-    found.starts.iter().any(|at| at.original_start() == original)
+    found
+        .starts
+        .iter()
+        .any(|at| at.original_start() == original)
 }
 
 /// An original start as a time of the kind that its series has.

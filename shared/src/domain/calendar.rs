@@ -30,7 +30,9 @@ impl ProviderKind {
 
     /// The provider of accounts that paths call so.
     pub fn of_path(path: &str) -> Option<Self> {
-        [Self::Google, Self::Microsoft].into_iter().find(|kind| kind.path() == path)
+        [Self::Google, Self::Microsoft]
+            .into_iter()
+            .find(|kind| kind.path() == path)
     }
 
     /// What people call it.
@@ -319,7 +321,14 @@ pub fn normalise_color(text: &str) -> Option<String> {
         return None;
     }
     match digits.len() {
-        3 => Some(format!("#{}", digits.chars().flat_map(|c| [c, c]).collect::<String>().to_uppercase())),
+        3 => Some(format!(
+            "#{}",
+            digits
+                .chars()
+                .flat_map(|c| [c, c])
+                .collect::<String>()
+                .to_uppercase()
+        )),
         6 => Some(format!("#{}", digits.to_uppercase())),
         _ => None,
     }

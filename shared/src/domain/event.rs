@@ -227,7 +227,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 impl Event {
     /// Whether anybody sees it: it is not to go, and the series that it is an occurrence of neither is to go nor has moved away.
     pub fn is_shown(&self) -> bool {
-        self.link.as_ref().is_none_or(|link| !link.is_leaving() && !link.is_hidden)
+        self.link
+            .as_ref()
+            .is_none_or(|link| !link.is_leaving() && !link.is_hidden)
     }
 
     /// Whether it is to go, and the provider has not let it go yet.
@@ -264,8 +266,13 @@ impl Event {
     /// Tentative is busy, be it the event or the owner's answer: better asked twice than booked twice.
     pub fn is_busy(&self) -> bool {
         let details = &self.details;
-        let declined = details.attendees.iter().any(|one| one.is_self && one.rsvp_status == RsvpStatus::Declined);
-        details.status != Status::Cancelled && details.transparency == Transparency::Opaque && !declined
+        let declined = details
+            .attendees
+            .iter()
+            .any(|one| one.is_self && one.rsvp_status == RsvpStatus::Declined);
+        details.status != Status::Cancelled
+            && details.transparency == Transparency::Opaque
+            && !declined
     }
 
     /// Sets [`Event::content_hash`]. Times at which the provider wrote the event are not part of an event, so a

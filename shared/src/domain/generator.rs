@@ -27,15 +27,23 @@ impl<'a> Generator<'a> {
     pub(super) fn new(rule: &'a Rule, start: EventTime) -> Self {
         let until = rule.until.map(|until| match (until, start) {
             (Until::Date(date), _) => date.and_hms_opt(23, 59, 59).unwrap_or(NaiveDateTime::MAX),
-            (Until::Utc(at), EventTime::Zoned(_, zone)) => at.and_utc().with_timezone(&zone).naive_local(),
-            (Until::Utc(at) | Until::Local(at), EventTime::Date(_)) => at.date().and_hms_opt(23, 59, 59).unwrap_or(at),
+            (Until::Utc(at), EventTime::Zoned(_, zone)) => {
+                at.and_utc().with_timezone(&zone).naive_local()
+            }
+            (Until::Utc(at) | Until::Local(at), EventTime::Date(_)) => {
+                at.date().and_hms_opt(23, 59, 59).unwrap_or(at)
+            }
             (Until::Utc(at) | Until::Local(at), _) => at,
         });
         let start = start.local();
         let mut by_month = rule.by_month.clone();
         let mut by_month_day = rule.by_month_day.clone();
         let mut by_day = rule.by_day.clone();
-        if rule.by_week_no.is_empty() && rule.by_year_day.is_empty() && by_month_day.is_empty() && by_day.is_empty() {
+        if rule.by_week_no.is_empty()
+            && rule.by_year_day.is_empty()
+            && by_month_day.is_empty()
+            && by_day.is_empty()
+        {
             // What the rule leaves open, the start decides (RFC 5545 3.3.10).
             let day = i8::try_from(start.day()).unwrap_or(1);
             match rule.frequency {
@@ -46,12 +54,23 @@ impl<'a> Generator<'a> {
                     by_month_day.push(day);
                 }
                 Frequency::Monthly => by_month_day.push(day),
-                Frequency::Weekly => by_day.push(ByDay { nth: 0, weekday: start.weekday() }),
+                Frequency::Weekly => by_day.push(ByDay {
+                    nth: 0,
+                    weekday: start.weekday(),
+                }),
                 _ => {}
             }
         }
         let times = times(rule, start.time());
-        Self { rule, start, until, by_month, by_month_day, by_day, times }
+        Self {
+            rule,
+            start,
+            until,
+            by_month,
+            by_month_day,
+            by_day,
+            times,
+        }
     }
 
     /// Adds the starts in `[low, high)` that are wanted, at most `room`; answers whether it had to stop early.
@@ -74,22 +93,35 @@ impl<'a> Generator<'a> {
             Some(_) => {}
         }
         let before = out.len();
-        let end = self.until.map_or(high, |until| high.min(until + TimeDelta::seconds(1)));
+        let end = self
+            .until
+            .map_or(high, |until| high.min(until + TimeDelta::seconds(1)));
         let mut buffer = Vec::new();
         let mut work = 0;
         while work < MAX_WORK {
             work += self.work_per_period();
-            if self.rule.count.is_some_and(|count| counted >= u64::from(count)) {
+            if self
+                .rule
+                .count
+                .is_some_and(|count| counted >= u64::from(count))
+            {
                 return false;
             }
-            let Some(date) = self.period_start(period) else { return false };
+            let Some(date) = self.period_start(period) else {
+                return false;
+            };
             if date >= end && date > self.start {
                 return false;
             }
             buffer.clear();
             let next = self.fill(period, date, &mut buffer);
             for at in buffer.iter().copied().filter(|at| *at >= self.start) {
-                if self.until.is_some_and(|until| at > until) || self.rule.count.is_some_and(|count| counted >= u64::from(count)) {
+                if self.until.is_some_and(|until| at > until)
+                    || self
+                        .rule
+                        .count
+                        .is_some_and(|count| counted >= u64::from(count))
+                {
                     return false;
                 }
                 counted += 1;
@@ -116,8 +148,18 @@ impl<'a> Generator<'a> {
         }
         let count = usize::try_from(self.rule.count?).ok()?;
         let mut found = Vec::new();
-        let stopped = self.collect(self.start, NaiveDateTime::MAX, count.saturating_add(1).min(MAX_WORK), &|_| true, &mut found);
-        if stopped { None } else { Some(found.last().copied().unwrap_or(self.start)) }
+        let stopped = self.collect(
+            self.start,
+            NaiveDateTime::MAX,
+            count.saturating_add(1).min(MAX_WORK),
+            &|_| true,
+            &mut found,
+        );
+        if stopped {
+            None
+        } else {
+            Some(found.last().copied().unwrap_or(self.start))
+        }
     }
 
     /// Whether each period has exactly one start, so that starts can be counted without being made.
@@ -161,11 +203,14 @@ impl<'a> Generator<'a> {
         let elapsed = match self.rule.frequency {
             Frequency::Yearly => i64::from(at.year() - start.year()),
             Frequency::Monthly => months(at) - months(start),
-            Frequency::Weekly => (at.date() - self.week_start(start.date())).num_days().div_euclid(7),
+            Frequency::Weekly => (at.date() - self.week_start(start.date()))
+                .num_days()
+                .div_euclid(7),
             Frequency::Daily => (at.date() - start.date()).num_days(),
-            Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => {
-                (at - self.truncated_start()).num_seconds().div_euclid(self.unit())
-            }
+            Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => (at
+                - self.truncated_start())
+            .num_seconds()
+            .div_euclid(self.unit()),
         };
         elapsed.div_euclid(self.interval())
     }
@@ -180,14 +225,20 @@ impl<'a> Generator<'a> {
                 first_of(year, 1)
             }
             Frequency::Monthly => {
-                let months = (i64::from(start.year()) * 12 + i64::from(start.month0())).checked_add(offset)?;
-                first_of(i32::try_from(months.div_euclid(12)).ok()?, u32::try_from(months.rem_euclid(12)).ok()? + 1)
+                let months = (i64::from(start.year()) * 12 + i64::from(start.month0()))
+                    .checked_add(offset)?;
+                first_of(
+                    i32::try_from(months.div_euclid(12)).ok()?,
+                    u32::try_from(months.rem_euclid(12)).ok()? + 1,
+                )
             }
             Frequency::Weekly => add_days(self.week_start(start.date()), offset.checked_mul(7)?),
             Frequency::Daily => add_days(start.date(), offset),
             Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => {
                 let seconds = TimeDelta::try_seconds(offset.checked_mul(self.unit())?)?;
-                self.truncated_start().checked_add_signed(seconds).filter(|at| at.year() <= LAST_YEAR)
+                self.truncated_start()
+                    .checked_add_signed(seconds)
+                    .filter(|at| at.year() <= LAST_YEAR)
             }
         }
     }
@@ -199,7 +250,9 @@ impl<'a> Generator<'a> {
             Frequency::Monthly => days_in_month(begin.year(), begin.month()),
             Frequency::Weekly => 7,
             Frequency::Daily => 1,
-            Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => return self.fill_within_day(period, begin, out),
+            Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => {
+                return self.fill_within_day(period, begin, out);
+            }
         };
         let mut date = begin.date();
         for _ in 0..days {
@@ -213,27 +266,64 @@ impl<'a> Generator<'a> {
         period + 1
     }
 
-    fn fill_within_day(&self, period: i64, begin: NaiveDateTime, out: &mut Vec<NaiveDateTime>) -> i64 {
-        let after = |at: Option<NaiveDateTime>| at.map_or(i64::MAX, |at| self.period_of(at - TimeDelta::seconds(1)) + 1).max(period + 1);
+    fn fill_within_day(
+        &self,
+        period: i64,
+        begin: NaiveDateTime,
+        out: &mut Vec<NaiveDateTime>,
+    ) -> i64 {
+        let after = |at: Option<NaiveDateTime>| {
+            at.map_or(i64::MAX, |at| {
+                self.period_of(at - TimeDelta::seconds(1)) + 1
+            })
+            .max(period + 1)
+        };
         if !self.allows(begin.date()) {
             return after(add_days(begin.date(), 1));
         }
         let rule = self.rule;
-        if !rule.by_hour.is_empty() && !rule.by_hour.iter().any(|hour| u32::from(*hour) == begin.hour()) {
-            return after(begin.with_minute(0).and_then(|at| at.with_second(0)).map(|at| at + TimeDelta::hours(1)));
+        if !rule.by_hour.is_empty()
+            && !rule
+                .by_hour
+                .iter()
+                .any(|hour| u32::from(*hour) == begin.hour())
+        {
+            return after(
+                begin
+                    .with_minute(0)
+                    .and_then(|at| at.with_second(0))
+                    .map(|at| at + TimeDelta::hours(1)),
+            );
         }
         let fine = rule.frequency != Frequency::Hourly;
-        if fine && !rule.by_minute.is_empty() && !rule.by_minute.iter().any(|minute| u32::from(*minute) == begin.minute()) {
+        if fine
+            && !rule.by_minute.is_empty()
+            && !rule
+                .by_minute
+                .iter()
+                .any(|minute| u32::from(*minute) == begin.minute())
+        {
             return after(begin.with_second(0).map(|at| at + TimeDelta::minutes(1)));
         }
         if rule.frequency == Frequency::Secondly {
-            if rule.by_second.is_empty() || rule.by_second.iter().any(|second| u32::from(*second) == begin.second()) {
+            if rule.by_second.is_empty()
+                || rule
+                    .by_second
+                    .iter()
+                    .any(|second| u32::from(*second) == begin.second())
+            {
                 out.push(begin);
             }
         } else {
             out.extend(self.times.iter().filter_map(|time| {
-                let minute = if rule.frequency == Frequency::Hourly { time.minute() } else { begin.minute() };
-                begin.with_minute(minute).and_then(|at| at.with_second(time.second()))
+                let minute = if rule.frequency == Frequency::Hourly {
+                    time.minute()
+                } else {
+                    begin.minute()
+                };
+                begin
+                    .with_minute(minute)
+                    .and_then(|at| at.with_second(time.second()))
             }));
         }
         self.pick_positions(out);
@@ -249,8 +339,18 @@ impl<'a> Generator<'a> {
             .rule
             .by_set_pos
             .iter()
-            .map(|pos| if *pos > 0 { i64::from(*pos) - 1 } else { len + i64::from(*pos) })
-            .filter_map(|index| usize::try_from(index).ok().filter(|index| *index < out.len()))
+            .map(|pos| {
+                if *pos > 0 {
+                    i64::from(*pos) - 1
+                } else {
+                    len + i64::from(*pos)
+                }
+            })
+            .filter_map(|index| {
+                usize::try_from(index)
+                    .ok()
+                    .filter(|index| *index < out.len())
+            })
             .collect();
         chosen.sort_unstable();
         chosen.dedup();
@@ -263,15 +363,27 @@ impl<'a> Generator<'a> {
         let in_year = || i32::try_from(days_in_year(date.year())).unwrap_or(365);
         let day = i32::try_from(date.day()).unwrap_or(1);
         let ordinal = i32::try_from(date.ordinal()).unwrap_or(1);
-        (self.by_month.is_empty() || self.by_month.iter().any(|month| u32::from(*month) == date.month()))
+        (self.by_month.is_empty()
+            || self
+                .by_month
+                .iter()
+                .any(|month| u32::from(*month) == date.month()))
             && (self.by_month_day.is_empty()
-                || self.by_month_day.iter().any(|want| i32::from(*want) == day || i32::from(*want) == day - in_month() - 1))
+                || self.by_month_day.iter().any(|want| {
+                    i32::from(*want) == day || i32::from(*want) == day - in_month() - 1
+                }))
             && (self.rule.by_year_day.is_empty()
-                || self.rule.by_year_day.iter().any(|want| i32::from(*want) == ordinal || i32::from(*want) == ordinal - in_year() - 1))
-            && (self.by_day.is_empty() || self.by_day.iter().any(|want| self.is_weekday(*want, date)))
+                || self.rule.by_year_day.iter().any(|want| {
+                    i32::from(*want) == ordinal || i32::from(*want) == ordinal - in_year() - 1
+                }))
+            && (self.by_day.is_empty()
+                || self.by_day.iter().any(|want| self.is_weekday(*want, date)))
             && (self.rule.by_week_no.is_empty() || {
                 let (week, weeks) = self.week_of(date);
-                self.rule.by_week_no.iter().any(|want| i32::from(*want) == week || i32::from(*want) == week - weeks - 1)
+                self.rule
+                    .by_week_no
+                    .iter()
+                    .any(|want| i32::from(*want) == week || i32::from(*want) == week - weeks - 1)
             })
     }
 
@@ -283,8 +395,11 @@ impl<'a> Generator<'a> {
             return true;
         }
         let by_year = self.rule.frequency == Frequency::Yearly && self.by_month.is_empty();
-        let (index, len) =
-            if by_year { (date.ordinal0(), days_in_year(date.year())) } else { (date.day0(), days_in_month(date.year(), date.month())) };
+        let (index, len) = if by_year {
+            (date.ordinal0(), days_in_year(date.year()))
+        } else {
+            (date.day0(), days_in_month(date.year(), date.month()))
+        };
         let from_start = i64::from(index / 7 + 1);
         let from_end = -i64::from((len - 1 - index) / 7 + 1);
         i64::from(want.nth) == from_start || i64::from(want.nth) == from_end
@@ -296,13 +411,18 @@ impl<'a> Generator<'a> {
         let number = |middle: NaiveDate| i32::try_from(middle.ordinal0() / 7).unwrap_or(0) + 1;
         let this = middle(date);
         let last = NaiveDate::from_ymd_opt(this.year(), 12, 31).map_or(this, middle);
-        let last = if last.year() == this.year() { last } else { last - TimeDelta::days(7) };
+        let last = if last.year() == this.year() {
+            last
+        } else {
+            last - TimeDelta::days(7)
+        };
         (number(this), number(last))
     }
 
     fn week_start(&self, date: NaiveDate) -> NaiveDate {
         let back = date.weekday().days_since(self.rule.week_start);
-        date.checked_sub_days(Days::new(u64::from(back))).unwrap_or(date)
+        date.checked_sub_days(Days::new(u64::from(back)))
+            .unwrap_or(date)
     }
 
     /// Seconds in one period of a rule finer than a day.
@@ -324,7 +444,9 @@ impl<'a> Generator<'a> {
 const LAST_YEAR: i32 = 9999;
 
 fn first_of(year: i32, month: u32) -> Option<NaiveDateTime> {
-    NaiveDate::from_ymd_opt(year, month, 1).filter(|_| year <= LAST_YEAR).map(|date| date.and_time(NaiveTime::MIN))
+    NaiveDate::from_ymd_opt(year, month, 1)
+        .filter(|_| year <= LAST_YEAR)
+        .map(|date| date.and_time(NaiveTime::MIN))
 }
 
 fn add_days(date: NaiveDate, days: i64) -> Option<NaiveDateTime> {
@@ -333,7 +455,11 @@ fn add_days(date: NaiveDate, days: i64) -> Option<NaiveDateTime> {
 }
 
 fn days_in_year(year: i32) -> u32 {
-    if NaiveDate::from_ymd_opt(year, 2, 29).is_some() { 366 } else { 365 }
+    if NaiveDate::from_ymd_opt(year, 2, 29).is_some() {
+        366
+    } else {
+        365
+    }
 }
 
 fn days_in_month(year: i32, month: u32) -> u32 {
@@ -347,7 +473,11 @@ fn days_in_month(year: i32, month: u32) -> u32 {
 /// The times of day of a rule, in order; finer parts than the frequency come from the start where the rule is silent.
 fn times(rule: &Rule, start: NaiveTime) -> Vec<NaiveTime> {
     let or_start = |list: &[u8], own: u32| -> Vec<u32> {
-        if list.is_empty() { vec![own] } else { list.iter().map(|value| u32::from(*value)).collect() }
+        if list.is_empty() {
+            vec![own]
+        } else {
+            list.iter().map(|value| u32::from(*value)).collect()
+        }
     };
     let hours = match rule.frequency {
         // Finer rules take their hours from the period itself.
@@ -362,7 +492,11 @@ fn times(rule: &Rule, start: NaiveTime) -> Vec<NaiveTime> {
     let mut times: Vec<NaiveTime> = hours
         .iter()
         .flat_map(|hour| minutes.iter().map(move |minute| (*hour, *minute)))
-        .flat_map(|(hour, minute)| seconds.iter().filter_map(move |second| NaiveTime::from_hms_opt(hour, minute, *second)))
+        .flat_map(|(hour, minute)| {
+            seconds
+                .iter()
+                .filter_map(move |second| NaiveTime::from_hms_opt(hour, minute, *second))
+        })
         .collect();
     times.sort_unstable();
     times.dedup();

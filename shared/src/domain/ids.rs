@@ -121,12 +121,20 @@ impl EventId {
         first.copy_from_slice(&hash.as_ref()[..16]);
         // The first characters of a ULID's text carry the high bits; any twenty of the rest are 100 random bits.
         let text = Ulid::from_bytes(first).to_string();
-        Self { calendar, digest: text[ULID_LEN - Self::DIGEST_LEN..].to_owned(), original_start: None }
+        Self {
+            calendar,
+            digest: text[ULID_LEN - Self::DIGEST_LEN..].to_owned(),
+            original_start: None,
+        }
     }
 
     /// The id whose telling part is `digest`; `None` when that is no such part.
     pub fn with_digest(calendar: CalendarId, digest: String) -> Option<Self> {
-        is_digest(&digest).then_some(Self { calendar, digest, original_start: None })
+        is_digest(&digest).then_some(Self {
+            calendar,
+            digest,
+            original_start: None,
+        })
     }
 
     /// The part that tells the event from the others of its calendar.
@@ -136,17 +144,25 @@ impl EventId {
 
     /// The id of this series' occurrence that the rule places at `original_start`.
     pub fn occurrence(&self, original_start: OriginalStart) -> Self {
-        Self { original_start: Some(original_start.to_string()), ..self.clone() }
+        Self {
+            original_start: Some(original_start.to_string()),
+            ..self.clone()
+        }
     }
 
     /// The series that this occurrence belongs to; the event itself when it is not an occurrence.
     pub fn series(&self) -> Self {
-        Self { original_start: None, ..self.clone() }
+        Self {
+            original_start: None,
+            ..self.clone()
+        }
     }
 
     /// Which occurrence this is, where it is one.
     pub fn original_start(&self) -> Option<OriginalStart> {
-        self.original_start.as_deref().and_then(|text| text.parse().ok())
+        self.original_start
+            .as_deref()
+            .and_then(|text| text.parse().ok())
     }
 
     /// The calendar that holds the event.
@@ -163,8 +179,13 @@ impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut calendar = [0; ULID_LEN];
         let calendar = self.calendar.0.array_to_str(&mut calendar);
-        let (line, start) = self.original_start.as_deref().map_or(("", ""), |start| ("_", start));
-        ["evt_", calendar, &self.digest, line, start].into_iter().try_for_each(|part| f.write_str(part))
+        let (line, start) = self
+            .original_start
+            .as_deref()
+            .map_or(("", ""), |start| ("_", start));
+        ["evt_", calendar, &self.digest, line, start]
+            .into_iter()
+            .try_for_each(|part| f.write_str(part))
     }
 }
 
@@ -189,7 +210,11 @@ impl FromStr for EventId {
             if let Some(start) = start {
                 start.parse::<OriginalStart>().ok()?;
             }
-            sound.then(|| Self { calendar, digest: digest.to_owned(), original_start: start.map(str::to_owned) })
+            sound.then(|| Self {
+                calendar,
+                digest: digest.to_owned(),
+                original_start: start.map(str::to_owned),
+            })
         };
         parse().ok_or(InvalidId("EventId"))
     }
@@ -231,7 +256,9 @@ impl FromStr for OriginalStart {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let parsed = match (text.strip_suffix('Z'), text.contains('T')) {
-            (Some(utc), _) => NaiveDateTime::parse_from_str(utc, LOCAL).map(|at| Self::Instant(at.and_utc())),
+            (Some(utc), _) => {
+                NaiveDateTime::parse_from_str(utc, LOCAL).map(|at| Self::Instant(at.and_utc()))
+            }
             (None, true) => NaiveDateTime::parse_from_str(text, LOCAL).map(Self::Floating),
             (None, false) => NaiveDate::parse_from_str(text, DATE).map(Self::Date),
         };
@@ -247,7 +274,9 @@ impl Serialize for OriginalStart {
 
 impl<'de> Deserialize<'de> for OriginalStart {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -274,8 +303,23 @@ mod tests {
         let calendar = CalendarId::new(&Clock::System).to_string();
         assert!(calendar.parse::<UserId>().is_err());
         assert!("evt_x".parse::<EventId>().is_err());
-        assert!("evt_ééééééééééééééééééééééééééé".parse::<EventId>().is_err());
-        assert!("cal_81J00000000000000000000000".parse::<CalendarId>().is_err());
-        assert!(format!("{}_99999999", EventId::of(CalendarId::from_bytes([1; 16]), "a")).parse::<EventId>().is_err());
+        assert!(
+            "evt_ééééééééééééééééééééééééééé"
+                .parse::<EventId>()
+                .is_err()
+        );
+        assert!(
+            "cal_81J00000000000000000000000"
+                .parse::<CalendarId>()
+                .is_err()
+        );
+        assert!(
+            format!(
+                "{}_99999999",
+                EventId::of(CalendarId::from_bytes([1; 16]), "a")
+            )
+            .parse::<EventId>()
+            .is_err()
+        );
     }
 }

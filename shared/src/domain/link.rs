@@ -68,7 +68,9 @@ impl Link {
 
     /// Whether the event is to go.
     pub fn is_leaving(&self) -> bool {
-        self.edit.as_ref().is_some_and(|edit| edit.operation == Operation::Delete)
+        self.edit
+            .as_ref()
+            .is_some_and(|edit| edit.operation == Operation::Delete)
     }
 }
 
@@ -164,7 +166,17 @@ impl Edit {
     pub fn new(operation: Operation, base: Option<Box<Content>>, made_at: DateTime<Utc>) -> Self {
         let (send_updates, wants_conference, response) = (SendUpdates::None, false, None);
         let (earlier, rewrites) = (vec![], vec![]);
-        Self { operation, base, earlier, send_updates, wants_conference, response, made_at, rewrites, is_paused: false }
+        Self {
+            operation,
+            base,
+            earlier,
+            send_updates,
+            wants_conference,
+            response,
+            made_at,
+            rewrites,
+            is_paused: false,
+        }
     }
 
     /// Notes that the change has to be written again, because the other side has changed meanwhile.
@@ -194,12 +206,21 @@ pub struct Content {
 impl Content {
     /// That of an event.
     pub fn of(event: &Event) -> Self {
-        Self { start: event.start, end: event.end, series: event.series.clone(), details: event.details.clone() }
+        Self {
+            start: event.start,
+            end: event.end,
+            series: event.series.clone(),
+            details: event.details.clone(),
+        }
     }
 
     /// What somebody who is invited has answered.
     fn answer_of(&self, email: &str) -> Option<RsvpStatus> {
-        let found = self.details.attendees.iter().find(|one| one.email.eq_ignore_ascii_case(email));
+        let found = self
+            .details
+            .attendees
+            .iter()
+            .find(|one| one.email.eq_ignore_ascii_case(email));
         found.map(|one| one.rsvp_status)
     }
 
@@ -212,12 +233,17 @@ impl Content {
 
     /// What the account's owner has answered.
     pub fn own_answer(&self) -> Option<RsvpStatus> {
-        self.details.attendees.iter().find(|one| one.is_self).map(|one| one.rsvp_status)
+        self.details
+            .attendees
+            .iter()
+            .find(|one| one.is_self)
+            .map(|one| one.rsvp_status)
     }
 
     /// Puts it in place of an event's.
     pub fn write_to(self, event: &mut Event) {
-        (event.start, event.end, event.series, event.details) = (self.start, self.end, self.series, self.details);
+        (event.start, event.end, event.series, event.details) =
+            (self.start, self.end, self.series, self.details);
     }
 }
 
@@ -246,37 +272,91 @@ pub struct Merged {
 
 /// Merges by field what was changed here with what was changed at the provider, since both had `base`. What stands there as
 /// it is in one of `earlier` was written from here. Without a base every other field that differs is a conflict.
-pub fn merge(base: Option<&Content>, earlier: &[Content], local: &Content, remote: &Content) -> Merged {
+pub fn merge(
+    base: Option<&Content>,
+    earlier: &[Content],
+    local: &Content,
+    remote: &Content,
+) -> Merged {
     let mut content = remote.clone();
-    let mut merger = Merger { base, earlier, local, remote, is_ahead: false, conflicts: vec![] };
+    let mut merger = Merger {
+        base,
+        earlier,
+        local,
+        remote,
+        is_ahead: false,
+        conflicts: vec![],
+    };
     // When an event is, is one thing: a rule without the start that it was made for means something else.
-    let times = |content: &Content| (content.start, content.end, content.series.as_deref().map(Series::without_overrides));
-    let rule = |content: &Content| (content.start, content.end, content.series.as_deref().map(Series::without_exceptions));
+    let times = |content: &Content| {
+        (
+            content.start,
+            content.end,
+            content.series.as_deref().map(Series::without_overrides),
+        )
+    };
+    let rule = |content: &Content| {
+        (
+            content.start,
+            content.end,
+            content.series.as_deref().map(Series::without_exceptions),
+        )
+    };
     if rule(local) != rule(remote) {
         let when = merger.pick("startTime", times);
         if when != times(remote) {
-            (content.start, content.end, content.series) = (local.start, local.end, local.series.clone());
+            (content.start, content.end, content.series) =
+                (local.start, local.end, local.series.clone());
         }
-    } else if let (Some(series), Some(ours), Some(theirs)) = (&mut content.series, &local.series, &remote.series) {
+    } else if let (Some(series), Some(ours), Some(theirs)) =
+        (&mut content.series, &local.series, &remote.series)
+    {
         // Of a rule that is new, every exception is.
         let excepted = |known: &Content| -> Vec<OriginalStart> {
-            let same = known.series.as_deref().filter(|_| rule(known) == rule(local));
-            same.map(|series| series.except_dates.clone()).unwrap_or_default()
+            let same = known
+                .series
+                .as_deref()
+                .filter(|_| rule(known) == rule(local));
+            same.map(|series| series.except_dates.clone())
+                .unwrap_or_default()
         };
         let agreed: HashSet<_> = base.into_iter().flat_map(excepted).collect();
-        let written: HashSet<_> = earlier.iter().flat_map(excepted).chain(agreed.iter().copied()).collect();
-        let [here, there] = [ours, theirs].map(|series| series.except_dates.iter().collect::<HashSet<_>>());
+        let written: HashSet<_> = earlier
+            .iter()
+            .flat_map(excepted)
+            .chain(agreed.iter().copied())
+            .collect();
+        let [here, there] =
+            [ours, theirs].map(|series| series.except_dates.iter().collect::<HashSet<_>>());
         // What one side lacks, it has taken out if it had it.
         let stays = |one: &&OriginalStart| here.contains(one) || !written.contains(one);
-        let taken_out =
-            |one: &OriginalStart| earlier.iter().any(|earlier| rule(earlier) == rule(local) && !excepted(earlier).contains(one));
-        let new = |one: &&OriginalStart| !there.contains(one) && (!agreed.contains(one) || taken_out(one));
-        series.except_dates = theirs.except_dates.iter().filter(stays).chain(ours.except_dates.iter().filter(new)).copied().collect();
+        let taken_out = |one: &OriginalStart| {
+            earlier
+                .iter()
+                .any(|earlier| rule(earlier) == rule(local) && !excepted(earlier).contains(one))
+        };
+        let new = |one: &&OriginalStart| {
+            !there.contains(one) && (!agreed.contains(one) || taken_out(one))
+        };
+        series.except_dates = theirs
+            .except_dates
+            .iter()
+            .filter(stays)
+            .chain(ours.except_dates.iter().filter(new))
+            .copied()
+            .collect();
         merger.is_ahead |= series.except_dates != theirs.except_dates;
     }
-    if let (Some(series), Some(ours), Some(theirs)) = (&mut content.series, &local.series, &remote.series) {
+    if let (Some(series), Some(ours), Some(theirs)) =
+        (&mut content.series, &local.series, &remote.series)
+    {
         // Each side may know of changed occurrences that the other has not heard of yet.
-        series.overridden = ours.overridden.iter().chain(&theirs.overridden).copied().collect();
+        series.overridden = ours
+            .overridden
+            .iter()
+            .chain(&theirs.overridden)
+            .copied()
+            .collect();
         series.overridden.sort_unstable();
         series.overridden.dedup();
     }
@@ -298,8 +378,18 @@ pub fn merge(base: Option<&Content>, earlier: &[Content], local: &Content, remot
         color_id "colorId"
     );
     // Who is invited is one thing, and what each of them answers another.
-    let unanswered = |one: &Attendee| Attendee { rsvp_status: RsvpStatus::NeedsAction, ..one.clone() };
-    out.attendees = merger.pick("attendees", |content| content.details.attendees.iter().map(unanswered).collect::<Vec<_>>());
+    let unanswered = |one: &Attendee| Attendee {
+        rsvp_status: RsvpStatus::NeedsAction,
+        ..one.clone()
+    };
+    out.attendees = merger.pick("attendees", |content| {
+        content
+            .details
+            .attendees
+            .iter()
+            .map(unanswered)
+            .collect::<Vec<_>>()
+    });
     for one in &mut out.attendees {
         let answer = |content: &Content| content.answer_of(&one.email);
         let (agreed, ours, theirs) = (base.and_then(answer), answer(local), answer(remote));
@@ -307,9 +397,17 @@ pub fn merge(base: Option<&Content>, earlier: &[Content], local: &Content, remot
         one.rsvp_status = (if is_ours { ours } else { theirs }).unwrap_or_default();
         merger.is_ahead |= Some(one.rsvp_status) != theirs;
     }
-    (out.reminders, out.uses_default_reminders) =
-        merger.pick("reminders", |content| (content.details.reminders.clone(), content.details.uses_default_reminders));
-    Merged { is_ahead: merger.is_ahead, conflicts: merger.conflicts, content }
+    (out.reminders, out.uses_default_reminders) = merger.pick("reminders", |content| {
+        (
+            content.details.reminders.clone(),
+            content.details.uses_default_reminders,
+        )
+    });
+    Merged {
+        is_ahead: merger.is_ahead,
+        conflicts: merger.conflicts,
+        content,
+    }
 }
 
 struct Merger<'a> {
@@ -328,7 +426,9 @@ impl Merger<'_> {
         if local == remote {
             return remote;
         }
-        if base.as_ref() == Some(&remote) || self.earlier.iter().any(|earlier| field(earlier) == remote) {
+        if base.as_ref() == Some(&remote)
+            || self.earlier.iter().any(|earlier| field(earlier) == remote)
+        {
             self.is_ahead = true;
             return local;
         }
@@ -344,9 +444,18 @@ mod tests {
     use super::*;
 
     fn content(title: &str, location: &str, start: &str) -> Content {
-        let details = Details { title: title.into(), location: Some(location.into()), ..Details::default() };
+        let details = Details {
+            title: title.into(),
+            location: Some(location.into()),
+            ..Details::default()
+        };
         let start: EventTime = start.parse().unwrap();
-        Content { start, end: start.plus(TimeDelta::hours(1)), series: None, details: Box::new(details) }
+        Content {
+            start,
+            end: start.plus(TimeDelta::hours(1)),
+            series: None,
+            details: Box::new(details),
+        }
     }
 
     #[test]
@@ -355,7 +464,10 @@ mod tests {
         let local = content("b", "x", "2026-03-02T09:00:00[UTC]");
         let remote = content("a", "x", "2026-03-02T10:00:00[UTC]");
         let merged = merge(Some(&base), &[], &local, &remote);
-        assert_eq!(merged.content, content("b", "x", "2026-03-02T10:00:00[UTC]"));
+        assert_eq!(
+            merged.content,
+            content("b", "x", "2026-03-02T10:00:00[UTC]")
+        );
         assert!(merged.is_ahead && merged.conflicts.is_empty());
     }
 
@@ -365,7 +477,10 @@ mod tests {
         let local = content("b", "y", "2026-03-02T09:00:00[UTC]");
         let remote = content("c", "x", "2026-03-02T09:00:00[UTC]");
         let merged = merge(Some(&base), &[], &local, &remote);
-        assert_eq!(merged.content, content("c", "y", "2026-03-02T09:00:00[UTC]"));
+        assert_eq!(
+            merged.content,
+            content("c", "y", "2026-03-02T09:00:00[UTC]")
+        );
         assert_eq!(merged.conflicts, ["title"]);
         assert!(merged.is_ahead);
         let same = merge(Some(&base), &[], &local, &local);
@@ -375,22 +490,46 @@ mod tests {
     #[test]
     fn exceptions_of_both_sides_stand() {
         let repeating = |rule: &str, days: &[u32]| {
-            let except_dates = days.iter().map(|day| format!("2026030{day}T090000Z").parse().unwrap()).collect();
-            let series = Series { rules: vec![rule.parse().unwrap()], except_dates, ..Series::default() };
-            Content { series: Some(Box::new(series)), ..content("a", "x", "2026-03-02T09:00:00[UTC]") }
+            let except_dates = days
+                .iter()
+                .map(|day| format!("2026030{day}T090000Z").parse().unwrap())
+                .collect();
+            let series = Series {
+                rules: vec![rule.parse().unwrap()],
+                except_dates,
+                ..Series::default()
+            };
+            Content {
+                series: Some(Box::new(series)),
+                ..content("a", "x", "2026-03-02T09:00:00[UTC]")
+            }
         };
-        let (base, local, remote) = (repeating("FREQ=DAILY", &[3]), repeating("FREQ=DAILY", &[3, 4]), repeating("FREQ=DAILY", &[5]));
+        let (base, local, remote) = (
+            repeating("FREQ=DAILY", &[3]),
+            repeating("FREQ=DAILY", &[3, 4]),
+            repeating("FREQ=DAILY", &[5]),
+        );
         let merged = merge(Some(&base), &[], &local, &remote);
-        assert_eq!(merged.content, repeating("FREQ=DAILY", &[5, 4]), "the third takes place again");
+        assert_eq!(
+            merged.content,
+            repeating("FREQ=DAILY", &[5, 4]),
+            "the third takes place again"
+        );
         assert!(merged.is_ahead && merged.conflicts.is_empty());
         assert!(!merge(Some(&base), &[], &base, &remote).is_ahead);
         // The rule is written, its exceptions are not yet: none of them is something that the provider has taken out.
-        let (local, half) = (repeating("FREQ=DAILY;INTERVAL=2", &[4]), repeating("FREQ=DAILY;INTERVAL=2", &[]));
+        let (local, half) = (
+            repeating("FREQ=DAILY;INTERVAL=2", &[4]),
+            repeating("FREQ=DAILY;INTERVAL=2", &[]),
+        );
         let merged = merge(Some(&repeating("FREQ=DAILY", &[4])), &[], &local, &half);
         assert_eq!((merged.content, merged.is_ahead), (local.clone(), true));
         // Another rule comes with its own exceptions, or stays away with them.
         let merged = merge(Some(&base), &[], &local, &remote);
-        assert_eq!((merged.content, merged.conflicts), (remote, vec!["startTime"]));
+        assert_eq!(
+            (merged.content, merged.conflicts),
+            (remote, vec!["startTime"])
+        );
     }
 
     #[test]

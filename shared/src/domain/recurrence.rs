@@ -43,7 +43,10 @@ pub struct Series {
     pub shift_seconds: i64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }
@@ -61,24 +64,46 @@ impl Series {
     /// The series as if nothing replaced any of its starts.
     #[must_use]
     pub fn without_overrides(&self) -> Self {
-        Self { overridden: vec![], ..self.clone() }
+        Self {
+            overridden: vec![],
+            ..self.clone()
+        }
     }
 
     /// The rule alone, as if all of its starts took place.
     #[must_use]
     pub fn without_exceptions(&self) -> Self {
-        Self { except_dates: vec![], ..self.without_overrides() }
+        Self {
+            except_dates: vec![],
+            ..self.without_overrides()
+        }
     }
 
     /// The occurrences with `from <= start < to`, at most `limit` of them, for a series that begins at `start`. Dates
     /// and floating times are compared as a reader in `reader` sees them.
-    pub fn expand(&self, start: EventTime, from: DateTime<Utc>, to: DateTime<Utc>, reader: Tz, limit: usize) -> Expansion {
+    pub fn expand(
+        &self,
+        start: EventTime,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        reader: Tz,
+        limit: usize,
+    ) -> Expansion {
         let shift = TimeDelta::seconds(self.shift_seconds);
         let zone = start.zone().unwrap_or(reader);
         // Wall clock and instant differ by less than a day at either end; what is too much is dropped below.
-        let local = |at: DateTime<Utc>, margin| in_zone(at, zone).checked_add_signed(margin - shift).unwrap_or(at.naive_utc());
+        let local = |at: DateTime<Utc>, margin| {
+            in_zone(at, zone)
+                .checked_add_signed(margin - shift)
+                .unwrap_or(at.naive_utc())
+        };
         // Apia once skipped a whole day. A rule finer than a day would give too much in that time for so rare a case.
-        let fine = self.rules.iter().any(|rule| matches!(rule.frequency, Frequency::Hourly | Frequency::Minutely | Frequency::Secondly));
+        let fine = self.rules.iter().any(|rule| {
+            matches!(
+                rule.frequency,
+                Frequency::Hourly | Frequency::Minutely | Frequency::Secondly
+            )
+        });
         let margin = TimeDelta::hours(if fine { 3 } else { 26 });
         let (low, high) = (local(from, -margin), local(to, margin));
         let within = |at: NaiveDateTime| {
@@ -89,31 +114,55 @@ impl Series {
         let mut truncated = false;
         let mut found: Vec<NaiveDateTime> = Vec::new();
         // The start is shown even where the rule does not give it, but not when the rule ends before it.
-        let begins = self.rules.iter().all(|rule| Generator::new(rule, start).until.is_none_or(|until| until >= start.local()));
+        let begins = self.rules.iter().all(|rule| {
+            Generator::new(rule, start)
+                .until
+                .is_none_or(|until| until >= start.local())
+        });
         found.extend(Some(start.local()).filter(|at| begins && (low..high).contains(at)));
         for rule in &self.rules {
             // Room for what exceptions remove.
-            let room = limit.saturating_add(self.except_dates.len()).saturating_add(self.overridden.len()).saturating_add(1);
+            let room = limit
+                .saturating_add(self.except_dates.len())
+                .saturating_add(self.overridden.len())
+                .saturating_add(1);
             truncated |= Generator::new(rule, start).collect(low, high, room, &within, &mut found);
         }
         let mut removed: HashSet<NaiveDateTime> = HashSet::new();
         for rule in &self.except_rules {
             let mut starts = Vec::new();
-            truncated |= Generator::new(rule, start).collect(low, high, MAX_WORK, &within, &mut starts);
+            truncated |=
+                Generator::new(rule, start).collect(low, high, MAX_WORK, &within, &mut starts);
             removed.extend(starts);
         }
-        let mut starts: Vec<EventTime> = found.iter().filter(|at| !removed.contains(at)).map(|at| start.with_local(*at)).collect();
+        let mut starts: Vec<EventTime> = found
+            .iter()
+            .filter(|at| !removed.contains(at))
+            .map(|at| start.with_local(*at))
+            .collect();
         starts.extend(self.dates.iter().copied());
-        let gone: HashSet<OriginalStart> = self.except_dates.iter().chain(&self.overridden).copied().collect();
+        let gone: HashSet<OriginalStart> = self
+            .except_dates
+            .iter()
+            .chain(&self.overridden)
+            .copied()
+            .collect();
         // A date among the exceptions removes its whole day; what is overridden is one occurrence.
         let days: HashSet<OriginalStart> = self.except_dates.iter().copied().collect();
         starts.retain(|at| {
-            let shifted = |bound: NaiveDateTime, keep: fn(&NaiveDateTime, &NaiveDateTime) -> bool| keep(&at.local(), &bound);
+            let shifted =
+                |bound: NaiveDateTime, keep: fn(&NaiveDateTime, &NaiveDateTime) -> bool| {
+                    keep(&at.local(), &bound)
+                };
             let instant = self.shifted(*at).instant(reader);
             instant >= from
                 && instant < to
-                && self.ends_before.is_none_or(|end| shifted(end, |at, end| at < end))
-                && self.begins_at.is_none_or(|begin| shifted(begin, |at, begin| at >= begin))
+                && self
+                    .ends_before
+                    .is_none_or(|end| shifted(end, |at, end| at < end))
+                && self
+                    .begins_at
+                    .is_none_or(|begin| shifted(begin, |at, begin| at >= begin))
                 && (gone.is_empty() || !is_gone(at, &gone, &days))
         });
         starts.sort_by_key(|at| (at.instant(reader), at.local()));
@@ -130,7 +179,10 @@ impl Series {
         if self.shift_seconds == 0 {
             return at;
         }
-        let local = at.local().checked_add_signed(TimeDelta::seconds(self.shift_seconds)).unwrap_or(at.local());
+        let local = at
+            .local()
+            .checked_add_signed(TimeDelta::seconds(self.shift_seconds))
+            .unwrap_or(at.local());
         at.with_local(local)
     }
 
@@ -148,8 +200,13 @@ impl Series {
             last = last.max(end?);
         }
         // An `RDATE` in another zone may be up to a day further on this clock.
-        let dates = self.dates.iter().filter_map(|date| date.local().checked_add_days(Days::new(1)));
-        let last = dates.fold(last, NaiveDateTime::max).checked_add_signed(TimeDelta::seconds(self.shift_seconds))?;
+        let dates = self
+            .dates
+            .iter()
+            .filter_map(|date| date.local().checked_add_days(Days::new(1)));
+        let last = dates
+            .fold(last, NaiveDateTime::max)
+            .checked_add_signed(TimeDelta::seconds(self.shift_seconds))?;
         Some(self.ends_before.map_or(last, |end| last.min(end)))
     }
 }
@@ -157,13 +214,16 @@ impl Series {
 /// What the clocks of a zone show; at the ends of time, what those of UTC do.
 fn in_zone(at: DateTime<Utc>, zone: Tz) -> NaiveDateTime {
     let utc = at.naive_utc();
-    utc.checked_add_offset(zone.offset_from_utc_datetime(&utc).fix()).unwrap_or(utc)
+    utc.checked_add_offset(zone.offset_from_utc_datetime(&utc).fix())
+        .unwrap_or(utc)
 }
 
 fn is_gone(at: &EventTime, gone: &HashSet<OriginalStart>, days: &HashSet<OriginalStart>) -> bool {
     gone.contains(&at.original_start())
         || days.contains(&OriginalStart::Date(at.local().date()))
-        || at.zone().is_some_and(|zone| gone.contains(&OriginalStart::Instant(at.instant(zone))))
+        || at
+            .zone()
+            .is_some_and(|zone| gone.contains(&OriginalStart::Instant(at.instant(zone))))
 }
 
 mod rules {
@@ -177,7 +237,10 @@ mod rules {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rule>, D::Error> {
         let texts = Vec::<String>::deserialize(deserializer)?;
-        texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+        texts
+            .iter()
+            .map(|text| text.parse().map_err(D::Error::custom))
+            .collect()
     }
 }
 
@@ -186,39 +249,93 @@ mod tests {
     use super::*;
 
     fn starts(start: &str, rule: &str, from: &str, to: &str) -> Vec<String> {
-        let series = Series { rules: vec![rule.parse().unwrap()], ..Series::default() };
-        let found = series.expand(start.parse().unwrap(), from.parse().unwrap(), to.parse().unwrap(), Tz::UTC, 50);
+        let series = Series {
+            rules: vec![rule.parse().unwrap()],
+            ..Series::default()
+        };
+        let found = series.expand(
+            start.parse().unwrap(),
+            from.parse().unwrap(),
+            to.parse().unwrap(),
+            Tz::UTC,
+            50,
+        );
         found.starts.iter().map(|at| at.to_api(Tz::UTC)).collect()
     }
 
     #[test]
     fn series_off_by_an_hour_after_dst() {
-        let found = starts("2026-03-23T09:00:00[Europe/Berlin]", "FREQ=WEEKLY", "2026-03-23T00:00:00Z", "2026-04-07T00:00:00Z");
-        assert_eq!(found, ["2026-03-23T09:00:00+01:00", "2026-03-30T09:00:00+02:00", "2026-04-06T09:00:00+02:00"]);
+        let found = starts(
+            "2026-03-23T09:00:00[Europe/Berlin]",
+            "FREQ=WEEKLY",
+            "2026-03-23T00:00:00Z",
+            "2026-04-07T00:00:00Z",
+        );
+        assert_eq!(
+            found,
+            [
+                "2026-03-23T09:00:00+01:00",
+                "2026-03-30T09:00:00+02:00",
+                "2026-04-06T09:00:00+02:00"
+            ]
+        );
     }
 
     #[test]
     fn a_window_far_from_the_start_is_reached_at_once() {
-        let found = starts("1970-01-01T00:00:00[UTC]", "FREQ=SECONDLY", "2026-03-01T00:00:00Z", "2026-03-01T00:00:03Z");
-        assert_eq!(found, ["2026-03-01T00:00:00Z", "2026-03-01T00:00:01Z", "2026-03-01T00:00:02Z"]);
-        let counted = starts("1900-01-01T00:00:00[UTC]", "FREQ=MINUTELY;COUNT=4000000000", "2026-03-01T00:00:00Z", "2026-03-01T00:01:00Z");
+        let found = starts(
+            "1970-01-01T00:00:00[UTC]",
+            "FREQ=SECONDLY",
+            "2026-03-01T00:00:00Z",
+            "2026-03-01T00:00:03Z",
+        );
+        assert_eq!(
+            found,
+            [
+                "2026-03-01T00:00:00Z",
+                "2026-03-01T00:00:01Z",
+                "2026-03-01T00:00:02Z"
+            ]
+        );
+        let counted = starts(
+            "1900-01-01T00:00:00[UTC]",
+            "FREQ=MINUTELY;COUNT=4000000000",
+            "2026-03-01T00:00:00Z",
+            "2026-03-01T00:01:00Z",
+        );
         assert_eq!(counted, ["2026-03-01T00:00:00Z"]);
     }
 
     #[test]
     fn an_impossible_rule_gives_the_start_alone() {
-        let found = starts("2026-01-05", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "2026-01-01T00:00:00Z", "2300-01-01T00:00:00Z");
+        let found = starts(
+            "2026-01-05",
+            "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+            "2026-01-01T00:00:00Z",
+            "2300-01-01T00:00:00Z",
+        );
         assert_eq!(found, ["2026-01-05"]);
     }
 
     #[test]
     fn the_end_of_a_series_is_known_without_making_it() {
         let last = |start: &str, rule: &str| {
-            let series = Series { rules: vec![rule.parse().unwrap()], ..Series::default() };
-            series.last_start(start.parse().unwrap()).map(|at| at.date().to_string())
+            let series = Series {
+                rules: vec![rule.parse().unwrap()],
+                ..Series::default()
+            };
+            series
+                .last_start(start.parse().unwrap())
+                .map(|at| at.date().to_string())
         };
-        assert_eq!(last("2026-01-05", "FREQ=DAILY;COUNT=3;BYDAY=MO,TU"), Some("2026-01-12".into()));
-        assert_eq!(last("2026-01-05", "FREQ=DAILY;UNTIL=20260202"), Some("2026-02-02".into()));
+        assert_eq!(
+            last("2026-01-05", "FREQ=DAILY;COUNT=3;BYDAY=MO,TU"),
+            Some("2026-01-12".into())
+        );
+        assert_eq!(
+            last("2026-01-05", "FREQ=DAILY;UNTIL=20260202"),
+            Some("2026-02-02".into())
+        );
         assert_eq!(last("2026-01-05", "FREQ=DAILY"), None);
     }
 }

@@ -164,16 +164,31 @@ impl FromStr for Rule {
         let mut frequency = None;
         let mut rule = Self::every(Frequency::Daily);
         for part in upper.trim_start_matches("RRULE:").split(';') {
-            let Some((name, value)) = part.split_once('=') else { continue };
+            let Some((name, value)) = part.split_once('=') else {
+                continue;
+            };
             let (name, value) = (name.trim(), value.trim());
-            let invalid = || InvalidRule::Part { part: name.to_owned(), value: value.chars().take(40).collect::<String>() };
+            let invalid = || InvalidRule::Part {
+                part: name.to_owned(),
+                value: value.chars().take(40).collect::<String>(),
+            };
             match name {
                 "FREQ" => frequency = Some(lookup(&FREQUENCIES, value).ok_or_else(invalid)?),
-                "INTERVAL" => rule.interval = value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?,
-                "COUNT" => rule.count = Some(value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?),
+                "INTERVAL" => {
+                    rule.interval = value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?
+                }
+                "COUNT" => {
+                    rule.count = Some(value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?)
+                }
                 "UNTIL" => rule.until = Some(until(value).ok_or_else(invalid)?),
                 "WKST" => rule.week_start = lookup(&WEEKDAYS, value).ok_or_else(invalid)?,
-                "BYDAY" => rule.by_day = value.split(',').map(by_day).collect::<Option<_>>().ok_or_else(invalid)?,
+                "BYDAY" => {
+                    rule.by_day = value
+                        .split(',')
+                        .map(by_day)
+                        .collect::<Option<_>>()
+                        .ok_or_else(invalid)?
+                }
                 "BYMONTH" => rule.by_month = numbers(value, 1, 12).ok_or_else(invalid)?,
                 "BYMONTHDAY" => rule.by_month_day = signed(value, 31).ok_or_else(invalid)?,
                 "BYYEARDAY" => rule.by_year_day = signed(value, 366).ok_or_else(invalid)?,
@@ -182,14 +197,18 @@ impl FromStr for Rule {
                 "BYMINUTE" => rule.by_minute = numbers(value, 0, 59).ok_or_else(invalid)?,
                 "BYSECOND" => {
                     rule.by_second = numbers::<u8>(value, 0, 60).ok_or_else(invalid)?;
-                    rule.by_second.iter_mut().for_each(|second| *second = (*second).min(59));
+                    rule.by_second
+                        .iter_mut()
+                        .for_each(|second| *second = (*second).min(59));
                 }
                 "BYSETPOS" => rule.by_set_pos = signed(value, 366).ok_or_else(invalid)?,
                 _ => {}
             }
         }
         rule.frequency = frequency.ok_or(InvalidRule::NoFrequency)?;
-        if !matches!(rule.frequency, Frequency::Monthly | Frequency::Yearly) || !rule.by_week_no.is_empty() {
+        if !matches!(rule.frequency, Frequency::Monthly | Frequency::Yearly)
+            || !rule.by_week_no.is_empty()
+        {
             // A number before a weekday has no meaning here (RFC 5545 3.3.10), so the weekday alone counts.
             rule.by_day.iter_mut().for_each(|day| day.nth = 0);
         }
@@ -198,19 +217,32 @@ impl FromStr for Rule {
 }
 
 fn lookup<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
-    table.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    table
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| *value)
 }
 
 fn name_of<T: PartialEq>(table: &[(&'static str, T)], value: &T) -> &'static str {
-    table.iter().find(|(_, known)| known == value).map_or("", |(name, _)| name)
+    table
+        .iter()
+        .find(|(_, known)| known == value)
+        .map_or("", |(name, _)| name)
 }
 
 fn numbers<T: TryFrom<i32>>(value: &str, min: i32, max: i32) -> Option<Vec<T>> {
     let one = |text: &str| {
         let number: i32 = text.trim().parse().ok()?;
-        (min..=max).contains(&number).then(|| T::try_from(number).ok()).flatten()
+        (min..=max)
+            .contains(&number)
+            .then(|| T::try_from(number).ok())
+            .flatten()
     };
-    value.split(',').filter(|text| !text.is_empty()).map(one).collect()
+    value
+        .split(',')
+        .filter(|text| !text.is_empty())
+        .map(one)
+        .collect()
 }
 
 fn signed<T: TryFrom<i32> + PartialEq + Default>(value: &str, max: i32) -> Option<Vec<T>> {
@@ -220,10 +252,22 @@ fn signed<T: TryFrom<i32> + PartialEq + Default>(value: &str, max: i32) -> Optio
 
 fn by_day(text: &str) -> Option<ByDay> {
     let text = text.trim();
-    let at = text.len().checked_sub(2).filter(|at| text.is_char_boundary(*at))?;
+    let at = text
+        .len()
+        .checked_sub(2)
+        .filter(|at| text.is_char_boundary(*at))?;
     let (nth, name) = text.split_at(at);
-    let nth = if nth.is_empty() { 0 } else { nth.parse().ok().filter(|n| (-53..=53).contains(n) && *n != 0)? };
-    Some(ByDay { nth, weekday: lookup(&WEEKDAYS, name)? })
+    let nth = if nth.is_empty() {
+        0
+    } else {
+        nth.parse()
+            .ok()
+            .filter(|n| (-53..=53).contains(n) && *n != 0)?
+    };
+    Some(ByDay {
+        nth,
+        weekday: lookup(&WEEKDAYS, name)?,
+    })
 }
 
 fn until(text: &str) -> Option<Until> {
@@ -231,7 +275,9 @@ fn until(text: &str) -> Option<Until> {
     match text.strip_suffix('Z') {
         Some(utc) => local(utc).map(Until::Utc),
         None if text.contains('T') => local(text).map(Until::Local),
-        None => NaiveDate::parse_from_str(text, "%Y%m%d").ok().map(Until::Date),
+        None => NaiveDate::parse_from_str(text, "%Y%m%d")
+            .ok()
+            .map(Until::Date),
     }
 }
 
@@ -291,17 +337,33 @@ mod tests {
 
     #[test]
     fn a_rule_is_read_leniently_and_written_canonically() {
-        let rule: Rule = "freq=monthly;wkst=SU;byday=-1fr;interval=02;X-ODD=1;count=5;".parse().unwrap();
-        assert_eq!(rule.to_string(), "FREQ=MONTHLY;INTERVAL=2;COUNT=5;BYDAY=-1FR;WKST=SU");
+        let rule: Rule = "freq=monthly;wkst=SU;byday=-1fr;interval=02;X-ODD=1;count=5;"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            rule.to_string(),
+            "FREQ=MONTHLY;INTERVAL=2;COUNT=5;BYDAY=-1FR;WKST=SU"
+        );
         assert_eq!(rule.to_string().parse(), Ok(rule));
     }
 
     #[test]
     fn a_rule_that_means_nothing_says_which_part() {
         assert_eq!("COUNT=3".parse::<Rule>(), Err(InvalidRule::NoFrequency));
-        for bad in ["INTERVAL=0", "COUNT=0", "BYMONTHDAY=0", "BYDAY=é", "BYDAY=99MO", "UNTIL=never", "BYMONTH=13"] {
+        for bad in [
+            "INTERVAL=0",
+            "COUNT=0",
+            "BYMONTHDAY=0",
+            "BYDAY=é",
+            "BYDAY=99MO",
+            "UNTIL=never",
+            "BYMONTH=13",
+        ] {
             let error = format!("FREQ=DAILY;{bad}").parse::<Rule>().unwrap_err();
-            assert!(error.to_string().contains(bad.split('=').next().unwrap()), "{error}");
+            assert!(
+                error.to_string().contains(bad.split('=').next().unwrap()),
+                "{error}"
+            );
         }
     }
 }

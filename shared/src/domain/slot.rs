@@ -1,6 +1,8 @@
 //! Slots: stretches of time that a person keeps for something, on one day or every week. No two of them overlap.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono::{
+    DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc, Weekday,
+};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -76,11 +78,25 @@ impl When {
     /// The stretches from `now` on in which it takes place; a dated one whenever it is.
     fn stretches(&self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         match *self {
-            Self::Dated { start, end, zone } => vec![(to_instant(start, zone), to_instant(end, zone))],
-            Self::Weekly { weekday, start, end, zone } => {
+            Self::Dated { start, end, zone } => {
+                vec![(to_instant(start, zone), to_instant(end, zone))]
+            }
+            Self::Weekly {
+                weekday,
+                start,
+                end,
+                zone,
+            } => {
                 let first = first_day(weekday, zone, now);
                 let day = |week: u64| first.checked_add_days(Days::new(7 * week)).unwrap_or(first);
-                (0..WEEKS).map(|week| (to_instant(day(week).and_time(start), zone), to_instant(day(week).and_time(end), zone))).collect()
+                (0..WEEKS)
+                    .map(|week| {
+                        (
+                            to_instant(day(week).and_time(start), zone),
+                            to_instant(day(week).and_time(end), zone),
+                        )
+                    })
+                    .collect()
             }
         }
     }
@@ -88,8 +104,20 @@ impl When {
     /// Whether both want the same time.
     pub fn collides(&self, other: &Self, now: DateTime<Utc>) -> bool {
         // Two weekly ones in one zone are compared by their clocks, which holds for ever.
-        if let (Self::Weekly { weekday, start, end, zone }, Self::Weekly { weekday: day, start: from, end: to, zone: place }) =
-            (self, other)
+        if let (
+            Self::Weekly {
+                weekday,
+                start,
+                end,
+                zone,
+            },
+            Self::Weekly {
+                weekday: day,
+                start: from,
+                end: to,
+                zone: place,
+            },
+        ) = (self, other)
             && zone == place
         {
             return weekday == day && start < to && from < end;
@@ -107,22 +135,51 @@ impl When {
 
     /// The event that shows it, from the first day at or after `now` on.
     pub fn content(&self, title: &str, now: DateTime<Utc>) -> Content {
-        let details = Details { title: title.to_owned(), uses_default_reminders: true, ..Details::default() };
+        let details = Details {
+            title: title.to_owned(),
+            uses_default_reminders: true,
+            ..Details::default()
+        };
         let (start, end, zone, series) = match *self {
             Self::Dated { start, end, zone } => (start, end, zone, None),
-            Self::Weekly { weekday, start, end, zone } => {
+            Self::Weekly {
+                weekday,
+                start,
+                end,
+                zone,
+            } => {
                 let first = first_day(weekday, zone, now);
-                let rule = Rule { by_day: vec![ByDay { nth: 0, weekday }], ..Rule::every(Frequency::Weekly) };
-                (first.and_time(start), first.and_time(end), zone, Some(Series { rules: vec![rule], ..Series::default() }))
+                let rule = Rule {
+                    by_day: vec![ByDay { nth: 0, weekday }],
+                    ..Rule::every(Frequency::Weekly)
+                };
+                (
+                    first.and_time(start),
+                    first.and_time(end),
+                    zone,
+                    Some(Series {
+                        rules: vec![rule],
+                        ..Series::default()
+                    }),
+                )
             }
         };
         let series = series.map(Box::new);
-        Content { start: EventTime::Zoned(start, zone), end: EventTime::Zoned(end, zone), series, details: Box::new(details) }
+        Content {
+            start: EventTime::Zoned(start, zone),
+            end: EventTime::Zoned(end, zone),
+            series,
+            details: Box::new(details),
+        }
     }
 
     /// What an event that shows a slot says of when it is now; `None` when it has become something else than a slot can be.
     pub fn of(content: &Content) -> Option<Self> {
-        let (EventTime::Zoned(start, zone), EventTime::Zoned(end, _)) = (content.start, content.end) else { return None };
+        let (EventTime::Zoned(start, zone), EventTime::Zoned(end, _)) =
+            (content.start, content.end)
+        else {
+            return None;
+        };
         match &content.series {
             None => Some(Self::Dated { start, end, zone }),
             Some(series) => {
@@ -131,12 +188,15 @@ impl When {
                     week_start: series.rules.first()?.week_start,
                     ..Rule::every(Frequency::Weekly)
                 };
-                let every_week = series.rules.len() == 1 && series.rules[0] == plain && plain.by_day.len() <= 1;
-                (every_week && series.dates.is_empty() && start.date() == end.date()).then(|| Self::Weekly {
-                    weekday: start.weekday(),
-                    start: start.time(),
-                    end: end.time(),
-                    zone,
+                let every_week =
+                    series.rules.len() == 1 && series.rules[0] == plain && plain.by_day.len() <= 1;
+                (every_week && series.dates.is_empty() && start.date() == end.date()).then(|| {
+                    Self::Weekly {
+                        weekday: start.weekday(),
+                        start: start.time(),
+                        end: end.time(),
+                        zone,
+                    }
                 })
             }
         }
@@ -150,8 +210,12 @@ fn first_day(weekday: Weekday, zone: Tz, now: DateTime<Utc>) -> NaiveDate {
     today + Days::new(u64::from(ahead))
 }
 
-fn overlap(ones: &[(DateTime<Utc>, DateTime<Utc>)], others: &[(DateTime<Utc>, DateTime<Utc>)]) -> bool {
-    ones.iter().any(|(start, end)| others.iter().any(|(from, to)| start < to && from < end))
+fn overlap(
+    ones: &[(DateTime<Utc>, DateTime<Utc>)],
+    others: &[(DateTime<Utc>, DateTime<Utc>)],
+) -> bool {
+    ones.iter()
+        .any(|(start, end)| others.iter().any(|(from, to)| start < to && from < end))
 }
 
 #[cfg(test)]
@@ -159,24 +223,57 @@ mod tests {
     use super::*;
 
     fn weekly(weekday: Weekday, start: &str, end: &str, zone: Tz) -> When {
-        When::Weekly { weekday, start: start.parse().unwrap(), end: end.parse().unwrap(), zone }
+        When::Weekly {
+            weekday,
+            start: start.parse().unwrap(),
+            end: end.parse().unwrap(),
+            zone,
+        }
     }
 
     fn dated(start: &str, end: &str) -> When {
-        When::Dated { start: start.parse().unwrap(), end: end.parse().unwrap(), zone: Tz::Europe__Berlin }
+        When::Dated {
+            start: start.parse().unwrap(),
+            end: end.parse().unwrap(),
+            zone: Tz::Europe__Berlin,
+        }
     }
 
     #[test]
     fn slots_meet_across_zones_and_years() {
         let now = "2027-01-01T00:00:00Z".parse().unwrap();
         let friday = weekly(Weekday::Fri, "09:00:00", "10:00:00", Tz::Europe__Berlin);
-        assert!(friday.collides(&weekly(Weekday::Fri, "09:30:00", "11:00:00", Tz::Europe__Berlin), now));
-        assert!(!friday.collides(&weekly(Weekday::Fri, "10:00:00", "11:00:00", Tz::Europe__Berlin), now), "one begins as the other ends");
-        assert!(!friday.collides(&weekly(Weekday::Thu, "09:00:00", "10:00:00", Tz::Europe__Berlin), now));
+        assert!(friday.collides(
+            &weekly(Weekday::Fri, "09:30:00", "11:00:00", Tz::Europe__Berlin),
+            now
+        ));
+        assert!(
+            !friday.collides(
+                &weekly(Weekday::Fri, "10:00:00", "11:00:00", Tz::Europe__Berlin),
+                now
+            ),
+            "one begins as the other ends"
+        );
+        assert!(!friday.collides(
+            &weekly(Weekday::Thu, "09:00:00", "10:00:00", Tz::Europe__Berlin),
+            now
+        ));
         // Three in the night in New York is nine in the morning in Berlin, but for some weeks of March.
-        assert!(friday.collides(&weekly(Weekday::Fri, "03:00:00", "04:00:00", Tz::America__New_York), now));
-        assert!(friday.collides(&weekly(Weekday::Fri, "04:00:00", "04:30:00", Tz::America__New_York), now), "in March");
-        assert!(friday.collides(&dated("2031-05-02T09:59:00", "2031-05-02T12:00:00"), now), "years ahead");
+        assert!(friday.collides(
+            &weekly(Weekday::Fri, "03:00:00", "04:00:00", Tz::America__New_York),
+            now
+        ));
+        assert!(
+            friday.collides(
+                &weekly(Weekday::Fri, "04:00:00", "04:30:00", Tz::America__New_York),
+                now
+            ),
+            "in March"
+        );
+        assert!(
+            friday.collides(&dated("2031-05-02T09:59:00", "2031-05-02T12:00:00"), now),
+            "years ahead"
+        );
         assert!(dated("2031-05-02T09:59:00", "2031-05-02T12:00:00").collides(&friday, now));
         assert!(!friday.collides(&dated("2031-05-02T10:00:00", "2031-05-02T12:00:00"), now));
     }

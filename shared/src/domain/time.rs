@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, Days, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset,
+    TimeDelta, TimeZone, Timelike, Utc,
+};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +38,11 @@ impl EventTime {
     /// is kept as UTC.
     pub fn at(instant: DateTime<Utc>, zone: Tz) -> Self {
         let local = instant.with_timezone(&zone).naive_local();
-        if to_instant(local, zone) == instant { Self::Zoned(local, zone) } else { Self::utc(instant) }
+        if to_instant(local, zone) == instant {
+            Self::Zoned(local, zone)
+        } else {
+            Self::utc(instant)
+        }
     }
 
     /// The instant that this time is for a reader in `reader`.
@@ -79,11 +86,15 @@ impl EventTime {
     pub fn plus(&self, by: TimeDelta) -> Self {
         match *self {
             Self::Zoned(local, zone) => {
-                let end = to_instant(local, zone).checked_add_signed(by).unwrap_or(DateTime::<Utc>::MAX_UTC);
+                let end = to_instant(local, zone)
+                    .checked_add_signed(by)
+                    .unwrap_or(DateTime::<Utc>::MAX_UTC);
                 Self::Zoned(end.with_timezone(&zone).naive_local(), zone)
             }
             Self::Date(date) => Self::Date(date.checked_add_signed(by).unwrap_or(NaiveDate::MAX)),
-            Self::Floating(local) => Self::Floating(local.checked_add_signed(by).unwrap_or(NaiveDateTime::MAX)),
+            Self::Floating(local) => {
+                Self::Floating(local.checked_add_signed(by).unwrap_or(NaiveDateTime::MAX))
+            }
         }
     }
 
@@ -91,7 +102,11 @@ impl EventTime {
     /// own (another occurrence may have the one that it is moved to), so it is named by the wall clock.
     pub fn original_start(&self) -> OriginalStart {
         match *self {
-            Self::Zoned(local, zone) if zone.from_local_datetime(&local) == MappedLocalTime::None => OriginalStart::Floating(local),
+            Self::Zoned(local, zone)
+                if zone.from_local_datetime(&local) == MappedLocalTime::None =>
+            {
+                OriginalStart::Floating(local)
+            }
             Self::Zoned(local, zone) => OriginalStart::Instant(to_instant(local, zone)),
             Self::Date(date) => OriginalStart::Date(date),
             Self::Floating(local) => OriginalStart::Floating(local),
@@ -121,7 +136,10 @@ impl EventTime {
 pub fn rfc3339(at: DateTime<Utc>, zone: Tz) -> String {
     match zone {
         Tz::UTC | Tz::Etc__UTC => at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        _ => at.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        _ => at
+            .with_timezone(&zone)
+            .format("%Y-%m-%dT%H:%M:%S%:z")
+            .to_string(),
     }
 }
 
@@ -137,7 +155,9 @@ pub fn to_instant(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
                 let earlier = local.checked_sub_signed(TimeDelta::hours(hours))?;
                 zone.offset_from_local_datetime(&earlier).latest()
             });
-            let offset = before.map_or(TimeDelta::zero(), |offset| TimeDelta::seconds(i64::from(offset.fix().local_minus_utc())));
+            let offset = before.map_or(TimeDelta::zero(), |offset| {
+                TimeDelta::seconds(i64::from(offset.fix().local_minus_utc()))
+            });
             local.checked_sub_signed(offset).unwrap_or(local).and_utc()
         }
     }
@@ -155,9 +175,17 @@ impl fmt::Display for EventTime {
         match self {
             Self::Zoned(local, zone) => {
                 write_local(f, local)?;
-                ["[", zone.name(), "]"].into_iter().try_for_each(|part| f.write_str(part))
+                ["[", zone.name(), "]"]
+                    .into_iter()
+                    .try_for_each(|part| f.write_str(part))
             }
-            Self::Date(date) => write!(f, "{:04}-{:02}-{:02}", date.year(), date.month(), date.day()),
+            Self::Date(date) => write!(
+                f,
+                "{:04}-{:02}-{:02}",
+                date.year(),
+                date.month(),
+                date.day()
+            ),
             Self::Floating(local) => write_local(f, local),
         }
     }
@@ -165,10 +193,21 @@ impl fmt::Display for EventTime {
 
 /// As [`LOCAL`] says, several times faster: every event is written down to be compared.
 fn write_local(f: &mut fmt::Formatter<'_>, local: &NaiveDateTime) -> fmt::Result {
-    let Ok(year @ 0..10_000) = u32::try_from(local.year()) else { return write!(f, "{}", local.format(LOCAL)) };
+    let Ok(year @ 0..10_000) = u32::try_from(local.year()) else {
+        return write!(f, "{}", local.format(LOCAL));
+    };
     let mut text = *b"0000-00-00T00:00:00";
-    let pairs = [(0, year / 100), (2, year % 100), (5, local.month()), (8, local.day())];
-    let clock = [(11, local.hour()), (14, local.minute()), (17, local.second())];
+    let pairs = [
+        (0, year / 100),
+        (2, year % 100),
+        (5, local.month()),
+        (8, local.day()),
+    ];
+    let clock = [
+        (11, local.hour()),
+        (14, local.minute()),
+        (17, local.second()),
+    ];
     for (at, number) in pairs.into_iter().chain(clock) {
         let [.., number] = number.to_be_bytes();
         text[at] += number / 10;
@@ -188,12 +227,17 @@ impl FromStr for EventTime {
         let invalid = || InvalidTime(text.to_owned());
         let local = |text| NaiveDateTime::parse_from_str(text, LOCAL).map_err(|_| invalid());
         if let Some((time, zone)) = text.split_once('[') {
-            let zone = zone.strip_suffix(']').and_then(|name| name.parse().ok()).ok_or_else(invalid)?;
+            let zone = zone
+                .strip_suffix(']')
+                .and_then(|name| name.parse().ok())
+                .ok_or_else(invalid)?;
             Ok(Self::Zoned(local(time)?, zone))
         } else if text.contains('T') {
             Ok(Self::Floating(local(text)?))
         } else {
-            NaiveDate::parse_from_str(text, "%Y-%m-%d").map(Self::Date).map_err(|_| invalid())
+            NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .map(Self::Date)
+                .map_err(|_| invalid())
         }
     }
 }
@@ -206,7 +250,9 @@ impl Serialize for EventTime {
 
 impl<'de> Deserialize<'de> for EventTime {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -220,18 +266,37 @@ mod tests {
 
     #[test]
     fn a_gap_shifts_forward_and_an_overlap_takes_the_first_offset() {
-        assert_eq!(at("2026-03-29T02:30:00[Europe/Berlin]").to_api(Tz::UTC), "2026-03-29T03:30:00+02:00");
-        assert_eq!(at("2026-10-25T02:30:00[Europe/Berlin]").to_api(Tz::UTC), "2026-10-25T02:30:00+02:00");
-        assert_eq!(at("2011-12-30T09:00:00[Pacific/Apia]").to_api(Tz::UTC), "2011-12-31T09:00:00+14:00");
+        assert_eq!(
+            at("2026-03-29T02:30:00[Europe/Berlin]").to_api(Tz::UTC),
+            "2026-03-29T03:30:00+02:00"
+        );
+        assert_eq!(
+            at("2026-10-25T02:30:00[Europe/Berlin]").to_api(Tz::UTC),
+            "2026-10-25T02:30:00+02:00"
+        );
+        assert_eq!(
+            at("2011-12-30T09:00:00[Pacific/Apia]").to_api(Tz::UTC),
+            "2011-12-31T09:00:00+14:00"
+        );
     }
 
     #[test]
     fn an_hour_that_occurs_twice_is_not_lost() {
-        for text in ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"] {
+        for text in [
+            "2026-10-25T00:30:00Z",
+            "2026-10-25T01:30:00Z",
+            "2026-10-25T02:30:00Z",
+        ] {
             let instant: DateTime<Utc> = text.parse().unwrap();
-            assert_eq!(EventTime::at(instant, Tz::Europe__Berlin).instant(Tz::UTC), instant);
+            assert_eq!(
+                EventTime::at(instant, Tz::Europe__Berlin).instant(Tz::UTC),
+                instant
+            );
         }
-        assert_eq!(EventTime::at("2026-10-25T00:30:00Z".parse().unwrap(), Tz::Europe__Berlin), at("2026-10-25T02:30:00[Europe/Berlin]"));
+        assert_eq!(
+            EventTime::at("2026-10-25T00:30:00Z".parse().unwrap(), Tz::Europe__Berlin),
+            at("2026-10-25T02:30:00[Europe/Berlin]")
+        );
     }
 
     #[test]
@@ -247,6 +312,9 @@ mod tests {
 
     #[test]
     fn a_floating_time_carries_the_offset_of_its_reader() {
-        assert_eq!(at("2026-03-02T09:00:00").to_api(Tz::Asia__Tokyo), "2026-03-02T09:00:00+09:00");
+        assert_eq!(
+            at("2026-03-02T09:00:00").to_api(Tz::Asia__Tokyo),
+            "2026-03-02T09:00:00+09:00"
+        );
     }
 }

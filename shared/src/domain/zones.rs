@@ -36,7 +36,12 @@ pub fn resolve(name: &str) -> Option<Tz> {
     if name.is_empty() || name.len() > 200 {
         return None;
     }
-    let by_hand = || BY_HAND.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, zone)| *zone);
+    let by_hand = || {
+        BY_HAND
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, zone)| *zone)
+    };
     by_hand()
         .or_else(|| Tz::from_str(name).ok())
         .or_else(|| Tz::from_str_insensitive(name).ok())
@@ -61,18 +66,29 @@ fn display_name(name: &str) -> Option<Tz> {
     let cities = name.strip_prefix('(')?.split_once(')')?.1;
     cities.split(',').find_map(|city| {
         let city = city.trim().replace(' ', "_");
-        TZ_VARIANTS.into_iter().find(|zone| zone.name().rsplit('/').next().is_some_and(|tail| tail == city))
+        TZ_VARIANTS.into_iter().find(|zone| {
+            zone.name()
+                .rsplit('/')
+                .next()
+                .is_some_and(|tail| tail == city)
+        })
     })
 }
 
 fn hours_from_utc(name: &str) -> Option<Tz> {
-    let rest = name.strip_prefix("UTC").or_else(|| name.strip_prefix("GMT")).unwrap_or(name);
+    let rest = name
+        .strip_prefix("UTC")
+        .or_else(|| name.strip_prefix("GMT"))
+        .unwrap_or(name);
     let (sign, digits) = match rest.split_at_checked(1)? {
         ("+", digits) => ('-', digits),
         ("-", digits) => ('+', digits),
         _ => return None,
     };
-    let digits = digits.strip_suffix(":00").or_else(|| digits.strip_suffix("00")).unwrap_or(digits);
+    let digits = digits
+        .strip_suffix(":00")
+        .or_else(|| digits.strip_suffix("00"))
+        .unwrap_or(digits);
     let hours: u8 = digits.parse().ok()?;
     // POSIX signs: Etc/GMT-2 is two hours ahead of UTC.
     Tz::from_str(&format!("Etc/GMT{sign}{hours}")).ok()
@@ -81,13 +97,19 @@ fn hours_from_utc(name: &str) -> Option<Tz> {
 /// Names that CLDR's table knows by an older one.
 const RENAMED: [(Tz, Tz); 19] = [
     (Tz::Africa__Asmara, Tz::Africa__Asmera),
-    (Tz::America__Argentina__Buenos_Aires, Tz::America__Buenos_Aires),
+    (
+        Tz::America__Argentina__Buenos_Aires,
+        Tz::America__Buenos_Aires,
+    ),
     (Tz::America__Argentina__Catamarca, Tz::America__Catamarca),
     (Tz::America__Argentina__Cordoba, Tz::America__Cordoba),
     (Tz::America__Argentina__Jujuy, Tz::America__Jujuy),
     (Tz::America__Argentina__Mendoza, Tz::America__Mendoza),
     (Tz::America__Atikokan, Tz::America__Coral_Harbour),
-    (Tz::America__Indiana__Indianapolis, Tz::America__Indianapolis),
+    (
+        Tz::America__Indiana__Indianapolis,
+        Tz::America__Indianapolis,
+    ),
     (Tz::America__Kentucky__Louisville, Tz::America__Louisville),
     (Tz::America__Nuuk, Tz::America__Godthab),
     (Tz::Asia__Ho_Chi_Minh, Tz::Asia__Saigon),
@@ -104,7 +126,8 @@ const RENAMED: [(Tz, Tz); 19] = [
 /// The name that Windows has for a zone of these clocks: CLDR's, by the zone's older name where it has another by now, or
 /// that of a zone whose clocks have been the same for years. `None` where Windows has no such clocks.
 pub fn windows_name(zone: Tz) -> Option<&'static str> {
-    static NAMES: LazyLock<Mutex<HashMap<Tz, Option<&'static str>>>> = LazyLock::new(Mutex::default);
+    static NAMES: LazyLock<Mutex<HashMap<Tz, Option<&'static str>>>> =
+        LazyLock::new(Mutex::default);
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     *names.entry(zone).or_insert_with(|| find_windows_name(zone))
 }
@@ -113,18 +136,32 @@ fn find_windows_name(zone: Tz) -> Option<&'static str> {
     // CLDR also groups zones whose clocks have parted.
     let fits = |name: &&str| resolve(name).is_some_and(|other| has_same_clocks(zone, other));
     let named = |zone: Tz| {
-        let older = RENAMED.iter().find(|(modern, _)| *modern == zone).map(|(_, older)| *older);
-        let names = [Some(zone), older].into_iter().flatten().filter_map(|zone| WindowsTimezone::try_from(zone).ok());
+        let older = RENAMED
+            .iter()
+            .find(|(modern, _)| *modern == zone)
+            .map(|(_, older)| *older);
+        let names = [Some(zone), older]
+            .into_iter()
+            .flatten()
+            .filter_map(|zone| WindowsTimezone::try_from(zone).ok());
         names.map(WindowsTimezone::name).find(fits)
     };
-    named(zone).or_else(|| CANDIDATES.iter().filter(|other| has_same_clocks(zone, **other)).find_map(|other| named(*other)))
+    named(zone).or_else(|| {
+        CANDIDATES
+            .iter()
+            .filter(|other| has_same_clocks(zone, **other))
+            .find_map(|other| named(*other))
+    })
 }
 
 /// Whether two zones have the same clocks in all years that are compared.
 fn has_same_clocks(a: Tz, b: Tz) -> bool {
-    let days = COMPARED_YEARS.flat_map(|year| (1..=366).filter_map(move |day| NaiveDate::from_yo_opt(year, day)));
-    let offset = |zone: Tz, at: &NaiveDateTime| zone.offset_from_utc_datetime(at).fix().local_minus_utc();
-    days.filter_map(|date| date.and_hms_opt(12, 0, 0)).all(|at| offset(a, &at) == offset(b, &at))
+    let days = COMPARED_YEARS
+        .flat_map(|year| (1..=366).filter_map(move |day| NaiveDate::from_yo_opt(year, day)));
+    let offset =
+        |zone: Tz, at: &NaiveDateTime| zone.offset_from_utc_datetime(at).fix().local_minus_utc();
+    days.filter_map(|date| date.and_hms_opt(12, 0, 0))
+        .all(|at| offset(a, &at) == offset(b, &at))
 }
 
 /// One `STANDARD` or `DAYLIGHT` part of a `VTIMEZONE` (RFC 5545 3.6.5). Offsets in seconds east of UTC.
@@ -162,7 +199,8 @@ const PREFERRED: [Tz; 16] = [
     Tz::UTC,
 ];
 
-static CANDIDATES: LazyLock<Vec<Tz>> = LazyLock::new(|| PREFERRED.into_iter().chain(TZ_VARIANTS).collect());
+static CANDIDATES: LazyLock<Vec<Tz>> =
+    LazyLock::new(|| PREFERRED.into_iter().chain(TZ_VARIANTS).collect());
 
 /// The years over which a feed's own zone is compared with the known ones.
 const COMPARED_YEARS: std::ops::Range<i32> = 2020..2032;
@@ -182,39 +220,69 @@ impl Clocks {
     /// The clocks that these rules describe; `None` when there are none.
     pub fn of(observances: &[Observance]) -> Option<Self> {
         let first = observances.iter().min_by_key(|part| part.start)?;
-        let mut changes: Vec<_> =
-            observances.iter().flat_map(|part| part.starts().into_iter().map(|at| (at, part.offset_from, part.offset_to))).collect();
+        let mut changes: Vec<_> = observances
+            .iter()
+            .flat_map(|part| {
+                part.starts()
+                    .into_iter()
+                    .map(|at| (at, part.offset_from, part.offset_to))
+            })
+            .collect();
         changes.sort_unstable();
-        Some(Self { before: first.offset_from, changes })
+        Some(Self {
+            before: first.offset_from,
+            changes,
+        })
     }
 
     /// The offset in seconds at a wall-clock time.
     pub fn offset_of_local(&self, local: NaiveDateTime) -> i32 {
         let index = self.changes.partition_point(|(at, ..)| *at <= local);
-        index.checked_sub(1).map_or(self.before, |index| self.changes[index].2)
+        index
+            .checked_sub(1)
+            .map_or(self.before, |index| self.changes[index].2)
     }
 
     fn offset_at(&self, at: DateTime<Utc>) -> i32 {
-        let index = self.changes.partition_point(|(local, from, _)| utc(*local, *from) <= at);
-        index.checked_sub(1).map_or(self.before, |index| self.changes[index].2)
+        let index = self
+            .changes
+            .partition_point(|(local, from, _)| utc(*local, *from) <= at);
+        index
+            .checked_sub(1)
+            .map_or(self.before, |index| self.changes[index].2)
     }
 
     /// The IANA zone whose clocks have agreed with these from 2020 to 2031, so that a zone with a name of the feed's
     /// own is still expanded by rules that are kept up to date.
     pub fn matching(&self) -> Option<Tz> {
         let noon = |year, month| Utc.with_ymd_and_hms(year, month, 1, 12, 0, 0).single();
-        let months = COMPARED_YEARS.flat_map(|year| (1..=12).filter_map(move |month| noon(year, month)));
-        let edges = self.changes.iter().map(|(at, from, _)| utc(*at, *from)).filter(|at| COMPARED_YEARS.contains(&at.year()));
-        let samples: Vec<_> = months.chain(edges.flat_map(|at| [at - TimeDelta::seconds(1), at])).collect();
+        let months =
+            COMPARED_YEARS.flat_map(|year| (1..=12).filter_map(move |month| noon(year, month)));
+        let edges = self
+            .changes
+            .iter()
+            .map(|(at, from, _)| utc(*at, *from))
+            .filter(|at| COMPARED_YEARS.contains(&at.year()));
+        let samples: Vec<_> = months
+            .chain(edges.flat_map(|at| [at - TimeDelta::seconds(1), at]))
+            .collect();
         let agrees = |zone: &Tz| {
-            samples.iter().all(|at| zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc() == self.offset_at(*at))
+            samples.iter().all(|at| {
+                zone.offset_from_utc_datetime(&at.naive_utc())
+                    .fix()
+                    .local_minus_utc()
+                    == self.offset_at(*at)
+            })
         };
         CANDIDATES.iter().copied().find(agrees)
     }
 }
 
 fn utc(local: NaiveDateTime, offset: i32) -> DateTime<Utc> {
-    local.checked_sub_signed(TimeDelta::seconds(i64::from(offset))).unwrap_or(local).and_utc()
+    local
+        .checked_sub_signed(TimeDelta::seconds(i64::from(offset)))
+        .unwrap_or(local)
+        .and_utc()
 }
 
 impl Observance {
@@ -222,16 +290,34 @@ impl Observance {
     fn starts(&self) -> Vec<NaiveDateTime> {
         let mut starts = vec![self.start];
         starts.extend(&self.dates);
-        let year = |year| NaiveDate::from_ymd_opt(year, 1, 1).map(|date| date.and_time(chrono::NaiveTime::MIN));
+        let year = |year| {
+            NaiveDate::from_ymd_opt(year, 1, 1).map(|date| date.and_time(chrono::NaiveTime::MIN))
+        };
         // Clocks change once or twice a year; a rule that says otherwise is not worth following.
-        let yearly = self.rule.clone().filter(|rule| matches!(rule.frequency, Frequency::Yearly | Frequency::Monthly));
-        if let (Some(mut rule), Some(from), Some(to)) = (yearly, year(CLOCK_YEARS.0), year(CLOCK_YEARS.1)) {
+        let yearly = self
+            .rule
+            .clone()
+            .filter(|rule| matches!(rule.frequency, Frequency::Yearly | Frequency::Monthly));
+        if let (Some(mut rule), Some(from), Some(to)) =
+            (yearly, year(CLOCK_YEARS.0), year(CLOCK_YEARS.1))
+        {
             // UNTIL of a VTIMEZONE is UTC (RFC 5545 3.6.5), counted here on the clock that is being replaced.
             if let Some(Until::Utc(at)) = rule.until {
-                rule.until = Some(Until::Local(at + TimeDelta::seconds(i64::from(self.offset_from))));
+                rule.until = Some(Until::Local(
+                    at + TimeDelta::seconds(i64::from(self.offset_from)),
+                ));
             }
-            let series = Series { rules: vec![rule], ..Series::default() };
-            let found = series.expand(EventTime::Floating(self.start), from.and_utc(), to.and_utc(), Tz::UTC, 1_000);
+            let series = Series {
+                rules: vec![rule],
+                ..Series::default()
+            };
+            let found = series.expand(
+                EventTime::Floating(self.start),
+                from.and_utc(),
+                to.and_utc(),
+                Tz::UTC,
+                1_000,
+            );
             starts.extend(found.starts.iter().map(EventTime::local));
         }
         starts
@@ -249,22 +335,41 @@ mod tests {
             ("europe/berlin", Tz::Europe__Berlin),
             ("\"W. Europe Standard Time\"", Tz::Europe__Berlin),
             ("India Standard Time", Tz::Asia__Calcutta),
-            ("/freeassociation.sourceforge.net/America/New_York", Tz::America__New_York),
-            ("/citadel.org/20210210_1/America/Argentina/Buenos_Aires", Tz::America__Argentina__Buenos_Aires),
-            ("(UTC+01:00) Amsterdam, Berlin, Bern, Rome", Tz::Europe__Amsterdam),
+            (
+                "/freeassociation.sourceforge.net/America/New_York",
+                Tz::America__New_York,
+            ),
+            (
+                "/citadel.org/20210210_1/America/Argentina/Buenos_Aires",
+                Tz::America__Argentina__Buenos_Aires,
+            ),
+            (
+                "(UTC+01:00) Amsterdam, Berlin, Bern, Rome",
+                Tz::Europe__Amsterdam,
+            ),
             ("tzone://Microsoft/Utc", Tz::UTC),
             ("UTC+02:00", Tz::Etc__GMTMinus2),
         ] {
             assert_eq!(resolve(name), Some(zone), "{name}");
         }
-        for unknown in ["Customized Time Zone", "Middle-earth/Shire", "", "../../etc/passwd", "+"] {
+        for unknown in [
+            "Customized Time Zone",
+            "Middle-earth/Shire",
+            "",
+            "../../etc/passwd",
+            "+",
+        ] {
             assert_eq!(resolve(unknown), None, "{unknown}");
         }
     }
 
     #[test]
     fn every_zone_has_a_windows_name_of_the_same_clocks_or_is_listed() {
-        let nameless: Vec<&str> = TZ_VARIANTS.into_iter().filter(|zone| windows_name(*zone).is_none()).map(Tz::name).collect();
+        let nameless: Vec<&str> = TZ_VARIANTS
+            .into_iter()
+            .filter(|zone| windows_name(*zone).is_none())
+            .map(Tz::name)
+            .collect();
         for zone in TZ_VARIANTS {
             if let Some(name) = windows_name(zone) {
                 let back = resolve(name).unwrap_or_else(|| panic!("{name} of {zone}"));
@@ -279,7 +384,10 @@ mod tests {
             ("America/Ojinaga", changed),
             ("America/Scoresbysund", changed),
             ("Antarctica/Casey", changed),
-            ("Antarctica/Troll", "nobody else moves the clocks by two hours"),
+            (
+                "Antarctica/Troll",
+                "nobody else moves the clocks by two hours",
+            ),
             ("Antarctica/Vostok", changed),
             ("Asia/Almaty", changed),
             ("Asia/Qostanay", changed),
@@ -306,16 +414,32 @@ mod tests {
             dates: vec![],
         };
         let own = [
-            part("1601-01-01T03:00:00", 7200, 3600, Some("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10")),
-            part("1601-01-01T02:00:00", 3600, 7200, Some("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3")),
+            part(
+                "1601-01-01T03:00:00",
+                7200,
+                3600,
+                Some("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10"),
+            ),
+            part(
+                "1601-01-01T02:00:00",
+                3600,
+                7200,
+                Some("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3"),
+            ),
         ];
         let own = Clocks::of(&own).unwrap();
         assert_eq!(own.matching(), Some(Tz::Europe__Berlin));
-        assert_eq!(own.offset_of_local("2026-07-01T09:00:00".parse().unwrap()), 7200);
+        assert_eq!(
+            own.offset_of_local("2026-07-01T09:00:00".parse().unwrap()),
+            7200
+        );
         let fixed = Clocks::of(&[part("1970-01-01T00:00:00", 20700, 20700, None)]).unwrap();
         assert_eq!(fixed.matching(), Some(Tz::Asia__Kathmandu));
         let odd = Clocks::of(&[part("1970-01-01T00:00:00", 1234, 1234, None)]).unwrap();
         assert_eq!(odd.matching(), None);
-        assert_eq!(odd.offset_of_local("2026-07-01T09:00:00".parse().unwrap()), 1234);
+        assert_eq!(
+            odd.offset_of_local("2026-07-01T09:00:00".parse().unwrap()),
+            1234
+        );
     }
 }

@@ -38,14 +38,27 @@ impl FromRequestParts<App> for Caller {
         }
         let refused = || Problem::new(ProblemType::Unauthenticated);
         let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
-        let (Some(header), None) = (headers.next(), headers.next()) else { return Err(refused()) };
-        let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(refused)?;
+        let (Some(header), None) = (headers.next(), headers.next()) else {
+            return Err(refused());
+        };
+        let (scheme, token) = header
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once(' '))
+            .ok_or_else(refused)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(refused());
         }
-        let claims = verify(&app.config.jwt_keys, token.trim(), app.clock.now()).ok_or_else(refused)?;
-        app.store.session(claims.sub, claims.sid).await?.ok_or_else(refused)?;
-        let caller = Self { user: claims.sub, session: claims.sid };
+        let claims =
+            verify(&app.config.jwt_keys, token.trim(), app.clock.now()).ok_or_else(refused)?;
+        app.store
+            .session(claims.sub, claims.sid)
+            .await?
+            .ok_or_else(refused)?;
+        let caller = Self {
+            user: claims.sub,
+            session: claims.sid,
+        };
         parts.extensions.insert(caller);
         Ok(caller)
     }

@@ -21,13 +21,29 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/json");
-        let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        let content_type = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("application/json");
+        let essence = content_type
+            .split(';')
+            .next()
+            .unwrap_or("")
+            .trim()
+            .to_ascii_lowercase();
         if essence != "application/json" && !essence.ends_with("+json") {
-            return Err(Problem::because(ProblemType::UnsupportedMediaType, "send application/json"));
+            return Err(Problem::because(
+                ProblemType::UnsupportedMediaType,
+                "send application/json",
+            ));
         }
         let bytes = read_body(request, state).await?;
-        if bytes.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
+        if bytes
+            .trim_ascii_start()
+            .first()
+            .is_some_and(|first| *first == b'[')
+        {
             return Err(Problem::field("body", "must be an object, not a list"));
         }
         let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
@@ -36,12 +52,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             let inner = error.inner();
             // A null where a word is wanted is sound JSON, whatever serde calls it.
             if inner.is_data() || serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() {
-                Problem::field(if field == "." { "body".to_owned() } else { field }, plain(&inner.to_string()))
+                Problem::field(
+                    if field == "." {
+                        "body".to_owned()
+                    } else {
+                        field
+                    },
+                    plain(&inner.to_string()),
+                )
             } else {
-                Problem::because(ProblemType::BadRequest, format!("the body is not JSON: {}", plain(&inner.to_string())))
+                Problem::because(
+                    ProblemType::BadRequest,
+                    format!("the body is not JSON: {}", plain(&inner.to_string())),
+                )
             }
         })?;
-        deserializer.end().map_err(|_| Problem::because(ProblemType::BadRequest, "the body goes on after its JSON value"))?;
+        deserializer.end().map_err(|_| {
+            Problem::because(
+                ProblemType::BadRequest,
+                "the body goes on after its JSON value",
+            )
+        })?;
         Ok(Self(value))
     }
 }
@@ -60,12 +91,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
 }
 
 async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(error) if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(ProblemType::TooLarge)
-        }
-        _ => Problem::because(ProblemType::BadRequest, "the body could not be read"),
-    })
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(error)
+                if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE =>
+            {
+                Problem::new(ProblemType::TooLarge)
+            }
+            _ => Problem::because(ProblemType::BadRequest, "the body could not be read"),
+        })
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -82,20 +117,35 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let RawQuery(query) = RawQuery::from_request_parts(parts, state).await.unwrap_or(RawQuery(None));
+        let RawQuery(query) = RawQuery::from_request_parts(parts, state)
+            .await
+            .unwrap_or(RawQuery(None));
         parse_pairs(&query.unwrap_or_default()).map(Self)
     }
 }
 
 /// Reads name-value pairs, each value as the type that its field asks for.
 fn parse_pairs<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
-    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
-    let deserializer = serde::de::value::MapDeserializer::new(pairs.into_iter().map(|(name, value)| (name, Text(value))));
-    serde_path_to_error::deserialize(deserializer).map_err(|error: serde_path_to_error::Error<serde::de::value::Error>| {
-        let field = error.path().to_string();
-        let message = plain(&error.inner().to_string());
-        Problem::field(if field == "." { missing_field(&message) } else { field }, message)
-    })
+    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes())
+        .into_owned()
+        .collect();
+    let deserializer = serde::de::value::MapDeserializer::new(
+        pairs.into_iter().map(|(name, value)| (name, Text(value))),
+    );
+    serde_path_to_error::deserialize(deserializer).map_err(
+        |error: serde_path_to_error::Error<serde::de::value::Error>| {
+            let field = error.path().to_string();
+            let message = plain(&error.inner().to_string());
+            Problem::field(
+                if field == "." {
+                    missing_field(&message)
+                } else {
+                    field
+                },
+                message,
+            )
+        },
+    )
 }
 
 /// `missing field `start`` names the field itself.
@@ -116,15 +166,24 @@ impl serde::de::IntoDeserializer<'_, serde::de::value::Error> for Text {
 impl<'de> serde::Deserializer<'de> for Text {
     type Error = serde::de::value::Error;
 
-    fn deserialize_any<V: serde::de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_any<V: serde::de::Visitor<'de>>(
+        self,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         visitor.visit_string(self.0)
     }
 
-    fn deserialize_option<V: serde::de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_option<V: serde::de::Visitor<'de>>(
+        self,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_bool<V: serde::de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_bool<V: serde::de::Visitor<'de>>(
+        self,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         match self.0.as_str() {
             "true" | "1" => visitor.visit_bool(true),
             "false" | "0" => visitor.visit_bool(false),
@@ -132,16 +191,29 @@ impl<'de> serde::Deserializer<'de> for Text {
         }
     }
 
-    fn deserialize_u64<V: serde::de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        let number = self.0.parse().map_err(|_| serde::de::Error::custom("expected a whole number, zero or more"))?;
+    fn deserialize_u64<V: serde::de::Visitor<'de>>(
+        self,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        let number = self
+            .0
+            .parse()
+            .map_err(|_| serde::de::Error::custom("expected a whole number, zero or more"))?;
         visitor.visit_u64(number)
     }
 
-    fn deserialize_u32<V: serde::de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_u32<V: serde::de::Visitor<'de>>(
+        self,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         self.deserialize_u64(visitor)
     }
 
-    fn deserialize_newtype_struct<V: serde::de::Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_newtype_struct<V: serde::de::Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -168,12 +240,18 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Id<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::not_found())?;
         text.parse().map(Self).map_err(|_| Problem::not_found())
     }
 }
 
 /// A message without the position that serde adds.
 fn plain(message: &str) -> String {
-    message.split(" at line ").next().unwrap_or(message).to_owned()
+    message
+        .split(" at line ")
+        .next()
+        .unwrap_or(message)
+        .to_owned()
 }

@@ -42,19 +42,43 @@ pub fn service(routes: OpenApiRouter<App>, app: App) -> Router {
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::new(ProblemType::MethodNotAllowed) })
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn_with_state(app.clone(), idempotency::layer))
-        .layer(CatchPanicLayer::custom(|_| Problem::new(ProblemType::Internal).into_response()))
-        .layer(middleware::from_fn_with_state((app.clone(), Arc::<Steps>::default()), limit))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            idempotency::layer,
+        ))
+        .layer(CatchPanicLayer::custom(|_| {
+            Problem::new(ProblemType::Internal).into_response()
+        }))
+        .layer(middleware::from_fn_with_state(
+            (app.clone(), Arc::<Steps>::default()),
+            limit,
+        ))
         .layer(cors)
         .layer(middleware::from_fn_with_state(app.clone(), frame))
         .with_state(app)
 }
 
 /// The same endpoint at another path, in the router and in the OpenAPI document.
-pub fn alias((schemas, mut paths, methods): UtoipaMethodRouter<App>, path: &str) -> UtoipaMethodRouter<App> {
-    let suffix: String = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_");
+pub fn alias(
+    (schemas, mut paths, methods): UtoipaMethodRouter<App>,
+    path: &str,
+) -> UtoipaMethodRouter<App> {
+    let suffix: String = path
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("_");
     for (_, mut item) in std::mem::take(&mut paths.paths) {
-        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten() {
+        for operation in [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+            &mut item.patch,
+        ]
+        .into_iter()
+        .flatten()
+        {
             if let Some(id) = &mut operation.operation_id {
                 id.push_str("__");
                 id.push_str(&suffix);
@@ -68,7 +92,13 @@ pub fn alias((schemas, mut paths, methods): UtoipaMethodRouter<App>, path: &str)
 /// The outermost layer: gives the request its id, logs it once, and writes problems and headers down.
 async fn frame(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let origin = origin(&request);
-    let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()));
+    let (method, route) = (
+        request.method().clone(),
+        request
+            .extensions()
+            .get::<MatchedPath>()
+            .map(|path| path.as_str().to_owned()),
+    );
     let route = route.unwrap_or_else(|| "unknown".to_owned());
     request.extensions_mut().insert(origin.clone());
     let shown = Shown::default();
@@ -83,7 +113,10 @@ async fn frame(State(app): State<App>, mut request: Request, next: Next) -> Resp
         response = Response::new(Body::from(body));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         // An empty answer has said how long it is; this one is longer.
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
@@ -102,9 +135,10 @@ async fn frame(State(app): State<App>, mut request: Request, next: Next) -> Resp
 fn origin(request: &Request) -> Origin {
     use lambda_http::request::RequestContext;
     match request.extensions().get::<RequestContext>() {
-        Some(RequestContext::ApiGatewayV2(context)) => {
-            Origin { ip: context.http.source_ip.clone().unwrap_or_default(), request_id: context.request_id.clone().unwrap_or_default() }
-        }
+        Some(RequestContext::ApiGatewayV2(context)) => Origin {
+            ip: context.http.source_ip.clone().unwrap_or_default(),
+            request_id: context.request_id.clone().unwrap_or_default(),
+        },
         _ => Origin::default(),
     }
 }
@@ -114,13 +148,22 @@ fn secure(headers: &mut HeaderMap, origin: &Origin) {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains"),
+        (
+            header::STRICT_TRANSPORT_SECURITY,
+            "max-age=31536000; includeSubDomains",
+        ),
     ];
     for (name, value) in always {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(
+            "default-src 'none'; frame-ancestors 'none'",
+        ));
     if let Ok(id) = HeaderValue::from_str(&origin.request_id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -128,8 +171,16 @@ fn secure(headers: &mut HeaderMap, origin: &Origin) {
 
 /// The broad limit per address. The health checks of a load balancer are not counted, nor what providers push: from few
 /// addresses, in storms, each verified by its secret.
-async fn limit(State((app, steps)): State<(App, Arc<Steps>)>, request: Request, next: Next) -> Response {
-    let address = request.extensions().get::<Origin>().map(|origin| origin.ip.clone()).unwrap_or_default();
+async fn limit(
+    State((app, steps)): State<(App, Arc<Steps>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let address = request
+        .extensions()
+        .get::<Origin>()
+        .map(|origin| origin.ip.clone())
+        .unwrap_or_default();
     if !app.config.rate_limits || address.is_empty() || is_uncounted(request.uri().path()) {
         return next.run(request).await;
     }
@@ -148,18 +199,41 @@ async fn limit(State((app, steps)): State<(App, Arc<Steps>)>, request: Request, 
 }
 
 fn is_uncounted(path: &str) -> bool {
-    path.contains("/health") || path.contains("/webhooks/google") || path.contains("/webhooks/microsoft")
+    path.contains("/health")
+        || path.contains("/webhooks/google")
+        || path.contains("/webhooks/microsoft")
 }
 
 /// Browsers may call from the configured origins only. Tokens travel in a header; credentials are allowed for the one
 /// cookie that ties a sign-in with a provider to its browser.
 fn cors(origins: &[String]) -> CorsLayer {
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
-    let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
-    let sent =
-        [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH, HeaderName::from_static("idempotency-key")];
-    let read =
-        ["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id", "idempotency-replayed"].map(HeaderName::from_static);
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok())
+        .collect();
+    let methods = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ];
+    let sent = [
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        HeaderName::from_static("idempotency-key"),
+    ];
+    let read = [
+        "etag",
+        "ratelimit",
+        "ratelimit-policy",
+        "retry-after",
+        "x-request-id",
+        "idempotency-replayed",
+    ]
+    .map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods(methods)
@@ -171,12 +245,25 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// `304 Not Modified` when the caller's copy is still good, else the answer with its `ETag` (RFC 9110 13.1.2).
 pub fn conditional(headers: &HeaderMap, etag: &str, answer: impl IntoResponse) -> Response {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let matches = known.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*");
-    let mut response = if matches { StatusCode::NOT_MODIFIED.into_response() } else { answer.into_response() };
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    let matches = known
+        .split(',')
+        .map(|tag| tag.trim().trim_start_matches("W/"))
+        .any(|tag| tag == etag || tag == "*");
+    let mut response = if matches {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        answer.into_response()
+    };
     if let Ok(etag) = HeaderValue::from_str(etag) {
         response.headers_mut().insert(header::ETAG, etag);
     }
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    response.headers_mut().insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
     response
 }

@@ -25,17 +25,41 @@ pub struct Policy {
 }
 
 /// Everything, per address.
-pub const EVERYTHING: Policy = Policy { name: "everything", quota: 100, seconds: 60 };
+pub const EVERYTHING: Policy = Policy {
+    name: "everything",
+    quota: 100,
+    seconds: 60,
+};
 /// Signing up and in, per address.
-pub const SIGN_IN: Policy = Policy { name: "sign-in", quota: 30, seconds: 60 };
+pub const SIGN_IN: Policy = Policy {
+    name: "sign-in",
+    quota: 30,
+    seconds: 60,
+};
 /// Asking for a sync, per person.
-pub const SYNC: Policy = Policy { name: "sync", quota: 5, seconds: 60 };
+pub const SYNC: Policy = Policy {
+    name: "sync",
+    quota: 5,
+    seconds: 60,
+};
 /// Beginning to link accounts, per person.
-pub const OAUTH: Policy = Policy { name: "oauth", quota: 10, seconds: 60 };
+pub const OAUTH: Policy = Policy {
+    name: "oauth",
+    quota: 10,
+    seconds: 60,
+};
 /// Writing events, per person.
-pub const EVENT_WRITES: Policy = Policy { name: "event-writes", quota: 30, seconds: 60 };
+pub const EVENT_WRITES: Policy = Policy {
+    name: "event-writes",
+    quota: 30,
+    seconds: 60,
+};
 /// Looking at and connecting feeds, per person: each makes this server fetch something.
-pub const FEEDS: Policy = Policy { name: "feeds", quota: 20, seconds: 60 };
+pub const FEEDS: Policy = Policy {
+    name: "feeds",
+    quota: 20,
+    seconds: 60,
+};
 
 /// Calls that are counted in memory before they are written.
 const STEP: u64 = 10;
@@ -57,21 +81,31 @@ impl Standing {
 
     /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
     pub fn write(&self, headers: &mut HeaderMap) {
-        let Policy { name, quota, seconds } = self.policy;
+        let Policy {
+            name,
+            quota,
+            seconds,
+        } = self.policy;
         let left = quota.saturating_sub(self.used);
         let mut set = |name: &'static str, value: String| {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(HeaderName::from_static(name), value);
             }
         };
-        set("ratelimit-policy", format!("\"{name}\";q={quota};w={seconds}"));
+        set(
+            "ratelimit-policy",
+            format!("\"{name}\";q={quota};w={seconds}"),
+        );
         set("ratelimit", format!("\"{name}\";r={left};t={}", self.reset));
     }
 
     fn check(self) -> Result<Self, (Self, Problem)> {
         if self.is_over() {
             let Policy { quota, seconds, .. } = self.policy;
-            let problem = Problem::because(ProblemType::RateLimited, format!("at most {quota} of these in {seconds} seconds"));
+            let problem = Problem::because(
+                ProblemType::RateLimited,
+                format!("at most {quota} of these in {seconds} seconds"),
+            );
             return Err((self, problem.retry_after(self.reset)));
         }
         Ok(self)
@@ -86,8 +120,15 @@ fn window(policy: Policy, now: i64) -> (i64, i64) {
 
 async fn count(app: &App, policy: Policy, subject: &str) -> Result<Standing, Problem> {
     let (start, reset) = window(policy, app.clock.now().timestamp());
-    let used = app.store.count_calls(policy.name, subject, start, policy.seconds, 1).await?;
-    Ok(Standing { policy, used, reset })
+    let used = app
+        .store
+        .count_calls(policy.name, subject, start, policy.seconds, 1)
+        .await?;
+    Ok(Standing {
+        policy,
+        used,
+        reset,
+    })
 }
 
 macro_rules! limited {
@@ -189,15 +230,25 @@ impl Steps {
         let policy = EVERYTHING;
         let (start, reset) = window(policy, app.clock.now().timestamp());
         let (used, flush) = self.add(address, start);
-        let mut standing = Standing { policy, used, reset };
+        let mut standing = Standing {
+            policy,
+            used,
+            reset,
+        };
         if flush {
-            match app.store.count_calls(policy.name, address, start, policy.seconds, STEP).await {
+            match app
+                .store
+                .count_calls(policy.name, address, start, policy.seconds, STEP)
+                .await
+            {
                 Ok(known) => {
                     self.flushed(address, start, known);
                     standing.used = standing.used.max(known);
                 }
                 // A limit that cannot be counted must not close the house; the strict ones still hold.
-                Err(error) => tracing::warn!(error.chain = %crate::error_chain::Chain(&error), "could not count the calls of an address"),
+                Err(error) => {
+                    tracing::warn!(error.chain = %crate::error_chain::Chain(&error), "could not count the calls of an address")
+                }
             }
         }
         standing.check()
@@ -213,7 +264,10 @@ impl Steps {
         }
         let step = steps.entry(address.to_owned()).or_default();
         if step.window != window {
-            *step = Step { window, ..Step::default() };
+            *step = Step {
+                window,
+                ..Step::default()
+            };
         }
         step.pending += 1;
         let used = step.known + step.pending;

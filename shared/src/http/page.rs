@@ -31,11 +31,20 @@ impl PageCursor {
     /// # Errors
     /// When it is none, or belongs to another query.
     pub fn decode(text: &str, query: &str) -> Result<Self, Problem> {
-        let cursor = BASE64_URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        let cursor = BASE64_URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         match cursor {
             Some(cursor) if cursor.query == query => Ok(cursor),
-            Some(_) => Err(Problem::field("cursor", "belongs to another query; ask for the first page again")),
-            None => Err(Problem::field("cursor", "is not a cursor that was handed out")),
+            Some(_) => Err(Problem::field(
+                "cursor",
+                "belongs to another query; ask for the first page again",
+            )),
+            None => Err(Problem::field(
+                "cursor",
+                "is not a cursor that was handed out",
+            )),
         }
     }
 }

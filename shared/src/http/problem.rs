@@ -135,22 +135,36 @@ pub struct Problem {
 impl Problem {
     /// A problem of this kind.
     pub fn new(kind: ProblemType) -> Self {
-        Self { kind, detail: None, errors: vec![], retry_after: None }
+        Self {
+            kind,
+            detail: None,
+            errors: vec![],
+            retry_after: None,
+        }
     }
 
     /// A problem of this kind, explained.
     pub fn because(kind: ProblemType, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..Self::new(kind) }
+        Self {
+            detail: Some(detail.into()),
+            ..Self::new(kind)
+        }
     }
 
     /// One field cannot be used.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::fields(vec![FieldError { field: field.into(), message: message.into() }])
+        Self::fields(vec![FieldError {
+            field: field.into(),
+            message: message.into(),
+        }])
     }
 
     /// Some fields cannot be used.
     pub fn fields(errors: Vec<FieldError>) -> Self {
-        Self { errors, ..Self::new(ProblemType::ValidationFailed) }
+        Self {
+            errors,
+            ..Self::new(ProblemType::ValidationFailed)
+        }
     }
 
     /// There is nothing here, or it is somebody else's: the caller cannot tell which.
@@ -188,10 +202,14 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.kind.status().into_response();
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.kind.status() == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response.extensions_mut().insert(self);
         response
@@ -208,13 +226,25 @@ macro_rules! internal {
     };
 }
 
-internal!(StoreError, VaultError, QueueError, serde_json::Error, tokio::task::JoinError);
+internal!(
+    StoreError,
+    VaultError,
+    QueueError,
+    serde_json::Error,
+    tokio::task::JoinError
+);
 
 impl From<SyncError> for Problem {
     fn from(error: SyncError) -> Self {
         match error {
-            SyncError::Contended => Self::because(ProblemType::Conflict, "others are changing it at this moment; try again"),
-            SyncError::Changed => Self::because(ProblemType::PreconditionFailed, "the event is another by now; read it again"),
+            SyncError::Contended => Self::because(
+                ProblemType::Conflict,
+                "others are changing it at this moment; try again",
+            ),
+            SyncError::Changed => Self::because(
+                ProblemType::PreconditionFailed,
+                "the event is another by now; read it again",
+            ),
             error => Self::internal(&error),
         }
     }

@@ -44,18 +44,32 @@ impl Wait {
 ///
 /// # Errors
 /// Not found, or a failure of ours.
-pub async fn one(app: &App, trail: &Trail, user: UserId, calendar: CalendarId, wait: Wait) -> Answer<Response> {
+pub async fn one(
+    app: &App,
+    trail: &Trail,
+    user: UserId,
+    calendar: CalendarId,
+    wait: Wait,
+) -> Answer<Response> {
     let limit = wait.limit()?;
     let state = connected(app, user, calendar).await?;
-    let wish = request_sync(app, user, calendar, 0).await?.ok_or_else(Problem::not_found)?;
-    trail.success(user, "CALENDAR_SYNC", Some(calendar.to_string())).await;
+    let wish = request_sync(app, user, calendar, 0)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    trail
+        .success(user, "CALENDAR_SYNC", Some(calendar.to_string()))
+        .await;
     let finished = match limit {
         Some(limit) => wait_for(app, user, calendar, wish, limit).await?,
         None => None,
     };
     Ok(match finished {
         Some(cursor) => (StatusCode::OK, Json(SyncView::new(calendar, cursor))).into_response(),
-        None => (StatusCode::ACCEPTED, Json(SyncView::new(calendar, state.cursor))).into_response(),
+        None => (
+            StatusCode::ACCEPTED,
+            Json(SyncView::new(calendar, state.cursor)),
+        )
+            .into_response(),
     })
 }
 
@@ -80,11 +94,19 @@ pub struct SyncAll {
 pub async fn all(app: &App, trail: &Trail, user: UserId, wait: Wait) -> Answer<Response> {
     let limit = wait.limit()?;
     let states = app.store.calendars(user).await?;
-    let ids: Vec<CalendarId> = states.iter().filter(|state| state.calendar.is_connected).map(|state| state.calendar.id).collect();
+    let ids: Vec<CalendarId> = states
+        .iter()
+        .filter(|state| state.calendar.is_connected)
+        .map(|state| state.calendar.id)
+        .collect();
     let finished = try_join_all(ids.iter().map(|id| async move {
         let wish = request_sync(app, user, *id, 0).await?;
         match (wish, limit) {
-            (Some(wish), Some(limit)) => Ok::<_, Problem>(wait_for(app, user, *id, wish, limit).await?.map(|cursor| (*id, cursor))),
+            (Some(wish), Some(limit)) => Ok::<_, Problem>(
+                wait_for(app, user, *id, wish, limit)
+                    .await?
+                    .map(|cursor| (*id, cursor)),
+            ),
             _ => Ok(None),
         }
     }));
@@ -98,12 +120,19 @@ pub async fn all(app: &App, trail: &Trail, user: UserId, wait: Wait) -> Answer<R
         stats.deleted += cursor.stats.deleted;
         stats.unchanged += cursor.stats.unchanged;
     }
-    let status = if limit.is_some() && finished.len() == ids.len() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let status = if limit.is_some() && finished.len() == ids.len() {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
     let answer = SyncAll {
         calendar_count: ids.len(),
         finished_count: finished.len(),
         stats,
-        calendars: finished.into_iter().map(|(id, cursor)| SyncView::new(id, cursor)).collect(),
+        calendars: finished
+            .into_iter()
+            .map(|(id, cursor)| SyncView::new(id, cursor))
+            .collect(),
     };
     Ok((status, Json(answer)).into_response())
 }
@@ -112,11 +141,18 @@ pub async fn all(app: &App, trail: &Trail, user: UserId, wait: Wait) -> Answer<R
 ///
 /// # Errors
 /// Not found, also when somebody else was faster, or a failure of ours.
-pub async fn disconnect_one(app: &App, trail: &Trail, user: UserId, calendar: CalendarId) -> Answer<StatusCode> {
+pub async fn disconnect_one(
+    app: &App,
+    trail: &Trail,
+    user: UserId,
+    calendar: CalendarId,
+) -> Answer<StatusCode> {
     let state = connected(app, user, calendar).await?;
     if disconnect(app, &state.calendar).await? == Outcome::Refused {
         return Err(Problem::not_found());
     }
-    trail.success(user, "CALENDAR_DISCONNECT", Some(calendar.to_string())).await;
+    trail
+        .success(user, "CALENDAR_DISCONNECT", Some(calendar.to_string()))
+        .await;
     Ok(StatusCode::NO_CONTENT)
 }

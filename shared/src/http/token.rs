@@ -10,7 +10,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
+};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -64,7 +66,9 @@ pub fn issue(keys: &JwtKeys, session: &Session, now: DateTime<Utc>) -> Option<Se
         iat: now.timestamp(),
         exp: (now + ACCESS_LIFETIME).timestamp(),
     };
-    encode(&header, &claims, &EncodingKey::from_secret(&key.secret)).ok().map(Secret::new)
+    encode(&header, &claims, &EncodingKey::from_secret(&key.secret))
+        .ok()
+        .map(Secret::new)
 }
 
 /// The claims of an access token that was issued here and has not expired. Whether its session still stands, the store
@@ -83,7 +87,9 @@ pub fn verify(keys: &JwtKeys, token: &str, now: DateTime<Utc>) -> Option<Claims>
     validation.set_required_spec_claims(&["exp", "sub", "iss"]);
     // Against our own clock, below.
     validation.validate_exp = false;
-    let claims = decode::<Claims>(token, &DecodingKey::from_secret(&key.secret), &validation).ok()?.claims;
+    let claims = decode::<Claims>(token, &DecodingKey::from_secret(&key.secret), &validation)
+        .ok()?
+        .claims;
     (claims.typ == "access" && claims.exp > now.timestamp()).then_some(claims)
 }
 
@@ -100,13 +106,21 @@ pub struct RefreshToken {
 impl RefreshToken {
     /// The first token of a new session.
     pub fn first(user: UserId, session: SessionId) -> Self {
-        Self { user, session, family: random_bytes(), secret: random_bytes() }
+        Self {
+            user,
+            session,
+            family: random_bytes(),
+            secret: random_bytes(),
+        }
     }
 
     /// The token that takes this one's place.
     #[must_use]
     pub fn next(&self) -> Self {
-        Self { secret: random_bytes(), ..*self }
+        Self {
+            secret: random_bytes(),
+            ..*self
+        }
     }
 
     /// Reads a token; `None` when it has not the form of one.
@@ -123,7 +137,13 @@ impl RefreshToken {
 
     /// As it is handed out.
     pub fn to_secret(&self) -> Secret {
-        let bytes = [&self.user.to_bytes()[..], &self.session.to_bytes(), &self.family, &self.secret].concat();
+        let bytes = [
+            &self.user.to_bytes()[..],
+            &self.session.to_bytes(),
+            &self.family,
+            &self.secret,
+        ]
+        .concat();
         Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
@@ -139,7 +159,11 @@ impl RefreshToken {
 
     /// Whether this token was ever issued for the session.
     pub fn belongs_to(&self, session: &Session) -> bool {
-        verify_slices_are_equal(self.family_hash().as_bytes(), session.family_hash.as_bytes()).is_ok()
+        verify_slices_are_equal(
+            self.family_hash().as_bytes(),
+            session.family_hash.as_bytes(),
+        )
+        .is_ok()
     }
 
     /// Whether this token is the one to be used next.

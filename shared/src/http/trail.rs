@@ -25,22 +25,44 @@ impl FromRequestParts<App> for Trail {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
-        Ok(Self { app: app.clone(), origin: parts.extensions.get::<Origin>().cloned().unwrap_or_default() })
+        Ok(Self {
+            app: app.clone(),
+            origin: parts
+                .extensions
+                .get::<Origin>()
+                .cloned()
+                .unwrap_or_default(),
+        })
     }
 }
 
 impl Trail {
     /// Notes that something was done.
     pub async fn success(&self, actor: impl ToString, action: &str, resource: Option<String>) {
-        self.append(actor.to_string(), action, resource, "SUCCESS", None).await;
+        self.append(actor.to_string(), action, resource, "SUCCESS", None)
+            .await;
     }
 
     /// Notes that something was tried in vain.
     pub async fn failure(&self, actor: impl ToString, action: &str, detail: &str) {
-        self.append(actor.to_string(), action, None, "FAILURE", Some(detail.to_owned())).await;
+        self.append(
+            actor.to_string(),
+            action,
+            None,
+            "FAILURE",
+            Some(detail.to_owned()),
+        )
+        .await;
     }
 
-    async fn append(&self, actor: String, action: &str, resource: Option<String>, outcome: &str, detail: Option<String>) {
+    async fn append(
+        &self,
+        actor: String,
+        action: &str,
+        resource: Option<String>,
+        outcome: &str,
+        detail: Option<String>,
+    ) {
         let entry = AuditEntry {
             actor,
             action: action.to_owned(),

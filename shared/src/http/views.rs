@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 use super::Answer;
 use super::problem::Problem;
 use crate::app::App;
-use crate::domain::calendar::{Access, CalendarState, Cursor, ProviderKind, Source, SyncStats, SyncStatus};
+use crate::domain::calendar::{
+    Access, CalendarState, Cursor, ProviderKind, Source, SyncStats, SyncStatus,
+};
 use crate::domain::ids::{CalendarId, UserId};
 
 /// A calendar, and how fresh its copy is.
@@ -120,5 +122,7 @@ impl SyncView {
 /// Not found, also when it is somebody else's or was disconnected.
 pub async fn connected(app: &App, user: UserId, calendar: CalendarId) -> Answer<CalendarState> {
     let state = app.store.calendar(user, calendar).await?;
-    state.filter(|state| state.calendar.is_connected).ok_or_else(Problem::not_found)
+    state
+        .filter(|state| state.calendar.is_connected)
+        .ok_or_else(Problem::not_found)
 }

@@ -37,14 +37,29 @@ impl Http {
         if let Some(client) = self.0.get() {
             return Ok(client);
         }
-        let builder = Client::builder().timeout(TOTAL).connect_timeout(CONNECT).redirect(Policy::none()).no_proxy();
-        let client = builder.user_agent(concat!("calweave/", env!("CARGO_PKG_VERSION"))).build()?;
+        let builder = Client::builder()
+            .timeout(TOTAL)
+            .connect_timeout(CONNECT)
+            .redirect(Policy::none())
+            .no_proxy();
+        let client = builder
+            .user_agent(concat!("calweave/", env!("CARGO_PKG_VERSION")))
+            .build()?;
         Ok(self.0.get_or_init(|| client))
     }
 
     /// Sends one request to a provider.
-    pub async fn ask(&self, provider: &'static str, call: Call<'_>) -> Result<Answer, ProviderError> {
-        self.send(call).await.map_err(|source| ProviderError::Unreachable { provider, source: source.without_url() })
+    pub async fn ask(
+        &self,
+        provider: &'static str,
+        call: Call<'_>,
+    ) -> Result<Answer, ProviderError> {
+        self.send(call)
+            .await
+            .map_err(|source| ProviderError::Unreachable {
+                provider,
+                source: source.without_url(),
+            })
     }
 
     async fn send(&self, call: Call<'_>) -> Result<Answer, reqwest::Error> {
@@ -56,8 +71,15 @@ impl Http {
             request = request.body(body);
         }
         let response = request.send().await?;
-        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let status = response.status().as_u16();
-        Ok(Answer { status, retry_after: retry_after.map(Duration::from_secs), body: response.bytes().await?.to_vec() })
+        Ok(Answer {
+            status,
+            retry_after: retry_after.map(Duration::from_secs),
+            body: response.bytes().await?.to_vec(),
+        })
     }
 }

@@ -15,7 +15,13 @@ const OURS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const THEIRS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
 fn translate(text: &str, from: &[u8; 32], to: &[u8; 32]) -> Option<String> {
-    text.bytes().map(|byte| from.iter().position(|other| *other == byte).map(|at| char::from(to[at]))).collect()
+    text.bytes()
+        .map(|byte| {
+            from.iter()
+                .position(|other| *other == byte)
+                .map(|at| char::from(to[at]))
+        })
+        .collect()
 }
 
 /// The name under which an event that was made here is created.
@@ -31,7 +37,9 @@ pub fn event_id(calendar: CalendarId, remote: &str) -> EventId {
 
 /// Ours, of a name that was made here.
 pub fn own_id(calendar: CalendarId, remote: &str) -> Option<EventId> {
-    let (digest, generation) = remote.strip_prefix(PREFIX)?.split_at_checked(EventId::DIGEST_LEN)?;
+    let (digest, generation) = remote
+        .strip_prefix(PREFIX)?
+        .split_at_checked(EventId::DIGEST_LEN)?;
     u32::from_str_radix(generation, 16).ok()?;
     EventId::with_digest(calendar, translate(digest, THEIRS, OURS)?)
 }
@@ -47,11 +55,21 @@ mod tests {
             let event = EventId::of(calendar, &number.to_string());
             for generation in [0, 1, 300] {
                 let remote = remote_id(&event, generation);
-                assert!(remote.bytes().all(|byte| THEIRS.contains(&byte)), "{remote}");
+                assert!(
+                    remote.bytes().all(|byte| THEIRS.contains(&byte)),
+                    "{remote}"
+                );
                 assert_eq!(event_id(calendar, &remote), event);
             }
         }
-        for foreign in ["", "cv", "cvabc", "7nvlnf6b2e0v1c", "cv00000000000000000000", "cv0000000000000000000w1"] {
+        for foreign in [
+            "",
+            "cv",
+            "cvabc",
+            "7nvlnf6b2e0v1c",
+            "cv00000000000000000000",
+            "cv0000000000000000000w1",
+        ] {
             assert_eq!(event_id(calendar, foreign), EventId::of(calendar, foreign));
         }
     }

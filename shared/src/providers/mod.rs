@@ -139,14 +139,18 @@ impl ProviderError {
     /// What to do about it.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Unreachable { .. } | Self::Failing { .. } | Self::Malformed { .. } => Remedy::Retry(None),
+            Self::Unreachable { .. } | Self::Failing { .. } | Self::Malformed { .. } => {
+                Remedy::Retry(None)
+            }
             Self::Throttled { retry_after, .. } => Remedy::Retry(*retry_after),
             Self::Unauthorized { .. } => Remedy::Renew,
             Self::GrantGone { .. } => Remedy::Reconnect,
             Self::PositionGone { .. } => Remedy::Resync,
-            Self::Changed { .. } | Self::Taken { .. } | Self::NotFound { .. } | Self::Unwatchable { .. } | Self::Refused { .. } => {
-                Remedy::GiveUp
-            }
+            Self::Changed { .. }
+            | Self::Taken { .. }
+            | Self::NotFound { .. }
+            | Self::Unwatchable { .. }
+            | Self::Refused { .. } => Remedy::GiveUp,
         }
     }
 }
@@ -278,7 +282,12 @@ pub type Asked<'a, T> = BoxFuture<'a, Result<T>>;
 
 /// What of a change the provider cannot keep, or would do more than is asked for: the field and the reason. `before` is
 /// nothing for a new event.
-pub fn unwritable(kind: ProviderKind, before: Option<&Content>, now: &Content, told: SendUpdates) -> Vec<(&'static str, String)> {
+pub fn unwritable(
+    kind: ProviderKind,
+    before: Option<&Content>,
+    now: &Content,
+    told: SendUpdates,
+) -> Vec<(&'static str, String)> {
     match kind {
         ProviderKind::Microsoft => microsoft::unwritable(before, now, told),
         ProviderKind::Google | ProviderKind::Ics => vec![],
@@ -286,7 +295,11 @@ pub fn unwritable(kind: ProviderKind, before: Option<&Content>, now: &Content, t
 }
 
 /// What stands in the way of removing an event: the field and the reason.
-pub fn undeletable(kind: ProviderKind, event: &Event, told: SendUpdates) -> Vec<(&'static str, String)> {
+pub fn undeletable(
+    kind: ProviderKind,
+    event: &Event,
+    told: SendUpdates,
+) -> Vec<(&'static str, String)> {
     match kind {
         ProviderKind::Microsoft => microsoft::undeletable(event, told),
         ProviderKind::Google | ProviderKind::Ics => vec![],
@@ -318,30 +331,67 @@ pub trait Provider: Send + Sync {
     fn calendars(&self) -> Asked<'_, Vec<AccountCalendar>>;
 
     /// One page of what is there or has changed.
-    fn changes<'a>(&'a self, target: Target<'a>, ask: &'a Ask<'a>, page: Option<&'a str>) -> Asked<'a, Page>;
+    fn changes<'a>(
+        &'a self,
+        target: Target<'a>,
+        ask: &'a Ask<'a>,
+        page: Option<&'a str>,
+    ) -> Asked<'a, Page>;
 
     /// One event as it is now; `None` when it is gone. An occurrence that the provider has no event of its own for yet is
     /// found through its series, whose id there is `series`. What an event by itself does not say, such as which occurrences are overridden,
     /// is as it is known of `event`.
-    fn current<'a>(&'a self, target: Target<'a>, event: &'a Event, series: Option<&'a str>) -> Asked<'a, Option<Remote>>;
+    fn current<'a>(
+        &'a self,
+        target: Target<'a>,
+        event: &'a Event,
+        series: Option<&'a str>,
+    ) -> Asked<'a, Option<Remote>>;
 
     /// What an earlier [`Provider::create`] of this event has made, if that got through.
     fn created<'a>(&'a self, target: Target<'a>, event: &'a Event) -> Asked<'a, Option<Remote>>;
 
     /// Creates an event. Doing so twice makes one event, or is answered with [`ProviderError::Taken`].
-    fn create<'a>(&'a self, target: Target<'a>, event: &'a Event, writing: Writing) -> Asked<'a, Event>;
+    fn create<'a>(
+        &'a self,
+        target: Target<'a>,
+        event: &'a Event,
+        writing: Writing,
+    ) -> Asked<'a, Event>;
 
     /// Makes `event` of what the provider has, unless that has changed since.
-    fn update<'a>(&'a self, target: Target<'a>, now: &'a Remote, event: &'a Event, writing: Writing) -> Asked<'a, Event>;
+    fn update<'a>(
+        &'a self,
+        target: Target<'a>,
+        now: &'a Remote,
+        event: &'a Event,
+        writing: Writing,
+    ) -> Asked<'a, Event>;
 
     /// Tells the organizer whether the account's owner comes. `None` when the provider takes the event away for that.
-    fn respond<'a>(&'a self, target: Target<'a>, now: &'a Remote, response: &'a Response) -> Asked<'a, Option<Event>>;
+    fn respond<'a>(
+        &'a self,
+        target: Target<'a>,
+        now: &'a Remote,
+        response: &'a Response,
+    ) -> Asked<'a, Option<Event>>;
 
     /// Removes an event, unless it has changed since `event` was read. That it is gone already is no error.
-    fn delete<'a>(&'a self, target: Target<'a>, event: &'a Event, writing: Writing) -> Asked<'a, ()>;
+    fn delete<'a>(
+        &'a self,
+        target: Target<'a>,
+        event: &'a Event,
+        writing: Writing,
+    ) -> Asked<'a, ()>;
 
     /// Opens a channel by which changes are pushed to `address`. Each message shows the channel's id and its secret.
-    fn watch<'a>(&'a self, target: Target<'a>, channel: &'a str, secret: &'a str, address: &'a str) -> Asked<'a, Opened>;
+    fn watch<'a>(
+        &'a self,
+        target: Target<'a>,
+        channel: &'a str,
+        secret: &'a str,
+        address: &'a str,
+    ) -> Asked<'a, Opened>;
 
     /// Has a channel live longer; `None` where another has to take its place.
     fn extend<'a>(&'a self, resource_id: &'a str) -> Asked<'a, Option<Opened>>;
@@ -395,7 +445,10 @@ impl Providers {
     /// Nothing is connected to until it is needed.
     pub fn new(config: &Config, clock: &Clock) -> Self {
         let microsoft = |client| Microsoft::new(client, &config.microsoft_tenant, clock.clone());
-        Self { google: config.google.clone().map(Google::new), microsoft: config.microsoft.clone().map(microsoft) }
+        Self {
+            google: config.google.clone().map(Google::new),
+            microsoft: config.microsoft.clone().map(microsoft),
+        }
     }
 
     /// The one of this kind.

@@ -4,10 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
-use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType};
+use oauth2::basic::{
+    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
+    BasicTokenType,
+};
 use oauth2::{
-    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet,
-    ExtraTokenFields, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
+    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, Client, ClientId, ClientSecret,
+    CsrfToken, EndpointNotSet, EndpointSet, ExtraTokenFields, HttpRequest, HttpResponse,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
     StandardRevocableToken, StandardTokenResponse, TokenResponse, TokenUrl,
 };
 use reqwest::Method;
@@ -138,7 +142,10 @@ impl<'c> AsyncHttpClient<'c> for Endpoints<'_> {
 
 impl Endpoints<'_> {
     fn malformed(&self, detail: &dyn std::fmt::Display) -> ProviderError {
-        ProviderError::Malformed { provider: self.provider, detail: detail.to_string() }
+        ProviderError::Malformed {
+            provider: self.provider,
+            detail: detail.to_string(),
+        }
     }
 
     fn configured(&self) -> Result<Configured> {
@@ -147,12 +154,17 @@ impl Endpoints<'_> {
             .set_auth_type(AuthType::RequestBody)
             .set_auth_uri(AuthUrl::from_url(self.authorize.clone()))
             .set_token_uri(TokenUrl::from_url(self.token.clone()));
-        let redirect = RedirectUrl::new(self.client.redirect_uri.clone()).map_err(|error| self.malformed(&error))?;
+        let redirect = RedirectUrl::new(self.client.redirect_uri.clone())
+            .map_err(|error| self.malformed(&error))?;
         Ok(client.set_redirect_uri(redirect))
     }
 
     /// Begins a sign-in that asks for these scopes.
-    pub fn begin(&self, scopes: &[&str], parameters: &[(&'static str, &'static str)]) -> Result<Authorize> {
+    pub fn begin(
+        &self,
+        scopes: &[&str],
+        parameters: &[(&'static str, &'static str)],
+    ) -> Result<Authorize> {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let nonce = CsrfToken::new_random_len(16).secret().clone();
         let configured = self.configured()?;
@@ -165,25 +177,49 @@ impl Endpoints<'_> {
             request = request.add_extra_param(*name, *value);
         }
         let (url, state) = request.url();
-        Ok(Authorize { url: url.into(), state: Secret::new(state.into_secret()), verifier: Secret::new(verifier.into_secret()), nonce })
+        Ok(Authorize {
+            url: url.into(),
+            state: Secret::new(state.into_secret()),
+            verifier: Secret::new(verifier.into_secret()),
+            nonce,
+        })
     }
 
     /// Exchanges a code; `refused` says what it means that it is not taken.
-    pub async fn exchange(&self, code: &str, verifier: &Secret, now: DateTime<Utc>, refused: Meaning) -> Result<Tokens> {
+    pub async fn exchange(
+        &self,
+        code: &str,
+        verifier: &Secret,
+        now: DateTime<Utc>,
+        refused: Meaning,
+    ) -> Result<Tokens> {
         let verifier = PkceCodeVerifier::new(verifier.expose().to_owned());
         let configured = self.configured()?;
-        let request = configured.exchange_code(AuthorizationCode::new(code.to_owned())).set_pkce_verifier(verifier);
+        let request = configured
+            .exchange_code(AuthorizationCode::new(code.to_owned()))
+            .set_pkce_verifier(verifier);
         let answer = request.request_async(self).await;
         self.tokens(answer, now, refused)
     }
 
     /// Asks for a new access token.
-    pub async fn refresh(&self, grant: &Grant, now: DateTime<Utc>, refused: Meaning) -> Result<Grant> {
+    pub async fn refresh(
+        &self,
+        grant: &Grant,
+        now: DateTime<Utc>,
+        refused: Meaning,
+    ) -> Result<Grant> {
         let refresh_token = RefreshToken::new(grant.refresh_token.expose().to_owned());
-        let answer = self.configured()?.exchange_refresh_token(&refresh_token).request_async(self).await;
+        let answer = self
+            .configured()?
+            .exchange_refresh_token(&refresh_token)
+            .request_async(self)
+            .await;
         let tokens = self.tokens(answer, now, refused)?;
         Ok(Grant {
-            refresh_token: tokens.refresh_token.unwrap_or_else(|| grant.refresh_token.clone()),
+            refresh_token: tokens
+                .refresh_token
+                .unwrap_or_else(|| grant.refresh_token.clone()),
             access_token: tokens.access_token,
             expires_at: tokens.expires_at,
         })
@@ -199,17 +235,27 @@ impl Endpoints<'_> {
             RequestTokenError::Request(error) => error,
             RequestTokenError::ServerResponse(response) => {
                 let error = response.error().to_string();
-                let message = response.error_description().cloned().unwrap_or_else(|| error.clone());
+                let message = response
+                    .error_description()
+                    .cloned()
+                    .unwrap_or_else(|| error.clone());
                 refused(Refused { error, message })
             }
             RequestTokenError::Parse(error, _) => self.malformed(&error),
             RequestTokenError::Other(detail) => self.malformed(&detail),
         })?;
-        let lasts = answer.expires_in().and_then(|lasts| TimeDelta::from_std(lasts).ok()).unwrap_or(TimeDelta::minutes(30));
-        let scopes = answer.scopes().map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect());
+        let lasts = answer
+            .expires_in()
+            .and_then(|lasts| TimeDelta::from_std(lasts).ok())
+            .unwrap_or(TimeDelta::minutes(30));
+        let scopes = answer
+            .scopes()
+            .map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect());
         Ok(Tokens {
             access_token: Secret::new(answer.access_token().secret().clone()),
-            refresh_token: answer.refresh_token().map(|token| Secret::new(token.secret().clone())),
+            refresh_token: answer
+                .refresh_token()
+                .map(|token| Secret::new(token.secret().clone())),
             expires_at: now + lasts,
             scopes: scopes.unwrap_or_default(),
             id_token: answer.extra_fields().id_token.clone(),
@@ -220,19 +266,38 @@ impl Endpoints<'_> {
         let provider = self.provider;
         let (parts, body) = request.into_parts();
         let url = Url::parse(&parts.uri.to_string()).map_err(|error| self.malformed(&error))?;
-        let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];
-        let call = Call { method: parts.method, url, headers: &headers, body: Some(body) };
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("accept", "application/json"),
+        ];
+        let call = Call {
+            method: parts.method,
+            url,
+            headers: &headers,
+            body: Some(body),
+        };
         let answer = self.http.ask(provider, call).await?;
         if answer.status == 429 {
             let (reason, retry_after) = ("too many token requests".to_owned(), answer.retry_after);
-            return Err(ProviderError::Throttled { provider, reason, retry_after });
+            return Err(ProviderError::Throttled {
+                provider,
+                reason,
+                retry_after,
+            });
         }
         if answer.status >= 500 {
-            return Err(ProviderError::Failing { provider, status: answer.status });
+            return Err(ProviderError::Failing {
+                provider,
+                status: answer.status,
+            });
         }
         let mut response = HttpResponse::new(answer.body);
-        *response.status_mut() = http::StatusCode::from_u16(answer.status).map_err(|error| self.malformed(&error))?;
-        response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+        *response.status_mut() =
+            http::StatusCode::from_u16(answer.status).map_err(|error| self.malformed(&error))?;
+        response.headers_mut().insert(
+            "content-type",
+            http::HeaderValue::from_static("application/json"),
+        );
         Ok(response)
     }
 
@@ -246,26 +311,50 @@ impl Endpoints<'_> {
         issuer: impl Fn(&Value) -> Option<String>,
     ) -> Result<Value> {
         let wrong = || self.malformed(&"an id token that is not for this sign-in");
-        let call = Call { method: Method::GET, url: self.keys.clone(), headers: &[], body: None };
+        let call = Call {
+            method: Method::GET,
+            url: self.keys.clone(),
+            headers: &[],
+            body: None,
+        };
         let answer = self.http.ask(self.provider, call).await?;
-        let keys: Keys = serde_json::from_slice(&answer.body).map_err(|error| self.malformed(&error))?;
+        let keys: Keys =
+            serde_json::from_slice(&answer.body).map_err(|error| self.malformed(&error))?;
         let header = decode_header(id_token).map_err(|error| self.malformed(&error))?;
-        let key = keys.keys.iter().find(|key| Some(&key.kid) == header.kid.as_ref());
+        let key = keys
+            .keys
+            .iter()
+            .find(|key| Some(&key.kid) == header.kid.as_ref());
         let key = key.ok_or_else(|| self.malformed(&"an unknown signing key"))?;
-        let decoding = DecodingKey::from_rsa_components(&key.n, &key.e).map_err(|error| self.malformed(&error))?;
+        let decoding = DecodingKey::from_rsa_components(&key.n, &key.e)
+            .map_err(|error| self.malformed(&error))?;
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_audience(&[&self.client.client_id]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // Checked below, by the clock that the rest of the house goes by.
         validation.validate_exp = false;
-        let claims = decode::<Value>(id_token, &decoding, &validation).map_err(|error| self.malformed(&error))?.claims;
+        let claims = decode::<Value>(id_token, &decoding, &validation)
+            .map_err(|error| self.malformed(&error))?
+            .claims;
         let issuer = issuer(&claims).ok_or_else(wrong)?;
         // One set of keys may serve many issuers: then a key says whose tokens it signs.
-        let is_issued = claims["iss"] == issuer && key.issuer.as_ref().is_none_or(|named| is_named(named, &claims, &issuer));
+        let is_issued = claims["iss"] == issuer
+            && key
+                .issuer
+                .as_ref()
+                .is_none_or(|named| is_named(named, &claims, &issuer));
         let is_in_time = claims["exp"].as_i64().unwrap_or(0) + 60 >= now.timestamp()
-            && claims["nbf"].as_i64().is_none_or(|from| from <= now.timestamp() + 60);
-        let is_ours = claims.get("azp").is_none_or(|party| *party == self.client.client_id);
-        if is_issued && is_in_time && is_ours && claims["nonce"] == nonce { Ok(claims) } else { Err(wrong()) }
+            && claims["nbf"]
+                .as_i64()
+                .is_none_or(|from| from <= now.timestamp() + 60);
+        let is_ours = claims
+            .get("azp")
+            .is_none_or(|party| *party == self.client.client_id);
+        if is_issued && is_in_time && is_ours && claims["nonce"] == nonce {
+            Ok(claims)
+        } else {
+            Err(wrong())
+        }
     }
 }
 

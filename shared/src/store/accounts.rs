@@ -23,11 +23,22 @@ impl Store {
     pub async fn create_user(&self, user: &User, session: &Session) -> Result<Outcome> {
         let operation = "create a user";
         let marker = Item::from([("userId".to_owned(), s(user.id.to_string()))]);
-        let marker = marker.into_iter().chain(keys::email(&user.email).attributes()).collect();
+        let marker = marker
+            .into_iter()
+            .chain(keys::email(&user.email).attributes())
+            .collect();
         let writes = vec![
             put(&self.identity, marker, Some("attribute_not_exists(pk)"))?,
-            put(&self.identity, to_item(operation, keys::user(user.id), user)?, None)?,
-            put(&self.identity, to_item(operation, keys::session(user.id, session.id), session)?, None)?,
+            put(
+                &self.identity,
+                to_item(operation, keys::user(user.id), user)?,
+                None,
+            )?,
+            put(
+                &self.identity,
+                to_item(operation, keys::session(user.id, session.id), session)?,
+                None,
+            )?,
         ];
         self.transact(operation, writes).await
     }
@@ -37,7 +48,8 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn user(&self, user: UserId) -> Result<Option<User>> {
-        self.get("read a user", &self.identity, keys::user(user), true).await
+        self.get("read a user", &self.identity, keys::user(user), true)
+            .await
     }
 
     /// The person with this normalised address.
@@ -45,7 +57,14 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn user_by_email(&self, email: &str) -> Result<Option<User>> {
-        let marker: Option<EmailMarker> = self.get("find a user by address", &self.identity, keys::email(email), true).await?;
+        let marker: Option<EmailMarker> = self
+            .get(
+                "find a user by address",
+                &self.identity,
+                keys::email(email),
+                true,
+            )
+            .await?;
         match marker {
             Some(marker) => self.user(marker.user_id).await,
             None => Ok(None),
@@ -57,17 +76,28 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn update_profile(&self, user: UserId, full_name: Option<&str>, timezone: Option<Tz>) -> Result<Option<User>> {
+    pub async fn update_profile(
+        &self,
+        user: UserId,
+        full_name: Option<&str>,
+        timezone: Option<Tz>,
+    ) -> Result<Option<User>> {
         let operation = "change a profile";
         let mut sets = Vec::new();
-        let mut request = self.dynamo.update_item().table_name(&self.identity).set_key(Some(keys::user(user).attributes()));
+        let mut request = self
+            .dynamo
+            .update_item()
+            .table_name(&self.identity)
+            .set_key(Some(keys::user(user).attributes()));
         if let Some(name) = full_name {
             sets.push("fullName = :name");
             request = request.expression_attribute_values(":name", s(name));
         }
         if let Some(zone) = timezone {
             sets.push("#zone = :zone");
-            request = request.expression_attribute_names("#zone", "timezone").expression_attribute_values(":zone", s(zone.name()));
+            request = request
+                .expression_attribute_names("#zone", "timezone")
+                .expression_attribute_values(":zone", s(zone.name()));
         }
         if sets.is_empty() {
             return self.user(user).await;
@@ -76,7 +106,10 @@ impl Store {
             .update_expression(format!("SET {}", sets.join(", ")))
             .condition_expression("attribute_exists(pk)")
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
-        self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose()
+        self.update(operation, request)
+            .await?
+            .map(|item| from_item(operation, item))
+            .transpose()
     }
 
     /// Ends an account for its owner: the address is free again and no new session can begin. What else is stored is
@@ -86,11 +119,21 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn close_account(&self, user: &User) -> Result<()> {
         let operation = "close an account";
-        let writes = [keys::user(user.id), keys::email(&user.email)].into_iter().map(|key| {
-            let delete = Delete::builder().table_name(&self.identity).set_key(Some(key.attributes())).build();
-            delete.map(|delete| TransactWriteItem::builder().delete(delete).build()).map_err(|error| StoreError::new(operation, error))
-        });
-        match self.transact(operation, writes.collect::<Result<_>>()?).await? {
+        let writes = [keys::user(user.id), keys::email(&user.email)]
+            .into_iter()
+            .map(|key| {
+                let delete = Delete::builder()
+                    .table_name(&self.identity)
+                    .set_key(Some(key.attributes()))
+                    .build();
+                delete
+                    .map(|delete| TransactWriteItem::builder().delete(delete).build())
+                    .map_err(|error| StoreError::new(operation, error))
+            });
+        match self
+            .transact(operation, writes.collect::<Result<_>>()?)
+            .await?
+        {
             Outcome::Done | Outcome::Refused => Ok(()),
         }
     }
@@ -98,14 +141,24 @@ impl Store {
 
 /// A put as part of a transaction.
 pub(super) fn put(table: &str, item: Item, condition: Option<&str>) -> Result<TransactWriteItem> {
-    let put = Put::builder().table_name(table).set_item(Some(item)).set_condition_expression(condition.map(str::to_owned));
-    let put = put.build().map_err(|error| StoreError::new("build a transaction", error))?;
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .set_condition_expression(condition.map(str::to_owned));
+    let put = put
+        .build()
+        .map_err(|error| StoreError::new("build a transaction", error))?;
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
 /// A condition on an item that a transaction does not write.
 pub(super) fn check(table: &str, key: keys::Key, condition: &str) -> Result<TransactWriteItem> {
-    let check = ConditionCheck::builder().table_name(table).set_key(Some(key.attributes())).condition_expression(condition);
-    let check = check.build().map_err(|error| StoreError::new("build a transaction", error))?;
+    let check = ConditionCheck::builder()
+        .table_name(table)
+        .set_key(Some(key.attributes()))
+        .condition_expression(condition);
+    let check = check
+        .build()
+        .map_err(|error| StoreError::new("build a transaction", error))?;
     Ok(TransactWriteItem::builder().condition_check(check).build())
 }

@@ -32,13 +32,26 @@ enum Next {
 impl Store {
     /// The events of one span whose place in the index lies between two instants. Long events and series are placed by
     /// their end, so for them `high` is left out: all that are not over by `low` count.
-    pub fn span(&self, user: UserId, span: Span, low: DateTime<Utc>, high: DateTime<Utc>) -> SpanPages<'_> {
+    pub fn span(
+        &self,
+        user: UserId,
+        span: Span,
+        low: DateTime<Utc>,
+        high: DateTime<Utc>,
+    ) -> SpanPages<'_> {
         let high = match span.reach() {
             Some(_) => keys::sortable(high),
             // Behind every year.
             None => "A".to_owned(),
         };
-        SpanPages { store: self, user, span, low: keys::sortable(low), high, next: Next::First }
+        SpanPages {
+            store: self,
+            user,
+            span,
+            low: keys::sortable(low),
+            high,
+            next: Next::First,
+        }
     }
 }
 
@@ -79,6 +92,8 @@ impl SpanPages<'_> {
         self.store.meter.reads(answer.consumed_capacity());
         self.next = answer.last_evaluated_key.map_or(Next::Nothing, Next::From);
         let items = answer.items.unwrap_or_default().into_iter();
-        items.map(|item| from_item::<StoredEvent>(operation, item)?.read(operation)).collect()
+        items
+            .map(|item| from_item::<StoredEvent>(operation, item)?.read(operation))
+            .collect()
     }
 }

@@ -36,7 +36,11 @@ impl Store {
         let operation = "write the audit trail";
         let now = self.clock.now();
         let unique = crate::domain::ids::SessionId::new(&self.clock).to_string();
-        let item = to_item(operation, keys::audit(&entry.actor, now, &unique["ses_".len()..]), entry)?;
+        let item = to_item(
+            operation,
+            keys::audit(&entry.actor, now, &unique["ses_".len()..]),
+            entry,
+        )?;
         self.put_item(operation, &self.audit, item).await
     }
 }

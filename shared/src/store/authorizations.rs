@@ -49,7 +49,11 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn begin_authorization(&self, state_digest: &str, authorization: &Authorization) -> Result<()> {
+    pub async fn begin_authorization(
+        &self,
+        state_digest: &str,
+        authorization: &Authorization,
+    ) -> Result<()> {
         let operation = "begin an authorization";
         let mut item = to_item(operation, keys::authorization(state_digest), authorization)?;
         item.insert(keys::TTL.to_owned(), n(authorization.until.timestamp()));
@@ -61,7 +65,13 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn take_authorization(&self, state_digest: &str) -> Result<Option<Authorization>> {
-        let found: Option<Authorization> = self.take("end an authorization", &self.calendar, keys::authorization(state_digest)).await?;
+        let found: Option<Authorization> = self
+            .take(
+                "end an authorization",
+                &self.calendar,
+                keys::authorization(state_digest),
+            )
+            .await?;
         Ok(found.filter(|authorization| authorization.until > self.clock.now()))
     }
 
@@ -81,7 +91,14 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn selection(&self, user: UserId, id: &str) -> Result<Option<Selection>> {
-        let found: Option<Selection> = self.get("read a selection", &self.calendar, keys::selection(user, id), true).await?;
+        let found: Option<Selection> = self
+            .get(
+                "read a selection",
+                &self.calendar,
+                keys::selection(user, id),
+                true,
+            )
+            .await?;
         Ok(found.filter(|selection| selection.until > self.clock.now()))
     }
 
@@ -91,11 +108,23 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn is_choosing(&self, user: UserId, connection: ConnectionId) -> Result<bool> {
         let operation = "list selections";
-        let query = self.query(&self.calendar, keys::user_partition(user), keys::SELECTION_PREFIX).consistent_read(true);
+        let query = self
+            .query(
+                &self.calendar,
+                keys::user_partition(user),
+                keys::SELECTION_PREFIX,
+            )
+            .consistent_read(true);
         let now = self.clock.now();
-        let found: Vec<Selection> =
-            self.all(operation, query).await?.into_iter().map(|item| from_item(operation, item)).collect::<Result<_>>()?;
-        Ok(found.iter().any(|selection| selection.connection_id == connection && selection.until > now))
+        let found: Vec<Selection> = self
+            .all(operation, query)
+            .await?
+            .into_iter()
+            .map(|item| from_item(operation, item))
+            .collect::<Result<_>>()?;
+        Ok(found
+            .iter()
+            .any(|selection| selection.connection_id == connection && selection.until > now))
     }
 
     /// The same, and it is gone afterwards.
@@ -103,7 +132,9 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn take_selection(&self, user: UserId, id: &str) -> Result<Option<Selection>> {
-        let found: Option<Selection> = self.take("end a selection", &self.calendar, keys::selection(user, id)).await?;
+        let found: Option<Selection> = self
+            .take("end a selection", &self.calendar, keys::selection(user, id))
+            .await?;
         Ok(found.filter(|selection| selection.until > self.clock.now()))
     }
 }

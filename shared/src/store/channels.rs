@@ -67,7 +67,10 @@ impl Store {
         let mut item = to_item(operation, keys::channel(&channel.id), channel)?;
         item.insert(keys::TTL.to_owned(), n(channel.until.timestamp()));
         if let Some(renew_at) = channel.renew_at {
-            item.insert(DUE.pk.to_owned(), s(DueKind::Channel.partition_of(channel.user_id)));
+            item.insert(
+                DUE.pk.to_owned(),
+                s(DueKind::Channel.partition_of(channel.user_id)),
+            );
             item.insert(DUE.sk.to_owned(), s(keys::due_sort(renew_at, &channel.id)));
         }
         self.put_item(operation, &self.calendar, item).await
@@ -77,9 +80,17 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn extend_channel(&self, user: UserId, id: &str, renew_at: DateTime<Utc>, until: DateTime<Utc>) -> Result<()> {
+    pub async fn extend_channel(
+        &self,
+        user: UserId,
+        id: &str,
+        renew_at: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<()> {
         let operation = "extend a channel";
-        let time = |at: DateTime<Utc>| serde_dynamo::to_attribute_value(at).map_err(|error| StoreError::new(operation, error));
+        let time = |at: DateTime<Utc>| {
+            serde_dynamo::to_attribute_value(at).map_err(|error| StoreError::new(operation, error))
+        };
         let request = self
             .change(&self.calendar, keys::channel(id))
             .update_expression("SET renewAt = :renew, #until = :until, #ttl = :ttl, dueSk = :due")
@@ -98,12 +109,30 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn channels_due(&self, shard: u32, until: DateTime<Utc>, limit: i32) -> Result<Vec<Verified>> {
+    pub async fn channels_due(
+        &self,
+        shard: u32,
+        until: DateTime<Utc>,
+        limit: i32,
+    ) -> Result<Vec<Verified>> {
         let mut due = Vec::new();
-        for item in self.due_items(DueKind::Channel, shard, until, limit).await? {
-            let Some(id) = item.get(keys::PK).and_then(|pk| pk.as_s().ok()?.strip_prefix("CHANNEL#")) else { continue };
-            let found: Option<Channel> = self.get("read a channel", &self.calendar, keys::channel(id), false).await?;
-            due.extend(found.map(|channel| Verified { user: channel.user_id, watched: channel.watched }));
+        for item in self
+            .due_items(DueKind::Channel, shard, until, limit)
+            .await?
+        {
+            let Some(id) = item
+                .get(keys::PK)
+                .and_then(|pk| pk.as_s().ok()?.strip_prefix("CHANNEL#"))
+            else {
+                continue;
+            };
+            let found: Option<Channel> = self
+                .get("read a channel", &self.calendar, keys::channel(id), false)
+                .await?;
+            due.extend(found.map(|channel| Verified {
+                user: channel.user_id,
+                watched: channel.watched,
+            }));
         }
         Ok(due)
     }
@@ -113,13 +142,28 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn verify_notification(&self, id: &str, resource_id: &str, secret_digest: &str) -> Result<Option<Verified>> {
-        let found: Option<Channel> = self.get("read a channel", &self.calendar, keys::channel(id), true).await?;
+    pub async fn verify_notification(
+        &self,
+        id: &str,
+        resource_id: &str,
+        secret_digest: &str,
+    ) -> Result<Option<Verified>> {
+        let found: Option<Channel> = self
+            .get("read a channel", &self.calendar, keys::channel(id), true)
+            .await?;
         let same = |a: &str, b: &str| verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok();
         Ok(found
             .filter(|channel| same(&channel.secret_digest, secret_digest))
-            .filter(|channel| channel.resource_id.as_deref().is_none_or(|known| same(known, resource_id)))
-            .map(|channel| Verified { user: channel.user_id, watched: channel.watched }))
+            .filter(|channel| {
+                channel
+                    .resource_id
+                    .as_deref()
+                    .is_none_or(|known| same(known, resource_id))
+            })
+            .map(|channel| Verified {
+                user: channel.user_id,
+                watched: channel.watched,
+            }))
     }
 
     /// Removes a channel: its notifications count no longer.
@@ -127,6 +171,7 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn delete_channel(&self, id: &str) -> Result<()> {
-        self.delete("remove a channel", &self.calendar, keys::channel(id)).await
+        self.delete("remove a channel", &self.calendar, keys::channel(id))
+            .await
     }
 }

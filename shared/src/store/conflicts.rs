@@ -15,13 +15,27 @@ pub(super) struct Conflicts;
 
 impl ClassifyRetry for Conflicts {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
-        let Some(error) = error.as_operation_error() else { return RetryAction::NoActionIndicated };
+        let Some(Err(error)) = context.output_or_error() else {
+            return RetryAction::NoActionIndicated;
+        };
+        let Some(error) = error.as_operation_error() else {
+            return RetryAction::NoActionIndicated;
+        };
         let conflict = error.downcast_ref().is_some_and(cancelled_by_others)
-            || error.downcast_ref().is_some_and(PutItemError::is_transaction_conflict_exception)
-            || error.downcast_ref().is_some_and(UpdateItemError::is_transaction_conflict_exception)
-            || error.downcast_ref().is_some_and(DeleteItemError::is_transaction_conflict_exception);
-        if conflict { RetryAction::transient_error() } else { RetryAction::NoActionIndicated }
+            || error
+                .downcast_ref()
+                .is_some_and(PutItemError::is_transaction_conflict_exception)
+            || error
+                .downcast_ref()
+                .is_some_and(UpdateItemError::is_transaction_conflict_exception)
+            || error
+                .downcast_ref()
+                .is_some_and(DeleteItemError::is_transaction_conflict_exception);
+        if conflict {
+            RetryAction::transient_error()
+        } else {
+            RetryAction::NoActionIndicated
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -31,7 +45,20 @@ impl ClassifyRetry for Conflicts {
 
 /// Whether only what others do is the reason: a condition that does not hold will not hold the next time either.
 fn cancelled_by_others(error: &TransactWriteItemsError) -> bool {
-    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return false };
-    let mut codes = cancelled.cancellation_reasons().iter().filter_map(CancellationReason::code).filter(|code| *code != "None").peekable();
-    codes.peek().is_some() && codes.all(|code| matches!(code, "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded"))
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
+        return false;
+    };
+    let mut codes = cancelled
+        .cancellation_reasons()
+        .iter()
+        .filter_map(CancellationReason::code)
+        .filter(|code| *code != "None")
+        .peekable();
+    codes.peek().is_some()
+        && codes.all(|code| {
+            matches!(
+                code,
+                "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded"
+            )
+        })
 }

@@ -41,7 +41,12 @@ impl Store {
         let operation = "count a sign-in";
         let now = self.clock.now();
         let table = &self.identity;
-        let update = || self.dynamo.update_item().table_name(table).set_key(Some(keys::lockout(email_digest).attributes()));
+        let update = || {
+            self.dynamo
+                .update_item()
+                .table_name(table)
+                .set_key(Some(keys::lockout(email_digest).attributes()))
+        };
         let counted = update()
             .update_expression("SET expiresAt = :until ADD failures :one")
             .condition_expression("expiresAt > :now AND failures < :max")
@@ -61,7 +66,9 @@ impl Store {
         if self.update(operation, first).await?.is_some() {
             return Ok(Attempt::Allowed);
         }
-        let lockout: Option<Lockout> = self.get(operation, &self.identity, keys::lockout(email_digest), true).await?;
+        let lockout: Option<Lockout> = self
+            .get(operation, &self.identity, keys::lockout(email_digest), true)
+            .await?;
         let until = lockout.and_then(|lockout| DateTime::from_timestamp(lockout.expires_at, 0));
         Ok(Attempt::LockedUntil(until.unwrap_or(now + LOCKOUT)))
     }
@@ -71,14 +78,26 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn clear_attempts(&self, email_digest: &str) -> Result<()> {
-        self.delete("clear failed sign-ins", &self.identity, keys::lockout(email_digest)).await
+        self.delete(
+            "clear failed sign-ins",
+            &self.identity,
+            keys::lockout(email_digest),
+        )
+        .await
     }
 
     /// Adds `by` calls to a window and answers with how many it has now.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn count_calls(&self, policy: &str, subject: &str, window_start: i64, window_seconds: i64, by: u64) -> Result<u64> {
+    pub async fn count_calls(
+        &self,
+        policy: &str,
+        subject: &str,
+        window_start: i64,
+        window_seconds: i64,
+        by: u64,
+    ) -> Result<u64> {
         let operation = "count calls";
         let request = self
             .change(&self.identity, keys::rate(policy, subject, window_start))

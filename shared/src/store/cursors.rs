@@ -128,7 +128,10 @@ impl Store {
             .expression_attribute_values(":one", n(1))
             .return_values(ReturnValue::AllNew);
         if let Some(item) = self.update(operation, first).await? {
-            return Ok(Some(Wish { number: from_item::<Cursor>(operation, item)?.wanted, send: true }));
+            return Ok(Some(Wish {
+                number: from_item::<Cursor>(operation, item)?.wanted,
+                send: true,
+            }));
         }
         let joined = self
             .cursor_update(user, calendar)
@@ -137,7 +140,13 @@ impl Store {
             .expression_attribute_values(":one", n(1))
             .return_values(ReturnValue::AllNew);
         let item = self.update(operation, joined).await?;
-        item.map(|item| Ok(Wish { number: from_item::<Cursor>(operation, item)?.wanted, send: false })).transpose()
+        item.map(|item| {
+            Ok(Wish {
+                number: from_item::<Cursor>(operation, item)?.wanted,
+                send: false,
+            })
+        })
+        .transpose()
     }
 
     /// The message that was to answer a wish could not be sent: the schedule finds the calendar when it looks next, and a new
@@ -148,10 +157,17 @@ impl Store {
     pub async fn wish_was_unheard(&self, user: UserId, calendar: CalendarId) -> Result<()> {
         let request = self
             .cursor_update(user, calendar)
-            .update_expression("SET duePk = if_not_exists(duePk, dueIn), dueSk = :now REMOVE queuedAt")
+            .update_expression(
+                "SET duePk = if_not_exists(duePk, dueIn), dueSk = :now REMOVE queuedAt",
+            )
             .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":now", s(keys::due_sort(self.clock.now(), &calendar.to_string())));
-        self.update("note that nobody was asked for a sync", request).await.map(drop)
+            .expression_attribute_values(
+                ":now",
+                s(keys::due_sort(self.clock.now(), &calendar.to_string())),
+            );
+        self.update("note that nobody was asked for a sync", request)
+            .await
+            .map(drop)
     }
 
     /// Takes the lease of a calendar; `None` when somebody holds it, or the calendar is gone.
@@ -171,9 +187,18 @@ impl Store {
             .expression_attribute_values(":now", n(now.timestamp_millis()))
             .expression_attribute_values(":one", n(1))
             .return_values(ReturnValue::AllNew);
-        let Some(item) = self.update(operation, request).await? else { return Ok(None) };
+        let Some(item) = self.update(operation, request).await? else {
+            return Ok(None);
+        };
         let cursor: Cursor = from_item(operation, item)?;
-        Ok(Some(Lease { user, calendar, fencing: cursor.fencing, until, cursor, seat: None }))
+        Ok(Some(Lease {
+            user,
+            calendar,
+            fencing: cursor.fencing,
+            until,
+            cursor,
+            seat: None,
+        }))
     }
 
     /// Shows that the holder is alive, where half of the time is over. Refused when somebody else has the lease now:
@@ -211,7 +236,9 @@ impl Store {
             .held(lease)
             .update_expression("SET validators = :none")
             .expression_attribute_values(":none", value("begin to write", &Validators::default())?);
-        Ok(outcome(self.update("begin to write", request).await?.is_some()))
+        Ok(outcome(
+            self.update("begin to write", request).await?.is_some(),
+        ))
     }
 
     /// Ends a sync and gives the lease back. Answers with the cursor as it is now, or with `None` when the lease was
@@ -227,19 +254,36 @@ impl Store {
         if let Some(seat) = &lease.seat {
             self.leave_seat(lease.user, seat).await?;
         }
-        let mut sets =
-            vec!["done = :done", "nextSyncAt = :next", "duePk = dueIn", "dueSk = :dueSk", "#status = :status", "failures = :failures"];
+        let mut sets = vec![
+            "done = :done",
+            "nextSyncAt = :next",
+            "duePk = dueIn",
+            "dueSk = :dueSk",
+            "#status = :status",
+            "failures = :failures",
+        ];
         // A message that came while the lease was held was dropped, so from here on a wish needs a new one.
         let mut removes = vec!["leasedUntil", "queuedAt"];
         let mut request = self
             .held(&lease)
             .expression_attribute_values(":done", n(lease.cursor.wanted))
             .expression_attribute_values(":next", value(operation, &ending.next_sync_at)?)
-            .expression_attribute_values(":dueSk", s(keys::due_sort(ending.next_sync_at, &lease.calendar.to_string())))
+            .expression_attribute_values(
+                ":dueSk",
+                s(keys::due_sort(
+                    ending.next_sync_at,
+                    &lease.calendar.to_string(),
+                )),
+            )
             .expression_attribute_names("#status", "status");
         match &ending.success {
             Some(success) => {
-                sets.extend(["lastSyncedAt = :now", "stats = :stats", "eventCount = :count", "pushFailures = :pushFailures"]);
+                sets.extend([
+                    "lastSyncedAt = :now",
+                    "stats = :stats",
+                    "eventCount = :count",
+                    "pushFailures = :pushFailures",
+                ]);
                 removes.push("lastError");
                 request = request
                     .expression_attribute_values(":status", value(operation, &SyncStatus::Synced)?)
@@ -250,7 +294,8 @@ impl Store {
                     .expression_attribute_values(":stats", value(operation, &success.stats)?);
                 if let Some(validators) = &success.validators {
                     sets.push("validators = :validators");
-                    request = request.expression_attribute_values(":validators", value(operation, validators)?);
+                    request = request
+                        .expression_attribute_values(":validators", value(operation, validators)?);
                 }
                 if let Some(position) = &success.position {
                     sets.push("#position = :position");
@@ -260,11 +305,13 @@ impl Store {
                 }
                 if let Some(channel) = &success.channel {
                     sets.push("channel = :channel");
-                    request = request.expression_attribute_values(":channel", value(operation, channel)?);
+                    request =
+                        request.expression_attribute_values(":channel", value(operation, channel)?);
                 }
                 if let Some(warnings) = &success.warnings {
                     sets.push("warnings = :warnings");
-                    request = request.expression_attribute_values(":warnings", value(operation, warnings)?);
+                    request = request
+                        .expression_attribute_values(":warnings", value(operation, warnings)?);
                 }
                 if let Some(seconds) = success.refresh_seconds {
                     sets.push("refreshSeconds = :refresh");
@@ -282,13 +329,27 @@ impl Store {
                 sets.push("lastError = :error");
                 request = request
                     .expression_attribute_values(":status", value(operation, &SyncStatus::Failed)?)
-                    .expression_attribute_values(":failures", n(lease.cursor.failures.saturating_add(1)))
-                    .expression_attribute_values(":error", s(ending.error.as_deref().unwrap_or("the sync failed")));
+                    .expression_attribute_values(
+                        ":failures",
+                        n(lease.cursor.failures.saturating_add(1)),
+                    )
+                    .expression_attribute_values(
+                        ":error",
+                        s(ending.error.as_deref().unwrap_or("the sync failed")),
+                    );
             }
         }
-        let request =
-            request.update_expression(format!("SET {} REMOVE {}", sets.join(", "), removes.join(", "))).return_values(ReturnValue::AllNew);
-        self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose()
+        let request = request
+            .update_expression(format!(
+                "SET {} REMOVE {}",
+                sets.join(", "),
+                removes.join(", ")
+            ))
+            .return_values(ReturnValue::AllNew);
+        self.update(operation, request)
+            .await?
+            .map(|item| from_item(operation, item))
+            .transpose()
     }
 
     /// Gives the lease back without having come to an end: what was wanted still is.
@@ -299,8 +360,14 @@ impl Store {
         if let Some(seat) = &lease.seat {
             self.leave_seat(lease.user, seat).await?;
         }
-        let request = self.held(&lease).update_expression("REMOVE leasedUntil, queuedAt").return_values(ReturnValue::AllNew);
-        self.update("give a lease back", request).await?.map(|item| from_item("give a lease back", item)).transpose()
+        let request = self
+            .held(&lease)
+            .update_expression("REMOVE leasedUntil, queuedAt")
+            .return_values(ReturnValue::AllNew);
+        self.update("give a lease back", request)
+            .await?
+            .map(|item| from_item("give a lease back", item))
+            .transpose()
     }
 
     /// Gives the lease back without having synced, and takes the calendar off what is due.
@@ -323,7 +390,10 @@ impl Store {
             .expression_attribute_values(":nothing", value(operation, &Vec::<String>::new())?)
             .expression_attribute_values(":zero", n(0))
             .return_values(ReturnValue::AllNew);
-        self.update(operation, request).await?.map(|item| from_item(operation, item)).transpose()
+        self.update(operation, request)
+            .await?
+            .map(|item| from_item(operation, item))
+            .transpose()
     }
 
     /// Has the next sync open a channel where one could not be opened before. Changes nothing about one that is open.
@@ -379,7 +449,10 @@ impl Store {
     }
 
     fn cursor_update(&self, user: UserId, calendar: CalendarId) -> UpdateItemFluentBuilder {
-        self.dynamo.update_item().table_name(&self.calendar).set_key(Some(keys::cursor(user, calendar).attributes()))
+        self.dynamo
+            .update_item()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::cursor(user, calendar).attributes()))
     }
 
     /// An update that only the holder of the lease can make.
@@ -391,9 +464,16 @@ impl Store {
 }
 
 fn outcome(done: bool) -> Outcome {
-    if done { Outcome::Done } else { Outcome::Refused }
+    if done {
+        Outcome::Done
+    } else {
+        Outcome::Refused
+    }
 }
 
-fn value(operation: &'static str, value: &impl Serialize) -> Result<aws_sdk_dynamodb::types::AttributeValue> {
+fn value(
+    operation: &'static str,
+    value: &impl Serialize,
+) -> Result<aws_sdk_dynamodb::types::AttributeValue> {
     serde_dynamo::to_attribute_value(value).map_err(|error| StoreError::new(operation, error))
 }

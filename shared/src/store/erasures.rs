@@ -21,7 +21,8 @@ pub struct Due {
 const ACCOUNT: &str = "ACCOUNT";
 
 fn subject(due: &Due) -> String {
-    due.calendar_id.map_or_else(|| ACCOUNT.to_owned(), |calendar| calendar.to_string())
+    due.calendar_id
+        .map_or_else(|| ACCOUNT.to_owned(), |calendar| calendar.to_string())
 }
 
 impl Store {
@@ -33,8 +34,14 @@ impl Store {
         let operation = "begin an erasure";
         let subject = subject(due);
         let mut item = to_item(operation, keys::erasure(due.user_id, &subject), due)?;
-        item.insert(DUE.pk.to_owned(), s(DueKind::Erasure.partition_of(due.user_id)));
-        item.insert(DUE.sk.to_owned(), s(keys::due_sort(self.clock.now(), &subject)));
+        item.insert(
+            DUE.pk.to_owned(),
+            s(DueKind::Erasure.partition_of(due.user_id)),
+        );
+        item.insert(
+            DUE.sk.to_owned(),
+            s(keys::due_sort(self.clock.now(), &subject)),
+        );
         self.put_item(operation, &self.calendar, item).await
     }
 
@@ -43,18 +50,40 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn end_erasure(&self, due: &Due) -> Result<()> {
-        self.delete("end an erasure", &self.calendar, keys::erasure(due.user_id, &subject(due))).await
+        self.delete(
+            "end an erasure",
+            &self.calendar,
+            keys::erasure(due.user_id, &subject(due)),
+        )
+        .await
     }
 
     /// What of this kind is due by `until` in one shard, at most `limit`, the longest due first.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn due(&self, kind: DueKind, shard: u32, until: DateTime<Utc>, limit: i32) -> Result<Vec<Due>> {
-        Ok(self.due_items(kind, shard, until, limit).await?.iter().filter_map(read_due).collect())
+    pub async fn due(
+        &self,
+        kind: DueKind,
+        shard: u32,
+        until: DateTime<Utc>,
+        limit: i32,
+    ) -> Result<Vec<Due>> {
+        Ok(self
+            .due_items(kind, shard, until, limit)
+            .await?
+            .iter()
+            .filter_map(read_due)
+            .collect())
     }
 
-    pub(super) async fn due_items(&self, kind: DueKind, shard: u32, until: DateTime<Utc>, limit: i32) -> Result<Vec<Item>> {
+    pub(super) async fn due_items(
+        &self,
+        kind: DueKind,
+        shard: u32,
+        until: DateTime<Utc>,
+        limit: i32,
+    ) -> Result<Vec<Item>> {
         let query = self
             .dynamo
             .query()
@@ -72,7 +101,9 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn postpone(&self, due: &Due, until: DateTime<Utc>) -> Result<()> {
-        let Some(calendar) = due.calendar_id else { return Ok(()) };
+        let Some(calendar) = due.calendar_id else {
+            return Ok(());
+        };
         let request = self
             .change(&self.calendar, keys::cursor(due.user_id, calendar))
             .update_expression("SET dueSk = :due ADD postponed :one")
@@ -88,7 +119,12 @@ fn read_due(item: &Item) -> Option<Due> {
     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
     let user_id = text(keys::PK)?.strip_prefix("USER#")?.parse().ok()?;
     let sk = text(keys::SK)?;
-    let calendar = sk.strip_prefix(keys::CALENDAR_PREFIX).and_then(|rest| rest.strip_suffix(keys::CURSOR_SUFFIX));
+    let calendar = sk
+        .strip_prefix(keys::CALENDAR_PREFIX)
+        .and_then(|rest| rest.strip_suffix(keys::CURSOR_SUFFIX));
     let calendar = calendar.or_else(|| sk.strip_prefix("ERASURE#"))?;
-    Some(Due { user_id, calendar_id: calendar.parse().ok() })
+    Some(Due {
+        user_id,
+        calendar_id: calendar.parse().ok(),
+    })
 }

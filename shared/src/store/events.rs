@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest};
+use aws_sdk_dynamodb::types::{
+    DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Item, Result, Store, StoreError, from_item, keys, s, to_item};
@@ -73,13 +75,21 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn stored_hashes(&self, user: UserId, calendar: CalendarId) -> Result<Vec<StoredHash>> {
+    pub async fn stored_hashes(
+        &self,
+        user: UserId,
+        calendar: CalendarId,
+    ) -> Result<Vec<StoredHash>> {
         let operation = "compare a calendar";
         let query = self
             .query(&self.calendar, keys::events_partition(user, calendar), "")
             .consistent_read(true)
             .projection_expression("id, contentHash, version, isFailed");
-        self.all(operation, query).await?.into_iter().map(|item| from_item(operation, item)).collect()
+        self.all(operation, query)
+            .await?
+            .into_iter()
+            .map(|item| from_item(operation, item))
+            .collect()
     }
 
     /// Carries out up to [`BATCH`] writes. What DynamoDB does not take at once is sent again, ever more slowly.
@@ -91,14 +101,20 @@ impl Store {
         let request = |write: &EventWrite<'_>| {
             let builder = WriteRequest::builder();
             let built = match write {
-                EventWrite::Put(event) => {
-                    PutRequest::builder().set_item(Some(event_item(user, event)?)).build().map(|put| builder.put_request(put).build())
-                }
+                EventWrite::Put(event) => PutRequest::builder()
+                    .set_item(Some(event_item(user, event)?))
+                    .build()
+                    .map(|put| builder.put_request(put).build()),
                 EventWrite::Delete(id) => delete_request(keys::event(user, id).attributes()),
             };
             built.map_err(|error| StoreError::new(operation, error))
         };
-        self.batch(operation, &self.calendar, writes.iter().map(request).collect::<Result<_>>()?).await
+        self.batch(
+            operation,
+            &self.calendar,
+            writes.iter().map(request).collect::<Result<_>>()?,
+        )
+        .await
     }
 
     /// Carries out any number of writes, some batches at once: DynamoDB takes them side by side.
@@ -106,7 +122,13 @@ impl Store {
     /// # Errors
     /// As [`Store::write_events`].
     pub async fn write_all_events(&self, user: UserId, writes: &[EventWrite<'_>]) -> Result<()> {
-        futures::future::try_join_all(writes.chunks(BATCH).map(|batch| self.write_events(user, batch))).await.map(drop)
+        futures::future::try_join_all(
+            writes
+                .chunks(BATCH)
+                .map(|batch| self.write_events(user, batch)),
+        )
+        .await
+        .map(drop)
     }
 
     /// An event, a series, or an override, by the id it is stored under.
@@ -115,7 +137,9 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn event(&self, user: UserId, id: &EventId) -> Result<Option<Event>> {
         let operation = "read an event";
-        let stored: Option<StoredEvent> = self.get(operation, &self.calendar, keys::event(user, id), true).await?;
+        let stored: Option<StoredEvent> = self
+            .get(operation, &self.calendar, keys::event(user, id), true)
+            .await?;
         stored.map(|stored| stored.read(operation)).transpose()
     }
 
@@ -125,13 +149,23 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn events(&self, user: UserId, ids: &[EventId]) -> Result<Vec<Event>> {
         let operation = "read events";
-        let keys = ids.iter().map(|id| keys::event(user, id).attributes()).collect();
+        let keys = ids
+            .iter()
+            .map(|id| keys::event(user, id).attributes())
+            .collect();
         let items = self.read_all(operation, keys).await?;
-        items.into_iter().map(|item| from_item::<StoredEvent>(operation, item)?.read(operation)).collect()
+        items
+            .into_iter()
+            .map(|item| from_item::<StoredEvent>(operation, item)?.read(operation))
+            .collect()
     }
 
     /// Those of these items of the `calendar` table that are there.
-    pub(super) async fn read_all(&self, operation: &'static str, keys: Vec<Item>) -> Result<Vec<Item>> {
+    pub(super) async fn read_all(
+        &self,
+        operation: &'static str,
+        keys: Vec<Item>,
+    ) -> Result<Vec<Item>> {
         let mut items = Vec::new();
         for keys in keys.chunks(READ_BATCH) {
             let mut left = keys.to_vec();
@@ -139,20 +173,40 @@ impl Store {
                 if attempt > 0 {
                     tokio::time::sleep(Duration::from_millis(25 << attempt)).await;
                 }
-                let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
+                let wanted = KeysAndAttributes::builder()
+                    .set_keys(Some(left))
+                    .consistent_read(true)
+                    .build();
                 let wanted = wanted.map_err(|error| StoreError::new(operation, error))?;
-                let request = self.dynamo.batch_get_item().request_items(&self.calendar, wanted);
-                let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+                let request = self
+                    .dynamo
+                    .batch_get_item()
+                    .request_items(&self.calendar, wanted);
+                let answer = request
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                    .send()
+                    .await;
                 let answer = answer.map_err(|error| StoreError::new(operation, error))?;
-                answer.consumed_capacity().iter().for_each(|consumed| self.meter.reads(Some(consumed)));
+                answer
+                    .consumed_capacity()
+                    .iter()
+                    .for_each(|consumed| self.meter.reads(Some(consumed)));
                 items.extend(answer.responses.unwrap_or_default().into_values().flatten());
-                left = answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|keys| keys.keys).collect();
+                left = answer
+                    .unprocessed_keys
+                    .unwrap_or_default()
+                    .into_values()
+                    .flat_map(|keys| keys.keys)
+                    .collect();
                 if left.is_empty() {
                     break;
                 }
             }
             if !left.is_empty() {
-                return Err(StoreError::new(operation, "DynamoDB did not give all items"));
+                return Err(StoreError::new(
+                    operation,
+                    "DynamoDB did not give all items",
+                ));
             }
         }
         Ok(items)
@@ -165,17 +219,35 @@ impl Store {
     pub async fn overrides(&self, user: UserId, series: &EventId) -> Result<Vec<Event>> {
         let operation = "read the changed occurrences of a series";
         let prefix = format!("{series}_");
-        let query = self.query(&self.calendar, keys::events_partition(user, series.calendar()), &prefix).consistent_read(true);
-        self.all(operation, query).await?.into_iter().map(|item| from_item::<StoredEvent>(operation, item)?.read(operation)).collect()
+        let query = self
+            .query(
+                &self.calendar,
+                keys::events_partition(user, series.calendar()),
+                &prefix,
+            )
+            .consistent_read(true);
+        self.all(operation, query)
+            .await?
+            .into_iter()
+            .map(|item| from_item::<StoredEvent>(operation, item)?.read(operation))
+            .collect()
     }
 
     /// Removes at most `limit` events of a calendar. Answers whether all are gone.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn erase_events(&self, user: UserId, calendar: CalendarId, limit: i32) -> Result<bool> {
+    pub async fn erase_events(
+        &self,
+        user: UserId,
+        calendar: CalendarId,
+        limit: i32,
+    ) -> Result<bool> {
         let operation = "erase the events of a calendar";
-        let query = self.query(&self.calendar, keys::events_partition(user, calendar), "").projection_expression("pk, sk").limit(limit);
+        let query = self
+            .query(&self.calendar, keys::events_partition(user, calendar), "")
+            .projection_expression("pk, sk")
+            .limit(limit);
         let (items, more) = self.page(operation, query).await?;
         self.delete_all(&self.calendar, items).await?;
         Ok(more.is_none())
@@ -185,13 +257,21 @@ impl Store {
     pub(super) async fn delete_all(&self, table: &str, keys: Vec<Item>) -> Result<()> {
         let operation = "erase items";
         for keys in keys.chunks(BATCH) {
-            let requests = keys.iter().map(|key| delete_request(key.clone()).map_err(|error| StoreError::new(operation, error)));
-            self.batch(operation, table, requests.collect::<Result<_>>()?).await?;
+            let requests = keys.iter().map(|key| {
+                delete_request(key.clone()).map_err(|error| StoreError::new(operation, error))
+            });
+            self.batch(operation, table, requests.collect::<Result<_>>()?)
+                .await?;
         }
         Ok(())
     }
 
-    async fn batch(&self, operation: &'static str, table: &str, requests: Vec<WriteRequest>) -> Result<()> {
+    async fn batch(
+        &self,
+        operation: &'static str,
+        table: &str,
+        requests: Vec<WriteRequest>,
+    ) -> Result<()> {
         let mut left = requests;
         for attempt in 0..ATTEMPTS {
             if left.is_empty() {
@@ -209,15 +289,35 @@ impl Store {
                 .await
                 .map_err(|error| StoreError::new(operation, error))?;
             self.meter.writes(None);
-            answer.consumed_capacity().iter().for_each(|consumed| self.meter.written(consumed));
-            left = answer.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
+            answer
+                .consumed_capacity()
+                .iter()
+                .for_each(|consumed| self.meter.written(consumed));
+            left = answer
+                .unprocessed_items
+                .unwrap_or_default()
+                .into_values()
+                .flatten()
+                .collect();
         }
-        if left.is_empty() { Ok(()) } else { Err(StoreError::new(operation, "DynamoDB did not take all items")) }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(StoreError::new(
+                operation,
+                "DynamoDB did not take all items",
+            ))
+        }
     }
 }
 
-fn delete_request(key: Item) -> std::result::Result<WriteRequest, aws_sdk_dynamodb::error::BuildError> {
-    DeleteRequest::builder().set_key(Some(key)).build().map(|delete| WriteRequest::builder().delete_request(delete).build())
+fn delete_request(
+    key: Item,
+) -> std::result::Result<WriteRequest, aws_sdk_dynamodb::error::BuildError> {
+    DeleteRequest::builder()
+        .set_key(Some(key))
+        .build()
+        .map(|delete| WriteRequest::builder().delete_request(delete).build())
 }
 
 pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
@@ -230,7 +330,10 @@ pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
         body,
         version: event.link.as_ref().and_then(|link| link.version.clone()),
         revision: event.link.as_ref().map(|link| link.revision),
-        is_failed: event.link.as_ref().is_some_and(|link| link.failure.is_some()),
+        is_failed: event
+            .link
+            .as_ref()
+            .is_some_and(|link| link.failure.is_some()),
     };
     let mut item = to_item(operation, keys::event(user, &event.id), &stored)?;
     if !event.is_shown() {
@@ -238,8 +341,14 @@ pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
         return Ok(item);
     }
     let place: HashMap<_, _> = [
-        (keys::AGENDA.pk.to_owned(), s(keys::agenda_partition(user, span.name()))),
-        (keys::AGENDA.sk.to_owned(), s(keys::agenda_sort(at, &event.id))),
+        (
+            keys::AGENDA.pk.to_owned(),
+            s(keys::agenda_partition(user, span.name())),
+        ),
+        (
+            keys::AGENDA.sk.to_owned(),
+            s(keys::agenda_sort(at, &event.id)),
+        ),
     ]
     .into();
     item.extend(place);

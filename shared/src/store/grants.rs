@@ -24,22 +24,40 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn sealed_grant(&self, user: UserId, connection: ConnectionId) -> Result<Option<SealedGrant>> {
-        self.get("read a grant", &self.vault, keys::grant(user, connection), true).await
+    pub async fn sealed_grant(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+    ) -> Result<Option<SealedGrant>> {
+        self.get(
+            "read a grant",
+            &self.vault,
+            keys::grant(user, connection),
+            true,
+        )
+        .await
     }
 
     /// Stores a grant over version `over`, and whatever is there without; refused when another was stored meanwhile.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_grant(&self, user: UserId, connection: ConnectionId, sealed: &str, over: Option<u64>) -> Result<Outcome> {
+    pub async fn put_grant(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        sealed: &str,
+        over: Option<u64>,
+    ) -> Result<Outcome> {
         let request = self
             .change(&self.vault, keys::grant(user, connection))
             .update_expression("SET sealed = :sealed ADD version :one REMOVE renewingUntil")
             .expression_attribute_values(":sealed", s(sealed))
             .expression_attribute_values(":one", n(1));
         let request = match over {
-            Some(version) => request.condition_expression("version = :version").expression_attribute_values(":version", n(version)),
+            Some(version) => request
+                .condition_expression("version = :version")
+                .expression_attribute_values(":version", n(version)),
             None => request,
         };
         self.done("store a grant", request).await
@@ -50,7 +68,12 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn lease_grant(&self, user: UserId, connection: ConnectionId, version: u64) -> Result<Outcome> {
+    pub async fn lease_grant(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        version: u64,
+    ) -> Result<Outcome> {
         let now = self.clock.now();
         let request = self
             .change(&self.vault, keys::grant(user, connection))
@@ -66,9 +89,22 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn delete_grant(&self, user: UserId, connection: ConnectionId, version: u64) -> Result<()> {
-        let deletion = self.deletion(&self.vault, keys::grant(user, connection)).condition_expression("version = :version");
-        match self.delete_if("remove a grant", deletion.expression_attribute_values(":version", n(version))).await? {
+    pub async fn delete_grant(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        version: u64,
+    ) -> Result<()> {
+        let deletion = self
+            .deletion(&self.vault, keys::grant(user, connection))
+            .condition_expression("version = :version");
+        match self
+            .delete_if(
+                "remove a grant",
+                deletion.expression_attribute_values(":version", n(version)),
+            )
+            .await?
+        {
             Outcome::Done | Outcome::Refused => Ok(()),
         }
     }
@@ -77,7 +113,12 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn release_grant(&self, user: UserId, connection: ConnectionId, version: u64) -> Result<()> {
+    pub async fn release_grant(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        version: u64,
+    ) -> Result<()> {
         let request = self
             .change(&self.vault, keys::grant(user, connection))
             .update_expression("REMOVE renewingUntil")

@@ -43,21 +43,41 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn claim_idempotency(&self, user: UserId, key_digest: &str, request_hash: &str) -> Result<Option<IdempotencyRecord>> {
+    pub async fn claim_idempotency(
+        &self,
+        user: UserId,
+        key_digest: &str,
+        request_hash: &str,
+    ) -> Result<Option<IdempotencyRecord>> {
         let operation = "claim an idempotency key";
         let now = self.clock.now();
-        let record = IdempotencyRecord { request_hash: request_hash.to_owned(), answer: None, expires_at: (now + UNDER_WAY).timestamp() };
+        let record = IdempotencyRecord {
+            request_hash: request_hash.to_owned(),
+            answer: None,
+            expires_at: (now + UNDER_WAY).timestamp(),
+        };
         let put = self
             .dynamo
             .put_item()
             .table_name(&self.identity)
-            .set_item(Some(to_item(operation, keys::idempotency(user, key_digest), &record)?))
+            .set_item(Some(to_item(
+                operation,
+                keys::idempotency(user, key_digest),
+                &record,
+            )?))
             .condition_expression("attribute_not_exists(pk) OR expiresAt <= :now")
             .expression_attribute_values(":now", n(now.timestamp()));
         match self.put(operation, put).await? {
             Outcome::Done => Ok(None),
             Outcome::Refused => {
-                let found = self.get(operation, &self.identity, keys::idempotency(user, key_digest), true).await?;
+                let found = self
+                    .get(
+                        operation,
+                        &self.identity,
+                        keys::idempotency(user, key_digest),
+                        true,
+                    )
+                    .await?;
                 Ok(Some(found.unwrap_or(record)))
             }
         }
@@ -67,12 +87,31 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn keep_answer(&self, user: UserId, key_digest: &str, request_hash: &str, answer: KeptAnswer) -> Result<()> {
+    pub async fn keep_answer(
+        &self,
+        user: UserId,
+        key_digest: &str,
+        request_hash: &str,
+        answer: KeptAnswer,
+    ) -> Result<()> {
         let operation = "keep an answer";
         let expires_at = (self.clock.now() + KEPT).timestamp();
-        let record = IdempotencyRecord { request_hash: request_hash.to_owned(), answer: Some(answer), expires_at };
+        let record = IdempotencyRecord {
+            request_hash: request_hash.to_owned(),
+            answer: Some(answer),
+            expires_at,
+        };
         let item = to_item(operation, keys::idempotency(user, key_digest), &record)?;
-        match self.put(operation, self.dynamo.put_item().table_name(&self.identity).set_item(Some(item))).await? {
+        match self
+            .put(
+                operation,
+                self.dynamo
+                    .put_item()
+                    .table_name(&self.identity)
+                    .set_item(Some(item)),
+            )
+            .await?
+        {
             Outcome::Done | Outcome::Refused => Ok(()),
         }
     }
@@ -82,6 +121,11 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn release_idempotency(&self, user: UserId, key_digest: &str) -> Result<()> {
-        self.delete("release an idempotency key", &self.identity, keys::idempotency(user, key_digest)).await
+        self.delete(
+            "release an idempotency key",
+            &self.identity,
+            keys::idempotency(user, key_digest),
+        )
+        .await
     }
 }

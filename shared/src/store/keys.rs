@@ -22,9 +22,17 @@ pub const SK: &str = "sk";
 pub const TTL: &str = "expiresAt";
 
 /// The index that a window query reads.
-pub const AGENDA: Index = Index { name: "agenda", pk: "agendaPk", sk: "agendaSk" };
+pub const AGENDA: Index = Index {
+    name: "agenda",
+    pk: "agendaPk",
+    sk: "agendaSk",
+};
 /// The index that a job reads.
-pub const DUE: Index = Index { name: "due", pk: "duePk", sk: "dueSk" };
+pub const DUE: Index = Index {
+    name: "due",
+    pk: "duePk",
+    sk: "dueSk",
+};
 
 /// A global secondary index and its key attributes.
 #[derive(Clone, Copy)]
@@ -53,7 +61,10 @@ impl Key {
 
     /// As the SDK's key map.
     pub fn attributes(self) -> Item {
-        HashMap::from([(PK.to_owned(), AttributeValue::S(self.pk)), (SK.to_owned(), AttributeValue::S(self.sk))])
+        HashMap::from([
+            (PK.to_owned(), AttributeValue::S(self.pk)),
+            (SK.to_owned(), AttributeValue::S(self.sk)),
+        ])
     }
 }
 
@@ -117,7 +128,10 @@ pub fn calendar(user: UserId, calendar: CalendarId) -> Key {
 
 /// `calendar`: where its sync stands. Sorts right behind the calendar, so both are read with one query.
 pub fn cursor(user: UserId, calendar: CalendarId) -> Key {
-    Key::new(user_partition(user), format!("{CALENDAR_PREFIX}{calendar}{CURSOR_SUFFIX}"))
+    Key::new(
+        user_partition(user),
+        format!("{CALENDAR_PREFIX}{calendar}{CURSOR_SUFFIX}"),
+    )
 }
 
 /// Start of the sort keys of calendars and their cursors.
@@ -132,7 +146,10 @@ pub fn source(user: UserId, source: &str) -> Key {
 
 /// `calendar`: a link to an account.
 pub fn connection(user: UserId, connection: ConnectionId) -> Key {
-    Key::new(user_partition(user), format!("{CONNECTION_PREFIX}{connection}"))
+    Key::new(
+        user_partition(user),
+        format!("{CONNECTION_PREFIX}{connection}"),
+    )
 }
 
 /// Start of the sort keys of links to accounts.
@@ -191,7 +208,10 @@ pub fn aliases_partition(user: UserId, calendar: CalendarId) -> String {
 
 /// `calendar`: which event this other name means.
 pub fn alias(user: UserId, foreign: &EventId) -> Key {
-    Key::new(aliases_partition(user, foreign.calendar()), foreign.to_string())
+    Key::new(
+        aliases_partition(user, foreign.calendar()),
+        foreign.to_string(),
+    )
 }
 
 /// `calendar`: who may call about an account just now.
@@ -262,7 +282,12 @@ impl DueKind {
 
     /// The partition that a person's work lies in.
     pub fn partition_of(self, user: UserId) -> String {
-        self.partition(user.to_bytes().iter().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte))) % DUE_SHARDS)
+        self.partition(
+            user.to_bytes()
+                .iter()
+                .fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte)))
+                % DUE_SHARDS,
+        )
     }
 }
 
@@ -273,5 +298,8 @@ pub fn due_sort(at: DateTime<Utc>, subject: &str) -> String {
 
 /// `audit`: one entry of an actor's trail, in order of time.
 pub fn audit(actor: &str, at: DateTime<Utc>, entry: &str) -> Key {
-    Key::new(format!("ACTOR#{actor}"), format!("{}#{entry}", at.format("%Y-%m-%dT%H:%M:%S%.3fZ")))
+    Key::new(
+        format!("ACTOR#{actor}"),
+        format!("{}#{entry}", at.format("%Y-%m-%dT%H:%M:%S%.3fZ")),
+    )
 }

@@ -11,7 +11,9 @@ use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, TransactWriteItem,
+};
 use aws_types::SdkConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,19 +69,35 @@ pub struct Meter {
 impl Meter {
     /// Read units, write units, and calls since the last time this was asked.
     pub fn take(&self) -> (f64, f64, u64) {
-        #[expect(clippy::cast_precision_loss, reason = "a count of units, far below 2^52")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a count of units, far below 2^52"
+        )]
         let units = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed) as f64 / 1000.0;
-        (units(&self.read), units(&self.write), self.calls.swap(0, Ordering::Relaxed))
+        (
+            units(&self.read),
+            units(&self.write),
+            self.calls.swap(0, Ordering::Relaxed),
+        )
     }
 
     fn add(counter: &AtomicU64, units: f64) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "units are small and positive")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "units are small and positive"
+        )]
         counter.fetch_add((units * 1000.0).round() as u64, Ordering::Relaxed);
     }
 
     fn reads(&self, consumed: Option<&ConsumedCapacity>) {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Self::add(&self.read, consumed.and_then(ConsumedCapacity::capacity_units).unwrap_or(0.0));
+        Self::add(
+            &self.read,
+            consumed
+                .and_then(ConsumedCapacity::capacity_units)
+                .unwrap_or(0.0),
+        );
     }
 
     fn written(&self, consumed: &ConsumedCapacity) {
@@ -88,7 +106,12 @@ impl Meter {
 
     fn writes(&self, consumed: Option<&ConsumedCapacity>) {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Self::add(&self.write, consumed.and_then(ConsumedCapacity::capacity_units).unwrap_or(0.0));
+        Self::add(
+            &self.write,
+            consumed
+                .and_then(ConsumedCapacity::capacity_units)
+                .unwrap_or(0.0),
+        );
     }
 }
 
@@ -103,7 +126,10 @@ pub struct StoreError {
 
 impl StoreError {
     fn new(operation: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { operation, source: source.into() }
+        Self {
+            operation,
+            source: source.into(),
+        }
     }
 }
 
@@ -144,11 +170,22 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn ping(&self) -> Result<()> {
-        let key = Key { pk: "PING".into(), sk: "PING".into() };
-        self.get::<serde_json::Value>("reach DynamoDB", &self.identity, key, false).await.map(drop)
+        let key = Key {
+            pk: "PING".into(),
+            sk: "PING".into(),
+        };
+        self.get::<serde_json::Value>("reach DynamoDB", &self.identity, key, false)
+            .await
+            .map(drop)
     }
 
-    async fn get<T: DeserializeOwned>(&self, operation: &'static str, table: &str, key: Key, consistent: bool) -> Result<Option<T>> {
+    async fn get<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        table: &str,
+        key: Key,
+        consistent: bool,
+    ) -> Result<Option<T>> {
         let request: GetItemFluentBuilder = self.dynamo.get_item();
         let answer = request
             .table_name(table)
@@ -159,18 +196,35 @@ impl Store {
             .await
             .map_err(|error| StoreError::new(operation, error))?;
         self.meter.reads(answer.consumed_capacity());
-        answer.item.map(|item| from_item(operation, item)).transpose()
+        answer
+            .item
+            .map(|item| from_item(operation, item))
+            .transpose()
     }
 
     /// Writes an item unconditionally.
     async fn put_item(&self, operation: &'static str, table: &str, item: Item) -> Result<()> {
-        match self.put(operation, self.dynamo.put_item().table_name(table).set_item(Some(item))).await? {
+        match self
+            .put(
+                operation,
+                self.dynamo
+                    .put_item()
+                    .table_name(table)
+                    .set_item(Some(item)),
+            )
+            .await?
+        {
             Outcome::Done | Outcome::Refused => Ok(()),
         }
     }
 
     /// Takes an item away and answers with what it was; `None` when there was none.
-    async fn take<T: DeserializeOwned>(&self, operation: &'static str, table: &str, key: Key) -> Result<Option<T>> {
+    async fn take<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        table: &str,
+        key: Key,
+    ) -> Result<Option<T>> {
         let answer = self
             .dynamo
             .delete_item()
@@ -182,21 +236,42 @@ impl Store {
             .await
             .map_err(|error| StoreError::new(operation, error))?;
         self.meter.writes(answer.consumed_capacity());
-        answer.attributes.map(|item| from_item(operation, item)).transpose()
+        answer
+            .attributes
+            .map(|item| from_item(operation, item))
+            .transpose()
     }
 
     async fn put(&self, operation: &'static str, request: PutItemFluentBuilder) -> Result<Outcome> {
-        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = request
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
         let answer = refused(operation, answer)?;
-        self.meter.writes(answer.as_ref().and_then(|answer| answer.consumed_capacity()));
+        self.meter.writes(
+            answer
+                .as_ref()
+                .and_then(|answer| answer.consumed_capacity()),
+        );
         Ok(answer.map_or(Outcome::Refused, |_| Outcome::Done))
     }
 
     /// The item's attributes after the update (as far as the request asks for them), or `None` when refused.
-    async fn update(&self, operation: &'static str, request: UpdateItemFluentBuilder) -> Result<Option<Item>> {
-        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+    async fn update(
+        &self,
+        operation: &'static str,
+        request: UpdateItemFluentBuilder,
+    ) -> Result<Option<Item>> {
+        let answer = request
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
         let answer = refused(operation, answer)?;
-        self.meter.writes(answer.as_ref().and_then(|answer| answer.consumed_capacity()));
+        self.meter.writes(
+            answer
+                .as_ref()
+                .and_then(|answer| answer.consumed_capacity()),
+        );
         Ok(answer.map(|answer| answer.attributes.unwrap_or_default()))
     }
 
@@ -214,34 +289,70 @@ impl Store {
     }
 
     /// Removes an item as long as the request's condition holds.
-    async fn delete_if(&self, operation: &'static str, request: DeleteItemFluentBuilder) -> Result<Outcome> {
-        let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+    async fn delete_if(
+        &self,
+        operation: &'static str,
+        request: DeleteItemFluentBuilder,
+    ) -> Result<Outcome> {
+        let answer = request
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
         let answer = refused(operation, answer)?;
-        self.meter.writes(answer.as_ref().and_then(|answer| answer.consumed_capacity()));
+        self.meter.writes(
+            answer
+                .as_ref()
+                .and_then(|answer| answer.consumed_capacity()),
+        );
         Ok(answer.map_or(Outcome::Refused, |_| Outcome::Done))
     }
 
     /// The removal of an item, to be given a condition.
     fn deletion(&self, table: &str, key: Key) -> DeleteItemFluentBuilder {
-        self.dynamo.delete_item().table_name(table).set_key(Some(key.attributes()))
+        self.dynamo
+            .delete_item()
+            .table_name(table)
+            .set_key(Some(key.attributes()))
     }
 
     /// The change of an item, to be filled in.
     fn change(&self, table: &str, key: Key) -> UpdateItemFluentBuilder {
-        self.dynamo.update_item().table_name(table).set_key(Some(key.attributes()))
+        self.dynamo
+            .update_item()
+            .table_name(table)
+            .set_key(Some(key.attributes()))
     }
 
     /// Whether an update's condition held.
-    async fn done(&self, operation: &'static str, request: UpdateItemFluentBuilder) -> Result<Outcome> {
-        Ok(if self.update(operation, request).await?.is_some() { Outcome::Done } else { Outcome::Refused })
+    async fn done(
+        &self,
+        operation: &'static str,
+        request: UpdateItemFluentBuilder,
+    ) -> Result<Outcome> {
+        Ok(if self.update(operation, request).await?.is_some() {
+            Outcome::Done
+        } else {
+            Outcome::Refused
+        })
     }
 
-    async fn transact(&self, operation: &'static str, writes: Vec<TransactWriteItem>) -> Result<Outcome> {
+    async fn transact(
+        &self,
+        operation: &'static str,
+        writes: Vec<TransactWriteItem>,
+    ) -> Result<Outcome> {
         let request = self.dynamo.transact_write_items();
-        let answer = request.set_transact_items(Some(writes)).return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        let answer = request
+            .set_transact_items(Some(writes))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
         match answer {
             Ok(answer) => {
-                answer.consumed_capacity().iter().for_each(|consumed| self.meter.writes(Some(consumed)));
+                answer
+                    .consumed_capacity()
+                    .iter()
+                    .for_each(|consumed| self.meter.writes(Some(consumed)));
                 Ok(Outcome::Done)
             }
             Err(error) => {
@@ -253,13 +364,21 @@ impl Store {
                         .iter()
                         .any(|reason| reason.code() == Some("ConditionalCheckFailed")))
                 });
-                if conditional { Ok(Outcome::Refused) } else { Err(StoreError::new(operation, error)) }
+                if conditional {
+                    Ok(Outcome::Refused)
+                } else {
+                    Err(StoreError::new(operation, error))
+                }
             }
         }
     }
 
     /// One page of a query: its items, and where the next page starts.
-    async fn page(&self, operation: &'static str, request: QueryFluentBuilder) -> Result<(Vec<Item>, Option<Item>)> {
+    async fn page(
+        &self,
+        operation: &'static str,
+        request: QueryFluentBuilder,
+    ) -> Result<(Vec<Item>, Option<Item>)> {
         let answer = request
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
@@ -273,7 +392,12 @@ impl Store {
     async fn all(&self, operation: &'static str, request: QueryFluentBuilder) -> Result<Vec<Item>> {
         let (mut items, mut next) = self.page(operation, request.clone()).await?;
         while let Some(start) = next {
-            let (more, then) = self.page(operation, request.clone().set_exclusive_start_key(Some(start))).await?;
+            let (more, then) = self
+                .page(
+                    operation,
+                    request.clone().set_exclusive_start_key(Some(start)),
+                )
+                .await?;
             items.extend(more);
             next = then;
         }
@@ -282,16 +406,25 @@ impl Store {
 
     /// A query for the items of a partition whose sort key starts with `prefix`.
     fn query(&self, table: &str, partition: String, prefix: &str) -> QueryFluentBuilder {
-        let request = self.dynamo.query().table_name(table).expression_attribute_values(":pk", s(partition));
+        let request = self
+            .dynamo
+            .query()
+            .table_name(table)
+            .expression_attribute_values(":pk", s(partition));
         if prefix.is_empty() {
             return request.key_condition_expression("pk = :pk");
         }
-        request.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)").expression_attribute_values(":prefix", s(prefix))
+        request
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":prefix", s(prefix))
     }
 }
 
 /// `Ok(None)` when the condition of a write did not hold.
-fn refused<T, E>(operation: &'static str, answer: std::result::Result<T, SdkError<E>>) -> Result<Option<T>>
+fn refused<T, E>(
+    operation: &'static str,
+    answer: std::result::Result<T, SdkError<E>>,
+) -> Result<Option<T>>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -311,7 +444,8 @@ fn n(number: impl ToString) -> AttributeValue {
 }
 
 fn to_item(operation: &'static str, key: Key, value: &impl Serialize) -> Result<Item> {
-    let mut item: Item = serde_dynamo::to_item(value).map_err(|error| StoreError::new(operation, error))?;
+    let mut item: Item =
+        serde_dynamo::to_item(value).map_err(|error| StoreError::new(operation, error))?;
     item.extend(key.attributes());
     Ok(item)
 }

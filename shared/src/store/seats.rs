@@ -39,19 +39,39 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn take_seat(&self, user: UserId, connection: ConnectionId, count: usize) -> Result<Asked> {
+    pub async fn take_seat(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        count: usize,
+    ) -> Result<Asked> {
         for _ in 0..TRIES {
             let now = self.clock.now();
-            let item: Option<serde_json::Map<String, serde_json::Value>> =
-                self.get("look for a seat", &self.calendar, keys::seats(user, connection), true).await?;
-            let until = |name: &str| item.as_ref().and_then(|item| DateTime::from_timestamp_millis(item.get(name)?.as_i64()?));
+            let item: Option<serde_json::Map<String, serde_json::Value>> = self
+                .get(
+                    "look for a seat",
+                    &self.calendar,
+                    keys::seats(user, connection),
+                    true,
+                )
+                .await?;
+            let until = |name: &str| {
+                item.as_ref()
+                    .and_then(|item| DateTime::from_timestamp_millis(item.get(name)?.as_i64()?))
+            };
             if let Some(paused) = until("notBefore").filter(|until| *until > now) {
                 return Ok(Asked::Paused(paused));
             }
-            let Some(number) = (0..count).find(|number| until(&name(*number)).is_none_or(|until| until < now)) else {
+            let Some(number) =
+                (0..count).find(|number| until(&name(*number)).is_none_or(|until| until < now))
+            else {
                 return Ok(Asked::Full);
             };
-            let seat = Seat { connection, number, until: now + SEAT };
+            let seat = Seat {
+                connection,
+                number,
+                until: now + SEAT,
+            };
             let request = self
                 .change(&self.calendar, keys::seats(user, connection))
                 .update_expression("SET #seat = :until")
@@ -106,13 +126,20 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn pause_calls(&self, user: UserId, connection: ConnectionId, until: DateTime<Utc>) -> Result<()> {
+    pub async fn pause_calls(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        until: DateTime<Utc>,
+    ) -> Result<()> {
         let request = self
             .change(&self.calendar, keys::seats(user, connection))
             .update_expression("SET notBefore = :until")
             .condition_expression("attribute_not_exists(notBefore) OR notBefore < :until")
             .expression_attribute_values(":until", n(until.timestamp_millis()));
-        self.done("pause the calls about an account", request).await.map(drop)
+        self.done("pause the calls about an account", request)
+            .await
+            .map(drop)
     }
 
     /// Removes an account's seats.
@@ -120,6 +147,11 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn remove_seats(&self, user: UserId, connection: ConnectionId) -> Result<()> {
-        self.delete("remove an account's seats", &self.calendar, keys::seats(user, connection)).await
+        self.delete(
+            "remove an account's seats",
+            &self.calendar,
+            keys::seats(user, connection),
+        )
+        .await
     }
 }

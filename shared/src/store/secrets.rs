@@ -23,7 +23,14 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn wrapped_key(&self, user: UserId) -> Result<Option<String>> {
-        let found: Option<WrappedKey> = self.get("read a wrapped key", &self.vault, keys::data_key(user), true).await?;
+        let found: Option<WrappedKey> = self
+            .get(
+                "read a wrapped key",
+                &self.vault,
+                keys::data_key(user),
+                true,
+            )
+            .await?;
         Ok(found.map(|key| key.wrapped))
     }
 
@@ -33,8 +40,19 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn create_wrapped_key(&self, user: UserId, wrapped: &str) -> Result<Outcome> {
         let operation = "store a wrapped key";
-        let item = to_item(operation, keys::data_key(user), &WrappedKey { wrapped: wrapped.to_owned() })?;
-        let put = self.dynamo.put_item().table_name(&self.vault).set_item(Some(item)).condition_expression("attribute_not_exists(pk)");
+        let item = to_item(
+            operation,
+            keys::data_key(user),
+            &WrappedKey {
+                wrapped: wrapped.to_owned(),
+            },
+        )?;
+        let put = self
+            .dynamo
+            .put_item()
+            .table_name(&self.vault)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)");
         self.put(operation, put).await
     }
 
@@ -43,15 +61,28 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn shred_key(&self, user: UserId) -> Result<()> {
-        self.delete("shred a wrapped key", &self.vault, keys::data_key(user)).await
+        self.delete("shred a wrapped key", &self.vault, keys::data_key(user))
+            .await
     }
 
     /// A sealed secret.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn sealed_secret(&self, user: UserId, connection: ConnectionId, field: &str) -> Result<Option<String>> {
-        let found: Option<SealedSecret> = self.get("read a secret", &self.vault, keys::secret(user, connection, field), true).await?;
+    pub async fn sealed_secret(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        field: &str,
+    ) -> Result<Option<String>> {
+        let found: Option<SealedSecret> = self
+            .get(
+                "read a secret",
+                &self.vault,
+                keys::secret(user, connection, field),
+                true,
+            )
+            .await?;
         Ok(found.map(|secret| secret.sealed))
     }
 
@@ -59,9 +90,21 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_secret(&self, user: UserId, connection: ConnectionId, field: &str, sealed: &str) -> Result<()> {
+    pub async fn put_secret(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        field: &str,
+        sealed: &str,
+    ) -> Result<()> {
         let operation = "store a secret";
-        let item = to_item(operation, keys::secret(user, connection, field), &SealedSecret { sealed: sealed.to_owned() })?;
+        let item = to_item(
+            operation,
+            keys::secret(user, connection, field),
+            &SealedSecret {
+                sealed: sealed.to_owned(),
+            },
+        )?;
         self.put_item(operation, &self.vault, item).await
     }
 
@@ -69,7 +112,17 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn delete_secret(&self, user: UserId, connection: ConnectionId, field: &str) -> Result<()> {
-        self.delete("remove a secret", &self.vault, keys::secret(user, connection, field)).await
+    pub async fn delete_secret(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        field: &str,
+    ) -> Result<()> {
+        self.delete(
+            "remove a secret",
+            &self.vault,
+            keys::secret(user, connection, field),
+        )
+        .await
     }
 }

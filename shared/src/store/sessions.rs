@@ -13,8 +13,20 @@ impl Store {
     pub async fn create_session(&self, session: &Session) -> Result<Outcome> {
         let operation = "begin a session";
         let writes = vec![
-            check(&self.identity, keys::user(session.user_id), "attribute_exists(pk)")?,
-            put(&self.identity, to_item(operation, keys::session(session.user_id, session.id), session)?, None)?,
+            check(
+                &self.identity,
+                keys::user(session.user_id),
+                "attribute_exists(pk)",
+            )?,
+            put(
+                &self.identity,
+                to_item(
+                    operation,
+                    keys::session(session.user_id, session.id),
+                    session,
+                )?,
+                None,
+            )?,
         ];
         self.transact(operation, writes).await
     }
@@ -24,7 +36,14 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn session(&self, user: UserId, session: SessionId) -> Result<Option<Session>> {
-        let found: Option<Session> = self.get("read a session", &self.identity, keys::session(user, session), true).await?;
+        let found: Option<Session> = self
+            .get(
+                "read a session",
+                &self.identity,
+                keys::session(user, session),
+                true,
+            )
+            .await?;
         Ok(found.filter(|session| session.expires_at > self.clock.now().timestamp()))
     }
 
@@ -48,7 +67,12 @@ impl Store {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<()> {
-        self.delete("end a session", &self.identity, keys::session(user, session)).await
+        self.delete(
+            "end a session",
+            &self.identity,
+            keys::session(user, session),
+        )
+        .await
     }
 
     /// Ends all sessions of a person.
@@ -57,7 +81,13 @@ impl Store {
     /// When DynamoDB does not answer.
     pub async fn end_all_sessions(&self, user: UserId) -> Result<()> {
         let operation = "end all sessions";
-        let query = self.query(&self.identity, keys::user_partition(user), keys::SESSION_PREFIX).consistent_read(true);
+        let query = self
+            .query(
+                &self.identity,
+                keys::user_partition(user),
+                keys::SESSION_PREFIX,
+            )
+            .consistent_read(true);
         for item in self.all(operation, query).await? {
             let session: Session = from_item(operation, item)?;
             self.end_session(user, session.id).await?;

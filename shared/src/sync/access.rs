@@ -30,13 +30,23 @@ pub async fn access_token(
     connection: &Connection,
     refused: Option<&Secret>,
 ) -> Result<Result<Secret, ProviderError>, SyncError> {
-    let gone = |reason: &str| ProviderError::GrantGone { provider: connection.provider.label(), reason: reason.to_owned() };
+    let gone = |reason: &str| ProviderError::GrantGone {
+        provider: connection.provider.label(),
+        reason: reason.to_owned(),
+    };
     if connection.status != ConnectionStatus::Active {
-        return Ok(Err(gone(connection.status_reason.as_deref().unwrap_or("it was disconnected"))));
+        return Ok(Err(gone(
+            connection
+                .status_reason
+                .as_deref()
+                .unwrap_or("it was disconnected"),
+        )));
     }
     let (user, id) = (connection.user_id, connection.id);
     for _ in 0..LOOKS {
-        let Some(held) = app.vault.grant(user, id).await? else { return Ok(Err(gone("nothing is stored"))) };
+        let Some(held) = app.vault.grant(user, id).await? else {
+            return Ok(Err(gone("nothing is stored")));
+        };
         if held.grant.is_fresh(app.clock.now()) && refused != Some(&held.grant.access_token) {
             return Ok(Ok(held.grant.access_token));
         }
@@ -46,7 +56,10 @@ pub async fn access_token(
         // Somebody else is at it: what they store counts.
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(Err(ProviderError::Failing { provider: connection.provider.label(), status: 504 }))
+    Ok(Err(ProviderError::Failing {
+        provider: connection.provider.label(),
+        status: 504,
+    }))
 }
 
 /// Renews a grant before its access token expires, unless somebody else is at it. Answers whether it was renewed.
@@ -55,9 +68,13 @@ pub async fn access_token(
 /// When a table or the vault does not answer.
 pub async fn renew_early(app: &App, connection: &Connection) -> Result<bool, SyncError> {
     let (user, id) = (connection.user_id, connection.id);
-    let Some(held) = app.vault.grant(user, id).await? else { return Ok(false) };
+    let Some(held) = app.vault.grant(user, id).await? else {
+        return Ok(false);
+    };
     if renew_at(&held.grant) > app.clock.now() {
-        app.store.renew_grant_at(user, id, renew_at(&held.grant)).await?;
+        app.store
+            .renew_grant_at(user, id, renew_at(&held.grant))
+            .await?;
         return Ok(false);
     }
     if app.store.lease_grant(user, id, held.version).await? == Outcome::Refused {
@@ -67,7 +84,11 @@ pub async fn renew_early(app: &App, connection: &Connection) -> Result<bool, Syn
 }
 
 /// Renews a grant whose lease is held.
-async fn renew(app: &App, connection: &Connection, held: &Held) -> Result<Result<Secret, ProviderError>, SyncError> {
+async fn renew(
+    app: &App,
+    connection: &Connection,
+    held: &Held,
+) -> Result<Result<Secret, ProviderError>, SyncError> {
     let (user, id, now) = (connection.user_id, connection.id, app.clock.now());
     let renewed = match app.providers.of(connection.provider) {
         Ok(accounts) => accounts.renew(&held.grant, now).await,
@@ -76,7 +97,10 @@ async fn renew(app: &App, connection: &Connection, held: &Held) -> Result<Result
     match renewed {
         Ok(grant) => {
             // Stored before it is used. Refused only when the owner has granted anew meanwhile; this token is good all the same.
-            let _: Outcome = app.vault.put_grant(user, id, &grant, Some(held.version)).await?;
+            let _: Outcome = app
+                .vault
+                .put_grant(user, id, &grant, Some(held.version))
+                .await?;
             app.store.renew_grant_at(user, id, renew_at(&grant)).await?;
             Ok(Ok(grant.access_token))
         }
@@ -105,10 +129,22 @@ pub fn renew_at(grant: &Grant) -> DateTime<Utc> {
 /// Notes once, and for everybody to see, that the owner has to grant anew. Answers with why and what to do.
 async fn lost(app: &App, connection: &Connection, reason: &str) -> Result<String, SyncError> {
     let age = app.clock.now() - connection.granted_at;
-    let hint = app.providers.of(connection.provider).ok().and_then(|accounts| accounts.why_lost(age));
+    let hint = app
+        .providers
+        .of(connection.provider)
+        .ok()
+        .and_then(|accounts| accounts.why_lost(age));
     let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-    let reason = format!("{}{hint}. Connect the account again; nothing was deleted.", reason.trim_end_matches('.'));
-    if app.store.needs_reauth(connection.user_id, connection.id, &reason).await? == Outcome::Done {
+    let reason = format!(
+        "{}{hint}. Connect the account again; nothing was deleted.",
+        reason.trim_end_matches('.')
+    );
+    if app
+        .store
+        .needs_reauth(connection.user_id, connection.id, &reason)
+        .await?
+        == Outcome::Done
+    {
         warn!(connection.id = %connection.id, "{} needs to be granted anew: {reason}", connection.id);
         let entry = AuditEntry {
             actor: connection.user_id.to_string(),

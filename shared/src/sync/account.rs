@@ -74,29 +74,62 @@ impl From<VaultError> for Stop {
 ///
 /// # Errors
 /// When a table or the vault does not answer.
-pub(super) async fn run(app: &App, lease: &mut Lease, calendar: &Calendar, account: &AccountCalendar) -> Result<Ending, SyncError> {
+pub(super) async fn run(
+    app: &App,
+    lease: &mut Lease,
+    calendar: &Calendar,
+    account: &AccountCalendar,
+) -> Result<Ending, SyncError> {
     Ok(match attempt(app, lease, calendar, account).await {
         Ok((success, left)) => {
-            let watched = success.channel.as_ref().or(lease.cursor().channel.as_ref()).is_some_and(|channel| channel.id.is_some());
+            let watched = success
+                .channel
+                .as_ref()
+                .or(lease.cursor().channel.as_ref())
+                .is_some_and(|channel| channel.id.is_some());
             let interval = spread(if watched { WATCHED } else { POLLED }, calendar);
             let again_in = left.and_then(|failure| soon(&failure, success.push_failures));
-            Ending { success: Some(success), error: None, next_sync_at: app.clock.now() + interval, again_in }
+            Ending {
+                success: Some(success),
+                error: None,
+                next_sync_at: app.clock.now() + interval,
+                again_in,
+            }
         }
         Err(Stop::Ours(error)) => return Err(error),
         Err(Stop::Later(pause)) => {
-            let seconds = i32::try_from(pause.num_seconds() + 1).unwrap_or(i32::MAX).min(900);
-            Ending { success: None, error: None, next_sync_at: app.clock.now() + POLLED, again_in: Some(seconds) }
+            let seconds = i32::try_from(pause.num_seconds() + 1)
+                .unwrap_or(i32::MAX)
+                .min(900);
+            Ending {
+                success: None,
+                error: None,
+                next_sync_at: app.clock.now() + POLLED,
+                again_in: Some(seconds),
+            }
         }
         Err(Stop::Provider(failure)) => {
             warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
-            let stale = lease.cursor().last_synced_at.is_some_and(|last| app.clock.now() - last > STALE);
+            let stale = lease
+                .cursor()
+                .last_synced_at
+                .is_some_and(|last| app.clock.now() - last > STALE);
             if stale && matches!(failure.remedy(), Remedy::Retry(_)) {
                 error!(calendar.id = %calendar.id, alarm = "stale-calendar", "{} has not been synced for hours: {failure}", calendar.id);
             }
             let failures = lease.cursor().failures;
-            let pause = if failure.remedy() == Remedy::Reconnect { BROKEN } else { POLLED * (1 << failures.min(5)) };
+            let pause = if failure.remedy() == Remedy::Reconnect {
+                BROKEN
+            } else {
+                POLLED * (1 << failures.min(5))
+            };
             let next_sync_at = app.clock.now() + pause;
-            Ending { success: None, error: Some(failure.to_string()), next_sync_at, again_in: soon(&failure, failures) }
+            Ending {
+                success: None,
+                error: Some(failure.to_string()),
+                next_sync_at,
+                again_in: soon(&failure, failures),
+            }
         }
     })
 }
@@ -115,16 +148,36 @@ fn soon(failure: &ProviderError, failures: u32) -> Option<i32> {
 }
 
 /// Answers with what was done, and with the failure that keeps changes made here from being written.
-async fn attempt(app: &App, lease: &mut Lease, calendar: &Calendar, account: &AccountCalendar) -> Step<(Success, Option<ProviderError>)> {
+async fn attempt(
+    app: &App,
+    lease: &mut Lease,
+    calendar: &Calendar,
+    account: &AccountCalendar,
+) -> Step<(Success, Option<ProviderError>)> {
     let accounts = app.providers.of(calendar.provider)?;
     let provider = calendar.provider.label();
-    let gone = || ProviderError::GrantGone { provider, reason: "the account is not linked".to_owned() };
-    let connection = app.store.connection(calendar.user_id, calendar.connection_id).await?.ok_or_else(gone)?;
+    let gone = || ProviderError::GrantGone {
+        provider,
+        reason: "the account is not linked".to_owned(),
+    };
+    let connection = app
+        .store
+        .connection(calendar.user_id, calendar.connection_id)
+        .await?
+        .ok_or_else(gone)?;
     let zone = match account.time_zone {
         Some(zone) => zone,
-        None => app.store.user(calendar.user_id).await?.map_or(chrono_tz::Tz::UTC, |user| user.timezone),
+        None => app
+            .store
+            .user(calendar.user_id)
+            .await?
+            .map_or(chrono_tz::Tz::UTC, |user| user.timezone),
     };
-    let target = Target { calendar: calendar.id, remote_id: &account.remote_id, zone };
+    let target = Target {
+        calendar: calendar.id,
+        remote_id: &account.remote_id,
+        zone,
+    };
     let mut refused = None;
     loop {
         let token = access_token(app, &connection, refused.as_ref()).await??;
@@ -132,7 +185,11 @@ async fn attempt(app: &App, lease: &mut Lease, calendar: &Calendar, account: &Ac
         throttle::take_seat(app, lease, &*session, &connection).await?;
         match both_ways(app, &*session, lease, calendar, target, &connection).await {
             // A token may be taken back at any time: once, a new one may help.
-            Err(Stop::Provider(failure)) if failure.remedy() == Remedy::Renew && refused.is_none() => refused = Some(token),
+            Err(Stop::Provider(failure))
+                if failure.remedy() == Remedy::Renew && refused.is_none() =>
+            {
+                refused = Some(token)
+            }
             other => return other,
         }
     }
@@ -146,10 +203,20 @@ async fn both_ways(
     target: Target<'_>,
     connection: &Connection,
 ) -> Step<(Success, Option<ProviderError>)> {
-    throttle::heed(app, provider, connection, discover::run(app, provider, connection).await).await?;
+    throttle::heed(
+        app,
+        provider,
+        connection,
+        discover::run(app, provider, connection).await,
+    )
+    .await?;
     let pulled = Pull::new(app, provider, lease, target).run().await;
     let mut success = throttle::heed(app, provider, connection, pulled).await?;
-    let Pushed { created, removed, left } = push::run(app, provider, lease, target).await?;
+    let Pushed {
+        created,
+        removed,
+        left,
+    } = push::run(app, provider, lease, target).await?;
     success.stats.total = (success.stats.total + created).saturating_sub(removed);
     if let Some(failure) = &left {
         warn!(calendar.id = %calendar.id, "changes of {} have to wait: {failure}", calendar.id);
@@ -167,9 +234,20 @@ async fn both_ways(
 ///
 /// # Errors
 /// When a table or the vault does not answer.
-pub(super) async fn leave(app: &App, calendar: &Calendar, channel: &ChannelState) -> Result<(), SyncError> {
-    let connection = app.store.connection(calendar.user_id, calendar.connection_id).await?;
-    if connection.as_ref().and_then(|connection| connection.channel.as_ref()).is_some_and(|all| all.id == channel.id) {
+pub(super) async fn leave(
+    app: &App,
+    calendar: &Calendar,
+    channel: &ChannelState,
+) -> Result<(), SyncError> {
+    let connection = app
+        .store
+        .connection(calendar.user_id, calendar.connection_id)
+        .await?;
+    if connection
+        .as_ref()
+        .and_then(|connection| connection.channel.as_ref())
+        .is_some_and(|all| all.id == channel.id)
+    {
         // It is the account's, and goes with it.
         return Ok(());
     }
@@ -180,7 +258,14 @@ pub(super) async fn leave(app: &App, calendar: &Calendar, channel: &ChannelState
     let session = connection
         .as_ref()
         .zip(token)
-        .and_then(|(connection, token)| Some(app.providers.of(connection.provider).ok()?.session(token, &connection.email)));
+        .and_then(|(connection, token)| {
+            Some(
+                app.providers
+                    .of(connection.provider)
+                    .ok()?
+                    .session(token, &connection.email),
+            )
+        });
     watch::close(app, session.as_deref(), channel).await
 }
 
@@ -200,7 +285,12 @@ pub(super) async fn revoke_all(app: &App, user: UserId) -> Result<(), SyncError>
 /// Tells the provider that a grant is given back. Where it cannot be told, the grant ends here all the same.
 async fn revoke(app: &App, connection: &Connection) -> Result<(), SyncError> {
     let (user, id) = (connection.user_id, connection.id);
-    let (Ok(accounts), Some(held)) = (app.providers.of(connection.provider), app.vault.grant(user, id).await?) else { return Ok(()) };
+    let (Ok(accounts), Some(held)) = (
+        app.providers.of(connection.provider),
+        app.vault.grant(user, id).await?,
+    ) else {
+        return Ok(());
+    };
     if let Some(channel) = &connection.channel {
         let session = accounts.session(held.grant.access_token.clone(), &connection.email);
         watch::close(app, Some(&*session), channel).await?;
@@ -216,7 +306,11 @@ async fn revoke(app: &App, connection: &Connection) -> Result<(), SyncError> {
 ///
 /// # Errors
 /// When a table or the vault does not answer.
-pub(super) async fn unlink_unused(app: &App, user: UserId, id: ConnectionId) -> Result<bool, SyncError> {
+pub(super) async fn unlink_unused(
+    app: &App,
+    user: UserId,
+    id: ConnectionId,
+) -> Result<bool, SyncError> {
     if is_used(app, user, id).await? {
         return Ok(true);
     }
@@ -224,7 +318,9 @@ pub(super) async fn unlink_unused(app: &App, user: UserId, id: ConnectionId) -> 
     if app.store.is_choosing(user, id).await? {
         return Ok(false);
     }
-    let Some(connection) = app.store.connection(user, id).await? else { return Ok(true) };
+    let Some(connection) = app.store.connection(user, id).await? else {
+        return Ok(true);
+    };
     let held = app.store.sealed_grant(user, id).await?;
     // Nothing is asked to be renewed from here on; the provider is told while the token can still be read.
     if app.store.end_connection(&connection).await? == Outcome::Refused {
@@ -248,7 +344,9 @@ pub(super) async fn unlink_unused(app: &App, user: UserId, id: ConnectionId) -> 
 /// Whether a calendar of an account is connected.
 async fn is_used(app: &App, user: UserId, id: ConnectionId) -> Result<bool, SyncError> {
     let calendars = app.store.calendars(user).await?;
-    Ok(calendars.iter().any(|state| state.calendar.connection_id == id && state.calendar.is_connected))
+    Ok(calendars
+        .iter()
+        .any(|state| state.calendar.connection_id == id && state.calendar.is_connected))
 }
 
 /// Goes on holding the lease, or stops.

@@ -26,7 +26,10 @@ pub(super) async fn run(app: &App, provider: &dyn Provider, connection: &Connect
     }
     let listed = match provider.calendars().await {
         Ok(listed) => listed,
-        Err(failure) if failure.remedy() == Remedy::Renew || matches!(failure, ProviderError::Throttled { .. }) => {
+        Err(failure)
+            if failure.remedy() == Remedy::Renew
+                || matches!(failure, ProviderError::Throttled { .. }) =>
+        {
             return Err(failure.into());
         }
         Err(failure) => {
@@ -40,7 +43,9 @@ pub(super) async fn run(app: &App, provider: &dyn Provider, connection: &Connect
         if calendar.connection_id != id {
             continue;
         }
-        let now = listed.iter().find(|listed| listed.remote_id == calendar.source.remote_id());
+        let now = listed
+            .iter()
+            .find(|listed| listed.remote_id == calendar.source.remote_id());
         if let Some(changed) = now.and_then(|now| followed(&calendar, now)) {
             info!(calendar.id = %calendar.id, "{} has changed in its account's list", calendar.id);
             // Refused when it is gone by now.
@@ -52,7 +57,9 @@ pub(super) async fn run(app: &App, provider: &dyn Provider, connection: &Connect
 
 /// The calendar as the list has it now; `None` when that is as before. A colour that its owner has chosen here stays.
 fn followed(calendar: &Calendar, now: &AccountCalendar) -> Option<Calendar> {
-    let Source::Account(before) = &calendar.source else { return None };
+    let Source::Account(before) = &calendar.source else {
+        return None;
+    };
     if before == now {
         return None;
     }
@@ -60,5 +67,10 @@ fn followed(calendar: &Calendar, now: &AccountCalendar) -> Option<Calendar> {
         Some(color) if before.color.as_ref() == Some(&calendar.color) => color.clone(),
         _ => calendar.color.clone(),
     };
-    Some(Calendar { name: now.name.clone(), color, source: Source::Account(now.clone()), ..calendar.clone() })
+    Some(Calendar {
+        name: now.name.clone(),
+        color,
+        source: Source::Account(now.clone()),
+        ..calendar.clone()
+    })
 }

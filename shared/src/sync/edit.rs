@@ -36,10 +36,19 @@ pub struct How {
 ///
 /// # Errors
 /// When a table does not answer.
-pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how: How) -> Result<Event, SyncError> {
+pub async fn create_event(
+    app: &App,
+    calendar: &Calendar,
+    content: Content,
+    how: How,
+) -> Result<Event, SyncError> {
     let now = app.clock.now();
     let name = match &how.name {
-        Some(name) => format!("{} {name} {}", calendar.user_id, serde_json::to_string(&content).unwrap_or_default()),
+        Some(name) => format!(
+            "{} {name} {}",
+            calendar.user_id,
+            serde_json::to_string(&content).unwrap_or_default()
+        ),
         None => SessionId::new(&app.clock).to_string(),
     };
     let id = EventId::of(calendar.id, &name);
@@ -52,7 +61,10 @@ pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how:
         series: content.series,
         zone_guessed: false,
         details: content.details,
-        link: Some(Box::new(Link { edit: Some(Box::new(edit)), ..Link::default() })),
+        link: Some(Box::new(Link {
+            edit: Some(Box::new(edit)),
+            ..Link::default()
+        })),
         content_hash: String::new(),
         updated_at: now,
     };
@@ -61,7 +73,9 @@ pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how:
         Outcome::Done => Ok(event),
         Outcome::Refused => {
             let known = app.store.event(calendar.user_id, &event.id).await?;
-            known.filter(|known| !known.is_leaving()).ok_or(SyncError::Contended)
+            known
+                .filter(|known| !known.is_leaving())
+                .ok_or(SyncError::Contended)
         }
     }
 }
@@ -71,13 +85,21 @@ pub async fn create_event(app: &App, calendar: &Calendar, content: Content, how:
 ///
 /// # Errors
 /// When a table does not answer.
-pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Content, how: How) -> Result<Option<Event>, SyncError> {
+pub async fn change_event(
+    app: &App,
+    user: UserId,
+    mut event: Event,
+    wanted: Content,
+    how: How,
+) -> Result<Option<Event>, SyncError> {
     let before = Content::of(&event);
     for _ in 0..TRIES {
         let read = event.clone();
         let base = Some(Box::new(Content::of(&event)));
         let edit = edit(event.link.as_deref(), Operation::Update, base, app, &how);
-        merge(Some(&before), &[], &wanted, &Content::of(&event)).content.write_to(&mut event);
+        merge(Some(&before), &[], &wanted, &Content::of(&event))
+            .content
+            .write_to(&mut event);
         let link = event.link.get_or_insert_default();
         (link.edit, link.failure, link.kept) = (Some(Box::new(edit)), None, None);
         event.updated_at = app.clock.now();
@@ -102,7 +124,12 @@ pub async fn change_event(app: &App, user: UserId, mut event: Event, wanted: Con
 ///
 /// # Errors
 /// When a table does not answer.
-pub async fn remove_event(app: &App, user: UserId, mut event: Event, how: How) -> Result<bool, SyncError> {
+pub async fn remove_event(
+    app: &App,
+    user: UserId,
+    mut event: Event,
+    how: How,
+) -> Result<bool, SyncError> {
     for _ in 0..TRIES {
         let read = event.clone();
         let base = Some(Box::new(Content::of(&event)));
@@ -132,9 +159,13 @@ pub async fn remove_event(app: &App, user: UserId, mut event: Event, how: How) -
 /// When a table does not answer.
 pub async fn retry_edit(app: &App, user: UserId, id: &EventId) -> Result<Option<Event>, SyncError> {
     for _ in 0..TRIES {
-        let Some(mut event) = app.store.event(user, id).await? else { return Ok(None) };
+        let Some(mut event) = app.store.event(user, id).await? else {
+            return Ok(None);
+        };
         let link = event.link.get_or_insert_default();
-        let Some(edit) = link.edit.as_deref_mut() else { return Ok(None) };
+        let Some(edit) = link.edit.as_deref_mut() else {
+            return Ok(None);
+        };
         (edit.is_paused, link.failure) = (false, None);
         edit.rewrites.clear();
         if app.store.put_edit(user, &mut event).await? == Outcome::Done {
@@ -146,14 +177,22 @@ pub async fn retry_edit(app: &App, user: UserId, id: &EventId) -> Result<Option<
 
 /// The change to be written of an event that was `before` until now: what both sides last agreed on stays what it was, and
 /// what the provider has never seen is still to be created.
-fn edit(link: Option<&Link>, operation: Operation, before: Option<Box<Content>>, app: &App, how: &How) -> Edit {
+fn edit(
+    link: Option<&Link>,
+    operation: Operation,
+    before: Option<Box<Content>>,
+    app: &App,
+    how: &How,
+) -> Edit {
     let new = |operation, base| Edit {
         send_updates: how.send_updates,
         wants_conference: how.wants_conference,
         response: how.response.clone().map(Box::new),
         ..Edit::new(operation, base, app.clock.now())
     };
-    let Some(last) = link.and_then(|link| link.edit.as_deref()) else { return new(operation, before) };
+    let Some(last) = link.and_then(|link| link.edit.as_deref()) else {
+        return new(operation, before);
+    };
     let operation = match (operation, last.operation) {
         (Operation::Update, Operation::Create) => Operation::Create,
         _ => operation,
@@ -164,8 +203,15 @@ fn edit(link: Option<&Link>, operation: Operation, before: Option<Box<Content>>,
     edit.wants_conference |= last.wants_conference;
     edit.response = edit.response.or_else(|| last.response.clone());
     if last.base.is_some() {
-        let is_small = |content: &Content| serde_json::to_string(content).is_ok_and(|text| text.len() <= MAX_STATE);
-        edit.earlier = last.earlier.iter().cloned().chain(before.map(|before| *before).filter(is_small)).collect();
+        let is_small = |content: &Content| {
+            serde_json::to_string(content).is_ok_and(|text| text.len() <= MAX_STATE)
+        };
+        edit.earlier = last
+            .earlier
+            .iter()
+            .cloned()
+            .chain(before.map(|before| *before).filter(is_small))
+            .collect();
         if edit.earlier.len() > MAX_EARLIER {
             edit.earlier.remove(1);
         }
@@ -175,10 +221,20 @@ fn edit(link: Option<&Link>, operation: Operation, before: Option<Box<Content>>,
 
 /// The series no longer gives the occurrence that has become an event of its own.
 async fn hide_in_series(app: &App, user: UserId, event: &Event) -> Result<(), SyncError> {
-    let Some(original) = event.original_start() else { return Ok(()) };
+    let Some(original) = event.original_start() else {
+        return Ok(());
+    };
     for _ in 0..TRIES {
-        let Some(mut series) = app.store.event(user, &event.id.series()).await? else { return Ok(()) };
-        let Some(rule) = series.series.as_deref_mut().filter(|series| !series.overridden.contains(&original)) else { return Ok(()) };
+        let Some(mut series) = app.store.event(user, &event.id.series()).await? else {
+            return Ok(());
+        };
+        let Some(rule) = series
+            .series
+            .as_deref_mut()
+            .filter(|series| !series.overridden.contains(&original))
+        else {
+            return Ok(());
+        };
         rule.overridden.push(original);
         rule.overridden.sort_unstable();
         series.updated_at = app.clock.now();

@@ -31,10 +31,26 @@ pub enum Synced {
 ///
 /// # Errors
 /// When a table or the queue does not answer.
-pub async fn request_sync(app: &App, user: UserId, calendar: CalendarId, delay: i32) -> Result<Option<u64>, SyncError> {
-    let Some(wish) = app.store.wish_for_sync(user, calendar).await? else { return Ok(None) };
+pub async fn request_sync(
+    app: &App,
+    user: UserId,
+    calendar: CalendarId,
+    delay: i32,
+) -> Result<Option<u64>, SyncError> {
+    let Some(wish) = app.store.wish_for_sync(user, calendar).await? else {
+        return Ok(None);
+    };
     if wish.send
-        && let Err(error) = app.queue.send(&Job::SyncCalendar { user_id: user, calendar_id: calendar }, delay).await
+        && let Err(error) = app
+            .queue
+            .send(
+                &Job::SyncCalendar {
+                    user_id: user,
+                    calendar_id: calendar,
+                },
+                delay,
+            )
+            .await
     {
         app.store.wish_was_unheard(user, calendar).await?;
         return Err(error.into());
@@ -46,7 +62,13 @@ pub async fn request_sync(app: &App, user: UserId, calendar: CalendarId, delay: 
 ///
 /// # Errors
 /// When a table does not answer.
-pub async fn wait_for(app: &App, user: UserId, calendar: CalendarId, wish: u64, limit: Duration) -> Result<Option<Cursor>, SyncError> {
+pub async fn wait_for(
+    app: &App,
+    user: UserId,
+    calendar: CalendarId,
+    wish: u64,
+    limit: Duration,
+) -> Result<Option<Cursor>, SyncError> {
     let waited = tokio::time::timeout(limit, async {
         let mut pause = Duration::from_millis(50);
         loop {
@@ -65,7 +87,10 @@ pub async fn wait_for(app: &App, user: UserId, calendar: CalendarId, wish: u64, 
 /// schedule has it written later.
 pub async fn push_soon(app: &App, user: UserId, calendar: CalendarId, limit: Duration) {
     let waited = async {
-        match request_sync(app, user, calendar, 0).await?.filter(|_| !limit.is_zero()) {
+        match request_sync(app, user, calendar, 0)
+            .await?
+            .filter(|_| !limit.is_zero())
+        {
             Some(wish) => wait_for(app, user, calendar, wish, limit).await.map(drop),
             None => Ok(()),
         }
@@ -79,18 +104,31 @@ pub async fn push_soon(app: &App, user: UserId, calendar: CalendarId, limit: Dur
 ///
 /// # Errors
 /// When a table, the vault or the queue does not answer: then the message should come again.
-pub async fn sync_calendar(app: &App, user: UserId, calendar: CalendarId) -> Result<Synced, SyncError> {
+pub async fn sync_calendar(
+    app: &App,
+    user: UserId,
+    calendar: CalendarId,
+) -> Result<Synced, SyncError> {
     let Some(mut lease) = app.store.lease(user, calendar).await? else {
-        return Ok(if app.store.calendar(user, calendar).await?.is_some() { Synced::Busy } else { Synced::Gone });
+        return Ok(if app.store.calendar(user, calendar).await?.is_some() {
+            Synced::Busy
+        } else {
+            Synced::Gone
+        });
     };
     let state = app.store.calendar(user, calendar).await?;
-    let Some(calendar) = state.map(|state| state.calendar).filter(|calendar| calendar.is_connected) else {
+    let Some(calendar) = state
+        .map(|state| state.calendar)
+        .filter(|calendar| calendar.is_connected)
+    else {
         app.store.end_disconnected(lease).await?;
         return Ok(Synced::Gone);
     };
     let ended = match &calendar.source {
         Source::Feed(feed) => Box::pin(feed::run(app, &mut lease, &calendar, feed)).await,
-        Source::Account(account) => Box::pin(account::run(app, &mut lease, &calendar, account)).await,
+        Source::Account(account) => {
+            Box::pin(account::run(app, &mut lease, &calendar, account)).await
+        }
     };
     match ended {
         Ok(ending) => finish(app, lease, &ending).await,
@@ -104,7 +142,11 @@ pub async fn sync_calendar(app: &App, user: UserId, calendar: CalendarId) -> Res
 
 async fn finish(app: &App, lease: Lease, ending: &Ending) -> Result<Synced, SyncError> {
     let (user, calendar) = (lease.user(), lease.calendar());
-    let cursor = app.store.end_sync(lease, ending).await?.ok_or(SyncError::LeaseLost)?;
+    let cursor = app
+        .store
+        .end_sync(lease, ending)
+        .await?
+        .ok_or(SyncError::LeaseLost)?;
     let stats = cursor.stats;
     info!(
         calendar.id = %calendar, sync.status = ?cursor.status, sync.created = stats.created, sync.updated = stats.updated,
@@ -123,6 +165,10 @@ async fn finish(app: &App, lease: Lease, ending: &Ending) -> Result<Synced, Sync
 
 /// A little more than `interval`, by up to a tenth and always the same for a calendar, so that not all are due at once.
 pub(super) fn spread(interval: TimeDelta, calendar: &Calendar) -> TimeDelta {
-    let share = calendar.id.to_bytes().iter().fold(0_i32, |sum, byte| (sum * 31 + i32::from(*byte)) % 1000);
+    let share = calendar
+        .id
+        .to_bytes()
+        .iter()
+        .fold(0_i32, |sum, byte| (sum * 31 + i32::from(*byte)) % 1000);
     interval + interval * share / 10_000
 }

@@ -27,26 +27,55 @@ const LATEST: TimeDelta = TimeDelta::hours(24);
 ///
 /// # Errors
 /// When a table or the vault does not answer.
-pub(super) async fn run(app: &App, lease: &mut Lease, calendar: &Calendar, feed: &FeedSource) -> Result<Ending, SyncError> {
-    let zone = app.store.user(calendar.user_id).await?.map_or(Tz::UTC, |user| user.timezone);
+pub(super) async fn run(
+    app: &App,
+    lease: &mut Lease,
+    calendar: &Calendar,
+    feed: &FeedSource,
+) -> Result<Ending, SyncError> {
+    let zone = app
+        .store
+        .user(calendar.user_id)
+        .await?
+        .map_or(Tz::UTC, |user| user.timezone);
     let started = app.clock.now();
-    let known = Some(lease.cursor().validators.clone()).filter(|known| known.feed.as_ref() == Some(&feed.fingerprint));
+    let known = Some(lease.cursor().validators.clone())
+        .filter(|known| known.feed.as_ref() == Some(&feed.fingerprint));
     let known = known.unwrap_or_default();
     match pull(app, calendar, zone, &known).await? {
         Ok(None) => {
-            let interval = lease.cursor().refresh_seconds.map_or(SOONEST, TimeDelta::seconds);
+            let interval = lease
+                .cursor()
+                .refresh_seconds
+                .map_or(SOONEST, TimeDelta::seconds);
             let stats = unchanged(lease);
-            let success = Success { stats, ..Success::default() };
-            Ok(Ending { success: Some(success), error: None, again_in: None, next_sync_at: started + spread(interval, calendar) })
+            let success = Success {
+                stats,
+                ..Success::default()
+            };
+            Ok(Ending {
+                success: Some(success),
+                error: None,
+                again_in: None,
+                next_sync_at: started + spread(interval, calendar),
+            })
         }
         Ok(Some((read, validators))) => {
-            let validators = Validators { feed: Some(feed.fingerprint.clone()), ..validators };
+            let validators = Validators {
+                feed: Some(feed.fingerprint.clone()),
+                ..validators
+            };
             write(app, lease, calendar, read, validators).await
         }
         Err(failure) => {
             let next = started + retry_in(&failure, lease.cursor().failures);
             warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
-            Ok(Ending { success: None, error: Some(failure.to_string()), again_in: None, next_sync_at: next })
+            Ok(Ending {
+                success: None,
+                error: Some(failure.to_string()),
+                again_in: None,
+                next_sync_at: next,
+            })
         }
     }
 }
@@ -69,25 +98,57 @@ enum Failure {
 type Pulled = Result<Option<(Feed, Validators)>, Failure>;
 
 /// Fetches and reads the feed; `Ok(None)` when it is as it was.
-async fn pull(app: &App, calendar: &Calendar, zone: Tz, known: &Validators) -> Result<Pulled, SyncError> {
-    let place = Place { user: calendar.user_id, connection: calendar.connection_id, field: FEED_URL };
-    let Some(address) = app.vault.get(place).await? else { return Ok(Err(Failure::AddressLost)) };
-    let policy = Policy { loopback: app.config.allow_loopback_feeds };
-    let target = ReadFor { calendar: calendar.id, zone, now: app.clock.now() };
+async fn pull(
+    app: &App,
+    calendar: &Calendar,
+    zone: Tz,
+    known: &Validators,
+) -> Result<Pulled, SyncError> {
+    let place = Place {
+        user: calendar.user_id,
+        connection: calendar.connection_id,
+        field: FEED_URL,
+    };
+    let Some(address) = app.vault.get(place).await? else {
+        return Ok(Err(Failure::AddressLost));
+    };
+    let policy = Policy {
+        loopback: app.config.allow_loopback_feeds,
+    };
+    let target = ReadFor {
+        calendar: calendar.id,
+        zone,
+        now: app.clock.now(),
+    };
     Ok(read_feed(address.expose(), known, policy, target).await)
 }
 
 async fn read_feed(address: &str, known: &Validators, policy: Policy, target: ReadFor) -> Pulled {
     let url = address::parse(address, policy)?;
-    let Fetched::Body { bytes, charset, mut validators } = fetch(&url, known, policy).await? else { return Ok(None) };
+    let Fetched::Body {
+        bytes,
+        charset,
+        mut validators,
+    } = fetch(&url, known, policy).await?
+    else {
+        return Ok(None);
+    };
     // Reading ten megabytes takes a moment; other messages go on meanwhile, and a panic stays in there.
-    let feed = tokio::task::spawn_blocking(move || ics::read(&bytes, charset.as_deref(), target)).await.map_err(|_| Failure::Crashed)??;
+    let feed = tokio::task::spawn_blocking(move || ics::read(&bytes, charset.as_deref(), target))
+        .await
+        .map_err(|_| Failure::Crashed)??;
     validators.content_hash = Some(feed.content_hash());
     Ok(Some((feed, validators)))
 }
 
 /// Writes what has changed.
-async fn write(app: &App, lease: &mut Lease, calendar: &Calendar, feed: Feed, mut validators: Validators) -> Result<Ending, SyncError> {
+async fn write(
+    app: &App,
+    lease: &mut Lease,
+    calendar: &Calendar,
+    feed: Feed,
+    mut validators: Validators,
+) -> Result<Ending, SyncError> {
     let interval = feed.refresh.unwrap_or(SOONEST).clamp(SOONEST, LATEST);
     let refresh_seconds = Some(interval.num_seconds());
     let next_sync_at = app.clock.now() + spread(interval, calendar);
@@ -97,12 +158,33 @@ async fn write(app: &App, lease: &mut Lease, calendar: &Calendar, feed: Feed, mu
     if feed.complete && known.content_hash.as_ref() == Some(&content_hash) {
         // Another file, but the same events: a producer that stamps or shuffles them anew on each fetch.
         let stats = unchanged(lease);
-        let success = Success { validators: Some(validators), refresh_seconds, warnings: Some(warnings), stats, ..Success::default() };
-        return Ok(Ending { success: Some(success), error: None, again_in: None, next_sync_at });
+        let success = Success {
+            validators: Some(validators),
+            refresh_seconds,
+            warnings: Some(warnings),
+            stats,
+            ..Success::default()
+        };
+        return Ok(Ending {
+            success: Some(success),
+            error: None,
+            again_in: None,
+            next_sync_at,
+        });
     }
-    let stored = app.store.stored_hashes(calendar.user_id, calendar.id).await?;
-    let stored: HashMap<_, _> = stored.into_iter().map(|stored| (stored.id, stored.content_hash)).collect();
-    let remote = Remote { events: &feed.events, complete: feed.complete, content_hash: &content_hash };
+    let stored = app
+        .store
+        .stored_hashes(calendar.user_id, calendar.id)
+        .await?;
+    let stored: HashMap<_, _> = stored
+        .into_iter()
+        .map(|stored| (stored.id, stored.content_hash))
+        .collect();
+    let remote = Remote {
+        events: &feed.events,
+        complete: feed.complete,
+        content_hash: &content_hash,
+    };
     let plan = plan(stored, remote, lease.cursor().suspect.as_deref());
     carry_out(app, lease, &plan).await?;
     if plan.suspect.is_some() {
@@ -120,12 +202,19 @@ async fn write(app: &App, lease: &mut Lease, calendar: &Calendar, feed: Feed, mu
         stats: plan.stats,
         ..Success::default()
     };
-    Ok(Ending { success: Some(success), error: None, again_in: None, next_sync_at })
+    Ok(Ending {
+        success: Some(success),
+        error: None,
+        again_in: None,
+        next_sync_at,
+    })
 }
 
 async fn carry_out(app: &App, lease: &mut Lease, plan: &Plan<'_>) -> Result<(), SyncError> {
     let puts = plan.puts.iter().map(|event| EventWrite::Put(event));
-    let writes: Vec<EventWrite<'_>> = puts.chain(plan.deletes.iter().map(EventWrite::Delete)).collect();
+    let writes: Vec<EventWrite<'_>> = puts
+        .chain(plan.deletes.iter().map(EventWrite::Delete))
+        .collect();
     if writes.is_empty() {
         return Ok(());
     }
@@ -145,16 +234,21 @@ async fn carry_out(app: &App, lease: &mut Lease, plan: &Plan<'_>) -> Result<(), 
 /// All is as it was.
 fn unchanged(lease: &Lease) -> SyncStats {
     let total = lease.cursor().event_count;
-    SyncStats { total, unchanged: total, ..SyncStats::default() }
+    SyncStats {
+        total,
+        unchanged: total,
+        ..SyncStats::default()
+    }
 }
 
 /// When to ask again after a failure: later each time, but within a day, and not before the server wants it.
 fn retry_in(failure: &Failure, failures: u32) -> TimeDelta {
     let backoff = (SOONEST * (1 << failures.min(7))).min(LATEST);
     match failure {
-        Failure::Fetch(FetchError::Status { retry_after: Some(seconds), .. }) => {
-            TimeDelta::seconds((*seconds).clamp(0, 86_400)).max(SOONEST)
-        }
+        Failure::Fetch(FetchError::Status {
+            retry_after: Some(seconds),
+            ..
+        }) => TimeDelta::seconds((*seconds).clamp(0, 86_400)).max(SOONEST),
         _ => backoff,
     }
 }

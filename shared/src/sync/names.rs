@@ -20,10 +20,14 @@ pub(super) fn subject(change: &Change) -> EventId {
 
 /// Gives a change the id that the event has here which the provider has named otherwise.
 pub(super) fn rename(change: &mut Change, aliases: &HashMap<EventId, EventId>) {
-    let Some(own) = aliases.get(&subject(change).series()) else { return };
+    let Some(own) = aliases.get(&subject(change).series()) else {
+        return;
+    };
     match change {
         Change::Put(event) => {
-            event.id = event.original_start().map_or_else(|| own.clone(), |original| own.occurrence(original));
+            event.id = event
+                .original_start()
+                .map_or_else(|| own.clone(), |original| own.occurrence(original));
             event.hash();
         }
         Change::Gone { id, .. } => id.clone_from(own),
@@ -35,7 +39,12 @@ pub(super) fn rename(change: &mut Change, aliases: &HashMap<EventId, EventId>) {
 ///
 /// # Errors
 /// When a table does not answer.
-pub(super) async fn note_alias(app: &App, provider: &dyn Provider, user: UserId, event: &Event) -> Result<(), SyncError> {
+pub(super) async fn note_alias(
+    app: &App,
+    provider: &dyn Provider,
+    user: UserId,
+    event: &Event,
+) -> Result<(), SyncError> {
     if let Some(foreign) = foreign_name(provider, event) {
         app.store.put_alias(user, &foreign, &event.id).await?;
     }

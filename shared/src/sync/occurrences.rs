@@ -17,14 +17,29 @@ use crate::store::Outcome;
 ///
 /// # Errors
 /// When a table does not answer.
-pub(super) async fn fit(app: &App, user: UserId, before: &Event, after: &Event) -> Result<(), SyncError> {
-    let rule = |event: &Event| (event.start, event.series.as_deref().map(Series::without_overrides));
+pub(super) async fn fit(
+    app: &App,
+    user: UserId,
+    before: &Event,
+    after: &Event,
+) -> Result<(), SyncError> {
+    let rule = |event: &Event| {
+        (
+            event.start,
+            event.series.as_deref().map(Series::without_overrides),
+        )
+    };
     let is_settled = before.is_edited() && !after.is_edited();
-    if before.series.is_none() || (rule(before) == rule(after) && before.is_leaving() == after.is_leaving() && !is_settled) {
+    if before.series.is_none()
+        || (rule(before) == rule(after) && before.is_leaving() == after.is_leaving() && !is_settled)
+    {
         return Ok(());
     }
     for mut event in app.store.overrides(user, &after.id).await? {
-        let is_placed = event.is_edited() || event.original_start().is_none_or(|original| places(after, original));
+        let is_placed = event.is_edited()
+            || event
+                .original_start()
+                .is_none_or(|original| places(after, original));
         let is_hidden = after.is_leaving() || !is_placed;
         // Refused when somebody else writes the occurrence just now: then it is theirs.
         if !is_placed && !after.is_edited() {
@@ -39,15 +54,35 @@ pub(super) async fn fit(app: &App, user: UserId, before: &Event, after: &Event) 
 
 /// A series that the provider has no more, but of which an occurrence was changed here: it is kept as if it had been changed
 /// itself, so that the change is not lost with it.
-pub(super) async fn keep_for_occurrences(app: &App, user: UserId, series: &mut Event) -> Result<(), SyncError> {
+pub(super) async fn keep_for_occurrences(
+    app: &App,
+    user: UserId,
+    series: &mut Event,
+) -> Result<(), SyncError> {
     if series.series.is_none() || series.link.as_ref().is_none_or(|link| link.edit.is_some()) {
         return Ok(());
     }
     let is_update = |edit: &Edit| edit.operation == Operation::Update;
-    let changed = |event: &Event| event.link.as_ref().and_then(|link| link.edit.as_deref()).is_some_and(is_update);
-    if app.store.overrides(user, &series.id).await?.iter().any(changed) {
+    let changed = |event: &Event| {
+        event
+            .link
+            .as_ref()
+            .and_then(|link| link.edit.as_deref())
+            .is_some_and(is_update)
+    };
+    if app
+        .store
+        .overrides(user, &series.id)
+        .await?
+        .iter()
+        .any(changed)
+    {
         let base = Some(Box::new(Content::of(series)));
-        series.link.get_or_insert_default().edit = Some(Box::new(Edit::new(Operation::Update, base, app.clock.now())));
+        series.link.get_or_insert_default().edit = Some(Box::new(Edit::new(
+            Operation::Update,
+            base,
+            app.clock.now(),
+        )));
     }
     Ok(())
 }
@@ -66,13 +101,29 @@ pub(super) async fn part_from_provider(
 ) -> Result<bool, SyncError> {
     let edit = series.link.as_ref().and_then(|link| link.edit.as_deref());
     // Whoever may be told of the series may be told of its occurrences.
-    let Some(told) = edit.filter(|_| series.series.is_some()).map(|edit| edit.send_updates) else { return Ok(false) };
+    let Some(told) = edit
+        .filter(|_| series.series.is_some())
+        .map(|edit| edit.send_updates)
+    else {
+        return Ok(false);
+    };
     let (mut has_parted, is_gone) = (false, cancelled.is_none());
     let overrides = app.store.overrides(user, &series.id).await?;
-    let changed: HashSet<OriginalStart> = overrides.iter().filter_map(Event::original_start).collect();
-    let is_cancelled = |original: &&OriginalStart| !changed.contains(original) && places(series, **original);
-    let known = series.series.as_deref().map(|rule| rule.overridden.as_slice()).unwrap_or_default();
-    let cancelled: Vec<OriginalStart> = cancelled.unwrap_or(known).iter().filter(is_cancelled).copied().collect();
+    let changed: HashSet<OriginalStart> =
+        overrides.iter().filter_map(Event::original_start).collect();
+    let is_cancelled =
+        |original: &&OriginalStart| !changed.contains(original) && places(series, **original);
+    let known = series
+        .series
+        .as_deref()
+        .map(|rule| rule.overridden.as_slice())
+        .unwrap_or_default();
+    let cancelled: Vec<OriginalStart> = cancelled
+        .unwrap_or(known)
+        .iter()
+        .filter(is_cancelled)
+        .copied()
+        .collect();
     if let Some(rule) = series.series.as_deref_mut() {
         // What is an exception already is placed no more.
         rule.except_dates.extend(cancelled);
@@ -80,7 +131,11 @@ pub(super) async fn part_from_provider(
     }
     for mut event in overrides {
         let is_edited = event.is_edited();
-        if !is_edited && event.original_start().is_some_and(|original| !places(series, original)) {
+        if !is_edited
+            && event
+                .original_start()
+                .is_some_and(|original| !places(series, original))
+        {
             // Hidden as it is, it goes once the provider has the series so; with a series that is gone, at once.
             if is_gone {
                 let _: Outcome = app.store.delete_event(user, &event).await?;
@@ -88,12 +143,17 @@ pub(super) async fn part_from_provider(
             continue;
         }
         let link = event.link.get_or_insert_default();
-        if is_edited && link.remote_id.is_none() && link.edit.as_ref().is_some_and(|edit| edit.base.is_none()) {
+        if is_edited
+            && link.remote_id.is_none()
+            && link.edit.as_ref().is_some_and(|edit| edit.base.is_none())
+        {
             continue;
         }
         (link.remote_id, link.version) = (None, None);
         // The new one has nothing that both sides have agreed on.
-        let edit = link.edit.get_or_insert_with(|| Box::new(Edit::new(Operation::Update, None, app.clock.now())));
+        let edit = link
+            .edit
+            .get_or_insert_with(|| Box::new(Edit::new(Operation::Update, None, app.clock.now())));
         (edit.base, edit.send_updates) = (None, edit.send_updates.or(told));
         // Refused when somebody else writes the occurrence just now: then it is theirs.
         has_parted |= app.store.put_edit(user, &mut event).await? == Outcome::Done;

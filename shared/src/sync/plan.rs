@@ -34,7 +34,11 @@ pub struct Plan<'a> {
 const GUARDED: usize = 20;
 
 /// Compares `stored` (content hashes by id) with `remote`. `suspect` is the digest that an earlier sync did not believe.
-pub fn plan<'a>(mut stored: HashMap<EventId, String>, remote: Remote<'a>, suspect: Option<&str>) -> Plan<'a> {
+pub fn plan<'a>(
+    mut stored: HashMap<EventId, String>,
+    remote: Remote<'a>,
+    suspect: Option<&str>,
+) -> Plan<'a> {
     let mut plan = Plan::default();
     let count = stored.len();
     for event in remote.events {
@@ -89,7 +93,10 @@ mod tests {
             series: None,
             link: None,
             zone_guessed: false,
-            details: Box::new(Details { title: title.to_owned(), ..Details::default() }),
+            details: Box::new(Details {
+                title: title.to_owned(),
+                ..Details::default()
+            }),
             content_hash: String::new(),
             updated_at: DateTime::UNIX_EPOCH,
         };
@@ -101,11 +108,18 @@ mod tests {
     }
 
     fn stored(events: &[Event]) -> HashMap<EventId, String> {
-        events.iter().map(|event| (event.id.clone(), event.content_hash.clone())).collect()
+        events
+            .iter()
+            .map(|event| (event.id.clone(), event.content_hash.clone()))
+            .collect()
     }
 
     fn remote(events: &[Event]) -> Remote<'_> {
-        Remote { events, complete: true, content_hash: "hash" }
+        Remote {
+            events,
+            complete: true,
+            content_hash: "hash",
+        }
     }
 
     #[test]
@@ -113,7 +127,14 @@ mod tests {
         let feed = events(0..30, "a");
         let plan = plan(stored(&feed), remote(&feed), None);
         assert!(plan.puts.is_empty() && plan.deletes.is_empty());
-        assert_eq!(plan.stats, SyncStats { total: 30, unchanged: 30, ..SyncStats::default() });
+        assert_eq!(
+            plan.stats,
+            SyncStats {
+                total: 30,
+                unchanged: 30,
+                ..SyncStats::default()
+            }
+        );
     }
 
     #[test]
@@ -122,7 +143,16 @@ mod tests {
         new[5] = events(6..7, "b").remove(0);
         let plan = plan(stored(&old), remote(&new), None);
         assert_eq!((plan.puts.len(), plan.deletes.len()), (2, 1));
-        assert_eq!(plan.stats, SyncStats { total: 30, created: 1, updated: 1, deleted: 1, unchanged: 28 });
+        assert_eq!(
+            plan.stats,
+            SyncStats {
+                total: 30,
+                created: 1,
+                updated: 1,
+                deleted: 1,
+                unchanged: 28
+            }
+        );
     }
 
     #[test]
@@ -140,7 +170,12 @@ mod tests {
             assert_eq!(second.deletes.len(), 30 - answer.len());
         }
         let small = events(0..3, "a");
-        assert_eq!(plan(stored(&small), remote(&small[..1]), None).deletes.len(), 2);
+        assert_eq!(
+            plan(stored(&small), remote(&small[..1]), None)
+                .deletes
+                .len(),
+            2
+        );
         assert!(plan(stored(&small), remote(&[]), None).deletes.is_empty());
     }
 
@@ -148,8 +183,18 @@ mod tests {
     fn an_answer_that_breaks_off_only_adds() {
         let old = events(0..3, "a");
         let new = events(1..5, "b");
-        let plan = plan(stored(&old), Remote { complete: false, ..remote(&new) }, None);
-        assert_eq!((plan.puts.len(), plan.deletes.len(), plan.suspect), (2, 0, None));
+        let plan = plan(
+            stored(&old),
+            Remote {
+                complete: false,
+                ..remote(&new)
+            },
+            None,
+        );
+        assert_eq!(
+            (plan.puts.len(), plan.deletes.len(), plan.suspect),
+            (2, 0, None)
+        );
         assert_eq!(plan.stats.total, 5);
     }
 }

@@ -59,10 +59,28 @@ struct Known {
 }
 
 impl<'a> Pull<'a> {
-    pub fn new(app: &'a App, provider: &'a dyn Provider, lease: &'a mut Lease, target: Target<'a>) -> Self {
+    pub fn new(
+        app: &'a App,
+        provider: &'a dyn Provider,
+        lease: &'a mut Lease,
+        target: Target<'a>,
+    ) -> Self {
         let (user, now, count) = (lease.user(), app.clock.now(), lease.cursor().event_count);
         let (stats, warnings, orphans) = (SyncStats::default(), vec![], HashMap::new());
-        Self { count, app, provider, lease, target, user, now, stats, warnings, orphans, has_riddles: false, aliases: None }
+        Self {
+            count,
+            app,
+            provider,
+            lease,
+            target,
+            user,
+            now,
+            stats,
+            warnings,
+            orphans,
+            has_riddles: false,
+            aliases: None,
+        }
     }
 
     /// Reads on from where the last run ended, or everything where there is no such place.
@@ -72,11 +90,18 @@ impl<'a> Pull<'a> {
         let manners = self.provider.manners();
         let past = self.now - window.past;
         // What was once read stays within what is read, unless everything is read anew too often for that.
-        let from = last.as_ref().filter(|_| manners.removals_are_certain).map_or(past, |position| position.from.min(past));
+        let from = last
+            .as_ref()
+            .filter(|_| manners.removals_are_certain)
+            .map_or(past, |position| position.from.min(past));
         let to = self.now + window.future;
-        let (position, suspect) = match last.filter(|position| position.query == manners.query && to - position.to < manners.rebased) {
+        let (position, suspect) = match last.filter(|position| {
+            position.query == manners.query && to - position.to < manners.rebased
+        }) {
             Some(position) => match self.since(&position).await {
-                Err(Stop::Provider(failure)) if failure.remedy() == Remedy::Resync => self.everything(from, to).await?,
+                Err(Stop::Provider(failure)) if failure.remedy() == Remedy::Resync => {
+                    self.everything(from, to).await?
+                }
                 other => (other?, None),
             },
             None => self.everything(from, to).await?,
@@ -87,22 +112,46 @@ impl<'a> Pull<'a> {
         }
         self.warnings.truncate(MAX_WARNINGS);
         let position = suspect.is_none().then_some(position);
-        Ok(Success { position, suspect, warnings: Some(self.warnings), stats: self.stats, ..Success::default() })
+        Ok(Success {
+            position,
+            suspect,
+            warnings: Some(self.warnings),
+            stats: self.stats,
+            ..Success::default()
+        })
     }
 
     async fn since(&mut self, position: &Position) -> Step<Position> {
         let mut page: Option<String> = None;
         loop {
-            let read = self.provider.changes(self.target, &Ask::Since(position), page.as_deref()).await?;
+            let read = self
+                .provider
+                .changes(self.target, &Ask::Since(position), page.as_deref())
+                .await?;
             hold(self.app, self.lease).await?;
             self.warn(read.warnings);
-            self.apply(read.changes, &read.partial, Some((position.from, position.to)), None).await?;
+            self.apply(
+                read.changes,
+                &read.partial,
+                Some((position.from, position.to)),
+                None,
+            )
+            .await?;
             if let Some(token) = read.token {
                 // A name that says nothing may be that of an occurrence: reading everything answers it, once a day.
                 let is_late = self.now + self.app.config.sync_window.future - position.to > RIDDLES;
                 let has_riddles = self.has_riddles || position.has_riddles;
-                let query = if has_riddles && is_late { String::new() } else { position.query.clone() };
-                return Ok(Position { token, query, has_riddles, ..position.clone() });
+                let query = if has_riddles && is_late {
+                    String::new()
+                } else {
+                    position.query.clone()
+                };
+                return Ok(Position {
+                    token,
+                    query,
+                    has_riddles,
+                    ..position.clone()
+                });
             }
             page = read.next_page;
         }
@@ -110,38 +159,80 @@ impl<'a> Pull<'a> {
 
     /// Reads everything into what will be stored, then removes what was not seen. Answers also with the digest of an
     /// answer that lacks too much to be believed at once.
-    async fn everything(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Step<(Position, Option<String>)> {
-        let stored = self.app.store.stored_hashes(self.user, self.target.calendar).await?;
+    async fn everything(
+        &mut self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Step<(Position, Option<String>)> {
+        let stored = self
+            .app
+            .store
+            .stored_hashes(self.user, self.target.calendar)
+            .await?;
         let count = stored.len();
         self.count = number(count);
         if !self.provider.manners().keeps_our_ids {
-            self.aliases = Some(self.app.store.all_aliases(self.user, self.target.calendar).await?);
+            self.aliases = Some(
+                self.app
+                    .store
+                    .all_aliases(self.user, self.target.calendar)
+                    .await?,
+            );
         }
-        let stored = stored.into_iter().map(|stored| (stored.id.clone(), stored)).collect();
-        let mut known = Known { stored, seen: HashSet::new() };
+        let stored = stored
+            .into_iter()
+            .map(|stored| (stored.id.clone(), stored))
+            .collect();
+        let mut known = Known {
+            stored,
+            seen: HashSet::new(),
+        };
         let mut page: Option<String> = None;
         let token = loop {
-            let read = self.provider.changes(self.target, &Ask::All { from, to }, page.as_deref()).await?;
+            let read = self
+                .provider
+                .changes(self.target, &Ask::All { from, to }, page.as_deref())
+                .await?;
             hold(self.app, self.lease).await?;
             self.warn(read.warnings);
-            self.apply(read.changes, &read.partial, None, Some(&mut known)).await?;
+            self.apply(read.changes, &read.partial, None, Some(&mut known))
+                .await?;
             if let Some(token) = read.token {
                 break token;
             }
             page = read.next_page;
         };
-        let position = Position { token, query: self.provider.manners().query.to_owned(), from, to, has_riddles: false };
+        let position = Position {
+            token,
+            query: self.provider.manners().query.to_owned(),
+            from,
+            to,
+            has_riddles: false,
+        };
         // What the provider has never had cannot be missing there, and what was not asked for cannot have been answered.
-        let unseen = known.stored.values().filter(|stored| stored.version.is_some() && !known.seen.contains(&stored.id));
+        let unseen = known
+            .stored
+            .values()
+            .filter(|stored| stored.version.is_some() && !known.seen.contains(&stored.id));
         let mut unseen: Vec<EventId> = unseen.map(|stored| stored.id.clone()).collect();
         unseen.sort_unstable();
         let mut gone: Vec<EventId> = Vec::with_capacity(unseen.len());
         for ids in unseen.chunks(100) {
             let events = self.app.store.events(self.user, ids).await?;
-            gone.extend(events.into_iter().filter(|event| lies_within(event, (from, to))).map(|event| event.id));
+            gone.extend(
+                events
+                    .into_iter()
+                    .filter(|event| lies_within(event, (from, to)))
+                    .map(|event| event.id),
+            );
         }
         gone.sort_unstable();
-        let answer = digest_of(gone.iter().map(ToString::to_string).collect::<String>().as_bytes());
+        let answer = digest_of(
+            gone.iter()
+                .map(ToString::to_string)
+                .collect::<String>()
+                .as_bytes(),
+        );
         let doubtful = is_doubtful(count, gone.len(), known.seen.is_empty());
         if doubtful && self.lease.cursor().suspect.as_ref() != Some(&answer) {
             return Ok((position, Some(answer)));
@@ -174,7 +265,10 @@ impl<'a> Pull<'a> {
         let aliases = match &self.aliases {
             Some(all) => all,
             None => {
-                let mut ids: Vec<EventId> = changes.iter().map(|change| subject(change).series()).collect();
+                let mut ids: Vec<EventId> = changes
+                    .iter()
+                    .map(|change| subject(change).series())
+                    .collect();
                 ids.sort_unstable();
                 ids.dedup();
                 found = self.app.store.aliases(self.user, &ids).await?;
@@ -195,7 +289,11 @@ impl<'a> Pull<'a> {
         if self.provider.manners().removals_are_certain {
             return Ok((changes, HashSet::new()));
         }
-        let mut gone: Vec<EventId> = changes.iter().filter(|change| matches!(change, Change::Gone { .. })).map(subject).collect();
+        let mut gone: Vec<EventId> = changes
+            .iter()
+            .filter(|change| matches!(change, Change::Gone { .. }))
+            .map(subject)
+            .collect();
         // What was said may be said again.
         gone.sort_unstable();
         gone.dedup();
@@ -216,7 +314,10 @@ impl<'a> Pull<'a> {
                 }
                 Err(failure) => return Err(failure.into()),
             };
-            let mut found = Event { id: event.id.clone(), ..remote.event };
+            let mut found = Event {
+                id: event.id.clone(),
+                ..remote.event
+            };
             found.hash();
             if let Some(foreign) = foreign_name(self.provider, &found) {
                 if self.app.store.event(self.user, &foreign).await?.is_some() {
@@ -245,8 +346,12 @@ impl<'a> Pull<'a> {
         match self.provider.current(self.target, event, None).await {
             Ok(Some(remote)) => {
                 // It may have come under another name.
-                let found = Event { id: event.id.clone(), ..remote.event };
-                Ok(foreign_name(self.provider, &found).is_some_and(|foreign| seen.contains(&foreign)))
+                let found = Event {
+                    id: event.id.clone(),
+                    ..remote.event
+                };
+                Ok(foreign_name(self.provider, &found)
+                    .is_some_and(|foreign| seen.contains(&foreign)))
             }
             Ok(None) => Ok(true),
             Err(ProviderError::Malformed { .. }) => Ok(false),
@@ -256,9 +361,18 @@ impl<'a> Pull<'a> {
 
     /// Where a series comes whole, what does not come with it is not different any more: what was changed or cancelled here
     /// and is still to be written alone stays. Answers with all that is different.
-    async fn reduce(&mut self, id: &EventId, mut originals: Vec<OriginalStart>) -> Step<Vec<OriginalStart>> {
+    async fn reduce(
+        &mut self,
+        id: &EventId,
+        mut originals: Vec<OriginalStart>,
+    ) -> Step<Vec<OriginalStart>> {
         for event in self.app.store.overrides(self.user, id).await? {
-            let Some(original) = event.original_start().filter(|original| !originals.contains(original)) else { continue };
+            let Some(original) = event
+                .original_start()
+                .filter(|original| !originals.contains(original))
+            else {
+                continue;
+            };
             if event.is_edited() {
                 originals.push(original);
             } else {
@@ -281,16 +395,29 @@ impl<'a> Pull<'a> {
     ) -> Step<()> {
         let changes = self.named(changes).await?;
         let (changes, mut alone) = self.verified(changes).await?;
-        let is_partial = |event: &Event| remote_id(event).is_some_and(|id| partial.iter().any(|partial| partial == id));
-        alone.extend(changes.iter().filter(|change| matches!(change, Change::Put(event) if is_partial(event))).map(subject));
+        let is_partial = |event: &Event| {
+            remote_id(event).is_some_and(|id| partial.iter().any(|partial| partial == id))
+        };
+        alone.extend(
+            changes
+                .iter()
+                .filter(|change| matches!(change, Change::Put(event) if is_partial(event)))
+                .map(subject),
+        );
         let mut changes = latest(changes);
         let whole = self.provider.manners().series_come_whole;
         // What is changed or cancelled of a series is hidden in the series itself.
         for id in changes.keys() {
-            let Some(original) = id.original_start() else { continue };
+            let Some(original) = id.original_start() else {
+                continue;
+            };
             self.orphans.entry(id.series()).or_default().push(original);
         }
-        let there: Vec<EventId> = changes.iter().filter(|(_, change)| matches!(change, Change::Put(_))).map(|(id, _)| id.clone()).collect();
+        let there: Vec<EventId> = changes
+            .iter()
+            .filter(|(_, change)| matches!(change, Change::Put(_)))
+            .map(|(id, _)| id.clone())
+            .collect();
         if let Some(known) = known.as_deref() {
             changes.retain(|id, change| {
                 if !matches!(change, Change::Put(_)) {
@@ -300,21 +427,35 @@ impl<'a> Pull<'a> {
                 if whole && matches!(change, Change::Put(event) if event.series.is_some()) {
                     return true;
                 }
-                let same = known.stored.get(id).is_some_and(|stored| stored.version.is_some() && stored.version == version(change));
+                let same = known.stored.get(id).is_some_and(|stored| {
+                    stored.version.is_some() && stored.version == version(change)
+                });
                 self.stats.unchanged += u32::from(same);
                 !same
             });
         }
         // Stored before this run, or by a page before this one.
-        let is_stored = |id: &EventId| known.as_deref().is_none_or(|known| known.stored.contains_key(id) || known.seen.contains(id));
-        let mut wanted: Vec<EventId> = changes.keys().chain(self.orphans.keys()).filter(|id| is_stored(id)).cloned().collect();
+        let is_stored = |id: &EventId| {
+            known
+                .as_deref()
+                .is_none_or(|known| known.stored.contains_key(id) || known.seen.contains(id))
+        };
+        let mut wanted: Vec<EventId> = changes
+            .keys()
+            .chain(self.orphans.keys())
+            .filter(|id| is_stored(id))
+            .cloned()
+            .collect();
         wanted.sort_unstable();
         wanted.dedup();
         if let Some(known) = known {
             known.seen.extend(there);
         }
         let stored = self.app.store.events(self.user, &wanted).await?;
-        let mut stored: HashMap<EventId, Event> = stored.into_iter().map(|event| (event.id.clone(), event)).collect();
+        let mut stored: HashMap<EventId, Event> = stored
+            .into_iter()
+            .map(|event| (event.id.clone(), event))
+            .collect();
 
         // A series that has moved leaves changed occurrences behind that its rule places no more: nobody sees them.
         let series_of = |id: &EventId| match changes.get(&id.series()) {
@@ -323,19 +464,33 @@ impl<'a> Pull<'a> {
         };
         let is_stray = |id: &EventId| {
             let series = series_of(id).filter(|event| event.series.is_some());
-            id.original_start().zip(series).is_some_and(|(original, series)| !places(series, original))
+            id.original_start()
+                .zip(series)
+                .is_some_and(|(original, series)| !places(series, original))
         };
         let strays: HashSet<EventId> = changes.keys().filter(|id| is_stray(id)).cloned().collect();
         if whole {
-            let series = changes.iter().filter(|(_, change)| matches!(change, Change::Put(event) if event.series.is_some()));
-            for id in series.map(|(id, _)| id.clone()).filter(|id| !alone.contains(id)).collect::<Vec<_>>() {
+            let series = changes.iter().filter(
+                |(_, change)| matches!(change, Change::Put(event) if event.series.is_some()),
+            );
+            for id in series
+                .map(|(id, _)| id.clone())
+                .filter(|id| !alone.contains(id))
+                .collect::<Vec<_>>()
+            {
                 let originals = self.orphans.remove(&id).unwrap_or_default();
-                let originals = if stored.contains_key(&id) { self.reduce(&id, originals).await? } else { originals };
+                let originals = if stored.contains_key(&id) {
+                    self.reduce(&id, originals).await?
+                } else {
+                    originals
+                };
                 if let Some(known) = stored.get_mut(&id).filter(|known| known.is_edited()) {
                     // What is still to be written may leave it as it is: what it hides is known all the same.
                     self.overridden_by(known, &originals).await?;
                 }
-                let known = stored.get_mut(&id).and_then(|known| known.series.as_deref_mut());
+                let known = stored
+                    .get_mut(&id)
+                    .and_then(|known| known.series.as_deref_mut());
                 let new = changes.get_mut(&id).and_then(|change| match change {
                     Change::Put(event) => event.series.as_deref_mut(),
                     _ => None,
@@ -351,7 +506,9 @@ impl<'a> Pull<'a> {
         for id in series {
             if let Some(Change::Put(event)) = changes.get_mut(&id) {
                 if let Some(series) = &mut event.series {
-                    series.overridden.extend(self.orphans.remove(&id).unwrap_or_default());
+                    series
+                        .overridden
+                        .extend(self.orphans.remove(&id).unwrap_or_default());
                 }
             } else if let Some(event) = stored.get(&id) {
                 let originals = self.orphans.remove(&id).unwrap_or_default();
@@ -367,14 +524,17 @@ impl<'a> Pull<'a> {
                     }
                 }
                 Change::Put(event) => {
-                    let outside = window.is_some_and(|window| before.is_none() && !lies_within(&event, window));
+                    let outside = window
+                        .is_some_and(|window| before.is_none() && !lies_within(&event, window));
                     if !outside {
                         writes.push((before, *event));
                     }
                 }
                 Change::Gone { remote_id, .. } => {
                     // An id that ours had at the provider before it was created anew says nothing of what it is now.
-                    if let Some(event) = before.filter(|event| is_called(self.provider, event, &remote_id)) {
+                    if let Some(event) =
+                        before.filter(|event| is_called(self.provider, event, &remote_id))
+                    {
                         self.gone(event).await?;
                     }
                 }
@@ -391,7 +551,9 @@ impl<'a> Pull<'a> {
     /// New ones in batches, as nobody else can have written them; the others one by one, each over what was read.
     async fn write(&mut self, writes: Vec<(Option<Event>, Event)>) -> Step<()> {
         // An occurrence may have become an event of its own here at this very moment, so it is written like those.
-        let single = |(before, event): &(Option<Event>, Event)| before.is_some() || event.original_start().is_some();
+        let single = |(before, event): &(Option<Event>, Event)| {
+            before.is_some() || event.original_start().is_some()
+        };
         let (old, new): (Vec<_>, Vec<_>) = writes.into_iter().partition(single);
         let mut events: Vec<Event> = Vec::with_capacity(new.len());
         for (_, incoming) in new {
@@ -405,14 +567,23 @@ impl<'a> Pull<'a> {
         }
         for handful in events.chunks(BATCH * 8) {
             hold(self.app, self.lease).await?;
-            self.app.store.write_all_events(self.user, &handful.iter().map(EventWrite::Put).collect::<Vec<_>>()).await?;
+            self.app
+                .store
+                .write_all_events(
+                    self.user,
+                    &handful.iter().map(EventWrite::Put).collect::<Vec<_>>(),
+                )
+                .await?;
         }
         self.stats.created += number(events.len());
         let (app, provider, user, now) = (self.app, self.provider, self.user, self.now);
         let merged = |(before, incoming): (Option<Event>, Event)| async move {
             if before.as_ref().and_then(remote_id) != remote_id(&incoming) {
                 note_alias(app, provider, user, &incoming).await?;
-                if let Some((before, old)) = before.as_ref().and_then(|before| Some((before, foreign_name(provider, before)?))) {
+                if let Some((before, old)) = before
+                    .as_ref()
+                    .and_then(|before| Some((before, foreign_name(provider, before)?)))
+                {
                     app.store.delete_alias(user, &old, &before.id).await?;
                 }
             }
@@ -433,7 +604,9 @@ impl<'a> Pull<'a> {
     /// Hides occurrences of a stored series behind what became of them.
     async fn override_in(&mut self, mut event: Event, originals: &[OriginalStart]) -> Step<()> {
         for _ in 0..TRIES {
-            let Some(series) = &mut event.series else { return Ok(()) };
+            let Some(series) = &mut event.series else {
+                return Ok(());
+            };
             let before = series.overridden.len();
             series.overridden.extend(originals);
             series.overridden.sort_unstable();
@@ -457,7 +630,13 @@ impl<'a> Pull<'a> {
 
     /// Has a stored series hide `originals`, and nothing else. Where somebody changes it meanwhile it is read anew later.
     async fn overridden_by(&self, event: &mut Event, originals: &[OriginalStart]) -> Step<()> {
-        let Some(series) = event.series.as_deref_mut().filter(|series| series.overridden != originals) else { return Ok(()) };
+        let Some(series) = event
+            .series
+            .as_deref_mut()
+            .filter(|series| series.overridden != originals)
+        else {
+            return Ok(());
+        };
         series.overridden = originals.to_vec();
         event.updated_at = self.now;
         event.hash();
@@ -522,7 +701,11 @@ async fn merge_in(
             fit(app, user, before, &stored).await?;
         }
         if app.store.put_linked(user, &mut stored).await? == Outcome::Done {
-            return Ok(if before.is_some() { Written::Updated } else { Written::Created });
+            return Ok(if before.is_some() {
+                Written::Updated
+            } else {
+                Written::Created
+            });
         }
         before = app.store.event(user, &incoming.id).await?;
     }
@@ -531,11 +714,19 @@ async fn merge_in(
 
 /// Removes an event with everything that hangs on it; answers with how many events these were, or with `None` when the event
 /// is not any more as it was read.
-pub(super) async fn remove(app: &App, provider: &dyn Provider, user: UserId, event: &Event) -> Result<Option<u32>, SyncError> {
+pub(super) async fn remove(
+    app: &App,
+    provider: &dyn Provider,
+    user: UserId,
+    event: &Event,
+) -> Result<Option<u32>, SyncError> {
     let mut removed = 1;
     if event.series.is_some() {
         let overrides = app.store.overrides(user, &event.id).await?;
-        let deletes: Vec<EventWrite<'_>> = overrides.iter().map(|event| EventWrite::Delete(&event.id)).collect();
+        let deletes: Vec<EventWrite<'_>> = overrides
+            .iter()
+            .map(|event| EventWrite::Delete(&event.id))
+            .collect();
         app.store.write_all_events(user, &deletes).await?;
         removed += number(deletes.len());
     }
@@ -544,7 +735,9 @@ pub(super) async fn remove(app: &App, provider: &dyn Provider, user: UserId, eve
         app.store.delete_alias(user, &foreign, &event.id).await?;
     }
     if is_done && event.is_edited() {
-        app.store.forget_edit(user, &event.id, revision(event)).await?;
+        app.store
+            .forget_edit(user, &event.id, revision(event))
+            .await?;
     }
     Ok(is_done.then_some(removed))
 }
@@ -561,9 +754,11 @@ fn latest(changes: Vec<Change>) -> std::collections::BTreeMap<EventId, Change> {
         let id = subject(&change);
         // What was created anew has the id of what was deleted before it, whichever of the two comes first.
         let is_older = match (&change, latest.get(&id)) {
-            (Change::Gone { remote_id, .. }, Some(Change::Put(event))) => {
-                event.link.as_ref().and_then(|link| link.remote_id.as_ref()).is_some_and(|other| other != remote_id)
-            }
+            (Change::Gone { remote_id, .. }, Some(Change::Put(event))) => event
+                .link
+                .as_ref()
+                .and_then(|link| link.remote_id.as_ref())
+                .is_some_and(|other| other != remote_id),
             _ => false,
         };
         if !is_older {
@@ -575,10 +770,15 @@ fn latest(changes: Vec<Change>) -> std::collections::BTreeMap<EventId, Change> {
 
 /// Whether the provider calls a stored event by this id, or will.
 fn is_called(provider: &dyn Provider, event: &Event, remote_id: &str) -> bool {
-    event.link.as_ref().is_none_or(|link| match &link.remote_id {
-        Some(known) => known == remote_id,
-        None => provider.remote_id(&event.id, link.generation).is_some_and(|own| own == remote_id),
-    })
+    event
+        .link
+        .as_ref()
+        .is_none_or(|link| match &link.remote_id {
+            Some(known) => known == remote_id,
+            None => provider
+                .remote_id(&event.id, link.generation)
+                .is_some_and(|own| own == remote_id),
+        })
 }
 
 fn version(change: &Change) -> Option<String> {

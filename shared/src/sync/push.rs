@@ -14,7 +14,9 @@ use crate::domain::calendar::ProviderKind;
 use crate::domain::event::Event;
 use crate::domain::ids::{EventId, UserId};
 use crate::domain::link::{Content, Edit, Kept, Link, Operation, Response, merge};
-use crate::providers::{Provider, ProviderError, Remedy, Remote, Target, Writing, undeletable, unwritable};
+use crate::providers::{
+    Provider, ProviderError, Remedy, Remote, Target, Writing, undeletable, unwritable,
+};
 use crate::store::Outcome;
 use crate::store::cursors::Lease;
 
@@ -67,10 +69,24 @@ pub(super) struct Pushed {
 
 /// Writes what waits, in the order of ids: a series before its occurrences. What cannot be written just now is passed over
 /// and answered; where the provider does not answer at all, the rest waits too.
-pub(super) async fn run(app: &App, provider: &dyn Provider, lease: &mut Lease, target: Target<'_>) -> Step<Pushed> {
+pub(super) async fn run(
+    app: &App,
+    provider: &dyn Provider,
+    lease: &mut Lease,
+    target: Target<'_>,
+) -> Step<Pushed> {
     let user = lease.user();
     let mut left = None;
-    let mut push = Push { app, provider, target, user, now: app.clock.now(), created: 0, removed: 0, has_parted: false };
+    let mut push = Push {
+        app,
+        provider,
+        target,
+        user,
+        now: app.clock.now(),
+        created: 0,
+        removed: 0,
+        has_parted: false,
+    };
     let mut edited = app.store.edited(user, target.calendar, AT_MOST).await?;
     while !edited.is_empty() {
         for id in edited {
@@ -78,19 +94,34 @@ pub(super) async fn run(app: &App, provider: &dyn Provider, lease: &mut Lease, t
             match push.one(&id).await {
                 Ok(()) => {}
                 Err(Stop::Provider(failure)) if matches!(failure.remedy(), Remedy::Retry(_)) => {
-                    let is_general = matches!(failure, ProviderError::Throttled { .. } | ProviderError::Unreachable { .. });
+                    let is_general = matches!(
+                        failure,
+                        ProviderError::Throttled { .. } | ProviderError::Unreachable { .. }
+                    );
                     left = Some(failure);
                     if is_general {
-                        return Ok(Pushed { created: push.created, removed: push.removed, left });
+                        return Ok(Pushed {
+                            created: push.created,
+                            removed: push.removed,
+                            left,
+                        });
                     }
                 }
                 Err(stop) => return Err(stop),
             }
         }
         let again = std::mem::take(&mut push.has_parted) && left.is_none();
-        edited = if again { app.store.edited(user, target.calendar, AT_MOST).await? } else { vec![] };
+        edited = if again {
+            app.store.edited(user, target.calendar, AT_MOST).await?
+        } else {
+            vec![]
+        };
     }
-    Ok(Pushed { created: push.created, removed: push.removed, left })
+    Ok(Pushed {
+        created: push.created,
+        removed: push.removed,
+        left,
+    })
 }
 
 impl Push<'_> {
@@ -98,10 +129,16 @@ impl Push<'_> {
         for _ in 0..TRIES {
             let event = self.app.store.event(self.user, id).await?;
             let read = event.as_ref().map_or(u64::MAX, revision);
-            let Some((event, edit)) = event.and_then(|event| Some((event.clone(), event.link?.edit?))) else {
+            let Some((event, edit)) =
+                event.and_then(|event| Some((event.clone(), event.link?.edit?)))
+            else {
                 return Ok(self.app.store.forget_edit(self.user, id, read).await?);
             };
-            let waits_for_somebody = edit.is_paused || event.link.as_ref().is_some_and(|link| link.failure.is_some());
+            let waits_for_somebody = edit.is_paused
+                || event
+                    .link
+                    .as_ref()
+                    .is_some_and(|link| link.failure.is_some());
             if waits_for_somebody {
                 return Ok(self.app.store.forget_edit(self.user, id, read).await?);
             }
@@ -124,7 +161,10 @@ impl Push<'_> {
     }
 
     fn writing(edit: &Edit) -> Writing {
-        Writing { send_updates: edit.send_updates, wants_conference: edit.wants_conference }
+        Writing {
+            send_updates: edit.send_updates,
+            wants_conference: edit.wants_conference,
+        }
     }
 
     fn kind(&self) -> ProviderKind {
@@ -133,14 +173,30 @@ impl Push<'_> {
 
     /// What was permitted when it was changed here may not be any more, such as for people who were invited since.
     fn permitted(&self, wrong: Vec<(&'static str, String)>) -> Step<()> {
-        let Some((field, message)) = wrong.into_iter().find(|(field, _)| *field == "sendUpdates") else { return Ok(()) };
-        Err(ProviderError::Refused { provider: self.kind().label(), reason: field.to_owned(), message: format!("{field} {message}") }
-            .into())
+        let Some((field, message)) = wrong.into_iter().find(|(field, _)| *field == "sendUpdates")
+        else {
+            return Ok(());
+        };
+        Err(ProviderError::Refused {
+            provider: self.kind().label(),
+            reason: field.to_owned(),
+            message: format!("{field} {message}"),
+        }
+        .into())
     }
 
     async fn create(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
-        self.permitted(unwritable(self.kind(), None, &Content::of(&event), edit.send_updates))?;
-        match self.provider.create(self.target, &event, Self::writing(edit)).await {
+        self.permitted(unwritable(
+            self.kind(),
+            None,
+            &Content::of(&event),
+            edit.send_updates,
+        ))?;
+        match self
+            .provider
+            .create(self.target, &event, Self::writing(edit))
+            .await
+        {
             Ok(made) => {
                 self.created += 1;
                 self.settle(event, made).await
@@ -148,20 +204,23 @@ impl Push<'_> {
             // It was made, and changed over there before it was as it should be.
             Err(ProviderError::Changed { .. }) => Ok(Next::Again),
             // An earlier try got through; or the event was made, and deleted over there since.
-            Err(ProviderError::Taken { .. }) => match self.provider.created(self.target, &event).await? {
-                Some(mut remote) => {
-                    self.created += 1;
-                    remote.event.id = event.id.clone();
-                    note_alias(self.app, self.provider, self.user, &remote.event).await?;
-                    self.store(arrived(Some(&event), remote.event, self.now), &event).await
+            Err(ProviderError::Taken { .. }) => {
+                match self.provider.created(self.target, &event).await? {
+                    Some(mut remote) => {
+                        self.created += 1;
+                        remote.event.id = event.id.clone();
+                        note_alias(self.app, self.provider, self.user, &remote.event).await?;
+                        self.store(arrived(Some(&event), remote.event, self.now), &event)
+                            .await
+                    }
+                    None => {
+                        let link = event.link.get_or_insert_default();
+                        link.generation += 1;
+                        let verdict = Verdict::Store(Box::new(event.clone()));
+                        self.store(verdict, &event).await
+                    }
                 }
-                None => {
-                    let link = event.link.get_or_insert_default();
-                    link.generation += 1;
-                    let verdict = Verdict::Store(Box::new(event.clone()));
-                    self.store(verdict, &event).await
-                }
-            },
+            }
             Err(failure) => Err(failure.into()),
         }
     }
@@ -170,10 +229,18 @@ impl Push<'_> {
         let series = match self.series_of(&event).await? {
             Belonging::To(series) => series,
             Belonging::Waits => return Ok(Next::Done),
-            Belonging::Stray => return self.store(vanished(&event, self.kind().label()), &event).await,
+            Belonging::Stray => {
+                return self
+                    .store(vanished(&event, self.kind().label()), &event)
+                    .await;
+            }
             Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
         };
-        let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
+        let Some(remote) = self
+            .provider
+            .current(self.target, &event, series.as_deref())
+            .await?
+        else {
             let mut verdict = vanished(&event, self.kind().label());
             if let Verdict::Store(kept) = &mut verdict {
                 part_from_provider(self.app, self.user, kept, None).await?;
@@ -184,10 +251,19 @@ impl Push<'_> {
         match (version(&event), edit.base.as_deref()) {
             // An occurrence that is changed for the first time was made of what its series said then. Only what is different
             // about it is written: there, what was wished for the one stands before what was for all.
-            (None, Some(base)) => merge(Some(base), &[], &Content::of(&remote.event), &Content::of(&event)).content.write_to(&mut event),
+            (None, Some(base)) => merge(
+                Some(base),
+                &[],
+                &Content::of(&remote.event),
+                &Content::of(&event),
+            )
+            .content
+            .write_to(&mut event),
             // Changed over there since it was read: first the two have to be one.
             (known @ Some(_), _) if version(&remote.event) != known => {
-                if let verdict @ Verdict::Store(_) = arrived(Some(&event), remote.event.clone(), self.now) {
+                if let verdict @ Verdict::Store(_) =
+                    arrived(Some(&event), remote.event.clone(), self.now)
+                {
                     return self.store(verdict, &event).await;
                 }
             }
@@ -196,16 +272,26 @@ impl Push<'_> {
         if let Some(response) = &edit.response {
             return self.respond(event, &remote, response).await;
         }
-        self.permitted(unwritable(self.kind(), Some(&Content::of(&remote.event)), &Content::of(&event), edit.send_updates))?;
+        self.permitted(unwritable(
+            self.kind(),
+            Some(&Content::of(&remote.event)),
+            &Content::of(&event),
+            edit.send_updates,
+        ))?;
         if let Some(cancelled) = self.provider.redraws(&remote, &event) {
             // All that is different about it is written once more after it, and what was cancelled with it.
             let mut parted = event.clone();
-            self.has_parted |= part_from_provider(self.app, self.user, &mut parted, Some(&cancelled)).await?;
+            self.has_parted |=
+                part_from_provider(self.app, self.user, &mut parted, Some(&cancelled)).await?;
             if parted.series != event.series {
                 return self.store(Verdict::Store(Box::new(parted)), &event).await;
             }
         }
-        match self.provider.update(self.target, &remote, &event, Self::writing(edit)).await {
+        match self
+            .provider
+            .update(self.target, &remote, &event, Self::writing(edit))
+            .await
+        {
             Ok(made) => self.settle(event, made).await,
             Err(ProviderError::Changed { .. }) => Ok(Next::Again),
             Err(failure) => Err(failure.into()),
@@ -213,7 +299,12 @@ impl Push<'_> {
     }
 
     /// Writes an answer to an invitation; what else was changed is written after it.
-    async fn respond(&mut self, mut event: Event, remote: &Remote, response: &Response) -> Step<Next> {
+    async fn respond(
+        &mut self,
+        mut event: Event,
+        remote: &Remote,
+        response: &Response,
+    ) -> Step<Next> {
         let made = match self.provider.respond(self.target, remote, response).await {
             Ok(Some(made)) => made,
             Ok(None) => return self.store(Verdict::Remove, &event).await,
@@ -226,7 +317,10 @@ impl Push<'_> {
         if let Some(edit) = &mut link.edit {
             edit.response = None;
         }
-        let made = Event { id: event.id.clone(), ..made };
+        let made = Event {
+            id: event.id.clone(),
+            ..made
+        };
         let verdict = arrived(Some(&event), made, self.now);
         self.store(verdict, &event).await
     }
@@ -235,28 +329,49 @@ impl Push<'_> {
         let series = match self.series_of(&event).await? {
             Belonging::To(series) => series,
             Belonging::Waits => return Ok(Next::Done),
-            Belonging::Stray | Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
+            Belonging::Stray | Belonging::Nowhere => {
+                return self.store(Verdict::Remove, &event).await;
+            }
         };
         if event.original_start().is_some() && remote_id(&event).is_none() {
             // An occurrence that the provider has no event of its own for yet: its series names it.
-            match self.provider.current(self.target, &event, series.as_deref()).await? {
-                Some(remote) => event.link.get_or_insert_default().remote_id = remote.event.link.and_then(|link| link.remote_id),
+            match self
+                .provider
+                .current(self.target, &event, series.as_deref())
+                .await?
+            {
+                Some(remote) => {
+                    event.link.get_or_insert_default().remote_id =
+                        remote.event.link.and_then(|link| link.remote_id)
+                }
                 None => return self.store(Verdict::Remove, &event).await,
             }
         }
         self.permitted(undeletable(self.kind(), &event, edit.send_updates))?;
-        match self.provider.delete(self.target, &event, Self::writing(edit)).await {
+        match self
+            .provider
+            .delete(self.target, &event, Self::writing(edit))
+            .await
+        {
             Ok(()) => self.store(Verdict::Remove, &event).await,
             Err(ProviderError::Changed { .. }) => {
-                let Some(remote) = self.provider.current(self.target, &event, series.as_deref()).await? else {
+                let Some(remote) = self
+                    .provider
+                    .current(self.target, &event, series.as_deref())
+                    .await?
+                else {
                     return self.store(Verdict::Remove, &event).await;
                 };
                 if is_known(edit, &remote.event) {
                     // Another version of the same: nobody would miss anything.
-                    event.link.get_or_insert_default().version = remote.event.link.and_then(|link| link.version);
-                    return self.store(Verdict::Store(Box::new(event.clone())), &event).await;
+                    event.link.get_or_insert_default().version =
+                        remote.event.link.and_then(|link| link.version);
+                    return self
+                        .store(Verdict::Store(Box::new(event.clone())), &event)
+                        .await;
                 }
-                self.store(arrived(Some(&event), remote.event, self.now), &event).await
+                self.store(arrived(Some(&event), remote.event, self.now), &event)
+                    .await
             }
             Err(failure) => Err(failure.into()),
         }
@@ -264,10 +379,16 @@ impl Push<'_> {
 
     /// What the provider calls the series that an occurrence belongs to.
     async fn series_of(&self, event: &Event) -> Step<Belonging> {
-        let Some(original) = event.original_start() else { return Ok(Belonging::To(None)) };
+        let Some(original) = event.original_start() else {
+            return Ok(Belonging::To(None));
+        };
         let Some(series) = self.app.store.event(self.user, &event.id.series()).await? else {
             // One that the provider has sent without its series stands for itself.
-            return Ok(if remote_id(event).is_some() { Belonging::To(None) } else { Belonging::Nowhere });
+            return Ok(if remote_id(event).is_some() {
+                Belonging::To(None)
+            } else {
+                Belonging::Nowhere
+            });
         };
         let is_placed = series.series.is_none() || places(&series, original);
         let link = series.link.unwrap_or_default();
@@ -279,7 +400,9 @@ impl Push<'_> {
         if !is_placed && link.edit.is_none() {
             return Ok(Belonging::Stray);
         }
-        Ok(link.remote_id.map_or(Belonging::Waits, |id| Belonging::To(Some(id))))
+        Ok(link
+            .remote_id
+            .map_or(Belonging::Waits, |id| Belonging::To(Some(id))))
     }
 
     /// Carries a verdict out, over the event as it was read.
@@ -297,8 +420,16 @@ impl Push<'_> {
                 // With an edit that still waits, or without one: what is next, the stored event says.
                 fit(self.app, self.user, event, &stored).await?;
                 let outcome = self.app.store.put_linked(self.user, &mut stored).await?;
-                if outcome == Outcome::Done && stored.link.as_ref().is_some_and(|link| link.failure.is_some()) {
-                    self.app.store.forget_edit(self.user, &event.id, revision(&stored)).await?;
+                if outcome == Outcome::Done
+                    && stored
+                        .link
+                        .as_ref()
+                        .is_some_and(|link| link.failure.is_some())
+                {
+                    self.app
+                        .store
+                        .forget_edit(self.user, &event.id, revision(&stored))
+                        .await?;
                     return Ok(Next::Done);
                 }
                 Ok(Next::Again)
@@ -315,23 +446,43 @@ impl Push<'_> {
             series.overridden.clone_from(&known.overridden);
         }
         let old = event.link.as_deref().cloned().unwrap_or_default();
-        let mut settled = Event { updated_at: event.updated_at, ..made.clone() };
+        let mut settled = Event {
+            updated_at: event.updated_at,
+            ..made.clone()
+        };
         let (remote_id, version) = (new.remote_id.clone(), new.version.clone());
-        settled.link = Some(Box::new(Link { remote_id, version, edit: None, failure: None, ..old }));
+        settled.link = Some(Box::new(Link {
+            remote_id,
+            version,
+            edit: None,
+            failure: None,
+            ..old
+        }));
         settled.hash();
-        if let Some(base) = event.link.as_ref().and_then(|link| link.edit.as_ref()?.base.clone()) {
+        if let Some(base) = event
+            .link
+            .as_ref()
+            .and_then(|link| link.edit.as_ref()?.base.clone())
+        {
             let mut before = event.clone();
             base.write_to(&mut before);
             fit(self.app, self.user, &before, &settled).await?;
         }
         if self.app.store.put_event(self.user, &mut settled).await? == Outcome::Done {
-            self.app.store.forget_edit(self.user, &event.id, revision(&settled)).await?;
+            self.app
+                .store
+                .forget_edit(self.user, &event.id, revision(&settled))
+                .await?;
             return Ok(Next::Done);
         }
         // Edited here while it was on its way: that edit is now one of what the provider has.
         for _ in 0..TRIES {
-            let Some(mut latest) = self.app.store.event(self.user, &event.id).await? else { return Ok(Next::Done) };
-            let Some(link) = latest.link.as_deref_mut() else { return Ok(Next::Done) };
+            let Some(mut latest) = self.app.store.event(self.user, &event.id).await? else {
+                return Ok(Next::Done);
+            };
+            let Some(link) = latest.link.as_deref_mut() else {
+                return Ok(Next::Done);
+            };
             (link.remote_id, link.version) = (new.remote_id.clone(), new.version.clone());
             if let Some(edit) = link.edit.as_deref_mut() {
                 edit.base = Some(Box::new(Content::of(&made)));
@@ -354,14 +505,21 @@ impl Push<'_> {
         let link = event.link.get_or_insert_default();
         if is_leaving {
             link.edit = None;
-            link.kept = Some(Box::new(Kept { at: self.now, fields: vec!["deleted".to_owned()], content }));
+            link.kept = Some(Box::new(Kept {
+                at: self.now,
+                fields: vec!["deleted".to_owned()],
+                content,
+            }));
             link.failure = Some(format!("{failure}. The event is still there."));
         } else {
             link.failure = Some(format!("{failure}. Change the event, or retry."));
         }
         fit(self.app, self.user, &read, &event).await?;
         if self.app.store.put_event(self.user, &mut event).await? == Outcome::Done {
-            self.app.store.forget_edit(self.user, &event.id, revision(&event)).await?;
+            self.app
+                .store
+                .forget_edit(self.user, &event.id, revision(&event))
+                .await?;
         }
         Ok(())
     }

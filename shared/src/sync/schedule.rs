@@ -33,7 +33,9 @@ pub async fn refresh_due(app: &App, kind: DueKind) -> Result<usize, SyncError> {
         let due = app.store.due(kind, shard, now, CALENDARS_PER_SHARD).await?;
         let count = due.len().max(1);
         for (index, due) in due.into_iter().enumerate() {
-            let Some(calendar) = due.calendar_id else { continue };
+            let Some(calendar) = due.calendar_id else {
+                continue;
+            };
             let delay = i32::try_from(index * SPREAD_SECONDS / count).unwrap_or(0);
             request_sync(app, due.user_id, calendar, delay).await?;
             app.store.postpone(&due, now + POSTPONED).await?;
@@ -51,7 +53,11 @@ pub async fn renew_channels(app: &App, within: TimeDelta) -> Result<usize, SyncE
     let until = app.clock.now() + within;
     let mut asked = 0;
     for shard in 0..DUE_SHARDS {
-        for due in app.store.channels_due(shard, until, CALENDARS_PER_SHARD).await? {
+        for due in app
+            .store
+            .channels_due(shard, until, CALENDARS_PER_SHARD)
+            .await?
+        {
             asked += request_watched(app, due.user, due.watched).await?;
         }
     }
@@ -68,7 +74,10 @@ pub async fn refresh_tokens(app: &App) -> Result<usize, SyncError> {
     let mut renewed = 0;
     for shard in 0..DUE_SHARDS {
         for due in app.store.grants_due(shard, now, GRANTS_PER_SHARD).await? {
-            let Some(connection) = app.store.connection(due.user_id, due.connection_id).await? else { continue };
+            let Some(connection) = app.store.connection(due.user_id, due.connection_id).await?
+            else {
+                continue;
+            };
             renewed += usize::from(renew_early(app, &connection).await?);
         }
     }
@@ -84,10 +93,19 @@ pub async fn resume_erasures(app: &App) -> Result<usize, SyncError> {
     let until = app.clock.now() - TimeDelta::minutes(10);
     let mut resumed = 0;
     for shard in 0..DUE_SHARDS {
-        for due in app.store.due(DueKind::Erasure, shard, until, ERASURES_PER_SHARD).await? {
+        for due in app
+            .store
+            .due(DueKind::Erasure, shard, until, ERASURES_PER_SHARD)
+            .await?
+        {
             let job = match due.calendar_id {
-                Some(calendar_id) => Job::EraseCalendar { user_id: due.user_id, calendar_id },
-                None => Job::EraseAccount { user_id: due.user_id },
+                Some(calendar_id) => Job::EraseCalendar {
+                    user_id: due.user_id,
+                    calendar_id,
+                },
+                None => Job::EraseAccount {
+                    user_id: due.user_id,
+                },
             };
             app.queue.send(&job, 0).await?;
             resumed += 1;

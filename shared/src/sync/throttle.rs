@@ -20,10 +20,21 @@ const PAUSE: Duration = Duration::from_millis(250);
 const FULL: TimeDelta = TimeDelta::seconds(3);
 
 /// Takes a seat along with the lease, where the provider has only so many for an account.
-pub(super) async fn take_seat(app: &App, lease: &mut Lease, provider: &dyn Provider, connection: &Connection) -> Step<()> {
-    let Some(count) = provider.manners().at_once.filter(|_| !lease.has_seat()) else { return Ok(()) };
+pub(super) async fn take_seat(
+    app: &App,
+    lease: &mut Lease,
+    provider: &dyn Provider,
+    connection: &Connection,
+) -> Step<()> {
+    let Some(count) = provider.manners().at_once.filter(|_| !lease.has_seat()) else {
+        return Ok(());
+    };
     for _ in 0..LOOKS {
-        match app.store.take_seat(connection.user_id, connection.id, count).await? {
+        match app
+            .store
+            .take_seat(connection.user_id, connection.id, count)
+            .await?
+        {
             Asked::Taken(seat) => {
                 lease.sit(seat);
                 return Ok(());
@@ -36,7 +47,12 @@ pub(super) async fn take_seat(app: &App, lease: &mut Lease, provider: &dyn Provi
 }
 
 /// Has all workers heed a pause that the provider has asked for.
-pub(super) async fn heed<T>(app: &App, provider: &dyn Provider, connection: &Connection, done: Step<T>) -> Step<T> {
+pub(super) async fn heed<T>(
+    app: &App,
+    provider: &dyn Provider,
+    connection: &Connection,
+    done: Step<T>,
+) -> Step<T> {
     if let Err(Stop::Provider(failure)) = &done {
         pause(app, provider, connection, failure).await?;
     }
@@ -44,12 +60,22 @@ pub(super) async fn heed<T>(app: &App, provider: &dyn Provider, connection: &Con
 }
 
 /// The same, for a failure.
-pub(super) async fn pause(app: &App, provider: &dyn Provider, connection: &Connection, failure: &ProviderError) -> Step<()> {
-    if let ProviderError::Throttled { retry_after: Some(after), .. } = failure
+pub(super) async fn pause(
+    app: &App,
+    provider: &dyn Provider,
+    connection: &Connection,
+    failure: &ProviderError,
+) -> Step<()> {
+    if let ProviderError::Throttled {
+        retry_after: Some(after),
+        ..
+    } = failure
         && provider.manners().at_once.is_some()
     {
         let until = app.clock.now() + TimeDelta::from_std(*after).unwrap_or(FULL);
-        app.store.pause_calls(connection.user_id, connection.id, until).await?;
+        app.store
+            .pause_calls(connection.user_id, connection.id, until)
+            .await?;
     }
     Ok(())
 }

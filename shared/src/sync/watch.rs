@@ -40,13 +40,21 @@ pub(super) async fn keep(
     let now = app.clock.now();
     let known = lease.cursor().channel.clone();
     let is_account = provider.manners().watches == Watches::Account;
-    let is_out_of_reach = is_account && matches!(&calendar.source, Source::Account(account) if account.is_shared);
+    let is_out_of_reach =
+        is_account && matches!(&calendar.source, Source::Account(account) if account.is_shared);
     if calendar.is_unwatched || is_out_of_reach {
-        let Some(open) = known.filter(|channel| channel.id.is_some()) else { return Ok(None) };
+        let Some(open) = known.filter(|channel| channel.id.is_some()) else {
+            return Ok(None);
+        };
         if !is_account {
             close(app, Some(provider), &open).await?;
         }
-        return Ok(Some(ChannelState { id: None, resource_id: None, renew_at: now, expires_at: now }));
+        return Ok(Some(ChannelState {
+            id: None,
+            resource_id: None,
+            renew_at: now,
+            expires_at: now,
+        }));
     }
     if is_account {
         let open = keep_for_all(app, provider, connection, target).await?;
@@ -55,19 +63,39 @@ pub(super) async fn keep(
     if known.as_ref().is_some_and(|channel| channel.renew_at > now) {
         return Ok(None);
     }
-    open(app, provider, calendar.user_id, Watched::Calendar { calendar_id: calendar.id }, known.as_ref(), target).await
+    open(
+        app,
+        provider,
+        calendar.user_id,
+        Watched::Calendar {
+            calendar_id: calendar.id,
+        },
+        known.as_ref(),
+        target,
+    )
+    .await
 }
 
 /// The channel of an account, as it is now.
-async fn keep_for_all(app: &App, provider: &dyn Provider, connection: &Connection, target: Target<'_>) -> Step<Option<ChannelState>> {
+async fn keep_for_all(
+    app: &App,
+    provider: &dyn Provider,
+    connection: &Connection,
+    target: Target<'_>,
+) -> Step<Option<ChannelState>> {
     let (user, id, now) = (connection.user_id, connection.id, app.clock.now());
     let is_due = |known: Option<&ChannelState>| known.is_none_or(|channel| channel.renew_at <= now);
-    if !is_due(connection.channel.as_ref()) || app.store.take_watching(user, id).await? == Outcome::Refused {
+    if !is_due(connection.channel.as_ref())
+        || app.store.take_watching(user, id).await? == Outcome::Refused
+    {
         return Ok(connection.channel.clone());
     }
     // Somebody else may have been faster, before the turn was ours.
     let latest = app.store.connection(user, id).await?;
-    if latest.as_ref().is_none_or(|latest| latest.status != ConnectionStatus::Active) {
+    if latest
+        .as_ref()
+        .is_none_or(|latest| latest.status != ConnectionStatus::Active)
+    {
         // Its grant was given back meanwhile: nobody would close what is opened now.
         app.store.end_watching(user, id, None).await?;
         return Ok(None);
@@ -85,16 +113,33 @@ async fn keep_for_all(app: &App, provider: &dyn Provider, connection: &Connectio
     let kept = match (extended, known.and_then(|channel| channel.id.as_ref())) {
         (Ok(Some(opened)), Some(channel)) => {
             let renew_at = renewal(now, opened.expires_at);
-            app.store.extend_channel(user, channel, renew_at, opened.expires_at).await?;
+            app.store
+                .extend_channel(user, channel, renew_at, opened.expires_at)
+                .await?;
             let (channel, resource_id) = (Some(channel.clone()), Some(opened.resource_id));
-            Some(ChannelState { id: channel, resource_id, renew_at, expires_at: opened.expires_at })
+            Some(ChannelState {
+                id: channel,
+                resource_id,
+                renew_at,
+                expires_at: opened.expires_at,
+            })
         }
         (Err(failure), _) if failure.remedy() != Remedy::GiveUp => {
             warn!(connection.id = %id, "could not extend the channel of {id}: {failure}");
             None
         }
         // It is gone, or does not live longer.
-        _ => open(app, provider, user, Watched::Account { connection_id: id }, known, target).await?,
+        _ => {
+            open(
+                app,
+                provider,
+                user,
+                Watched::Account { connection_id: id },
+                known,
+                target,
+            )
+            .await?
+        }
     };
     app.store.end_watching(user, id, kept.as_ref()).await?;
     Ok(kept.or_else(|| known.cloned()))
@@ -110,12 +155,26 @@ async fn open(
     target: Target<'_>,
 ) -> Step<Option<ChannelState>> {
     let now = app.clock.now();
-    let Ok(accounts) = app.providers.of(provider.manners().kind) else { return Ok(None) };
-    let address = format!("{}{PATH}{}", accounts.client().own_base(), provider.manners().kind.path());
+    let Ok(accounts) = app.providers.of(provider.manners().kind) else {
+        return Ok(None);
+    };
+    let address = format!(
+        "{}{PATH}{}",
+        accounts.client().own_base(),
+        provider.manners().kind.path()
+    );
     let id = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let secret_digest = secret_digest(&secret);
-    let row = Channel { id: id.clone(), user_id: user, watched, secret_digest, resource_id: None, renew_at: None, until: now + UNOPENED };
+    let row = Channel {
+        id: id.clone(),
+        user_id: user,
+        watched,
+        secret_digest,
+        resource_id: None,
+        renew_at: None,
+        until: now + UNOPENED,
+    };
     // The row first: the provider's first message may be there before its answer.
     app.store.put_channel(&row).await?;
     let opened = match provider.watch(target, &id, &secret, &address).await {
@@ -128,7 +187,12 @@ async fn open(
                         warn!(calendar.id = %target.calendar, "{} cannot be watched and is polled: {failure}", target.calendar);
                     }
                     let at = now + UNWATCHABLE;
-                    Ok(Some(ChannelState { id: None, resource_id: None, renew_at: at, expires_at: at }))
+                    Ok(Some(ChannelState {
+                        id: None,
+                        resource_id: None,
+                        renew_at: at,
+                        expires_at: at,
+                    }))
                 }
                 _ => {
                     warn!(calendar.id = %target.calendar, "could not watch {}: {failure}", target.calendar);
@@ -138,12 +202,22 @@ async fn open(
         }
     };
     let renew_at = renewal(now, opened.expires_at);
-    let row = Channel { resource_id: Some(opened.resource_id.clone()), renew_at: Some(renew_at), until: opened.expires_at, ..row };
+    let row = Channel {
+        resource_id: Some(opened.resource_id.clone()),
+        renew_at: Some(renew_at),
+        until: opened.expires_at,
+        ..row
+    };
     app.store.put_channel(&row).await?;
     if let Some(old) = known {
         close(app, Some(provider), old).await?;
     }
-    Ok(Some(ChannelState { id: Some(id), resource_id: Some(opened.resource_id), renew_at, expires_at: opened.expires_at }))
+    Ok(Some(ChannelState {
+        id: Some(id),
+        resource_id: Some(opened.resource_id),
+        renew_at,
+        expires_at: opened.expires_at,
+    }))
 }
 
 /// Closes a channel. One that cannot be closed, or whose provider cannot be asked any more, ends by itself; what it still
@@ -151,7 +225,11 @@ async fn open(
 ///
 /// # Errors
 /// When a table does not answer.
-pub(super) async fn close(app: &App, provider: Option<&dyn Provider>, channel: &ChannelState) -> Result<(), SyncError> {
+pub(super) async fn close(
+    app: &App,
+    provider: Option<&dyn Provider>,
+    channel: &ChannelState,
+) -> Result<(), SyncError> {
     let Some(id) = &channel.id else { return Ok(()) };
     if let (Some(resource_id), Some(provider)) = (&channel.resource_id, provider)
         && let Err(failure) = provider.stop(id, resource_id).await
@@ -165,15 +243,27 @@ pub(super) async fn close(app: &App, provider: Option<&dyn Provider>, channel: &
 ///
 /// # Errors
 /// When a table or the queue does not answer.
-pub async fn request_watched(app: &App, user: UserId, watched: Watched) -> Result<usize, SyncError> {
+pub async fn request_watched(
+    app: &App,
+    user: UserId,
+    watched: Watched,
+) -> Result<usize, SyncError> {
     let connection_id = match watched {
-        Watched::Calendar { calendar_id } => return Ok(usize::from(request_sync(app, user, calendar_id, 0).await?.is_some())),
+        Watched::Calendar { calendar_id } => {
+            return Ok(usize::from(
+                request_sync(app, user, calendar_id, 0).await?.is_some(),
+            ));
+        }
         Watched::Account { connection_id } => connection_id,
     };
     let mut asked = 0;
     for CalendarState { calendar, .. } in app.store.calendars(user).await? {
         let is_own = matches!(&calendar.source, Source::Account(account) if !account.is_shared);
-        if calendar.connection_id == connection_id && calendar.is_connected && is_own && !calendar.is_unwatched {
+        if calendar.connection_id == connection_id
+            && calendar.is_connected
+            && is_own
+            && !calendar.is_unwatched
+        {
             asked += usize::from(request_sync(app, user, calendar.id, 0).await?.is_some());
         }
     }

@@ -113,7 +113,13 @@ pub struct Vault {
 impl Vault {
     /// A vault under this KMS key.
     pub fn new(kms: Client, key_id: String, store: Store, clock: Clock) -> Self {
-        Self { kms, key_id, store, clock, cache: Arc::default() }
+        Self {
+            kms,
+            key_id,
+            store,
+            clock,
+            cache: Arc::default(),
+        }
     }
 
     /// Whether KMS answers for the key.
@@ -121,7 +127,13 @@ impl Vault {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), VaultError> {
-        self.kms.describe_key().key_id(&self.key_id).send().await.map(drop).map_err(kms_error)
+        self.kms
+            .describe_key()
+            .key_id(&self.key_id)
+            .send()
+            .await
+            .map(drop)
+            .map_err(kms_error)
     }
 
     /// Seals a secret and stores it.
@@ -131,7 +143,10 @@ impl Vault {
     pub async fn put(&self, place: Place, secret: &Secret) -> Result<(), VaultError> {
         let key = self.data_key(place.user, true).await?;
         let sealed = seal(&key, place, secret.expose().as_bytes())?;
-        Ok(self.store.put_secret(place.user, place.connection, place.field, &sealed).await?)
+        Ok(self
+            .store
+            .put_secret(place.user, place.connection, place.field, &sealed)
+            .await?)
     }
 
     /// Opens a secret; `None` when there is none.
@@ -139,7 +154,13 @@ impl Vault {
     /// # Errors
     /// When KMS or the table does not answer, or what is stored does not open.
     pub async fn get(&self, place: Place) -> Result<Option<Secret>, VaultError> {
-        let Some(sealed) = self.store.sealed_secret(place.user, place.connection, place.field).await? else { return Ok(None) };
+        let Some(sealed) = self
+            .store
+            .sealed_secret(place.user, place.connection, place.field)
+            .await?
+        else {
+            return Ok(None);
+        };
         let key = self.data_key(place.user, false).await?;
         open(&key, place, &sealed).map(Some)
     }
@@ -167,7 +188,10 @@ impl Vault {
     /// # Errors
     /// When the table does not answer.
     pub async fn remove(&self, place: Place) -> Result<(), VaultError> {
-        Ok(self.store.delete_secret(place.user, place.connection, place.field).await?)
+        Ok(self
+            .store
+            .delete_secret(place.user, place.connection, place.field)
+            .await?)
     }
 
     /// Makes everything that was ever sealed for this person unreadable.
@@ -185,7 +209,10 @@ impl Vault {
     /// When KMS or the table does not answer.
     pub async fn fingerprint(&self, user: UserId, text: &str) -> Result<String, VaultError> {
         let key = self.data_key(user, true).await?;
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()), format!("fingerprint|{text}").as_bytes());
+        let tag = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()),
+            format!("fingerprint|{text}").as_bytes(),
+        );
         Ok(BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..18]))
     }
 
@@ -216,23 +243,51 @@ impl Vault {
     }
 
     async fn create_key(&self, user: UserId) -> Result<DataKey, VaultError> {
-        let request = self.kms.generate_data_key().key_id(&self.key_id).key_spec(DataKeySpec::Aes256);
-        let answer = request.encryption_context("user", user.to_string()).send().await.map_err(kms_error)?;
-        let (Some(plain), Some(wrapped)) = (answer.plaintext, answer.ciphertext_blob) else { return Err(VaultError::Sealed) };
-        match self.store.create_wrapped_key(user, &BASE64_STANDARD.encode(wrapped)).await? {
+        let request = self
+            .kms
+            .generate_data_key()
+            .key_id(&self.key_id)
+            .key_spec(DataKeySpec::Aes256);
+        let answer = request
+            .encryption_context("user", user.to_string())
+            .send()
+            .await
+            .map_err(kms_error)?;
+        let (Some(plain), Some(wrapped)) = (answer.plaintext, answer.ciphertext_blob) else {
+            return Err(VaultError::Sealed);
+        };
+        match self
+            .store
+            .create_wrapped_key(user, &BASE64_STANDARD.encode(wrapped))
+            .await?
+        {
             Outcome::Done => to_key(plain),
             // Another function was first; its key is the one.
             Outcome::Refused => {
-                let wrapped = self.store.wrapped_key(user).await?.ok_or(VaultError::Shredded)?;
+                let wrapped = self
+                    .store
+                    .wrapped_key(user)
+                    .await?
+                    .ok_or(VaultError::Shredded)?;
                 self.unwrap(user, &wrapped).await
             }
         }
     }
 
     async fn unwrap(&self, user: UserId, wrapped: &str) -> Result<DataKey, VaultError> {
-        let wrapped = BASE64_STANDARD.decode(wrapped).map_err(|_| VaultError::Sealed)?;
-        let request = self.kms.decrypt().key_id(&self.key_id).ciphertext_blob(Blob::new(wrapped));
-        let answer = request.encryption_context("user", user.to_string()).send().await.map_err(kms_error)?;
+        let wrapped = BASE64_STANDARD
+            .decode(wrapped)
+            .map_err(|_| VaultError::Sealed)?;
+        let request = self
+            .kms
+            .decrypt()
+            .key_id(&self.key_id)
+            .ciphertext_blob(Blob::new(wrapped));
+        let answer = request
+            .encryption_context("user", user.to_string())
+            .send()
+            .await
+            .map_err(kms_error)?;
         to_key(answer.plaintext.ok_or(VaultError::Sealed)?)
     }
 }
@@ -243,37 +298,70 @@ fn kms_error(error: impl std::error::Error + Send + Sync + 'static) -> VaultErro
 
 fn to_key(plain: Blob) -> Result<DataKey, VaultError> {
     let bytes = Zeroizing::new(plain.into_inner());
-    bytes.as_slice().try_into().map(Zeroizing::new).map_err(|_| VaultError::Sealed)
+    bytes
+        .as_slice()
+        .try_into()
+        .map(Zeroizing::new)
+        .map_err(|_| VaultError::Sealed)
 }
 
 fn aad(place: Place) -> String {
-    format!("{VERSION}|{}|{}|{}", place.user, place.connection, place.field)
+    format!(
+        "{VERSION}|{}|{}|{}",
+        place.user, place.connection, place.field
+    )
 }
 
 fn seal(key: &DataKey, place: Place, plain: &[u8]) -> Result<String, VaultError> {
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_slice()).map_err(|_| VaultError::Sealed)?);
+    let key = LessSafeKey::new(
+        UnboundKey::new(&AES_256_GCM, key.as_slice()).map_err(|_| VaultError::Sealed)?,
+    );
     let iv: [u8; NONCE_LEN] = random_bytes();
     let mut bytes = plain.to_vec();
     let tag = key
-        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(iv), Aad::from(aad(place).as_bytes()), &mut bytes)
+        .seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(iv),
+            Aad::from(aad(place).as_bytes()),
+            &mut bytes,
+        )
         .map_err(|_| VaultError::Sealed)?;
     let text = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-    Ok(format!("{VERSION}:{}:{}:{}", text(&iv), text(tag.as_ref()), text(&bytes)))
+    Ok(format!(
+        "{VERSION}:{}:{}:{}",
+        text(&iv),
+        text(tag.as_ref()),
+        text(&bytes)
+    ))
 }
 
 fn open(key: &DataKey, place: Place, sealed: &str) -> Result<Secret, VaultError> {
     let mut parts = sealed.split(':');
-    let (Some(VERSION), Some(iv), Some(tag), Some(text), None) = (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-    else {
+    let (Some(VERSION), Some(iv), Some(tag), Some(text), None) = (
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+    ) else {
         return Err(VaultError::Sealed);
     };
-    let bytes = |text| BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| VaultError::Sealed);
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_slice()).map_err(|_| VaultError::Sealed)?);
+    let bytes = |text| {
+        BASE64_URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| VaultError::Sealed)
+    };
+    let key = LessSafeKey::new(
+        UnboundKey::new(&AES_256_GCM, key.as_slice()).map_err(|_| VaultError::Sealed)?,
+    );
     let nonce = Nonce::try_assume_unique_for_key(&bytes(iv)?).map_err(|_| VaultError::Sealed)?;
     let mut sealed = Zeroizing::new(bytes(text)?);
     sealed.extend(bytes(tag)?);
-    let plain = key.open_in_place(nonce, Aad::from(aad(place).as_bytes()), &mut sealed).map_err(|_| VaultError::Sealed)?;
-    String::from_utf8(plain.to_vec()).map(Secret::new).map_err(|_| VaultError::Sealed)
+    let plain = key
+        .open_in_place(nonce, Aad::from(aad(place).as_bytes()), &mut sealed)
+        .map_err(|_| VaultError::Sealed)?;
+    String::from_utf8(plain.to_vec())
+        .map(Secret::new)
+        .map_err(|_| VaultError::Sealed)
 }
 
 #[cfg(test)]
@@ -281,7 +369,11 @@ mod tests {
     use super::*;
 
     fn place(user: u8, field: &'static str) -> Place {
-        Place { user: UserId::from_bytes([user; 16]), connection: ConnectionId::from_bytes([7; 16]), field }
+        Place {
+            user: UserId::from_bytes([user; 16]),
+            connection: ConnectionId::from_bytes([7; 16]),
+            field,
+        }
     }
 
     #[test]
@@ -289,11 +381,17 @@ mod tests {
         let key: DataKey = Zeroizing::new([3; 32]);
         let sealed = seal(&key, place(1, FEED_URL), "https://example.org/ö".as_bytes()).unwrap();
         assert!(sealed.starts_with("v1:"));
-        assert_eq!(open(&key, place(1, FEED_URL), &sealed).unwrap().expose(), "https://example.org/ö");
+        assert_eq!(
+            open(&key, place(1, FEED_URL), &sealed).unwrap().expose(),
+            "https://example.org/ö"
+        );
         assert!(open(&key, place(2, FEED_URL), &sealed).is_err());
         assert!(open(&key, place(1, "other"), &sealed).is_err());
         assert!(open(&Zeroizing::new([4; 32]), place(1, FEED_URL), &sealed).is_err());
-        assert_ne!(sealed, seal(&key, place(1, FEED_URL), "https://example.org/ö".as_bytes()).unwrap());
+        assert_ne!(
+            sealed,
+            seal(&key, place(1, FEED_URL), "https://example.org/ö".as_bytes()).unwrap()
+        );
     }
 
     #[test]

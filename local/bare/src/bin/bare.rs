@@ -3,6 +3,10 @@
 use lambda_http::{Error, Request, run, service_fn};
 
 fn main() -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run(service_fn(async |_: Request| Ok::<_, Error>(serde_json::json!({ "hello": "world" })))))
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run(service_fn(async |_: Request| {
+        Ok::<_, Error>(serde_json::json!({ "hello": "world" }))
+    })))
 }

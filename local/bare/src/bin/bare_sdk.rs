@@ -6,15 +6,22 @@ use aws_types::SdkConfig;
 use lambda_http::{Error, Request, run, service_fn};
 
 fn main() -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let credentials = SharedCredentialsProvider::new(Credentials::new("bare", "bare", None, None, "bare"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let credentials =
+        SharedCredentialsProvider::new(Credentials::new("bare", "bare", None, None, "bare"));
     let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .endpoint_url("http://127.0.0.1:9")
         .credentials_provider(credentials)
         .build();
-    let (dynamodb, kms, sqs) = (aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_kms::Client::new(&sdk), aws_sdk_sqs::Client::new(&sdk));
+    let (dynamodb, kms, sqs) = (
+        aws_sdk_dynamodb::Client::new(&sdk),
+        aws_sdk_kms::Client::new(&sdk),
+        aws_sdk_sqs::Client::new(&sdk),
+    );
     let hello = async |request: Request| {
         // Nobody asks for it; without a use the clients would be left out of the binary.
         if request.uri().path() == "/use" {

@@ -14,10 +14,21 @@ pub(super) async fn list(session: &Session) -> Result<Vec<AccountCalendar>> {
     let mut page: Option<String> = None;
     for _ in 0..MAX_PAGES {
         let mut request = Request::get(&["users", "me", "calendarList"]);
-        request.query = vec![("maxResults", "250".to_owned()), ("showHidden", "true".to_owned())];
-        request.query.extend(page.take().map(|token| ("pageToken", token)));
+        request.query = vec![
+            ("maxResults", "250".to_owned()),
+            ("showHidden", "true".to_owned()),
+        ];
+        request
+            .query
+            .extend(page.take().map(|token| ("pageToken", token)));
         let answer = session.call(request).await?;
-        calendars.extend(answer["items"].as_array().into_iter().flatten().filter_map(read));
+        calendars.extend(
+            answer["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(read),
+        );
         page = answer["nextPageToken"].as_str().map(str::to_owned);
         if page.is_none() {
             break;
@@ -28,7 +39,12 @@ pub(super) async fn list(session: &Session) -> Result<Vec<AccountCalendar>> {
 }
 
 fn read(entry: &Value) -> Option<AccountCalendar> {
-    let text = |name: &str| entry[name].as_str().map(str::trim).filter(|text| !text.is_empty());
+    let text = |name: &str| {
+        entry[name]
+            .as_str()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+    };
     if entry["deleted"] == true {
         return None;
     }
@@ -41,7 +57,10 @@ fn read(entry: &Value) -> Option<AccountCalendar> {
     };
     Some(AccountCalendar {
         remote_id: text("id")?.to_owned(),
-        name: text("summaryOverride").or(text("summary")).unwrap_or("Calendar").to_owned(),
+        name: text("summaryOverride")
+            .or(text("summary"))
+            .unwrap_or("Calendar")
+            .to_owned(),
         color: text("backgroundColor").and_then(normalise_color),
         access,
         is_primary: entry["primary"] == true,

@@ -5,19 +5,37 @@ use serde_json::json;
 
 use super::{Opened, ProviderError, Request, Result, Session, Target, malformed, millis};
 
-pub(super) async fn watch(session: &Session, target: Target<'_>, channel: &str, secret: &str, address: &str) -> Result<Opened> {
+pub(super) async fn watch(
+    session: &Session,
+    target: Target<'_>,
+    channel: &str,
+    secret: &str,
+    address: &str,
+) -> Result<Opened> {
     let body = json!({ "id": channel, "type": "web_hook", "address": address, "token": secret });
     let path = ["calendars", target.remote_id, "events", "watch"];
-    let request = Request { body: Some(&body), ..Request::new(Method::POST, &path) };
+    let request = Request {
+        body: Some(&body),
+        ..Request::new(Method::POST, &path)
+    };
     let answer = session.call(request).await?;
-    let resource_id = answer["resourceId"].as_str().ok_or_else(|| malformed(&"a channel without a resource"))?;
-    let expires_at = millis(&answer["expiration"]).ok_or_else(|| malformed(&"a channel without an end"))?;
-    Ok(Opened { resource_id: resource_id.to_owned(), expires_at })
+    let resource_id = answer["resourceId"]
+        .as_str()
+        .ok_or_else(|| malformed(&"a channel without a resource"))?;
+    let expires_at =
+        millis(&answer["expiration"]).ok_or_else(|| malformed(&"a channel without an end"))?;
+    Ok(Opened {
+        resource_id: resource_id.to_owned(),
+        expires_at,
+    })
 }
 
 pub(super) async fn stop(session: &Session, channel: &str, resource_id: &str) -> Result<()> {
     let body = json!({ "id": channel, "resourceId": resource_id });
-    let request = Request { body: Some(&body), ..Request::new(Method::POST, &["channels", "stop"]) };
+    let request = Request {
+        body: Some(&body),
+        ..Request::new(Method::POST, &["channels", "stop"])
+    };
     match session.call(request).await {
         Ok(_) | Err(ProviderError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error),

@@ -4,7 +4,10 @@ use chrono::SecondsFormat;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Ask, Page, ProviderError, Remote, Request, Result, Session, Target, Writing, ids, malformed, read, write};
+use super::{
+    Ask, Page, ProviderError, Remote, Request, Result, Session, Target, Writing, ids, malformed,
+    read, write,
+};
 use crate::domain::event::Event;
 use crate::domain::ids::OriginalStart;
 use crate::domain::link::{Response, SendUpdates};
@@ -16,21 +19,39 @@ const PAGE: &str = "2500";
 /// Without this on every write, what a body says of conferences is ignored.
 const CONFERENCES: (&str, &str) = ("conferenceDataVersion", "1");
 
-pub(super) async fn list(session: &Session, target: Target<'_>, ask: &Ask<'_>, page: Option<&str>) -> Result<Page> {
+pub(super) async fn list(
+    session: &Session,
+    target: Target<'_>,
+    ask: &Ask<'_>,
+    page: Option<&str>,
+) -> Result<Page> {
     let path = ["calendars", target.remote_id, "events"];
     let mut request = Request::get(&path);
-    request.query = vec![("maxResults", PAGE.to_owned()), ("singleEvents", "false".to_owned()), ("showDeleted", "true".to_owned())];
+    request.query = vec![
+        ("maxResults", PAGE.to_owned()),
+        ("singleEvents", "false".to_owned()),
+        ("showDeleted", "true".to_owned()),
+    ];
     match ask {
         Ask::All { from, to } => {
-            let stamp = |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-            request.query.extend([("timeMin", stamp(from)), ("timeMax", stamp(to))]);
+            let stamp =
+                |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            request
+                .query
+                .extend([("timeMin", stamp(from)), ("timeMax", stamp(to))]);
         }
         Ask::Since(position) => request.query.push(("syncToken", position.token.clone())),
     }
-    request.query.extend(page.map(|page| ("pageToken", page.to_owned())));
+    request
+        .query
+        .extend(page.map(|page| ("pageToken", page.to_owned())));
     let answer = session.call(request).await?;
     let text = |name: &str| answer[name].as_str().map(str::to_owned);
-    let mut page = Page { next_page: text("nextPageToken"), token: text("nextSyncToken"), ..Page::default() };
+    let mut page = Page {
+        next_page: text("nextPageToken"),
+        token: text("nextSyncToken"),
+        ..Page::default()
+    };
     if page.next_page.is_none() && page.token.is_none() {
         return Err(malformed(&"a list of events without an end"));
     }
@@ -43,8 +64,16 @@ pub(super) async fn list(session: &Session, target: Target<'_>, ask: &Ask<'_>, p
     Ok(page)
 }
 
-pub(super) async fn current(session: &Session, target: Target<'_>, event: &Event, series: Option<&str>) -> Result<Option<Remote>> {
-    let known = event.link.as_ref().and_then(|link| link.remote_id.as_deref());
+pub(super) async fn current(
+    session: &Session,
+    target: Target<'_>,
+    event: &Event,
+    series: Option<&str>,
+) -> Result<Option<Remote>> {
+    let known = event
+        .link
+        .as_ref()
+        .and_then(|link| link.remote_id.as_deref());
     let answer = match (known, event.original_start(), series) {
         (Some(id), ..) => {
             let path = ["calendars", target.remote_id, "events", id];
@@ -56,9 +85,23 @@ pub(super) async fn current(session: &Session, target: Target<'_>, event: &Event
     read_one(target, answer)
 }
 
-pub(super) async fn created(session: &Session, target: Target<'_>, event: &Event) -> Result<Option<Remote>> {
+pub(super) async fn created(
+    session: &Session,
+    target: Target<'_>,
+    event: &Event,
+) -> Result<Option<Remote>> {
     let generation = event.link.as_ref().map_or(0, |link| link.generation);
-    read_one(target, session.call(Request::get(&["calendars", target.remote_id, "events", &ids::remote_id(&event.id, generation)])).await)
+    read_one(
+        target,
+        session
+            .call(Request::get(&[
+                "calendars",
+                target.remote_id,
+                "events",
+                &ids::remote_id(&event.id, generation),
+            ]))
+            .await,
+    )
 }
 
 /// An event that was asked for; `None` when it is gone.
@@ -75,20 +118,34 @@ fn read_one(target: Target<'_>, answer: Result<Value>) -> Result<Option<Remote>>
 }
 
 /// The occurrence of a series that its rule places at `original`; null when there is none.
-async fn instance(session: &Session, target: Target<'_>, series: &str, original: OriginalStart) -> Result<Value> {
+async fn instance(
+    session: &Session,
+    target: Target<'_>,
+    series: &str,
+    original: OriginalStart,
+) -> Result<Value> {
     let path = ["calendars", target.remote_id, "events", series, "instances"];
     let mut request = Request::get(&path);
     let original = match original {
         OriginalStart::Date(date) => date.to_string(),
         OriginalStart::Instant(at) => at.to_rfc3339_opts(SecondsFormat::Secs, true),
-        OriginalStart::Floating(local) => crate::domain::time::to_instant(local, target.zone).to_rfc3339_opts(SecondsFormat::Secs, true),
+        OriginalStart::Floating(local) => crate::domain::time::to_instant(local, target.zone)
+            .to_rfc3339_opts(SecondsFormat::Secs, true),
     };
     request.query = vec![("originalStart", original)];
     let mut answer = session.call(request).await?;
-    Ok(answer.get_mut("items").and_then(|items| items.get_mut(0)).map_or(Value::Null, Value::take))
+    Ok(answer
+        .get_mut("items")
+        .and_then(|items| items.get_mut(0))
+        .map_or(Value::Null, Value::take))
 }
 
-pub(super) async fn create(session: &Session, target: Target<'_>, event: &Event, writing: Writing) -> Result<Event> {
+pub(super) async fn create(
+    session: &Session,
+    target: Target<'_>,
+    event: &Event,
+    writing: Writing,
+) -> Result<Event> {
     let generation = event.link.as_ref().map_or(0, |link| link.generation);
     let mut body = json!({ "id": ids::remote_id(&event.id, generation) });
     write::overlay(&mut body, None, event, target.zone);
@@ -97,47 +154,100 @@ pub(super) async fn create(session: &Session, target: Target<'_>, event: &Event,
         body["conferenceData"] = json!({ "createRequest": { "requestId": body["id"].clone(), "conferenceSolutionKey": solution } });
     }
     let path = ["calendars", target.remote_id, "events"];
-    let request = Request { query: query(writing), body: Some(&body), ..Request::new(Method::POST, &path) };
+    let request = Request {
+        query: query(writing),
+        body: Some(&body),
+        ..Request::new(Method::POST, &path)
+    };
     let raw = session.call(request).await?;
     read::event(target, &raw).map_err(|warning| malformed(&warning))
 }
 
-pub(super) async fn update(session: &Session, target: Target<'_>, now: &Remote, event: &Event, writing: Writing) -> Result<Event> {
-    let id = now.raw["id"].as_str().ok_or_else(|| malformed(&"an event without an id"))?;
+pub(super) async fn update(
+    session: &Session,
+    target: Target<'_>,
+    now: &Remote,
+    event: &Event,
+    writing: Writing,
+) -> Result<Event> {
+    let id = now.raw["id"]
+        .as_str()
+        .ok_or_else(|| malformed(&"an event without an id"))?;
     let mut body = now.raw.clone();
     write::overlay(&mut body, Some(&now.event), event, target.zone);
     if writing.wants_conference && body.get("conferenceData").is_none() {
-        let request_id = format!("{id}{}", event.link.as_ref().map_or(0, |link| link.revision));
+        let request_id = format!(
+            "{id}{}",
+            event.link.as_ref().map_or(0, |link| link.revision)
+        );
         let solution = json!({ "type": "hangoutsMeet" });
         body["conferenceData"] = json!({ "createRequest": { "requestId": request_id, "conferenceSolutionKey": solution } });
     }
     let path = ["calendars", target.remote_id, "events", id];
-    let request =
-        Request { query: query(writing), if_match: now.raw["etag"].as_str(), body: Some(&body), ..Request::new(Method::PUT, &path) };
+    let request = Request {
+        query: query(writing),
+        if_match: now.raw["etag"].as_str(),
+        body: Some(&body),
+        ..Request::new(Method::PUT, &path)
+    };
     let raw = session.call(request).await?;
     read::event(target, &raw).map_err(|warning| malformed(&warning))
 }
 
 /// Only the own answer is written: with `attendeesOmitted` Google leaves the other attendees as they are.
-pub(super) async fn respond(session: &Session, target: Target<'_>, now: &Remote, response: &Response) -> Result<Option<Event>> {
-    let id = now.raw["id"].as_str().ok_or_else(|| malformed(&"an event without an id"))?;
+pub(super) async fn respond(
+    session: &Session,
+    target: Target<'_>,
+    now: &Remote,
+    response: &Response,
+) -> Result<Option<Event>> {
+    let id = now.raw["id"]
+        .as_str()
+        .ok_or_else(|| malformed(&"an event without an id"))?;
     let attendees = now.raw["attendees"].as_array().into_iter().flatten();
-    let mut own = attendees.clone().find(|one| one["self"] == true).cloned().ok_or(ProviderError::NotFound { provider: super::NAME })?;
+    let mut own = attendees
+        .clone()
+        .find(|one| one["self"] == true)
+        .cloned()
+        .ok_or(ProviderError::NotFound {
+            provider: super::NAME,
+        })?;
     own["responseStatus"] = write::response(response.status).into();
     if let Some(comment) = &response.comment {
         own["comment"] = comment.as_str().into();
     }
     let body = json!({ "attendees": [own], "attendeesOmitted": true });
-    let told = if response.notify { SendUpdates::All } else { SendUpdates::None };
+    let told = if response.notify {
+        SendUpdates::All
+    } else {
+        SendUpdates::None
+    };
     let path = ["calendars", target.remote_id, "events", id];
-    let query = query(Writing { send_updates: told, wants_conference: false });
-    let request = Request { query, if_match: now.raw["etag"].as_str(), body: Some(&body), ..Request::new(Method::PATCH, &path) };
+    let query = query(Writing {
+        send_updates: told,
+        wants_conference: false,
+    });
+    let request = Request {
+        query,
+        if_match: now.raw["etag"].as_str(),
+        body: Some(&body),
+        ..Request::new(Method::PATCH, &path)
+    };
     let raw = session.call(request).await?;
-    read::event(target, &raw).map(Some).map_err(|warning| malformed(&warning))
+    read::event(target, &raw)
+        .map(Some)
+        .map_err(|warning| malformed(&warning))
 }
 
-pub(super) async fn delete(session: &Session, target: Target<'_>, event: &Event, writing: Writing) -> Result<()> {
-    let Some(link) = &event.link else { return Ok(()) };
+pub(super) async fn delete(
+    session: &Session,
+    target: Target<'_>,
+    event: &Event,
+    writing: Writing,
+) -> Result<()> {
+    let Some(link) = &event.link else {
+        return Ok(());
+    };
     let derived;
     let id = match &link.remote_id {
         Some(id) => id,
@@ -147,8 +257,13 @@ pub(super) async fn delete(session: &Session, target: Target<'_>, event: &Event,
         }
     };
     let path = ["calendars", target.remote_id, "events", id];
-    let mut request = Request { if_match: link.version.as_deref(), ..Request::new(Method::DELETE, &path) };
-    request.query.push(("sendUpdates", send_updates(writing.send_updates).to_owned()));
+    let mut request = Request {
+        if_match: link.version.as_deref(),
+        ..Request::new(Method::DELETE, &path)
+    };
+    request
+        .query
+        .push(("sendUpdates", send_updates(writing.send_updates).to_owned()));
     match session.call(request).await {
         Ok(_) | Err(ProviderError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error),
@@ -157,7 +272,10 @@ pub(super) async fn delete(session: &Session, target: Target<'_>, event: &Event,
 
 fn query(writing: Writing) -> Vec<(&'static str, String)> {
     let (name, value) = CONFERENCES;
-    vec![("sendUpdates", send_updates(writing.send_updates).to_owned()), (name, value.to_owned())]
+    vec![
+        ("sendUpdates", send_updates(writing.send_updates).to_owned()),
+        (name, value.to_owned()),
+    ]
 }
 
 fn send_updates(whom: SendUpdates) -> &'static str {

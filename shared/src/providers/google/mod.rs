@@ -16,7 +16,10 @@ use url::Url;
 
 use super::http::{Answer, Call, Http};
 use super::oauth::{Authorize, Came, SignedIn};
-use super::{Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target, Watches, Writing, ids};
+use super::{
+    Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target,
+    Watches, Writing, ids,
+};
 use crate::config::OAuthClient;
 use crate::domain::calendar::{AccountCalendar, ProviderKind};
 use crate::domain::event::Event;
@@ -39,18 +42,28 @@ pub struct Google {
 impl Google {
     /// Nothing is connected to until it is needed.
     pub fn new(client: OAuthClient) -> Self {
-        Self { http: Http::default(), client: Arc::new(client) }
+        Self {
+            http: Http::default(),
+            client: Arc::new(client),
+        }
     }
 
     /// An address of Google's; another host stands in for all of Google's where the configuration names one.
     fn url(&self, host: &str, path: &str) -> Result<Url> {
-        let base = self.client.endpoint.clone().unwrap_or_else(|| format!("https://{host}"));
+        let base = self
+            .client
+            .endpoint
+            .clone()
+            .unwrap_or_else(|| format!("https://{host}"));
         Url::parse(&format!("{base}{path}")).map_err(|error| malformed(&error))
     }
 }
 
 fn malformed(detail: &dyn std::fmt::Display) -> ProviderError {
-    ProviderError::Malformed { provider: NAME, detail: detail.to_string() }
+    ProviderError::Malformed {
+        provider: NAME,
+        detail: detail.to_string(),
+    }
 }
 
 /// Calls of the Calendar API on behalf of one account.
@@ -70,7 +83,13 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self { method, path, query: vec![], if_match: None, body: None }
+        Self {
+            method,
+            path,
+            query: vec![],
+            if_match: None,
+            body: None,
+        }
     }
 
     fn get(path: &'a [&'a str]) -> Self {
@@ -82,11 +101,14 @@ impl Session {
     /// The answer as JSON; null for one without a body.
     async fn call(&self, request: Request<'_>) -> Result<Value> {
         let mut url = self.google.url("www.googleapis.com", "/calendar/v3")?;
-        url.path_segments_mut().map_err(|()| malformed(&"no path"))?.extend(request.path);
+        url.path_segments_mut()
+            .map_err(|()| malformed(&"no path"))?
+            .extend(request.path);
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
         }
-        let authorization = zeroize::Zeroizing::new(format!("Bearer {}", self.access_token.expose()));
+        let authorization =
+            zeroize::Zeroizing::new(format!("Bearer {}", self.access_token.expose()));
         let mut headers = vec![("authorization", authorization.as_str())];
         let body = request.body.map(|body| body.to_string().into_bytes());
         if body.is_some() {
@@ -97,7 +119,19 @@ impl Session {
         if let Some(version) = request.if_match {
             headers.push(("if-match", version));
         }
-        let answer = self.google.http.ask(NAME, Call { method: request.method, url, headers: &headers, body }).await?;
+        let answer = self
+            .google
+            .http
+            .ask(
+                NAME,
+                Call {
+                    method: request.method,
+                    url,
+                    headers: &headers,
+                    body,
+                },
+            )
+            .await?;
         if (200..300).contains(&answer.status) {
             if answer.body.is_empty() {
                 return Ok(Value::Null);
@@ -113,24 +147,55 @@ impl Session {
 fn refusal(answer: &Answer) -> ProviderError {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let error = &body["error"];
-    let reason = error["errors"][0]["reason"].as_str().unwrap_or("unknown").to_owned();
-    let message: String = error["message"].as_str().unwrap_or("no explanation").chars().take(300).collect();
+    let reason = error["errors"][0]["reason"]
+        .as_str()
+        .unwrap_or("unknown")
+        .to_owned();
+    let message: String = error["message"]
+        .as_str()
+        .unwrap_or("no explanation")
+        .chars()
+        .take(300)
+        .collect();
     let provider = NAME;
     match (answer.status, reason.as_str()) {
         (401, _) => ProviderError::Unauthorized { provider },
-        (403, "rateLimitExceeded" | "userRateLimitExceeded" | "quotaExceeded" | "calendarUsageLimitsExceeded") | (429, _) => {
+        (
+            403,
+            "rateLimitExceeded"
+            | "userRateLimitExceeded"
+            | "quotaExceeded"
+            | "calendarUsageLimitsExceeded",
+        )
+        | (429, _) => {
             // Usage limits, such as too many invitations, hold for hours.
-            let long = matches!(reason.as_str(), "quotaExceeded" | "calendarUsageLimitsExceeded");
-            let retry_after = answer.retry_after.or(long.then_some(std::time::Duration::from_secs(3600)));
-            ProviderError::Throttled { provider, reason, retry_after }
+            let long = matches!(
+                reason.as_str(),
+                "quotaExceeded" | "calendarUsageLimitsExceeded"
+            );
+            let retry_after = answer
+                .retry_after
+                .or(long.then_some(std::time::Duration::from_secs(3600)));
+            ProviderError::Throttled {
+                provider,
+                reason,
+                retry_after,
+            }
         }
         (404, _) | (410, "deleted") => ProviderError::NotFound { provider },
         (409, "duplicate") => ProviderError::Taken { provider },
         (410, _) => ProviderError::PositionGone { provider },
         (412, _) => ProviderError::Changed { provider },
         (400, "pushNotSupportedForRequestedResource") => ProviderError::Unwatchable { provider },
-        (500.. | 409, _) => ProviderError::Failing { provider, status: answer.status },
-        _ => ProviderError::Refused { provider, reason, message },
+        (500.. | 409, _) => ProviderError::Failing {
+            provider,
+            status: answer.status,
+        },
+        _ => ProviderError::Refused {
+            provider,
+            reason,
+            message,
+        },
     }
 }
 
@@ -165,11 +230,21 @@ impl Provider for Session {
         Box::pin(calendars::list(self))
     }
 
-    fn changes<'a>(&'a self, target: Target<'a>, ask: &'a Ask<'a>, page: Option<&'a str>) -> Asked<'a, Page> {
+    fn changes<'a>(
+        &'a self,
+        target: Target<'a>,
+        ask: &'a Ask<'a>,
+        page: Option<&'a str>,
+    ) -> Asked<'a, Page> {
         Box::pin(events::list(self, target, ask, page))
     }
 
-    fn current<'a>(&'a self, target: Target<'a>, event: &'a Event, series: Option<&'a str>) -> Asked<'a, Option<Remote>> {
+    fn current<'a>(
+        &'a self,
+        target: Target<'a>,
+        event: &'a Event,
+        series: Option<&'a str>,
+    ) -> Asked<'a, Option<Remote>> {
         Box::pin(events::current(self, target, event, series))
     }
 
@@ -177,23 +252,50 @@ impl Provider for Session {
         Box::pin(events::created(self, target, event))
     }
 
-    fn create<'a>(&'a self, target: Target<'a>, event: &'a Event, writing: Writing) -> Asked<'a, Event> {
+    fn create<'a>(
+        &'a self,
+        target: Target<'a>,
+        event: &'a Event,
+        writing: Writing,
+    ) -> Asked<'a, Event> {
         Box::pin(events::create(self, target, event, writing))
     }
 
-    fn update<'a>(&'a self, target: Target<'a>, now: &'a Remote, event: &'a Event, writing: Writing) -> Asked<'a, Event> {
+    fn update<'a>(
+        &'a self,
+        target: Target<'a>,
+        now: &'a Remote,
+        event: &'a Event,
+        writing: Writing,
+    ) -> Asked<'a, Event> {
         Box::pin(events::update(self, target, now, event, writing))
     }
 
-    fn respond<'a>(&'a self, target: Target<'a>, now: &'a Remote, response: &'a Response) -> Asked<'a, Option<Event>> {
+    fn respond<'a>(
+        &'a self,
+        target: Target<'a>,
+        now: &'a Remote,
+        response: &'a Response,
+    ) -> Asked<'a, Option<Event>> {
         Box::pin(events::respond(self, target, now, response))
     }
 
-    fn delete<'a>(&'a self, target: Target<'a>, event: &'a Event, writing: Writing) -> Asked<'a, ()> {
+    fn delete<'a>(
+        &'a self,
+        target: Target<'a>,
+        event: &'a Event,
+        writing: Writing,
+    ) -> Asked<'a, ()> {
         Box::pin(events::delete(self, target, event, writing))
     }
 
-    fn watch<'a>(&'a self, target: Target<'a>, channel: &'a str, secret: &'a str, address: &'a str) -> Asked<'a, Opened> {
+    fn watch<'a>(
+        &'a self,
+        target: Target<'a>,
+        channel: &'a str,
+        secret: &'a str,
+        address: &'a str,
+    ) -> Asked<'a, Opened> {
         Box::pin(channels::watch(self, target, channel, secret, address))
     }
 
@@ -233,10 +335,15 @@ impl Accounts for Google {
 
     fn why_lost(&self, age: TimeDelta) -> Option<&'static str> {
         let near = (age - TESTING).abs() < TimeDelta::hours(12);
-        near.then_some("apps whose publishing status is \"Testing\" lose their grants after seven days")
+        near.then_some(
+            "apps whose publishing status is \"Testing\" lose their grants after seven days",
+        )
     }
 
     fn session(&self, access_token: Secret, _: &str) -> Box<dyn Provider> {
-        Box::new(Session { google: self.clone(), access_token })
+        Box::new(Session {
+            google: self.clone(),
+            access_token,
+        })
     }
 }

@@ -30,24 +30,49 @@ impl Google {
 
     /// With consent each time, as Google hands out a refresh token at the first consent only.
     pub(super) fn begin(&self) -> Result<Authorize> {
-        self.endpoints()?.begin(&SCOPES, &[("access_type", "offline"), ("prompt", "consent select_account")])
+        self.endpoints()?.begin(
+            &SCOPES,
+            &[
+                ("access_type", "offline"),
+                ("prompt", "consent select_account"),
+            ],
+        )
     }
 
     pub(super) async fn sign_in(&self, came: Came<'_>, now: DateTime<Utc>) -> Result<SignedIn> {
         let endpoints = self.endpoints()?;
-        let tokens = endpoints.exchange(came.code, came.verifier, now, failure).await?;
-        let id_token = tokens.id_token.as_deref().ok_or_else(|| malformed(&"no id token"))?;
-        let own = self.client.endpoint.clone().unwrap_or_else(|| "https://accounts.google.com".to_owned());
+        let tokens = endpoints
+            .exchange(came.code, came.verifier, now, failure)
+            .await?;
+        let id_token = tokens
+            .id_token
+            .as_deref()
+            .ok_or_else(|| malformed(&"no id token"))?;
+        let own = self
+            .client
+            .endpoint
+            .clone()
+            .unwrap_or_else(|| "https://accounts.google.com".to_owned());
         // Google has two names for itself.
         let issuer = |claims: &serde_json::Value| {
             let issuer = claims["iss"].as_str()?;
             (issuer == own || issuer == "accounts.google.com").then(|| issuer.to_owned())
         };
         let claims = endpoints.verify(id_token, came.nonce, now, issuer).await?;
-        if [EVENTS, CALENDAR_LIST].iter().any(|needed| !tokens.scopes.iter().any(|scope| scope == needed)) {
+        if [EVENTS, CALENDAR_LIST]
+            .iter()
+            .any(|needed| !tokens.scopes.iter().any(|scope| scope == needed))
+        {
             // Kept at Google as far as it was granted; nothing of it is stored here.
-            let (reason, message) = (MISSING_SCOPES.to_owned(), "calendars and events were not granted".to_owned());
-            return Err(ProviderError::Refused { provider: NAME, reason, message });
+            let (reason, message) = (
+                MISSING_SCOPES.to_owned(),
+                "calendars and events were not granted".to_owned(),
+            );
+            return Err(ProviderError::Refused {
+                provider: NAME,
+                reason,
+                message,
+            });
         }
         let text = |name: &str| claims[name].as_str().map(str::to_owned);
         Ok(SignedIn {
@@ -55,7 +80,9 @@ impl Google {
             email: text("email").unwrap_or_default(),
             scopes: tokens.scopes,
             grant: Grant {
-                refresh_token: tokens.refresh_token.ok_or_else(|| malformed(&"no refresh token"))?,
+                refresh_token: tokens
+                    .refresh_token
+                    .ok_or_else(|| malformed(&"no refresh token"))?,
                 access_token: tokens.access_token,
                 expires_at: tokens.expires_at,
             },
@@ -69,18 +96,45 @@ impl Google {
 
     /// Takes back everything that the account's owner has granted to this deployment.
     pub(super) async fn take_back(&self, refresh_token: &Secret) -> Result<()> {
-        let body: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("token", refresh_token.expose()).finish();
+        let body: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("token", refresh_token.expose())
+            .finish();
         let url = self.url("oauth2.googleapis.com", "/revoke")?;
         let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let answer = self.http.ask(NAME, Call { method: Method::POST, url, headers: &headers, body: Some(body.into_bytes()) }).await?;
-        if answer.status >= 500 { Err(ProviderError::Failing { provider: NAME, status: answer.status }) } else { Ok(()) }
+        let answer = self
+            .http
+            .ask(
+                NAME,
+                Call {
+                    method: Method::POST,
+                    url,
+                    headers: &headers,
+                    body: Some(body.into_bytes()),
+                },
+            )
+            .await?;
+        if answer.status >= 500 {
+            Err(ProviderError::Failing {
+                provider: NAME,
+                status: answer.status,
+            })
+        } else {
+            Ok(())
+        }
     }
 }
 
 /// What a refused token request means (<https://developers.google.com/identity/protocols/oauth2#expiration>).
 fn failure(Refused { error, message }: Refused) -> ProviderError {
     match error.as_str() {
-        "invalid_grant" | "admin_policy_enforced" => ProviderError::GrantGone { provider: NAME, reason: message },
-        _ => ProviderError::Refused { provider: NAME, reason: error, message },
+        "invalid_grant" | "admin_policy_enforced" => ProviderError::GrantGone {
+            provider: NAME,
+            reason: message,
+        },
+        _ => ProviderError::Refused {
+            provider: NAME,
+            reason: error,
+            message,
+        },
     }
 }

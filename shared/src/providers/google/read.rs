@@ -7,7 +7,10 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::{Target, ids};
-use crate::domain::event::{Attendee, Details, Event, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility};
+use crate::domain::event::{
+    Attendee, Details, Event, Reminder, ReminderMethod, RsvpStatus, Status, Transparency,
+    Visibility,
+};
 use crate::domain::ids::OriginalStart;
 use crate::domain::link::Link;
 use crate::domain::recurrence::Series;
@@ -20,14 +23,22 @@ use crate::providers::Change;
 /// # Errors
 /// A sentence for the calendar's owner, when the item says nothing that can be shown.
 pub(super) fn change(target: Target<'_>, item: &Value) -> Result<Change, String> {
-    let id = item["id"].as_str().ok_or("Google sent an event without an id.")?;
+    let id = item["id"]
+        .as_str()
+        .ok_or("Google sent an event without an id.")?;
     if item["status"] != "cancelled" {
         return event(target, item).map(|event| Change::Put(Box::new(event)));
     }
     // Of a cancelled event only the id is certain; of a cancelled occurrence also which one it is.
     match (text(item, "recurringEventId"), original_start(target, item)) {
-        (Some(series), Some(original)) => Ok(Change::Cancelled { series: ids::event_id(target.calendar, &series), original }),
-        _ => Ok(Change::Gone { id: ids::event_id(target.calendar, id), remote_id: id.to_owned() }),
+        (Some(series), Some(original)) => Ok(Change::Cancelled {
+            series: ids::event_id(target.calendar, &series),
+            original,
+        }),
+        _ => Ok(Change::Gone {
+            id: ids::event_id(target.calendar, id),
+            remote_id: id.to_owned(),
+        }),
     }
 }
 
@@ -36,17 +47,30 @@ pub(super) fn change(target: Target<'_>, item: &Value) -> Result<Change, String>
 /// # Errors
 /// A sentence for the calendar's owner, when its times cannot be read.
 pub(super) fn event(target: Target<'_>, item: &Value) -> Result<Event, String> {
-    let remote_id = item["id"].as_str().ok_or("Google sent an event without an id.")?;
+    let remote_id = item["id"]
+        .as_str()
+        .ok_or("Google sent an event without an id.")?;
     let mut details = details(item);
-    let unreadable = || format!("The times of {:?} cannot be read; it is not shown.", short(&details.title));
+    let unreadable = || {
+        format!(
+            "The times of {:?} cannot be read; it is not shown.",
+            short(&details.title)
+        )
+    };
     let start = time(&item["start"], target.zone).ok_or_else(unreadable)?;
     let end = time(&item["end"], target.zone).unwrap_or(start);
     let id = match (text(item, "recurringEventId"), original_start(target, item)) {
-        (Some(series), Some(original)) => ids::event_id(target.calendar, &series).occurrence(original),
+        (Some(series), Some(original)) => {
+            ids::event_id(target.calendar, &series).occurrence(original)
+        }
         _ => ids::event_id(target.calendar, remote_id),
     };
     let series = series(item, start, &mut details).map(Box::new);
-    let link = Link { remote_id: Some(remote_id.to_owned()), version: text(item, "etag"), ..Link::default() };
+    let link = Link {
+        remote_id: Some(remote_id.to_owned()),
+        version: text(item, "etag"),
+        ..Link::default()
+    };
     let mut event = Event {
         id,
         uid: text(item, "iCalUID").unwrap_or_else(|| remote_id.to_owned()),
@@ -64,7 +88,10 @@ pub(super) fn event(target: Target<'_>, item: &Value) -> Result<Event, String> {
 }
 
 fn text(item: &Value, name: &str) -> Option<String> {
-    item[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+    item[name]
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }
 
 fn short(text: &str) -> String {
@@ -89,18 +116,33 @@ fn details(item: &Value) -> Details {
         }
     };
     // Where somebody works is no time that they are busy.
-    let is_free = item["transparency"] == "transparent" || event_type.as_deref() == Some("workingLocation");
+    let is_free =
+        item["transparency"] == "transparent" || event_type.as_deref() == Some("workingLocation");
     Details {
         title: text(item, "summary").unwrap_or_default(),
         description: text(item, "description"),
         location: text(item, "location"),
         status,
-        transparency: if is_free { Transparency::Transparent } else { Transparency::Opaque },
+        transparency: if is_free {
+            Transparency::Transparent
+        } else {
+            Transparency::Opaque
+        },
         visibility,
         url: text(&item["source"], "url"),
         conference_url: conference(item),
-        attendees: item["attendees"].as_array().into_iter().flatten().filter_map(attendee).collect(),
-        reminders: item["reminders"]["overrides"].as_array().into_iter().flatten().filter_map(reminder).collect(),
+        attendees: item["attendees"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(attendee)
+            .collect(),
+        reminders: item["reminders"]["overrides"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(reminder)
+            .collect(),
         html_link: text(item, "htmlLink"),
         color_id: text(item, "colorId"),
         event_type,
@@ -112,8 +154,14 @@ fn details(item: &Value) -> Details {
 }
 
 fn conference(item: &Value) -> Option<String> {
-    let entries = item["conferenceData"]["entryPoints"].as_array().into_iter().flatten();
-    let video = entries.clone().find(|entry| entry["entryPointType"] == "video").and_then(|entry| text(entry, "uri"));
+    let entries = item["conferenceData"]["entryPoints"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let video = entries
+        .clone()
+        .find(|entry| entry["entryPointType"] == "video")
+        .and_then(|entry| text(entry, "uri"));
     text(item, "hangoutLink").or(video)
 }
 
@@ -135,8 +183,15 @@ fn attendee(value: &Value) -> Option<Attendee> {
 }
 
 fn reminder(value: &Value) -> Option<Reminder> {
-    let method = if value["method"] == "email" { ReminderMethod::Email } else { ReminderMethod::Popup };
-    Some(Reminder { method, minutes_before: value["minutes"].as_i64()? })
+    let method = if value["method"] == "email" {
+        ReminderMethod::Email
+    } else {
+        ReminderMethod::Popup
+    };
+    Some(Reminder {
+        method,
+        minutes_before: value["minutes"].as_i64()?,
+    })
 }
 
 /// The zone of an IANA name, which Google writes; of any other name that is known where it is none.
@@ -153,7 +208,9 @@ fn time(value: &Value, zone: Tz) -> Option<EventTime> {
     let text = value["dateTime"].as_str()?;
     match DateTime::parse_from_rfc3339(text) {
         Ok(at) => Some(EventTime::at(at.to_utc(), zone)),
-        Err(_) => NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").ok().map(|local| EventTime::Zoned(local, zone)),
+        Err(_) => NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S")
+            .ok()
+            .map(|local| EventTime::Zoned(local, zone)),
     }
 }
 
@@ -172,10 +229,19 @@ fn series(item: &Value, start: EventTime, details: &mut Details) -> Option<Serie
         let (name, parameters) = name.split_once(';').unwrap_or((name, ""));
         let understood = match name.to_ascii_uppercase().as_str() {
             "RRULE" => value.parse().map(|rule| series.rules.push(rule)).is_ok(),
-            "EXRULE" => value.parse().map(|rule| series.except_rules.push(rule)).is_ok(),
-            "RDATE" => dates(value, parameters, start).map(|dates| series.dates.extend(dates)).is_some(),
+            "EXRULE" => value
+                .parse()
+                .map(|rule| series.except_rules.push(rule))
+                .is_ok(),
+            "RDATE" => dates(value, parameters, start)
+                .map(|dates| series.dates.extend(dates))
+                .is_some(),
             "EXDATE" => dates(value, parameters, start)
-                .map(|dates| series.except_dates.extend(dates.iter().map(EventTime::original_start)))
+                .map(|dates| {
+                    series
+                        .except_dates
+                        .extend(dates.iter().map(EventTime::original_start))
+                })
                 .is_some(),
             _ => false,
         };
@@ -200,21 +266,32 @@ fn dates(value: &str, parameters: &str, start: EventTime) -> Option<Vec<EventTim
         // Of a period the start counts.
         let text = text.split('/').next()?.trim();
         if text.len() == 8 {
-            return NaiveDate::parse_from_str(text, "%Y%m%d").ok().map(EventTime::Date);
+            return NaiveDate::parse_from_str(text, "%Y%m%d")
+                .ok()
+                .map(EventTime::Date);
         }
         let (local, zone) = match text.strip_suffix('Z') {
             Some(utc) => (utc, Tz::UTC),
             None => (text, zone),
         };
-        let at = EventTime::Zoned(NaiveDateTime::parse_from_str(local, "%Y%m%dT%H%M%S").ok()?, zone);
+        let at = EventTime::Zoned(
+            NaiveDateTime::parse_from_str(local, "%Y%m%dT%H%M%S").ok()?,
+            zone,
+        );
         Some(match start {
             // In the zone of the series, so that its occurrences are shown alike.
-            EventTime::Zoned(_, own) => EventTime::Zoned(at.instant(own).with_timezone(&own).naive_local(), own),
+            EventTime::Zoned(_, own) => {
+                EventTime::Zoned(at.instant(own).with_timezone(&own).naive_local(), own)
+            }
             EventTime::Date(_) => EventTime::Date(at.local().date()),
             EventTime::Floating(_) => EventTime::Floating(at.local()),
         })
     };
-    value.split(',').filter(|text| !text.trim().is_empty()).map(one).collect()
+    value
+        .split(',')
+        .filter(|text| !text.trim().is_empty())
+        .map(one)
+        .collect()
 }
 
 #[cfg(test)]
@@ -225,18 +302,32 @@ mod tests {
     use crate::domain::ids::CalendarId;
 
     fn target() -> Target<'static> {
-        Target { calendar: CalendarId::from_bytes([1; 16]), remote_id: "primary", zone: Tz::Europe__Berlin }
+        Target {
+            calendar: CalendarId::from_bytes([1; 16]),
+            remote_id: "primary",
+            zone: Tz::Europe__Berlin,
+        }
     }
 
     #[test]
     fn a_cancelled_item_may_carry_nothing_but_its_id() {
         let gone = change(target(), &json!({ "id": "abcde", "status": "cancelled" })).unwrap();
-        assert!(matches!(gone, Change::Gone { id, .. } if id == ids::event_id(target().calendar, "abcde")));
+        assert!(
+            matches!(gone, Change::Gone { id, .. } if id == ids::event_id(target().calendar, "abcde"))
+        );
         let item = json!({
             "id": "abcde_20260302", "status": "cancelled", "recurringEventId": "abcde", "originalStartTime": { "date": "2026-03-02" }
         });
-        let Change::Cancelled { series, original } = change(target(), &item).unwrap() else { panic!("an occurrence") };
-        assert_eq!((series, original.to_string()), (ids::event_id(target().calendar, "abcde"), "20260302".to_owned()));
+        let Change::Cancelled { series, original } = change(target(), &item).unwrap() else {
+            panic!("an occurrence")
+        };
+        assert_eq!(
+            (series, original.to_string()),
+            (
+                ids::event_id(target().calendar, "abcde"),
+                "20260302".to_owned()
+            )
+        );
     }
 
     #[test]
@@ -245,11 +336,21 @@ mod tests {
             "id": "abcde", "status": "hovering", "summary": 7, "start": { "dateTime": "2026-03-02T09:00:00+01:00", "timeZone": "Mars/Olympus" },
             "end": { "dateTime": "2026-03-02T10:00:00+01:00" }, "recurrence": ["RRULE:FREQ=FORTNIGHTLY"], "attendees": [{}, "x"], "new": {}
         });
-        let Change::Put(event) = change(target(), &item).unwrap() else { panic!("an event") };
-        assert_eq!(event.start.to_string(), "2026-03-02T09:00:00[Europe/Berlin]");
-        let unknown = [("status", "hovering"), ("RRULE", "FREQ=FORTNIGHTLY")].map(|(name, value)| (name.into(), value.into()));
+        let Change::Put(event) = change(target(), &item).unwrap() else {
+            panic!("an event")
+        };
+        assert_eq!(
+            event.start.to_string(),
+            "2026-03-02T09:00:00[Europe/Berlin]"
+        );
+        let unknown = [("status", "hovering"), ("RRULE", "FREQ=FORTNIGHTLY")]
+            .map(|(name, value)| (name.into(), value.into()));
         assert_eq!(event.details.unknown, unknown);
-        assert!(change(target(), &json!({ "id": "abcde" })).unwrap_err().contains("cannot be read"));
+        assert!(
+            change(target(), &json!({ "id": "abcde" }))
+                .unwrap_err()
+                .contains("cannot be read")
+        );
     }
 
     #[test]
@@ -260,7 +361,11 @@ mod tests {
             "recurrence": ["RRULE:FREQ=DAILY;COUNT=5", "EXDATE;TZID=Europe/Berlin:20260303T090000", "EXDATE:20260304T080000Z"]
         });
         let series = event(target(), &item).unwrap().series.unwrap();
-        let gone: Vec<String> = series.except_dates.iter().map(ToString::to_string).collect();
+        let gone: Vec<String> = series
+            .except_dates
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(gone, ["20260303T080000Z", "20260304T080000Z"]);
     }
 }

@@ -5,7 +5,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use crate::domain::event::{Attendee, Details, Event, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility};
+use crate::domain::event::{
+    Attendee, Details, Event, Reminder, ReminderMethod, RsvpStatus, Status, Transparency,
+    Visibility,
+};
 use crate::domain::ids::OriginalStart;
 use crate::domain::recurrence::Series;
 use crate::domain::rule::{Rule, Until};
@@ -17,12 +20,20 @@ pub(super) fn overlay(body: &mut Value, from: Option<&Event>, to: &Event, zone: 
     let differs = |same: &dyn Fn(&Event) -> bool| from.is_none_or(|from| !same(from));
     let kind = |at: EventTime| matches!(at, EventTime::Date(_));
     // A switch between a date and a time must leave nothing of the other behind, so both ends are written together.
-    if differs(&|from| from.start == to.start && from.end == to.end && kind(from.start) == kind(to.start)) {
+    if differs(&|from| {
+        from.start == to.start && from.end == to.end && kind(from.start) == kind(to.start)
+    }) {
         body["start"] = time(to.start, zone);
         body["end"] = time(to.end, zone);
     }
-    let lines = to.series.as_deref().map(|series| recurrence(series, to.start)).unwrap_or_default();
-    let before = from.and_then(|from| Some(recurrence(from.series.as_deref()?, from.start))).unwrap_or_default();
+    let lines = to
+        .series
+        .as_deref()
+        .map(|series| recurrence(series, to.start))
+        .unwrap_or_default();
+    let before = from
+        .and_then(|from| Some(recurrence(from.series.as_deref()?, from.start)))
+        .unwrap_or_default();
     if lines != before {
         body["recurrence"] = lines.into();
     }
@@ -35,35 +46,61 @@ pub(super) fn overlay(body: &mut Value, from: Option<&Event>, to: &Event, zone: 
     };
     text("summary", &old.title, &new.title);
     let plain = |text: &Option<String>| text.clone().unwrap_or_default();
-    text("description", &plain(&old.description), &plain(&new.description));
+    text(
+        "description",
+        &plain(&old.description),
+        &plain(&new.description),
+    );
     text("location", &plain(&old.location), &plain(&new.location));
     text("status", status(old.status), status(new.status));
-    text("transparency", transparency(old.transparency), transparency(new.transparency));
-    text("visibility", visibility(old.visibility), visibility(new.visibility));
+    text(
+        "transparency",
+        transparency(old.transparency),
+        transparency(new.transparency),
+    );
+    text(
+        "visibility",
+        visibility(old.visibility),
+        visibility(new.visibility),
+    );
     if old.color_id != new.color_id {
         body["colorId"] = new.color_id.clone().into();
     }
     if old.url != new.url {
-        body["source"] = new.url.as_ref().map_or(Value::Null, |url| json!({ "url": url, "title": new.title }));
+        body["source"] = new
+            .url
+            .as_ref()
+            .map_or(Value::Null, |url| json!({ "url": url, "title": new.title }));
     }
     if old.attendees != new.attendees && !new.attendees_omitted {
         let known = body["attendees"].take();
-        body["attendees"] = new.attendees.iter().map(|one| attendee(one, &known)).collect();
+        body["attendees"] = new
+            .attendees
+            .iter()
+            .map(|one| attendee(one, &known))
+            .collect();
     }
     let reminders = |details: &Details| (details.uses_default_reminders, details.reminders.clone());
     if is_new || reminders(old) != reminders(new) {
         let overrides: Vec<Value> = new.reminders.iter().map(reminder).collect();
-        body["reminders"] =
-            if new.uses_default_reminders { json!({ "useDefault": true }) } else { json!({ "useDefault": false, "overrides": overrides }) };
+        body["reminders"] = if new.uses_default_reminders {
+            json!({ "useDefault": true })
+        } else {
+            json!({ "useDefault": false, "overrides": overrides })
+        };
     }
 }
 
 fn time(at: EventTime, zone: Tz) -> Value {
     match at {
         EventTime::Date(date) => json!({ "date": date.to_string() }),
-        EventTime::Zoned(local, own) => json!({ "dateTime": rfc3339(to_instant(local, own), own), "timeZone": own.name() }),
+        EventTime::Zoned(local, own) => {
+            json!({ "dateTime": rfc3339(to_instant(local, own), own), "timeZone": own.name() })
+        }
         // Google knows no floating times: the calendar's zone is where most readers are.
-        EventTime::Floating(local) => json!({ "dateTime": rfc3339(to_instant(local, zone), zone), "timeZone": zone.name() }),
+        EventTime::Floating(local) => {
+            json!({ "dateTime": rfc3339(to_instant(local, zone), zone), "timeZone": zone.name() })
+        }
     }
 }
 
@@ -92,8 +129,18 @@ fn visibility(visibility: Visibility) -> &'static str {
 
 /// Somebody who is invited; what Google knows of them beyond our words stays.
 fn attendee(one: &Attendee, known: &Value) -> Value {
-    let same = |other: &&Value| other["email"].as_str().is_some_and(|email| email.eq_ignore_ascii_case(&one.email));
-    let mut value = known.as_array().into_iter().flatten().find(same).cloned().unwrap_or_else(|| json!({ "email": one.email }));
+    let same = |other: &&Value| {
+        other["email"]
+            .as_str()
+            .is_some_and(|email| email.eq_ignore_ascii_case(&one.email))
+    };
+    let mut value = known
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(same)
+        .cloned()
+        .unwrap_or_else(|| json!({ "email": one.email }));
     if let Some(name) = &one.display_name {
         value["displayName"] = name.as_str().into();
     }
@@ -123,8 +170,14 @@ fn reminder(reminder: &Reminder) -> Value {
 
 /// The lines of a series. What is overridden has events of its own at Google.
 fn recurrence(series: &Series, start: EventTime) -> Vec<String> {
-    let rules = series.rules.iter().map(|rule| format!("RRULE:{}", for_google(rule, start)));
-    let except = series.except_rules.iter().map(|rule| format!("EXRULE:{}", for_google(rule, start)));
+    let rules = series
+        .rules
+        .iter()
+        .map(|rule| format!("RRULE:{}", for_google(rule, start)));
+    let except = series
+        .except_rules
+        .iter()
+        .map(|rule| format!("EXRULE:{}", for_google(rule, start)));
     let dates = series.dates.iter().map(|date| match date {
         EventTime::Date(date) => format!("RDATE;VALUE=DATE:{}", date.format("%Y%m%d")),
         other => format!("RDATE:{}", utc(other.instant(Tz::UTC))),
@@ -133,11 +186,19 @@ fn recurrence(series: &Series, start: EventTime) -> Vec<String> {
         OriginalStart::Date(date) => format!("EXDATE;VALUE=DATE:{}", date.format("%Y%m%d")),
         OriginalStart::Instant(at) => format!("EXDATE:{}", utc(*at)),
         OriginalStart::Floating(local) => match start.zone() {
-            Some(zone) => format!("EXDATE;TZID={}:{}", zone.name(), local.format("%Y%m%dT%H%M%S")),
+            Some(zone) => format!(
+                "EXDATE;TZID={}:{}",
+                zone.name(),
+                local.format("%Y%m%dT%H%M%S")
+            ),
             None => format!("EXDATE:{}", local.format("%Y%m%dT%H%M%S")),
         },
     });
-    rules.chain(except).chain(dates).chain(except_dates).collect()
+    rules
+        .chain(except)
+        .chain(dates)
+        .chain(except_dates)
+        .collect()
 }
 
 /// A rule whose `UNTIL` is of the kind that Google wants: UTC for a timed series, a date for an all-day one.
@@ -145,16 +206,22 @@ fn for_google(rule: &Rule, start: EventTime) -> Rule {
     let until = rule.until.map(|until| match (until, start) {
         (Until::Local(at) | Until::Utc(at), EventTime::Date(_)) => Until::Date(at.date()),
         (until, EventTime::Date(_)) | (until @ Until::Utc(_), _) => until,
-        (Until::Local(at), _) => Until::Utc(to_instant(at, start.zone().unwrap_or(Tz::UTC)).naive_utc()),
+        (Until::Local(at), _) => {
+            Until::Utc(to_instant(at, start.zone().unwrap_or(Tz::UTC)).naive_utc())
+        }
         (Until::Date(date), _) => {
             // The whole of that day, where the event is.
             let last = date.and_hms_opt(23, 59, 59).unwrap_or_default();
             Until::Utc(to_instant(last, start.zone().unwrap_or(Tz::UTC)).naive_utc())
         }
     });
-    Rule { until, ..rule.clone() }
+    Rule {
+        until,
+        ..rule.clone()
+    }
 }
 
 fn utc(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true).replace(['-', ':'], "")
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+        .replace(['-', ':'], "")
 }

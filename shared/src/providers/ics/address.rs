@@ -51,9 +51,12 @@ pub fn parse(text: &str, policy: Policy) -> Result<Url, BadAddress> {
         return Err(BadAddress::TooLong);
     }
     let text = match text.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("webcal") || scheme.eq_ignore_ascii_case("webcals") => {
+        Some((scheme, rest))
+            if scheme.eq_ignore_ascii_case("webcal") || scheme.eq_ignore_ascii_case("webcals") =>
+        {
             // In development a webcal address on this machine is served over plain HTTP.
-            let plain = policy.loopback && Url::parse(&format!("http://{rest}")).is_ok_and(|url| is_loopback_host(&url));
+            let plain = policy.loopback
+                && Url::parse(&format!("http://{rest}")).is_ok_and(|url| is_loopback_host(&url));
             format!("{}://{rest}", if plain { "http" } else { "https" })
         }
         _ => text.to_owned(),
@@ -85,8 +88,19 @@ pub fn check(url: &Url, policy: Policy) -> Result<(), BadAddress> {
     match url.host() {
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
-            let inner = ["localhost", "internal", "local", "home.arpa", "lan", "intranet"];
-            if name.is_empty() || inner.iter().any(|zone| name == *zone || name.ends_with(&format!(".{zone}"))) {
+            let inner = [
+                "localhost",
+                "internal",
+                "local",
+                "home.arpa",
+                "lan",
+                "intranet",
+            ];
+            if name.is_empty()
+                || inner
+                    .iter()
+                    .any(|zone| name == *zone || name.ends_with(&format!(".{zone}")))
+            {
                 return Err(BadAddress::Private);
             }
             Ok(())
@@ -138,18 +152,28 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     let global = a & 0xe000 == 0x2000;
-    let reserved = (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || a == 0x2002 || (a == 0x3fff && b < 0x1000);
+    let reserved =
+        (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || a == 0x2002 || (a == 0x3fff && b < 0x1000);
     global && !reserved
 }
 
 /// The address as it may be shown: the host, and the end of the path.
 pub fn masked(url: &Url) -> String {
     let host = url.host_str().unwrap_or("");
-    let name = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or("");
+    let name = url
+        .path_segments()
+        .and_then(|mut segments| segments.next_back())
+        .unwrap_or("");
     // The file name is shown only where it is too plain to be a secret.
-    let plain =
-        !name.is_empty() && name.len() <= 24 && name.to_ascii_lowercase().ends_with(".ics") && !name.bytes().any(|b| b.is_ascii_digit());
-    if plain { format!("{}://{host}/…/{name}", url.scheme()) } else { format!("{}://{host}/…", url.scheme()) }
+    let plain = !name.is_empty()
+        && name.len() <= 24
+        && name.to_ascii_lowercase().ends_with(".ics")
+        && !name.bytes().any(|b| b.is_ascii_digit());
+    if plain {
+        format!("{}://{host}/…/{name}", url.scheme())
+    } else {
+        format!("{}://{host}/…", url.scheme())
+    }
 }
 
 #[cfg(test)]
@@ -195,7 +219,13 @@ mod tests {
         ] {
             assert!(!may_connect(address.parse().unwrap(), PUBLIC), "{address}");
         }
-        for address in ["172.32.0.1", "8.8.8.8", "100.128.0.1", "2606:4700::1111", "2001:4860:4860::8888"] {
+        for address in [
+            "172.32.0.1",
+            "8.8.8.8",
+            "100.128.0.1",
+            "2606:4700::1111",
+            "2001:4860:4860::8888",
+        ] {
             assert!(may_connect(address.parse().unwrap(), PUBLIC), "{address}");
         }
     }
@@ -220,15 +250,30 @@ mod tests {
         ] {
             assert_eq!(parse(text, PUBLIC), Err(error), "{text}");
         }
-        assert_eq!(parse("webcal://example.org/a.ics#x", PUBLIC).unwrap().as_str(), "https://example.org/a.ics");
-        assert_eq!(parse("WEBCALS://example.org/a.ics", PUBLIC).unwrap().scheme(), "https");
+        assert_eq!(
+            parse("webcal://example.org/a.ics#x", PUBLIC)
+                .unwrap()
+                .as_str(),
+            "https://example.org/a.ics"
+        );
+        assert_eq!(
+            parse("WEBCALS://example.org/a.ics", PUBLIC)
+                .unwrap()
+                .scheme(),
+            "https"
+        );
     }
 
     #[test]
     fn development_may_ask_this_machine_and_nothing_else() {
         let policy = Policy { loopback: true };
         assert!(parse("http://127.0.0.1:9000/a.ics", policy).is_ok());
-        assert_eq!(parse("webcal://localhost:9000/a.ics", policy).unwrap().scheme(), "http");
+        assert_eq!(
+            parse("webcal://localhost:9000/a.ics", policy)
+                .unwrap()
+                .scheme(),
+            "http"
+        );
         assert!(parse("http://example.org/a.ics", policy).is_err());
         assert!(!may_connect("10.0.0.1".parse().unwrap(), policy));
     }
@@ -237,6 +282,9 @@ mod tests {
     fn a_shown_address_holds_no_secret() {
         let url = Url::parse("https://calendar.google.com/calendar/ical/a%40b/private-0123456789abcdef/basic.ics?key=x").unwrap();
         assert_eq!(masked(&url), "https://calendar.google.com/…/basic.ics");
-        assert_eq!(masked(&Url::parse("https://example.org/f/1a2b3c4d.ics").unwrap()), "https://example.org/…");
+        assert_eq!(
+            masked(&Url::parse("https://example.org/f/1a2b3c4d.ics").unwrap()),
+            "https://example.org/…"
+        );
     }
 }

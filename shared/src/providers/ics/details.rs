@@ -1,13 +1,16 @@
 //! What one `VEVENT` says, apart from when: texts, state, people, reminders.
 
 use calcard::icalendar::{
-    ICalendar, ICalendarAction, ICalendarClassification, ICalendarEntry, ICalendarParameterName as Parameter, ICalendarParameterValue,
-    ICalendarParticipationRole, ICalendarParticipationStatus, ICalendarProperty, ICalendarStatus, ICalendarTransparency, ICalendarValue,
-    Uri,
+    ICalendar, ICalendarAction, ICalendarClassification, ICalendarEntry,
+    ICalendarParameterName as Parameter, ICalendarParameterValue, ICalendarParticipationRole,
+    ICalendarParticipationStatus, ICalendarProperty, ICalendarStatus, ICalendarTransparency,
+    ICalendarValue, Uri,
 };
 
 use super::lines::Texts;
-use crate::domain::event::{Attendee, Details, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility};
+use crate::domain::event::{
+    Attendee, Details, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility,
+};
 
 /// The longest texts that are kept, in bytes; an item of DynamoDB holds 400 KB.
 const MAX_TITLE: usize = 2 << 10;
@@ -19,7 +22,10 @@ const MAX_REMINDERS: usize = 20;
 /// What the texts alone say.
 pub(super) fn of_texts(texts: Texts) -> Details {
     Details {
-        title: texts.summary.and_then(|text| kept(text, MAX_TITLE)).unwrap_or_default(),
+        title: texts
+            .summary
+            .and_then(|text| kept(text, MAX_TITLE))
+            .unwrap_or_default(),
         description: texts.description.and_then(|text| kept(text, MAX_TEXT)),
         location: texts.location.and_then(|text| kept(text, MAX_TITLE)),
         ..Details::default()
@@ -30,10 +36,17 @@ pub(super) fn of_texts(texts: Texts) -> Details {
 pub(super) fn detail(entry: &ICalendarEntry, details: &mut Details) {
     let value = entry.values.first();
     let text = |max| {
-        let text = value.and_then(ICalendarValue::as_text).map(str::trim).filter(|text| !text.is_empty())?;
+        let text = value
+            .and_then(ICalendarValue::as_text)
+            .map(str::trim)
+            .filter(|text| !text.is_empty())?;
         Some(cut(text, max).to_owned())
     };
-    let link = || uri(value?).filter(|link| link.len() <= 4096).map(str::to_owned);
+    let link = || {
+        uri(value?)
+            .filter(|link| link.len() <= 4096)
+            .map(str::to_owned)
+    };
     match &entry.name {
         ICalendarProperty::Summary => details.title = text(MAX_TITLE).unwrap_or_default(),
         ICalendarProperty::Description => details.description = text(MAX_TEXT),
@@ -41,22 +54,39 @@ pub(super) fn detail(entry: &ICalendarEntry, details: &mut Details) {
         ICalendarProperty::Url => details.url = link(),
         ICalendarProperty::Conference => details.conference_url = link(),
         ICalendarProperty::Categories => {
-            let names = entry.values.iter().filter_map(ICalendarValue::as_text).map(str::trim).filter(|name| !name.is_empty());
-            details.categories.extend(names.map(|name| cut(name, 100).to_owned()).take(50 - details.categories.len().min(50)));
+            let names = entry
+                .values
+                .iter()
+                .filter_map(ICalendarValue::as_text)
+                .map(str::trim)
+                .filter(|name| !name.is_empty());
+            details.categories.extend(
+                names
+                    .map(|name| cut(name, 100).to_owned())
+                    .take(50 - details.categories.len().min(50)),
+            );
         }
         ICalendarProperty::Status => match value {
-            Some(ICalendarValue::Status(ICalendarStatus::Tentative)) => details.status = Status::Tentative,
-            Some(ICalendarValue::Status(ICalendarStatus::Cancelled)) => details.status = Status::Cancelled,
+            Some(ICalendarValue::Status(ICalendarStatus::Tentative)) => {
+                details.status = Status::Tentative
+            }
+            Some(ICalendarValue::Status(ICalendarStatus::Cancelled)) => {
+                details.status = Status::Cancelled
+            }
             Some(ICalendarValue::Status(ICalendarStatus::Confirmed)) | None => {}
             Some(other) => unknown(details, "STATUS", other),
         },
         ICalendarProperty::Transp => match value {
-            Some(ICalendarValue::Transparency(ICalendarTransparency::Transparent)) => details.transparency = Transparency::Transparent,
+            Some(ICalendarValue::Transparency(ICalendarTransparency::Transparent)) => {
+                details.transparency = Transparency::Transparent
+            }
             Some(ICalendarValue::Transparency(ICalendarTransparency::Opaque)) | None => {}
             Some(other) => unknown(details, "TRANSP", other),
         },
         ICalendarProperty::Class => match value {
-            Some(ICalendarValue::Classification(ICalendarClassification::Private)) => details.visibility = Visibility::Private,
+            Some(ICalendarValue::Classification(ICalendarClassification::Private)) => {
+                details.visibility = Visibility::Private
+            }
             Some(ICalendarValue::Classification(ICalendarClassification::Confidential)) => {
                 details.visibility = Visibility::Confidential;
             }
@@ -67,7 +97,9 @@ pub(super) fn detail(entry: &ICalendarEntry, details: &mut Details) {
                 unknown(details, "CLASS", other);
             }
         },
-        ICalendarProperty::Organizer | ICalendarProperty::Attendee if details.attendees.len() < MAX_PEOPLE => {
+        ICalendarProperty::Organizer | ICalendarProperty::Attendee
+            if details.attendees.len() < MAX_PEOPLE =>
+        {
             let is_organizer = entry.name == ICalendarProperty::Organizer;
             details.attendees.extend(attendee(entry, is_organizer));
             merge_organizer(&mut details.attendees);
@@ -79,7 +111,9 @@ pub(super) fn detail(entry: &ICalendarEntry, details: &mut Details) {
             "X-MICROSOFT-CDO-BUSYSTATUS" => match text(40).as_deref() {
                 Some("FREE") => details.transparency = Transparency::Transparent,
                 Some("BUSY") | None => {}
-                Some(other) => details.unknown.push(("X-MICROSOFT-CDO-BUSYSTATUS".into(), other.to_owned())),
+                Some(other) => details
+                    .unknown
+                    .push(("X-MICROSOFT-CDO-BUSYSTATUS".into(), other.to_owned())),
             },
             _ => {}
         },
@@ -88,8 +122,12 @@ pub(super) fn detail(entry: &ICalendarEntry, details: &mut Details) {
 }
 
 fn unknown(details: &mut Details, name: &str, value: &ICalendarValue) {
-    let text = value.as_text().map_or_else(|| format!("{value:?}"), str::to_owned);
-    details.unknown.push((name.to_owned(), cut(&text, 200).to_owned()));
+    let text = value
+        .as_text()
+        .map_or_else(|| format!("{value:?}"), str::to_owned);
+    details
+        .unknown
+        .push((name.to_owned(), cut(&text, 200).to_owned()));
 }
 
 fn uri(value: &ICalendarValue) -> Option<&str> {
@@ -108,32 +146,53 @@ fn attendee(entry: &ICalendarEntry, is_organizer: bool) -> Option<Attendee> {
         _ => address,
     };
     let rsvp_status = match entry.parameter(&Parameter::Partstat) {
-        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Accepted)) => RsvpStatus::Accepted,
-        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Declined)) => RsvpStatus::Declined,
-        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Tentative)) => RsvpStatus::Tentative,
+        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Accepted)) => {
+            RsvpStatus::Accepted
+        }
+        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Declined)) => {
+            RsvpStatus::Declined
+        }
+        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Tentative)) => {
+            RsvpStatus::Tentative
+        }
         _ => RsvpStatus::NeedsAction,
     };
     let role = entry.parameter(&Parameter::Role);
     Some(Attendee {
         email: cut(email, 320).to_owned(),
-        display_name: entry.parameter(&Parameter::Cn).and_then(|name| name.as_text()).map(|name| decode_caret(cut(name, 200))),
+        display_name: entry
+            .parameter(&Parameter::Cn)
+            .and_then(|name| name.as_text())
+            .map(|name| decode_caret(cut(name, 200))),
         rsvp_status,
         is_organizer,
         is_self: false,
-        is_optional: matches!(role, Some(ICalendarParameterValue::Role(ICalendarParticipationRole::OptParticipant))),
+        is_optional: matches!(
+            role,
+            Some(ICalendarParameterValue::Role(
+                ICalendarParticipationRole::OptParticipant
+            ))
+        ),
     })
 }
 
 /// Parameter values write quotes and line ends with carets (RFC 6868).
 fn decode_caret(text: &str) -> String {
-    text.replace("^n", "\n").replace("^'", "\"").replace("^^", "^")
+    text.replace("^n", "\n")
+        .replace("^'", "\"")
+        .replace("^^", "^")
 }
 
 /// The organizer is often listed once more as an attendee.
 fn merge_organizer(people: &mut Vec<Attendee>) {
-    let Some(last) = people.last().cloned() else { return };
+    let Some(last) = people.last().cloned() else {
+        return;
+    };
     let earlier = people.len() - 1;
-    if let Some(same) = people[..earlier].iter_mut().find(|person| person.email.eq_ignore_ascii_case(&last.email)) {
+    if let Some(same) = people[..earlier]
+        .iter_mut()
+        .find(|person| person.email.eq_ignore_ascii_case(&last.email))
+    {
         same.is_organizer |= last.is_organizer;
         if last.rsvp_status != RsvpStatus::NeedsAction {
             same.rsvp_status = last.rsvp_status;
@@ -144,7 +203,10 @@ fn merge_organizer(people: &mut Vec<Attendee>) {
 }
 
 pub(super) fn reminders(calendar: &ICalendar) -> Vec<Reminder> {
-    let alarms = calendar.components.iter().filter(|component| component.component_type.is_alarm());
+    let alarms = calendar
+        .components
+        .iter()
+        .filter(|component| component.component_type.is_alarm());
     let reminder = |alarm: &calcard::icalendar::ICalendarComponent| {
         let mut reminder = None;
         let mut method = ReminderMethod::Popup;
@@ -153,11 +215,17 @@ pub(super) fn reminders(calendar: &ICalendar) -> Vec<Reminder> {
                 (ICalendarProperty::Trigger, Some(ICalendarValue::Duration(duration))) => {
                     reminder = Some(duration.as_seconds().div_euclid(60));
                 }
-                (ICalendarProperty::Action, Some(ICalendarValue::Action(ICalendarAction::Email))) => method = ReminderMethod::Email,
+                (
+                    ICalendarProperty::Action,
+                    Some(ICalendarValue::Action(ICalendarAction::Email)),
+                ) => method = ReminderMethod::Email,
                 _ => {}
             }
         }
-        reminder.map(|minutes| Reminder { method, minutes_before: -minutes })
+        reminder.map(|minutes| Reminder {
+            method,
+            minutes_before: -minutes,
+        })
     };
     alarms.filter_map(reminder).take(MAX_REMINDERS).collect()
 }

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    LOCATION, RETRY_AFTER,
+};
 use reqwest::{Client, StatusCode, redirect};
 use url::{Host, Url};
 
@@ -80,7 +83,9 @@ fn hint(status: u16) -> &'static str {
 /// # Errors
 /// [`FetchError`] in words for the feed's owner.
 pub async fn fetch(url: &Url, known: &Validators, policy: Policy) -> Result<Fetched, FetchError> {
-    tokio::time::timeout(TOTAL, follow(url.clone(), known, policy)).await.unwrap_or(Err(FetchError::Timeout))
+    tokio::time::timeout(TOTAL, follow(url.clone(), known, policy))
+        .await
+        .unwrap_or(Err(FetchError::Timeout))
 }
 
 async fn follow(mut url: Url, known: &Validators, policy: Policy) -> Result<Fetched, FetchError> {
@@ -88,15 +93,25 @@ async fn follow(mut url: Url, known: &Validators, policy: Policy) -> Result<Fetc
         address::check(&url, policy)?;
         let response = send(&url, known, policy).await?;
         match response.status() {
-            StatusCode::NOT_MODIFIED if known.etag.is_some() || known.last_modified.is_some() => return Ok(Fetched::Unchanged),
+            StatusCode::NOT_MODIFIED if known.etag.is_some() || known.last_modified.is_some() => {
+                return Ok(Fetched::Unchanged);
+            }
             status if status.is_redirection() => {
-                let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok()).ok_or(FetchError::Redirects)?;
+                let target = response
+                    .headers()
+                    .get(LOCATION)
+                    .and_then(|target| target.to_str().ok())
+                    .ok_or(FetchError::Redirects)?;
                 url = url.join(target).map_err(|_| FetchError::Redirects)?;
             }
             status if status.is_success() => return read(response, known).await,
             status => {
-                let retry_after = header(response.headers(), RETRY_AFTER.as_str()).and_then(|text| text.parse().ok());
-                return Err(FetchError::Status { status: status.as_u16(), retry_after });
+                let retry_after = header(response.headers(), RETRY_AFTER.as_str())
+                    .and_then(|text| text.parse().ok());
+                return Err(FetchError::Status {
+                    status: status.as_u16(),
+                    retry_after,
+                });
             }
         }
     }
@@ -104,17 +119,27 @@ async fn follow(mut url: Url, known: &Validators, policy: Policy) -> Result<Fetc
 }
 
 /// Resolves the host, checks every address, and connects to those and no others.
-async fn send(url: &Url, known: &Validators, policy: Policy) -> Result<reqwest::Response, FetchError> {
+async fn send(
+    url: &Url,
+    known: &Validators,
+    policy: Policy,
+) -> Result<reqwest::Response, FetchError> {
     let port = url.port_or_known_default().unwrap_or(443);
     let mut builder = Client::builder();
     match url.host() {
         Some(Host::Domain(name)) => {
             let lookup = tokio::time::timeout(CONNECT, tokio::net::lookup_host((name, port))).await;
-            let addresses: Vec<SocketAddr> = lookup.map_err(|_| FetchError::Timeout)?.map_err(|_| FetchError::Unreachable)?.collect();
+            let addresses: Vec<SocketAddr> = lookup
+                .map_err(|_| FetchError::Timeout)?
+                .map_err(|_| FetchError::Unreachable)?
+                .collect();
             if addresses.is_empty() {
                 return Err(FetchError::Unreachable);
             }
-            if addresses.iter().any(|address| !address::may_connect(address.ip(), policy)) {
+            if addresses
+                .iter()
+                .any(|address| !address::may_connect(address.ip(), policy))
+            {
                 return Err(BadAddress::Private.into());
             }
             builder = builder.resolve_to_addrs(name, &addresses);
@@ -134,15 +159,25 @@ async fn send(url: &Url, known: &Validators, policy: Policy) -> Result<reqwest::
         .user_agent(concat!("Calweave/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|_| FetchError::Unreachable)?;
-    let mut request = client.get(url.clone()).header(ACCEPT, "text/calendar, */*;q=0.1");
+    let mut request = client
+        .get(url.clone())
+        .header(ACCEPT, "text/calendar, */*;q=0.1");
     if let Some(etag) = &known.etag {
         request = request.header(IF_NONE_MATCH, etag);
     }
     if let Some(date) = &known.last_modified {
         request = request.header(IF_MODIFIED_SINCE, date);
     }
-    let answer = tokio::time::timeout(CONNECT + CONNECT, request.send()).await.map_err(|_| FetchError::Timeout)?;
-    answer.map_err(|error| if error.is_timeout() { FetchError::Timeout } else { FetchError::Unreachable })
+    let answer = tokio::time::timeout(CONNECT + CONNECT, request.send())
+        .await
+        .map_err(|_| FetchError::Timeout)?;
+    answer.map_err(|error| {
+        if error.is_timeout() {
+            FetchError::Timeout
+        } else {
+            FetchError::Unreachable
+        }
+    })
 }
 
 async fn read(mut response: reqwest::Response, known: &Validators) -> Result<Fetched, FetchError> {
@@ -152,7 +187,11 @@ async fn read(mut response: reqwest::Response, known: &Validators) -> Result<Fet
         ..Validators::default()
     };
     let charset = header(response.headers(), CONTENT_TYPE.as_str()).and_then(|text| {
-        text.split(';').find_map(|part| part.trim().strip_prefix("charset=").map(|name| name.trim_matches('"').to_owned()))
+        text.split(';').find_map(|part| {
+            part.trim()
+                .strip_prefix("charset=")
+                .map(|name| name.trim_matches('"').to_owned())
+        })
     });
     let mut bytes = Vec::new();
     // What is counted is what comes out of decompression, while it comes.
@@ -167,7 +206,11 @@ async fn read(mut response: reqwest::Response, known: &Validators) -> Result<Fet
         return Ok(Fetched::Unchanged);
     }
     validators.body_hash = Some(hash);
-    Ok(Fetched::Body { bytes, charset, validators })
+    Ok(Fetched::Body {
+        bytes,
+        charset,
+        validators,
+    })
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {

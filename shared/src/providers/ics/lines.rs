@@ -70,9 +70,23 @@ enum Component {
     Ignored,
 }
 
-const CALENDAR_PROPERTIES: [&str; 7] =
-    ["NAME", "COLOR", "REFRESH-INTERVAL", "X-WR-CALNAME", "X-WR-TIMEZONE", "X-PUBLISHED-TTL", "X-APPLE-CALENDAR-COLOR"];
-const TIMEZONE_PROPERTIES: [&str; 6] = ["TZID", "DTSTART", "TZOFFSETFROM", "TZOFFSETTO", "RRULE", "RDATE"];
+const CALENDAR_PROPERTIES: [&str; 7] = [
+    "NAME",
+    "COLOR",
+    "REFRESH-INTERVAL",
+    "X-WR-CALNAME",
+    "X-WR-TIMEZONE",
+    "X-PUBLISHED-TTL",
+    "X-APPLE-CALENDAR-COLOR",
+];
+const TIMEZONE_PROPERTIES: [&str; 6] = [
+    "TZID",
+    "DTSTART",
+    "TZOFFSETFROM",
+    "TZOFFSETTO",
+    "RRULE",
+    "RDATE",
+];
 const EVENT_PROPERTIES: [&str; 24] = [
     "UID",
     "SUMMARY",
@@ -103,14 +117,27 @@ const ALARM_PROPERTIES: [&str; 2] = ["TRIGGER", "ACTION"];
 
 /// Cuts a file into components. `each` gets every event as soon as its end is read, with as much of the frame as stood
 /// before it.
-pub(super) fn split(body: &[u8], charset: Option<&str>, each: impl FnMut(Block, &Frame, &mut Warnings)) -> Result<File, NotACalendar> {
+pub(super) fn split(
+    body: &[u8],
+    charset: Option<&str>,
+    each: impl FnMut(Block, &Frame, &mut Warnings),
+) -> Result<File, NotACalendar> {
     let (body, encoding) = encoding_of(body, charset);
     let body: Cow<'_, [u8]> = match encoding {
-        Some(wide) if wide == UTF_16LE || wide == UTF_16BE => Cow::Owned(wide.decode(body).0.into_owned().into_bytes()),
+        Some(wide) if wide == UTF_16LE || wide == UTF_16BE => {
+            Cow::Owned(wide.decode(body).0.into_owned().into_bytes())
+        }
         _ => Cow::Borrowed(body),
     };
     check_kind(&body)?;
-    let mut splitter = Splitter { open: vec![], current: Block::default(), file: File::default(), components: 0, calendars: 0, each };
+    let mut splitter = Splitter {
+        open: vec![],
+        current: Block::default(),
+        file: File::default(),
+        components: 0,
+        calendars: 0,
+        each,
+    };
     for line in Unfold::new(&body) {
         splitter.line(&line, encoding.unwrap_or(WINDOWS_1252));
     }
@@ -120,7 +147,10 @@ pub(super) fn split(body: &[u8], charset: Option<&str>, each: impl FnMut(Block, 
 fn encoding_of<'a>(body: &'a [u8], charset: Option<&str>) -> (&'a [u8], Option<&'static Encoding>) {
     match Encoding::for_bom(body) {
         Some((encoding, length)) => (&body[length..], Some(encoding)),
-        None => (body, charset.and_then(|name| Encoding::for_label(name.as_bytes()))),
+        None => (
+            body,
+            charset.and_then(|name| Encoding::for_label(name.as_bytes())),
+        ),
     }
 }
 
@@ -130,7 +160,13 @@ fn check_kind(body: &[u8]) -> Result<(), NotACalendar> {
         return Err(NotACalendar::Empty);
     }
     let head = start[..start.len().min(256)].to_ascii_lowercase();
-    let html = [&b"<!doctype html"[..], b"<html", b"<head", b"<body", b"<script"];
+    let html = [
+        &b"<!doctype html"[..],
+        b"<html",
+        b"<head",
+        b"<body",
+        b"<script",
+    ];
     if html.iter().any(|tag| head.starts_with(tag)) {
         return Err(NotACalendar::Html);
     }
@@ -191,7 +227,9 @@ struct Splitter<F> {
 impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
     fn line(&mut self, bytes: &[u8], fallback: &'static Encoding) {
         if bytes.len() > MAX_LINE {
-            self.file.warnings.add("A line of more than 1 MiB was left out.");
+            self.file
+                .warnings
+                .add("A line of more than 1 MiB was left out.");
             return;
         }
         if bytes.trim_ascii().is_empty() {
@@ -202,7 +240,11 @@ impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
             Err(_) => fallback.decode_without_bom_handling(bytes).0,
         };
         let has_nul = memchr::memchr(0, line.as_bytes()).is_some();
-        let line = if has_nul { Cow::Owned(line.replace('\0', "")) } else { line };
+        let line = if has_nul {
+            Cow::Owned(line.replace('\0', ""))
+        } else {
+            line
+        };
         let line = line.trim_end();
         let name_end = memchr::memchr2(b':', b';', line.as_bytes()).unwrap_or(line.len());
         let name = line[..name_end].trim();
@@ -226,18 +268,29 @@ impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
             "VALARM" if parent == Some(Component::Event) => Component::Alarm,
             _ => Component::Ignored,
         };
-        if matches!(component, Component::Event | Component::Calendar | Component::Timezone) {
+        if matches!(
+            component,
+            Component::Event | Component::Calendar | Component::Timezone
+        ) {
             // None of these stands inside an event, so an event that is still open lacks its end.
             self.close_unended();
         }
         match component {
             Component::Calendar => self.calendars += 1,
-            Component::Event | Component::Timezone => self.current = Block { text: String::with_capacity(512), ..Block::default() },
+            Component::Event | Component::Timezone => {
+                self.current = Block {
+                    text: String::with_capacity(512),
+                    ..Block::default()
+                }
+            }
             _ => {}
         }
         self.components += 1;
         self.open.push(component);
-        if matches!(component, Component::Event | Component::Timezone | Component::Observance | Component::Alarm) {
+        if matches!(
+            component,
+            Component::Event | Component::Timezone | Component::Observance | Component::Alarm
+        ) {
             self.push_line("BEGIN:", &name);
         }
     }
@@ -253,7 +306,9 @@ impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
             _ => Component::Ignored,
         };
         if self.open.last() != Some(&ends) {
-            let Some(at) = self.open.iter().rposition(|open| *open == ends) else { return };
+            let Some(at) = self.open.iter().rposition(|open| *open == ends) else {
+                return;
+            };
             if ends == Component::Calendar {
                 self.close_unended();
             }
@@ -267,12 +322,20 @@ impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
             }
         }
         let closed = self.open.pop();
-        if matches!(ends, Component::Event | Component::Timezone | Component::Observance | Component::Alarm) && closed.is_some() {
+        if matches!(
+            ends,
+            Component::Event | Component::Timezone | Component::Observance | Component::Alarm
+        ) && closed.is_some()
+        {
             self.push_line("END:", &name);
         }
         match ends {
             Component::Event => self.keep_event(),
-            Component::Timezone => self.file.frame.timezones.push(std::mem::take(&mut self.current.text)),
+            Component::Timezone => self
+                .file
+                .frame
+                .timezones
+                .push(std::mem::take(&mut self.current.text)),
             _ => {}
         }
     }
@@ -281,11 +344,20 @@ impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
         let upper = upper_case(name);
         let wanted = match self.open.last() {
             Some(Component::Calendar) => CALENDAR_PROPERTIES.contains(&&*upper),
-            Some(Component::Timezone | Component::Observance) => TIMEZONE_PROPERTIES.contains(&&*upper),
+            Some(Component::Timezone | Component::Observance) => {
+                TIMEZONE_PROPERTIES.contains(&&*upper)
+            }
             Some(Component::Event) => match &*upper {
                 "RRULE" | "EXRULE" => {
-                    let value = rest.split_once(':').map_or("", |(_, value)| value).to_owned();
-                    let rules = if upper == "RRULE" { &mut self.current.rules } else { &mut self.current.except_rules };
+                    let value = rest
+                        .split_once(':')
+                        .map_or("", |(_, value)| value)
+                        .to_owned();
+                    let rules = if upper == "RRULE" {
+                        &mut self.current.rules
+                    } else {
+                        &mut self.current.except_rules
+                    };
                     if rules.len() < 16 && value.len() < MAX_HEADER {
                         rules.push(value);
                     }
@@ -311,10 +383,20 @@ impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
         }
         // Most lines have no parameters: their value begins at once.
         let has_parameters = rest.starts_with(';');
-        let rest = if has_parameters { quoted_zone(rest) } else { Cow::Borrowed(rest) };
-        let header = if has_parameters { header_length(&rest) } else { 0 };
+        let rest = if has_parameters {
+            quoted_zone(rest)
+        } else {
+            Cow::Borrowed(rest)
+        };
+        let header = if has_parameters {
+            header_length(&rest)
+        } else {
+            0
+        };
         if header > MAX_HEADER || rest[..header].matches([';', ',']).count() > MAX_HEADER_PARTS {
-            self.file.warnings.add(format!("A {upper} with too many parameters was left out."));
+            self.file
+                .warnings
+                .add(format!("A {upper} with too many parameters was left out."));
             return;
         }
         if self.open.last() == Some(&Component::Calendar) {
@@ -323,7 +405,9 @@ impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
                 text.extend([&*upper, &rest, "\r\n"]);
             }
         } else if self.current.text.len() + rest.len() > MAX_EVENT {
-            self.file.warnings.add("An event of more than 4 MiB was cut short.");
+            self.file
+                .warnings
+                .add("An event of more than 4 MiB was cut short.");
         } else {
             self.push_line(&upper, &rest);
         }
@@ -340,7 +424,9 @@ impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
             }
             self.open.truncate(at);
             self.push_line("END:", "VEVENT");
-            self.file.warnings.add("An event does not say where it ends.");
+            self.file
+                .warnings
+                .add("An event does not say where it ends.");
             self.keep_event();
         }
     }
@@ -351,7 +437,9 @@ impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
         if self.file.event_count <= MAX_EVENTS {
             (self.each)(block, &self.file.frame, &mut self.file.warnings);
         } else {
-            self.file.warnings.add(format!("Only the first {MAX_EVENTS} events were read."));
+            self.file
+                .warnings
+                .add(format!("Only the first {MAX_EVENTS} events were read."));
         }
     }
 
@@ -364,10 +452,14 @@ impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
         // A piece of a calendar says nothing about what else there is.
         self.file.complete &= self.calendars > 0 || self.file.event_count > 0;
         if self.calendars == 0 {
-            self.file.warnings.add("The events do not stand in a calendar.");
+            self.file
+                .warnings
+                .add("The events do not stand in a calendar.");
         }
         if !self.file.complete {
-            self.file.warnings.add("The file ends before its calendar does; nothing is removed on the word of it.");
+            self.file.warnings.add(
+                "The file ends before its calendar does; nothing is removed on the word of it.",
+            );
         }
         Ok(self.file)
     }
@@ -380,7 +472,11 @@ fn component_name(rest: &str) -> Cow<'_, str> {
 
 /// Names count in any case (RFC 5545 2); nearly all stand in capitals.
 fn upper_case(name: &str) -> Cow<'_, str> {
-    if name.bytes().any(|byte| byte.is_ascii_lowercase()) { Cow::Owned(name.to_ascii_uppercase()) } else { Cow::Borrowed(name) }
+    if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        Cow::Owned(name.to_ascii_uppercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 /// What a `TEXT` value means (RFC 5545 3.3.11).
@@ -415,7 +511,9 @@ fn header_length(rest: &str) -> usize {
 /// Outlook writes `TZID=(UTC+01:00) Amsterdam, Berlin` without the quotes that its colon needs.
 fn quoted_zone(rest: &str) -> Cow<'_, str> {
     // Looked for only where there is a parenthesis: nearly every line with parameters has none.
-    let Some((before, after)) = memchr::memchr(b'(', rest.as_bytes()).and_then(|_| rest.split_once("TZID=(")) else {
+    let Some((before, after)) =
+        memchr::memchr(b'(', rest.as_bytes()).and_then(|_| rest.split_once("TZID=("))
+    else {
         return Cow::Borrowed(rest);
     };
     match after.rsplit_once(':') {

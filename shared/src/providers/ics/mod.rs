@@ -59,7 +59,9 @@ pub enum NotACalendar {
     #[error("the address answered with an empty file")]
     Empty,
     /// A web page: most often a sign-in page or an expired link.
-    #[error("the address answered with a web page, not with a calendar; the link may have expired or need a sign-in")]
+    #[error(
+        "the address answered with a web page, not with a calendar; the link may have expired or need a sign-in"
+    )]
     Html,
     /// Something else.
     #[error("the address answered with something that is not a calendar")]
@@ -82,7 +84,11 @@ impl Warnings {
         if self.list.contains(&text) {
             return;
         }
-        if self.list.len() < MAX_WARNINGS { self.list.push(text) } else { self.more += 1 }
+        if self.list.len() < MAX_WARNINGS {
+            self.list.push(text)
+        } else {
+            self.more += 1
+        }
     }
 
     /// All of them; the last says how many more there were.
@@ -101,13 +107,20 @@ impl Warnings {
 /// [`NotACalendar`] says what the bytes are instead.
 pub fn read(body: &[u8], charset: Option<&str>, target: ReadFor) -> Result<Feed, NotACalendar> {
     let mut events = Events::default();
-    let mut file = lines::split(body, charset, |block, frame, warnings| events.read(block, frame, target, warnings))?;
+    let mut file = lines::split(body, charset, |block, frame, warnings| {
+        events.read(block, frame, target, warnings)
+    })?;
     if let Some((_, known)) = &events.zones
         && *known != file.frame
     {
         // A time zone stood behind an event that may need it.
-        events = Events { zones: Some((Zones::new(&file.frame, target.zone), file.frame)), components: vec![] };
-        file = lines::split(body, charset, |block, frame, warnings| events.read(block, frame, target, warnings))?;
+        events = Events {
+            zones: Some((Zones::new(&file.frame, target.zone), file.frame)),
+            components: vec![],
+        };
+        file = lines::split(body, charset, |block, frame, warnings| {
+            events.read(block, frame, target, warnings)
+        })?;
     }
     let header = Header::read(&file.frame);
     let mut warnings = file.warnings;
@@ -136,8 +149,11 @@ struct Events {
 
 impl Events {
     fn read(&mut self, block: Block, frame: &Frame, target: ReadFor, warnings: &mut Warnings) {
-        let (zones, _) = self.zones.get_or_insert_with(|| (Zones::new(frame, target.zone), frame.clone()));
-        self.components.extend(vevent::read(block, zones, target.now, warnings));
+        let (zones, _) = self
+            .zones
+            .get_or_insert_with(|| (Zones::new(frame, target.zone), frame.clone()));
+        self.components
+            .extend(vevent::read(block, zones, target.now, warnings));
     }
 }
 
@@ -165,8 +181,15 @@ struct Header {
 impl Header {
     fn read(frame: &Frame) -> Self {
         let mut header = Self::default();
-        let calendar = parse(&format!("BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n", frame.header));
-        for entry in calendar.iter().flat_map(|calendar| &calendar.components).flat_map(|component| &component.entries) {
+        let calendar = parse(&format!(
+            "BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n",
+            frame.header
+        ));
+        for entry in calendar
+            .iter()
+            .flat_map(|calendar| &calendar.components)
+            .flat_map(|component| &component.entries)
+        {
             header.property(entry);
         }
         header
@@ -174,7 +197,11 @@ impl Header {
 
     fn property(&mut self, entry: &ICalendarEntry) {
         let text = || {
-            let parts: Vec<&str> = entry.values.iter().filter_map(ICalendarValue::as_text).collect();
+            let parts: Vec<&str> = entry
+                .values
+                .iter()
+                .filter_map(ICalendarValue::as_text)
+                .collect();
             Some(parts.join(";").trim().to_owned()).filter(|text| !text.is_empty())
         };
         let name = match &entry.name {
@@ -187,7 +214,9 @@ impl Header {
         match name.to_ascii_uppercase().as_str() {
             "NAME" => self.name = text(),
             "X-WR-CALNAME" => self.name = self.name.take().or_else(text),
-            "X-APPLE-CALENDAR-COLOR" => self.color = text().and_then(|text| normalise_color(text.get(..7)?)),
+            "X-APPLE-CALENDAR-COLOR" => {
+                self.color = text().and_then(|text| normalise_color(text.get(..7)?))
+            }
             "COLOR" => self.color = self.color.take().or_else(|| css_color(&text()?)),
             "X-WR-TIMEZONE" => self.zone = text().and_then(|text| resolve(&text)),
             "REFRESH-INTERVAL" | "X-PUBLISHED-TTL" => {
@@ -195,7 +224,9 @@ impl Header {
                     Some(ICalendarValue::Duration(duration)) => Some(duration.clone()),
                     _ => text().and_then(|text| ICalendarDuration::parse(text.as_bytes())),
                 };
-                self.refresh = self.refresh.or(value.map(|duration| TimeDelta::seconds(duration.as_seconds())));
+                self.refresh = self
+                    .refresh
+                    .or(value.map(|duration| TimeDelta::seconds(duration.as_seconds())));
             }
             _ => {}
         }
@@ -231,7 +262,10 @@ fn css_color(name: &str) -> Option<String> {
         ("turquoise", "#40E0D0"),
         ("yellow", "#FFFF00"),
     ];
-    let known = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, color)| (*color).to_owned());
+    let known = NAMES
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, color)| (*color).to_owned());
     known.or_else(|| normalise_color(name))
 }
 
@@ -244,10 +278,23 @@ mod tests {
         let zone = "BEGIN:VTIMEZONE\nTZID:Here\nBEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:+0530\nTZOFFSETTO:+0530\n\
                     END:STANDARD\nEND:VTIMEZONE\n";
         let event = "BEGIN:VEVENT\nUID:a\nDTSTART;TZID=Here:20260302T090000\nDTEND;TZID=Here:20260302T100000\nEND:VEVENT\n";
-        let target = ReadFor { calendar: CalendarId::from_bytes([1; 16]), zone: Tz::UTC, now: DateTime::UNIX_EPOCH };
+        let target = ReadFor {
+            calendar: CalendarId::from_bytes([1; 16]),
+            zone: Tz::UTC,
+            now: DateTime::UNIX_EPOCH,
+        };
         let read = |inner: [&str; 2]| {
-            let feed = read(format!("BEGIN:VCALENDAR\n{}END:VCALENDAR\n", inner.concat()).as_bytes(), None, target).unwrap();
-            (feed.events[0].start.instant(Tz::UTC).to_rfc3339(), feed.vevent_count, feed.warnings.into_vec())
+            let feed = read(
+                format!("BEGIN:VCALENDAR\n{}END:VCALENDAR\n", inner.concat()).as_bytes(),
+                None,
+                target,
+            )
+            .unwrap();
+            (
+                feed.events[0].start.instant(Tz::UTC).to_rfc3339(),
+                feed.vevent_count,
+                feed.warnings.into_vec(),
+            )
         };
         assert_eq!(read([event, zone]), read([zone, event]));
         assert_eq!(read([event, zone]).0, "2026-03-02T03:30:00+00:00");

@@ -14,21 +14,39 @@ use crate::domain::recurrence::Series;
 const MAX_OVERRIDES: usize = 5_000;
 
 /// Joins components into events, in the order of their ids.
-pub(super) fn assemble(components: Vec<Component>, target: ReadFor, warnings: &mut Warnings) -> Vec<Event> {
+pub(super) fn assemble(
+    components: Vec<Component>,
+    target: ReadFor,
+    warnings: &mut Warnings,
+) -> Vec<Event> {
     let mut by_uid: BTreeMap<String, Vec<Component>> = BTreeMap::new();
     for component in components {
-        by_uid.entry(component.uid.clone()).or_default().push(component);
+        by_uid
+            .entry(component.uid.clone())
+            .or_default()
+            .push(component);
     }
     let mut events = BTreeMap::new();
     for (uid, components) in by_uid {
-        let (masters, overrides): (Vec<_>, Vec<_>) = components.into_iter().partition(|component| component.replaces.is_none());
+        let (masters, overrides): (Vec<_>, Vec<_>) = components
+            .into_iter()
+            .partition(|component| component.replaces.is_none());
         let mut segments = masters_of(&uid, masters, target, warnings);
         let overrides = latest(overrides, segments.first());
         if overrides.len() > MAX_OVERRIDES {
-            warnings.add(format!("A series has more than {MAX_OVERRIDES} changed occurrences; the rest is not shown."));
+            warnings.add(format!(
+                "A series has more than {MAX_OVERRIDES} changed occurrences; the rest is not shown."
+            ));
         }
         for (original, component) in overrides.into_iter().take(MAX_OVERRIDES) {
-            place_override(&uid, original, component, &mut segments, &mut events, target);
+            place_override(
+                &uid,
+                original,
+                component,
+                &mut segments,
+                &mut events,
+                target,
+            );
         }
         events.extend(segments.into_iter().map(|event| (event.id.clone(), event)));
     }
@@ -50,7 +68,9 @@ fn fits(event: &mut Event, warnings: &mut Warnings) -> bool {
     event.details.attendees.truncate(20);
     let fits = event.hash() <= MAX_EVENT;
     warnings.add(if fits {
-        format!("The event {title:?} is too large; its description and most of its people are not kept.")
+        format!(
+            "The event {title:?} is too large; its description and most of its people are not kept."
+        )
     } else {
         format!("The event {title:?} is too large to be kept.")
     });
@@ -59,7 +79,12 @@ fn fits(event: &mut Event, warnings: &mut Warnings) -> bool {
 
 /// The events of one UID that replace nothing. Several are either versions of one, of which the latest counts, or
 /// different events of a producer that gives them all one UID: then all are kept.
-fn masters_of(uid: &str, mut masters: Vec<Component>, target: ReadFor, warnings: &mut Warnings) -> Vec<Event> {
+fn masters_of(
+    uid: &str,
+    mut masters: Vec<Component>,
+    target: ReadFor,
+    warnings: &mut Warnings,
+) -> Vec<Event> {
     if masters.len() > 1 {
         masters = versions(masters);
     }
@@ -67,7 +92,11 @@ fn masters_of(uid: &str, mut masters: Vec<Component>, target: ReadFor, warnings:
         warnings.add("Several events share one UID; all are shown.");
     }
     let one = |(index, component): (usize, Component)| {
-        let key = if index == 0 { uid.to_owned() } else { format!("{uid}\n{}\n{}", component.start, component.details.title) };
+        let key = if index == 0 {
+            uid.to_owned()
+        } else {
+            format!("{uid}\n{}\n{}", component.start, component.details.title)
+        };
         event(EventId::of(target.calendar, &key), component, target)
     };
     masters.into_iter().enumerate().map(one).collect()
@@ -75,8 +104,16 @@ fn masters_of(uid: &str, mut masters: Vec<Component>, target: ReadFor, warnings:
 
 /// Each event once, in its latest version, by start.
 fn versions(mut masters: Vec<Component>) -> Vec<Component> {
-    masters.sort_by_key(|component| (component.start.to_string(), std::cmp::Reverse(component.version)));
-    masters.dedup_by(|later, kept| later.start == kept.start && (later.version != kept.version || later.details == kept.details));
+    masters.sort_by_key(|component| {
+        (
+            component.start.to_string(),
+            std::cmp::Reverse(component.version),
+        )
+    });
+    masters.dedup_by(|later, kept| {
+        later.start == kept.start
+            && (later.version != kept.version || later.details == kept.details)
+    });
     if let Some(latest) = masters.iter().map(|component| component.version.0).max() {
         masters.retain(|component| component.version.0 == latest);
     }
@@ -87,7 +124,9 @@ fn versions(mut masters: Vec<Component>) -> Vec<Component> {
 fn latest(overrides: Vec<Component>, master: Option<&Event>) -> BTreeMap<OriginalStart, Component> {
     let mut chosen: BTreeMap<OriginalStart, Component> = BTreeMap::new();
     for component in overrides {
-        let Some((at, _)) = component.replaces else { continue };
+        let Some((at, _)) = component.replaces else {
+            continue;
+        };
         let original = original_start(master.map_or(at, |master| master.start), at);
         match chosen.get(&original) {
             Some(other) if other.version > component.version => {}
@@ -108,13 +147,21 @@ fn place_override(
     target: ReadFor,
 ) {
     // Occurrences are taken in order, so the last segment is the one that the occurrence lies in.
-    let segment = segments.last_mut().filter(|segment| segment.series.is_some());
+    let segment = segments
+        .last_mut()
+        .filter(|segment| segment.series.is_some());
     let following = component.replaces.is_some_and(|(_, following)| following);
     let Some(segment) = segment else {
         // Invited to single occurrences only: there is no series to belong to.
         if component.details.status != Status::Cancelled {
             let id = EventId::of(target.calendar, uid).occurrence(original);
-            events.insert(id.clone(), Event { series: None, ..event(id, component, target) });
+            events.insert(
+                id.clone(),
+                Event {
+                    series: None,
+                    ..event(id, component, target)
+                },
+            );
         }
         return;
     };
@@ -129,12 +176,24 @@ fn place_override(
         series.overridden.push(original);
     }
     if component.details.status != Status::Cancelled {
-        events.insert(id.clone(), Event { series: None, ..event(id, component, target) });
+        events.insert(
+            id.clone(),
+            Event {
+                series: None,
+                ..event(id, component, target)
+            },
+        );
     }
 }
 
 /// `RANGE=THISANDFUTURE` (RFC 5545 3.2.13): ends `segment` before this occurrence and answers with what follows it.
-fn split_following(uid: &str, original: OriginalStart, component: Component, segment: &mut Event, target: ReadFor) -> Option<Event> {
+fn split_following(
+    uid: &str,
+    original: OriginalStart,
+    component: Component,
+    segment: &mut Event,
+    target: ReadFor,
+) -> Option<Event> {
     let (at, _) = component.replaces?;
     let zone = segment.start.zone();
     let from = match zone {
@@ -147,7 +206,11 @@ fn split_following(uid: &str, original: OriginalStart, component: Component, seg
         return None;
     }
     let to = match zone {
-        Some(zone) => component.start.instant(zone).with_timezone(&zone).naive_local(),
+        Some(zone) => component
+            .start
+            .instant(zone)
+            .with_timezone(&zone)
+            .naive_local(),
         None => component.start.local(),
     };
     let later = Series {
@@ -159,7 +222,11 @@ fn split_following(uid: &str, original: OriginalStart, component: Component, seg
     };
     let length = component.end.instant(chrono_tz::UTC) - component.start.instant(chrono_tz::UTC);
     let (start, rule_start) = (component.start, segment.start);
-    let mut event = event(EventId::of(target.calendar, &format!("{uid}\n{original}")), component, target);
+    let mut event = event(
+        EventId::of(target.calendar, &format!("{uid}\n{original}")),
+        component,
+        target,
+    );
     // The rule still counts from where the series began; only what it gives from here on is shown, moved.
     event.start = rule_start;
     event.end = if matches!(start, crate::domain::time::EventTime::Date(_)) {

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use calcard::common::PartialDateTime;
 use calcard::icalendar::{
-    ICalendarDuration, ICalendarEntry, ICalendarParameterName as Parameter, ICalendarParameterValue, ICalendarPeriod, ICalendarProperty,
-    ICalendarValue,
+    ICalendarDuration, ICalendarEntry, ICalendarParameterName as Parameter,
+    ICalendarParameterValue, ICalendarPeriod, ICalendarProperty, ICalendarValue,
 };
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
@@ -51,8 +51,14 @@ pub(super) fn wall(at: &PartialDateTime) -> Option<Wall> {
     // The years that RFC 3339 can write.
     let year = at.year.filter(|year| (1..=9999).contains(year))?;
     let date = NaiveDate::from_ymd_opt(i32::from(year), u32::from(at.month?), u32::from(at.day?))?;
-    let Some(hour) = at.hour else { return Some(Wall::Date(date)) };
-    let (date, hour) = if hour == 24 { (next_day(date), 0) } else { (date, hour) };
+    let Some(hour) = at.hour else {
+        return Some(Wall::Date(date));
+    };
+    let (date, hour) = if hour == 24 {
+        (next_day(date), 0)
+    } else {
+        (date, hour)
+    };
     let (minute, second) = (at.minute.unwrap_or(0), at.second.unwrap_or(0).min(59));
     let local = date.and_hms_opt(u32::from(hour), u32::from(minute), u32::from(second))?;
     Some(match at.tz_hour {
@@ -66,10 +72,20 @@ pub(super) fn wall(at: &PartialDateTime) -> Option<Wall> {
 }
 
 /// Reads a component; `None`, with a warning, when it has no start that anybody could show.
-pub(super) fn read(block: Block, zones: &mut Zones, now: DateTime<Utc>, warnings: &mut Warnings) -> Option<Component> {
+pub(super) fn read(
+    block: Block,
+    zones: &mut Zones,
+    now: DateTime<Utc>,
+    warnings: &mut Warnings,
+) -> Option<Component> {
     let calendar = parse(&block.text)?;
     let event = calendar.components.first()?;
-    let mut reader = Reader { zones, warnings, now, zone_guessed: false };
+    let mut reader = Reader {
+        zones,
+        warnings,
+        now,
+        zone_guessed: false,
+    };
     let mut details = Box::new(of_texts(block.texts));
     let (mut uid, mut start, mut end, mut duration, mut replaces) = (None, None, None, None, None);
     let (mut sequence, mut written, mut own_start) = (0, NaiveDateTime::MIN, None);
@@ -77,7 +93,11 @@ pub(super) fn read(block: Block, zones: &mut Zones, now: DateTime<Utc>, warnings
     for entry in &event.entries {
         let value = entry.values.first();
         match &entry.name {
-            ICalendarProperty::Uid => uid = value.and_then(ICalendarValue::as_text).map(|text| text.trim().to_owned()),
+            ICalendarProperty::Uid => {
+                uid = value
+                    .and_then(ICalendarValue::as_text)
+                    .map(|text| text.trim().to_owned())
+            }
             ICalendarProperty::Dtstart => {
                 own_start = own_start.or_else(|| own_zone_start(entry));
                 start = start.or_else(|| reader.time(entry));
@@ -89,7 +109,10 @@ pub(super) fn read(block: Block, zones: &mut Zones, now: DateTime<Utc>, warnings
                 }
             }
             ICalendarProperty::RecurrenceId => {
-                let following = matches!(entry.parameter(&Parameter::Range), Some(ICalendarParameterValue::Bool(true)));
+                let following = matches!(
+                    entry.parameter(&Parameter::Range),
+                    Some(ICalendarParameterValue::Bool(true))
+                );
                 replaces = reader.time(entry).map(|at| (at, following));
             }
             ICalendarProperty::Sequence => {
@@ -111,23 +134,50 @@ pub(super) fn read(block: Block, zones: &mut Zones, now: DateTime<Utc>, warnings
     }
     details.reminders = reminders(&calendar);
     let Some(start) = start else {
-        warnings.add(format!("The event {:?} has no start that can be read and is not shown.", short(&details.title)));
+        warnings.add(format!(
+            "The event {:?} has no start that can be read and is not shown.",
+            short(&details.title)
+        ));
         return None;
     };
     let end = reader.end(start, end, duration.as_ref(), &details.title);
     let zone_guessed = reader.zone_guessed;
-    let mut series = reader.series([&block.rules, &block.except_rules], start, &except, &dates, &details.title);
+    let mut series = reader.series(
+        [&block.rules, &block.except_rules],
+        start,
+        &except,
+        &dates,
+        &details.title,
+    );
     if let Some(series) = &mut series {
         reader.by_own_clocks(series, own_start, &mut details);
     }
     let uid = uid.filter(|uid| !uid.is_empty()).map_or_else(
         || {
             warnings.add("An event has no UID; it is recognised by its title and start.");
-            format!("calweave-{}", digest_of(format!("{start}{}", details.title).as_bytes()))
+            format!(
+                "calweave-{}",
+                digest_of(format!("{start}{}", details.title).as_bytes())
+            )
         },
-        |uid| if uid.len() > 1024 { digest_of(uid.as_bytes()) } else { uid },
+        |uid| {
+            if uid.len() > 1024 {
+                digest_of(uid.as_bytes())
+            } else {
+                uid
+            }
+        },
     );
-    Some(Component { uid, start, end, zone_guessed, details, series, replaces, version: (sequence, written) })
+    Some(Component {
+        uid,
+        start,
+        end,
+        zone_guessed,
+        details,
+        series,
+        replaces,
+        version: (sequence, written),
+    })
 }
 
 struct Reader<'a> {
@@ -146,7 +196,9 @@ impl Reader<'_> {
         entry.values.iter().take(MAX_DATES).filter_map(|value| {
             let at = match value {
                 ICalendarValue::PartialDateTime(at) => wall(at)?,
-                ICalendarValue::Period(ICalendarPeriod::Range { start, .. } | ICalendarPeriod::Duration { start, .. }) => wall(start)?,
+                ICalendarValue::Period(
+                    ICalendarPeriod::Range { start, .. } | ICalendarPeriod::Duration { start, .. },
+                ) => wall(start)?,
                 _ => return None,
             };
             Some(match at {
@@ -165,7 +217,13 @@ impl Reader<'_> {
     }
 
     /// RFC 5545 3.6.1: the end, or the start and the duration; a date alone takes that day, a time alone no time.
-    fn end(&mut self, start: EventTime, end: Option<EventTime>, duration: Option<&ICalendarDuration>, title: &str) -> EventTime {
+    fn end(
+        &mut self,
+        start: EventTime,
+        end: Option<EventTime>,
+        duration: Option<&ICalendarDuration>,
+        title: &str,
+    ) -> EventTime {
         let least = match start {
             EventTime::Date(date) => EventTime::Date(next_day(date)),
             _ => start,
@@ -182,15 +240,22 @@ impl Reader<'_> {
                 let sign = if duration.neg { -1 } else { 1 };
                 let days = sign * (i64::from(duration.weeks) * 7 + i64::from(duration.days));
                 let rest = TimeDelta::seconds(duration.as_seconds()) - TimeDelta::days(days);
-                let days = start.local().checked_add_signed(TimeDelta::days(days)).unwrap_or(start.local());
+                let days = start
+                    .local()
+                    .checked_add_signed(TimeDelta::days(days))
+                    .unwrap_or(start.local());
                 start.with_local(days).plus(rest)
             }
             (None, None) => return least,
         };
-        let before = |a: EventTime, b: EventTime| a.instant(chrono_tz::UTC) < b.instant(chrono_tz::UTC);
+        let before =
+            |a: EventTime, b: EventTime| a.instant(chrono_tz::UTC) < b.instant(chrono_tz::UTC);
         if before(end, least) {
             if before(end, start) {
-                self.warnings.add(format!("The event {:?} ends before it starts; its end is ignored.", short(title)));
+                self.warnings.add(format!(
+                    "The event {:?} ends before it starts; its end is ignored.",
+                    short(title)
+                ));
             }
             return least;
         }
@@ -209,7 +274,10 @@ impl Reader<'_> {
             let read = texts.iter().filter_map(|text| match text.parse() {
                 Ok(rule) => Some(rule),
                 Err(error) => {
-                    self.warnings.add(format!("The event {:?} does not repeat: {error}.", short(title)));
+                    self.warnings.add(format!(
+                        "The event {:?} does not repeat: {error}.",
+                        short(title)
+                    ));
                     None
                 }
             });
@@ -233,34 +301,76 @@ impl Reader<'_> {
         more.dedup();
         gone.sort_unstable();
         if gone.len() > MAX_DATES || more.len() > MAX_DATES {
-            self.warnings.add(format!("Of the event {:?} only {MAX_DATES} exceptions are kept.", short(title)));
+            self.warnings.add(format!(
+                "Of the event {:?} only {MAX_DATES} exceptions are kept.",
+                short(title)
+            ));
             gone.truncate(MAX_DATES);
             more.truncate(MAX_DATES);
         }
-        Some(Box::new(Series { rules, except_rules, dates: more, except_dates: gone, ..Series::default() }))
+        Some(Box::new(Series {
+            rules,
+            except_rules,
+            dates: more,
+            except_dates: gone,
+            ..Series::default()
+        }))
     }
 
     /// A series in a zone that only the feed's own rules describe is written out: its starts become dates in UTC.
-    fn by_own_clocks(&mut self, series: &mut Series, start: Option<(NaiveDateTime, &str)>, details: &mut Details) {
-        let Some((start, clocks)) = start.and_then(|(start, name)| Some((start, self.zones.own_clocks(name)?))) else { return };
+    fn by_own_clocks(
+        &mut self,
+        series: &mut Series,
+        start: Option<(NaiveDateTime, &str)>,
+        details: &mut Details,
+    ) {
+        let Some((start, clocks)) =
+            start.and_then(|(start, name)| Some((start, self.zones.own_clocks(name)?)))
+        else {
+            return;
+        };
         let mut rules = std::mem::take(&mut series.rules);
         for rule in &mut rules {
             details.unknown.push(("RRULE".to_owned(), rule.to_string()));
             if let Some(Until::Utc(at)) = rule.until {
-                rule.until = Some(Until::Local(at + TimeDelta::seconds(i64::from(clocks.offset_of_local(at)))));
+                rule.until = Some(Until::Local(
+                    at + TimeDelta::seconds(i64::from(clocks.offset_of_local(at))),
+                ));
             }
         }
-        let by_rule = Series { rules, except_rules: std::mem::take(&mut series.except_rules), ..Series::default() };
+        let by_rule = Series {
+            rules,
+            except_rules: std::mem::take(&mut series.except_rules),
+            ..Series::default()
+        };
         // In whole years, so that the same feed reads the same from one day to the next.
-        let year = |offset| NaiveDate::from_ymd_opt(self.now.year() + offset, 1, 1).map(|date| date.and_time(NaiveTime::MIN).and_utc());
-        let (Some(lately), Some(to)) = (year(-2), year(10)) else { return };
-        let expand = |from| by_rule.expand(EventTime::Floating(start), from, to, chrono_tz::UTC, MAX_WRITTEN_OUT);
+        let year = |offset| {
+            NaiveDate::from_ymd_opt(self.now.year() + offset, 1, 1)
+                .map(|date| date.and_time(NaiveTime::MIN).and_utc())
+        };
+        let (Some(lately), Some(to)) = (year(-2), year(10)) else {
+            return;
+        };
+        let expand = |from| {
+            by_rule.expand(
+                EventTime::Floating(start),
+                from,
+                to,
+                chrono_tz::UTC,
+                MAX_WRITTEN_OUT,
+            )
+        };
         let mut found = expand(start.and_utc());
         if found.truncated {
             // Too many to write out all of them: those of the last years and of the next matter most.
             found = expand(lately.max(start.and_utc()));
         }
-        series.dates.extend(found.starts.iter().map(|at| EventTime::Zoned(by_clocks(clocks, at.local()), chrono_tz::UTC)));
+        series.dates.extend(
+            found
+                .starts
+                .iter()
+                .map(|at| EventTime::Zoned(by_clocks(clocks, at.local()), chrono_tz::UTC)),
+        );
     }
 }
 
@@ -279,10 +389,15 @@ fn own_zone_start(entry: &ICalendarEntry) -> Option<(NaiveDateTime, &str)> {
 fn like(start: EventTime, at: EventTime) -> EventTime {
     match (start, at) {
         (EventTime::Date(_), at) => EventTime::Date(at.local().date()),
-        (EventTime::Zoned(_, zone), EventTime::Zoned(local, _)) if at.zone() == Some(zone) => EventTime::Zoned(local, zone),
-        (EventTime::Zoned(_, zone), EventTime::Zoned(..)) => {
-            EventTime::Zoned(at.instant(chrono_tz::UTC).with_timezone(&zone).naive_local(), zone)
+        (EventTime::Zoned(_, zone), EventTime::Zoned(local, _)) if at.zone() == Some(zone) => {
+            EventTime::Zoned(local, zone)
         }
+        (EventTime::Zoned(_, zone), EventTime::Zoned(..)) => EventTime::Zoned(
+            at.instant(chrono_tz::UTC)
+                .with_timezone(&zone)
+                .naive_local(),
+            zone,
+        ),
         (start, EventTime::Date(date)) => start.with_local(date.and_time(start.local().time())),
         (start, at) => start.with_local(at.local()),
     }
@@ -291,12 +406,17 @@ fn like(start: EventTime, at: EventTime) -> EventTime {
 /// Which occurrence of a series that begins at `start` is meant by `at`. A date means the whole day of a timed series.
 pub(super) fn original_start(start: EventTime, at: EventTime) -> OriginalStart {
     match (start, at) {
-        (EventTime::Zoned(..) | EventTime::Floating(_), EventTime::Date(date)) => OriginalStart::Date(date),
+        (EventTime::Zoned(..) | EventTime::Floating(_), EventTime::Date(date)) => {
+            OriginalStart::Date(date)
+        }
         (start, at) => like(start, at).original_start(),
     }
 }
 
 /// As much of a title as a warning shows.
 pub(super) fn short(title: &str) -> &str {
-    title.char_indices().nth(40).map_or(title, |(end, _)| &title[..end])
+    title
+        .char_indices()
+        .nth(40)
+        .map_or(title, |(end, _)| &title[..end])
 }

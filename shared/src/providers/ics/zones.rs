@@ -18,7 +18,9 @@ const MAX_OBSERVANCES: usize = 20;
 
 /// The instant of a wall-clock time by these clocks, written in UTC.
 pub(super) fn by_clocks(clocks: &Clocks, local: NaiveDateTime) -> NaiveDateTime {
-    local.checked_sub_signed(TimeDelta::seconds(i64::from(clocks.offset_of_local(local)))).unwrap_or(local)
+    local
+        .checked_sub_signed(TimeDelta::seconds(i64::from(clocks.offset_of_local(local))))
+        .unwrap_or(local)
 }
 
 /// The zones of a feed, each worked out once.
@@ -43,9 +45,22 @@ enum Meaning {
 impl Zones {
     /// The zones that stand in a feed's frame; `reader` is where nobody knows better.
     pub fn new(frame: &Frame, reader: Tz) -> Self {
-        let own = frame.timezones.iter().take(MAX_TIMEZONES).filter_map(|text| read_timezone(text)).collect();
+        let own = frame
+            .timezones
+            .iter()
+            .take(MAX_TIMEZONES)
+            .filter_map(|text| read_timezone(text))
+            .collect();
         let feed_zone = Header::read(frame).zone;
-        Self { by_name: HashMap::new(), own, clocks: HashMap::new(), feed_zone, reader, guessed: vec![], fixed: vec![] }
+        Self {
+            by_name: HashMap::new(),
+            own,
+            clocks: HashMap::new(),
+            feed_zone,
+            reader,
+            guessed: vec![],
+            fixed: vec![],
+        }
     }
 
     /// A wall-clock time in the zone that the feed calls `name`, and whether that zone is a guess.
@@ -62,7 +77,10 @@ impl Zones {
             Meaning::Known(zone) => (EventTime::Zoned(local, zone), false),
             Meaning::Guessed(zone) => (EventTime::Zoned(local, zone), true),
             Meaning::Rules => {
-                let at = self.clocks.get(name).map_or(local, |clocks| by_clocks(clocks, local));
+                let at = self
+                    .clocks
+                    .get(name)
+                    .map_or(local, |clocks| by_clocks(clocks, local));
                 (EventTime::Zoned(at, Tz::UTC), false)
             }
         }
@@ -75,7 +93,9 @@ impl Zones {
 
     /// A time without a zone: in the feed's zone where it names one, else wherever its reader is.
     pub fn floating(&self, local: NaiveDateTime) -> EventTime {
-        self.feed_zone.map_or(EventTime::Floating(local), |zone| EventTime::Zoned(local, zone))
+        self.feed_zone.map_or(EventTime::Floating(local), |zone| {
+            EventTime::Zoned(local, zone)
+        })
     }
 
     pub fn warn(&mut self, warnings: &mut Warnings) {
@@ -114,13 +134,18 @@ fn read_timezone(text: &str) -> Option<(String, Vec<Observance>)> {
     let mut name = None;
     let mut observances = Vec::new();
     for component in calendar.components {
-        let observance = matches!(component.component_type, ICalendarComponentType::Standard | ICalendarComponentType::Daylight);
-        let (mut start, mut from, mut to, mut rule, mut dates) = (None, None, None, None, Vec::new());
+        let observance = matches!(
+            component.component_type,
+            ICalendarComponentType::Standard | ICalendarComponentType::Daylight
+        );
+        let (mut start, mut from, mut to, mut rule, mut dates) =
+            (None, None, None, None, Vec::new());
         for entry in &component.entries {
             let value = entry.values.first();
             let offset = || match value {
                 Some(ICalendarValue::PartialDateTime(at)) => {
-                    let seconds = i32::from(at.tz_hour?) * 3600 + i32::from(at.tz_minute.unwrap_or(0)) * 60;
+                    let seconds =
+                        i32::from(at.tz_hour?) * 3600 + i32::from(at.tz_minute.unwrap_or(0)) * 60;
                     Some(if at.tz_minus { -seconds } else { seconds })
                 }
                 _ => None,
@@ -133,7 +158,9 @@ fn read_timezone(text: &str) -> Option<(String, Vec<Observance>)> {
                 _ => None,
             };
             match &entry.name {
-                ICalendarProperty::Tzid => name = value.and_then(ICalendarValue::as_text).map(str::to_owned),
+                ICalendarProperty::Tzid => {
+                    name = value.and_then(ICalendarValue::as_text).map(str::to_owned)
+                }
                 ICalendarProperty::Dtstart => start = value.and_then(local),
                 ICalendarProperty::Tzoffsetfrom => from = offset(),
                 ICalendarProperty::Tzoffsetto => to = offset(),
@@ -143,14 +170,25 @@ fn read_timezone(text: &str) -> Option<(String, Vec<Observance>)> {
                         _ => None,
                     }
                 }
-                ICalendarProperty::Rdate => dates.extend(entry.values.iter().take(1_000).filter_map(local)),
+                ICalendarProperty::Rdate => {
+                    dates.extend(entry.values.iter().take(1_000).filter_map(local))
+                }
                 _ => {}
             }
         }
-        if let (true, Some(start), Some(offset_from), Some(offset_to)) = (observance, start, from, to) {
-            observances.push(Observance { start, offset_from, offset_to, rule, dates });
+        if let (true, Some(start), Some(offset_from), Some(offset_to)) =
+            (observance, start, from, to)
+        {
+            observances.push(Observance {
+                start,
+                offset_from,
+                offset_to,
+                rule,
+                dates,
+            });
         }
     }
     observances.truncate(MAX_OBSERVANCES);
-    name.filter(|_| !observances.is_empty()).map(|name| (name, observances))
+    name.filter(|_| !observances.is_empty())
+        .map(|name| (name, observances))
 }

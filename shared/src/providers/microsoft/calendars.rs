@@ -22,22 +22,38 @@ pub(super) async fn list(session: &Session) -> Result<Vec<AccountCalendar>> {
     let mut answer = session.call(request).await?;
     for _ in 0..MAX_PAGES {
         entries.extend(answer["value"].as_array().into_iter().flatten().cloned());
-        let Some(next) = answer["@odata.nextLink"].as_str().map(str::to_owned) else { break };
+        let Some(next) = answer["@odata.nextLink"].as_str().map(str::to_owned) else {
+            break;
+        };
         answer = session.call(Request::follow(&next)).await?;
     }
     let owner = |entry: &Value| entry["owner"]["address"].as_str().map(str::to_lowercase);
     // An account may have several addresses: whose the default calendar is, whose the account is.
-    let default = entries.iter().find(|entry| entry["isDefaultCalendar"] == true);
+    let default = entries
+        .iter()
+        .find(|entry| entry["isDefaultCalendar"] == true);
     let own = [default.and_then(owner), Some(session.email.to_lowercase())];
     let is_shared = |entry: &Value| owner(entry).is_some_and(|owner| !own.contains(&Some(owner)));
-    let known = entries.iter().filter_map(|entry| read(entry, is_shared(entry)));
-    let mut calendars: Vec<AccountCalendar> = known.map(|calendar| AccountCalendar { time_zone, ..calendar }).collect();
+    let known = entries
+        .iter()
+        .filter_map(|entry| read(entry, is_shared(entry)));
+    let mut calendars: Vec<AccountCalendar> = known
+        .map(|calendar| AccountCalendar {
+            time_zone,
+            ..calendar
+        })
+        .collect();
     calendars.sort_by_key(|calendar| (!calendar.is_primary, calendar.name.clone()));
     Ok(calendars)
 }
 
 fn read(entry: &Value, is_shared: bool) -> Option<AccountCalendar> {
-    let text = |name: &str| entry[name].as_str().map(str::trim).filter(|text| !text.is_empty());
+    let text = |name: &str| {
+        entry[name]
+            .as_str()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+    };
     let access = match (entry["canEdit"] == true, is_shared) {
         (true, false) => Access::Owner,
         (true, true) => Access::Writer,
@@ -46,7 +62,9 @@ fn read(entry: &Value, is_shared: bool) -> Option<AccountCalendar> {
     Some(AccountCalendar {
         remote_id: text("id")?.to_owned(),
         name: text("name").unwrap_or("Calendar").to_owned(),
-        color: text("hexColor").or_else(|| named_color(text("color")?)).and_then(normalise_color),
+        color: text("hexColor")
+            .or_else(|| named_color(text("color")?))
+            .and_then(normalise_color),
         access,
         is_primary: entry["isDefaultCalendar"] == true,
         is_hidden: false,

@@ -19,7 +19,10 @@ use url::Url;
 
 use super::http::{Answer, Call, Http};
 use super::oauth::{Authorize, Came, SignedIn};
-use super::{Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target, Watches, Writing};
+use super::{
+    Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target,
+    Watches, Writing,
+};
 use crate::clock::{Clock, random_bytes};
 use crate::config::OAuthClient;
 use crate::domain::calendar::{AccountCalendar, ProviderKind};
@@ -49,17 +52,29 @@ pub struct Microsoft {
 impl Microsoft {
     /// For the people of `tenant`: `common` for everybody, or a tenant's id. Nothing is connected to until it is needed.
     pub fn new(client: OAuthClient, tenant: &str, clock: Clock) -> Self {
-        Self { http: Http::default(), client: Arc::new(client), tenant: tenant.into(), clock }
+        Self {
+            http: Http::default(),
+            client: Arc::new(client),
+            tenant: tenant.into(),
+            clock,
+        }
     }
 
     fn url(&self, host: &str, path: &str) -> Result<Url> {
-        let base = self.client.endpoint.clone().unwrap_or_else(|| format!("https://{host}"));
+        let base = self
+            .client
+            .endpoint
+            .clone()
+            .unwrap_or_else(|| format!("https://{host}"));
         Url::parse(&format!("{base}{path}")).map_err(|error| malformed(&error))
     }
 }
 
 fn malformed(detail: &dyn std::fmt::Display) -> ProviderError {
-    ProviderError::Malformed { provider: NAME, detail: detail.to_string() }
+    ProviderError::Malformed {
+        provider: NAME,
+        detail: detail.to_string(),
+    }
 }
 
 /// Calls of Graph on behalf of one account.
@@ -73,9 +88,11 @@ pub struct Session {
 }
 
 /// Ids survive that an event is moved; times come as UTC, texts as texts.
-const PREFER: &str = r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text""#;
+const PREFER: &str =
+    r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text""#;
 /// The same, for the text of an event as it really is.
-const PREFER_HTML: &str = r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="html""#;
+const PREFER_HTML: &str =
+    r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="html""#;
 /// The same, for a page of changes.
 const PREFER_PAGE: &str = r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text", odata.maxpagesize=100"#;
 
@@ -93,7 +110,15 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self { method, path, link: None, query: vec![], prefer: PREFER, if_match: None, body: None }
+        Self {
+            method,
+            path,
+            link: None,
+            query: vec![],
+            prefer: PREFER,
+            if_match: None,
+            body: None,
+        }
     }
 
     fn get(path: &'a [&'a str]) -> Self {
@@ -102,23 +127,37 @@ impl<'a> Request<'a> {
 
     /// An address that Graph has given is followed as it is.
     fn follow(link: &'a str) -> Self {
-        Self { link: Some(link), ..Self::get(&[]) }
+        Self {
+            link: Some(link),
+            ..Self::get(&[])
+        }
     }
 }
 
 impl Session {
     fn new(microsoft: Microsoft, access_token: Secret, email: &str) -> Self {
-        Self { microsoft, access_token, email: email.to_owned(), seen: Arc::default() }
+        Self {
+            microsoft,
+            access_token,
+            email: email.to_owned(),
+            seen: Arc::default(),
+        }
     }
 
     /// A list of changes is begun anew: nothing of it has been read.
     fn begin_round(&self) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// Whether a series has not been read yet in this round.
     fn is_first_sight(&self, series: &str) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(series.to_owned())
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(series.to_owned())
     }
 
     /// The answer as JSON; null for one without a body.
@@ -134,16 +173,22 @@ impl Session {
                 url = link;
             }
             None => {
-                url.path_segments_mut().map_err(|()| malformed(&"no path"))?.extend(request.path);
+                url.path_segments_mut()
+                    .map_err(|()| malformed(&"no path"))?
+                    .extend(request.path);
                 if !request.query.is_empty() {
                     url.query_pairs_mut().extend_pairs(&request.query);
                 }
             }
         }
-        let authorization = zeroize::Zeroizing::new(format!("Bearer {}", self.access_token.expose()));
+        let authorization =
+            zeroize::Zeroizing::new(format!("Bearer {}", self.access_token.expose()));
         let request_id = uuid(random_bytes());
-        let mut headers =
-            vec![("authorization", authorization.as_str()), ("prefer", request.prefer), ("client-request-id", request_id.as_str())];
+        let mut headers = vec![
+            ("authorization", authorization.as_str()),
+            ("prefer", request.prefer),
+            ("client-request-id", request_id.as_str()),
+        ];
         let body = request.body.map(|body| body.to_string().into_bytes());
         if body.is_some() {
             headers.push(("content-type", "application/json"));
@@ -154,7 +199,19 @@ impl Session {
             headers.push(("if-match", version));
         }
         let is_list = url.path().ends_with("/delta");
-        let answer = self.microsoft.http.ask(NAME, Call { method: request.method, url, headers: &headers, body }).await?;
+        let answer = self
+            .microsoft
+            .http
+            .ask(
+                NAME,
+                Call {
+                    method: request.method,
+                    url,
+                    headers: &headers,
+                    body,
+                },
+            )
+            .await?;
         if (200..300).contains(&answer.status) {
             if answer.body.is_empty() {
                 return Ok(Value::Null);
@@ -167,8 +224,20 @@ impl Session {
 
 /// Random bytes as a UUID (RFC 9562, version 4).
 fn uuid(bytes: [u8; 16]) -> String {
-    let hex = |range: std::ops::Range<usize>| bytes[range].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("{}-{}-4{}-a{}-{}", hex(0..4), hex(4..6), &hex(6..8)[1..], &hex(8..10)[1..], hex(10..16))
+    let hex = |range: std::ops::Range<usize>| {
+        bytes[range]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    format!(
+        "{}-{}-4{}-a{}-{}",
+        hex(0..4),
+        hex(4..6),
+        &hex(6..8)[1..],
+        &hex(8..10)[1..],
+        hex(10..16)
+    )
 }
 
 /// What an answer that is no success means (<https://learn.microsoft.com/graph/errors>). Codes come in any case.
@@ -176,14 +245,29 @@ fn refusal(answer: &Answer, is_list: bool) -> ProviderError {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let error = &body["error"];
     let reason = error["code"].as_str().unwrap_or("unknown").to_owned();
-    let message: String = error["message"].as_str().unwrap_or("no explanation").chars().take(300).collect();
+    let message: String = error["message"]
+        .as_str()
+        .unwrap_or("no explanation")
+        .chars()
+        .take(300)
+        .collect();
     let (provider, retry_after) = (NAME, answer.retry_after);
     let is = |known: &str| reason.eq_ignore_ascii_case(known);
-    let is_position = ["syncStateNotFound", "syncStateInvalid", "resyncRequired"].into_iter().any(is);
+    let is_position = ["syncStateNotFound", "syncStateInvalid", "resyncRequired"]
+        .into_iter()
+        .any(is);
     match answer.status {
         401 => ProviderError::Unauthorized { provider },
-        429 => ProviderError::Throttled { provider, reason, retry_after },
-        503 if retry_after.is_some() => ProviderError::Throttled { provider, reason, retry_after },
+        429 => ProviderError::Throttled {
+            provider,
+            reason,
+            retry_after,
+        },
+        503 if retry_after.is_some() => ProviderError::Throttled {
+            provider,
+            reason,
+            retry_after,
+        },
         400..=499 if is_position => ProviderError::PositionGone { provider },
         // Of a list of changes; anything else is just not there any more.
         410 if is_list => ProviderError::PositionGone { provider },
@@ -192,8 +276,15 @@ fn refusal(answer: &Answer, is_list: bool) -> ProviderError {
         412 => ProviderError::Changed { provider },
         409 if is("ErrorIrresolvableConflict") => ProviderError::Changed { provider },
         409 => ProviderError::Taken { provider },
-        500.. => ProviderError::Failing { provider, status: answer.status },
-        _ => ProviderError::Refused { provider, reason, message },
+        500.. => ProviderError::Failing {
+            provider,
+            status: answer.status,
+        },
+        _ => ProviderError::Refused {
+            provider,
+            reason,
+            message,
+        },
     }
 }
 
@@ -231,11 +322,21 @@ impl Provider for Session {
         Box::pin(calendars::list(self))
     }
 
-    fn changes<'a>(&'a self, target: Target<'a>, ask: &'a Ask<'a>, page: Option<&'a str>) -> Asked<'a, Page> {
+    fn changes<'a>(
+        &'a self,
+        target: Target<'a>,
+        ask: &'a Ask<'a>,
+        page: Option<&'a str>,
+    ) -> Asked<'a, Page> {
         Box::pin(events::changes(self, target, ask, page))
     }
 
-    fn current<'a>(&'a self, target: Target<'a>, event: &'a Event, series: Option<&'a str>) -> Asked<'a, Option<Remote>> {
+    fn current<'a>(
+        &'a self,
+        target: Target<'a>,
+        event: &'a Event,
+        series: Option<&'a str>,
+    ) -> Asked<'a, Option<Remote>> {
         Box::pin(events::current(self, target, event, series))
     }
 
@@ -243,15 +344,31 @@ impl Provider for Session {
         Box::pin(events::created(self, target, event))
     }
 
-    fn create<'a>(&'a self, target: Target<'a>, event: &'a Event, writing: Writing) -> Asked<'a, Event> {
+    fn create<'a>(
+        &'a self,
+        target: Target<'a>,
+        event: &'a Event,
+        writing: Writing,
+    ) -> Asked<'a, Event> {
         Box::pin(events::create(self, target, event, writing))
     }
 
-    fn update<'a>(&'a self, target: Target<'a>, now: &'a Remote, event: &'a Event, writing: Writing) -> Asked<'a, Event> {
+    fn update<'a>(
+        &'a self,
+        target: Target<'a>,
+        now: &'a Remote,
+        event: &'a Event,
+        writing: Writing,
+    ) -> Asked<'a, Event> {
         Box::pin(events::update(self, target, now, event, writing))
     }
 
-    fn respond<'a>(&'a self, target: Target<'a>, now: &'a Remote, response: &'a Response) -> Asked<'a, Option<Event>> {
+    fn respond<'a>(
+        &'a self,
+        target: Target<'a>,
+        now: &'a Remote,
+        response: &'a Response,
+    ) -> Asked<'a, Option<Event>> {
         Box::pin(events::respond(self, target, now, response))
     }
 
@@ -259,7 +376,13 @@ impl Provider for Session {
         Box::pin(events::delete(self, target, event))
     }
 
-    fn watch<'a>(&'a self, _: Target<'a>, channel: &'a str, secret: &'a str, address: &'a str) -> Asked<'a, Opened> {
+    fn watch<'a>(
+        &'a self,
+        _: Target<'a>,
+        channel: &'a str,
+        secret: &'a str,
+        address: &'a str,
+    ) -> Asked<'a, Opened> {
         Box::pin(subscriptions::open(self, channel, secret, address))
     }
 

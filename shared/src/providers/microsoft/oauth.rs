@@ -10,13 +10,26 @@ use super::{Microsoft, NAME, ProviderError, Request, Result, Session, malformed}
 use crate::vault::grant::Grant;
 
 /// What is asked for. Without `offline_access` there is no refresh token; it is not among the scopes of an answer.
-const SCOPES: [&str; 7] = ["openid", "profile", "email", "offline_access", "User.Read", CALENDARS, "MailboxSettings.Read"];
+const SCOPES: [&str; 7] = [
+    "openid",
+    "profile",
+    "email",
+    "offline_access",
+    "User.Read",
+    CALENDARS,
+    "MailboxSettings.Read",
+];
 /// Without this nothing can be synced.
 const CALENDARS: &str = "Calendars.ReadWrite";
 
 impl Microsoft {
     fn endpoints(&self) -> Result<Endpoints<'_>> {
-        let url = |path: &str| self.url("login.microsoftonline.com", &format!("/{}/{path}", self.tenant));
+        let url = |path: &str| {
+            self.url(
+                "login.microsoftonline.com",
+                &format!("/{}/{path}", self.tenant),
+            )
+        };
         Ok(Endpoints {
             provider: NAME,
             http: &self.http,
@@ -28,48 +41,101 @@ impl Microsoft {
     }
 
     pub(super) fn begin(&self) -> Result<Authorize> {
-        self.endpoints()?.begin(&SCOPES, &[("response_mode", "query"), ("prompt", "select_account")])
+        self.endpoints()?.begin(
+            &SCOPES,
+            &[("response_mode", "query"), ("prompt", "select_account")],
+        )
     }
 
     /// The consent of an administrator for everybody of an organisation
     /// (<https://learn.microsoft.com/entra/identity-platform/v2-admin-consent>).
     pub(super) fn begin_for_all(&self) -> Result<Authorize> {
         // `common` means everybody, and nobody can consent for everybody.
-        let tenant = if &*self.tenant == "common" { "organizations" } else { &self.tenant };
+        let tenant = if &*self.tenant == "common" {
+            "organizations"
+        } else {
+            &self.tenant
+        };
         let begun = self.begin()?;
-        let mut url = self.url("login.microsoftonline.com", &format!("/{tenant}/v2.0/adminconsent"))?;
+        let mut url = self.url(
+            "login.microsoftonline.com",
+            &format!("/{tenant}/v2.0/adminconsent"),
+        )?;
         url.query_pairs_mut()
             .append_pair("client_id", &self.client.client_id)
             .append_pair("redirect_uri", &self.client.redirect_uri)
-            .append_pair("scope", &SCOPES.map(|scope| format!("https://graph.microsoft.com/{scope}"))[4..].join(" "))
+            .append_pair(
+                "scope",
+                &SCOPES.map(|scope| format!("https://graph.microsoft.com/{scope}"))[4..].join(" "),
+            )
             .append_pair("state", begun.state.expose());
-        Ok(Authorize { url: url.into(), ..begun })
+        Ok(Authorize {
+            url: url.into(),
+            ..begun
+        })
     }
 
     pub(super) async fn sign_in(&self, came: Came<'_>, now: DateTime<Utc>) -> Result<SignedIn> {
         let endpoints = self.endpoints()?;
-        let tokens = endpoints.exchange(came.code, came.verifier, now, failure).await?;
-        let id_token = tokens.id_token.as_deref().ok_or_else(|| malformed(&"no id token"))?;
-        let claims = endpoints.verify(id_token, came.nonce, now, |claims| self.issuer(claims)).await?;
-        if !tokens.scopes.iter().any(|scope| scope.rsplit('/').next() == Some(CALENDARS)) {
-            let (reason, message) = (MISSING_SCOPES.to_owned(), "calendars were not granted".to_owned());
-            return Err(ProviderError::Refused { provider: NAME, reason, message });
+        let tokens = endpoints
+            .exchange(came.code, came.verifier, now, failure)
+            .await?;
+        let id_token = tokens
+            .id_token
+            .as_deref()
+            .ok_or_else(|| malformed(&"no id token"))?;
+        let claims = endpoints
+            .verify(id_token, came.nonce, now, |claims| self.issuer(claims))
+            .await?;
+        if !tokens
+            .scopes
+            .iter()
+            .any(|scope| scope.rsplit('/').next() == Some(CALENDARS))
+        {
+            let (reason, message) = (
+                MISSING_SCOPES.to_owned(),
+                "calendars were not granted".to_owned(),
+            );
+            return Err(ProviderError::Refused {
+                provider: NAME,
+                reason,
+                message,
+            });
         }
         let Some(refresh_token) = tokens.refresh_token else {
-            let (reason, message) = (MISSING_SCOPES.to_owned(), "offline_access was not granted".to_owned());
-            return Err(ProviderError::Refused { provider: NAME, reason, message });
+            let (reason, message) = (
+                MISSING_SCOPES.to_owned(),
+                "offline_access was not granted".to_owned(),
+            );
+            return Err(ProviderError::Refused {
+                provider: NAME,
+                reason,
+                message,
+            });
         };
         let text = |name: &str| claims[name].as_str().map(str::to_owned);
         // Addresses change hands; these two do not.
-        let account_id = text("tid").zip(text("oid")).map(|(tenant, object)| format!("{tenant}.{object}"));
+        let account_id = text("tid")
+            .zip(text("oid"))
+            .map(|(tenant, object)| format!("{tenant}.{object}"));
         let session = Session::new(self.clone(), tokens.access_token.clone(), "");
         let me = session.call(Request::get(&["me"])).await?;
-        let email = me["mail"].as_str().or(me["userPrincipalName"].as_str()).map(str::to_owned);
+        let email = me["mail"]
+            .as_str()
+            .or(me["userPrincipalName"].as_str())
+            .map(str::to_owned);
         Ok(SignedIn {
             account_id: account_id.ok_or_else(|| malformed(&"an id token of nobody"))?,
-            email: email.or_else(|| text("email")).or_else(|| text("preferred_username")).unwrap_or_default(),
+            email: email
+                .or_else(|| text("email"))
+                .or_else(|| text("preferred_username"))
+                .unwrap_or_default(),
             scopes: tokens.scopes,
-            grant: Grant { refresh_token, access_token: tokens.access_token, expires_at: tokens.expires_at },
+            grant: Grant {
+                refresh_token,
+                access_token: tokens.access_token,
+                expires_at: tokens.expires_at,
+            },
         })
     }
 
@@ -86,7 +152,12 @@ impl Microsoft {
         if !is_welcome || claims["ver"] != "2.0" {
             return None;
         }
-        let base = self.url("login.microsoftonline.com", "/").ok().as_ref().map(Url::origin)?.ascii_serialization();
+        let base = self
+            .url("login.microsoftonline.com", "/")
+            .ok()
+            .as_ref()
+            .map(Url::origin)?
+            .ascii_serialization();
         Some(format!("{base}/{tenant}/v2.0"))
     }
 }
@@ -96,19 +167,37 @@ fn is_guid(text: &str) -> bool {
     let lengths = [8, 4, 4, 4, 12];
     let parts: Vec<&str> = text.split('-').collect();
     parts.len() == lengths.len()
-        && parts.iter().zip(lengths).all(|(part, length)| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && parts.iter().zip(lengths).all(|(part, length)| {
+            part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
 }
 
 /// What a refused token request means (<https://learn.microsoft.com/entra/identity-platform/reference-error-codes>). The
 /// numbers in the message are for people.
 fn failure(Refused { error, message }: Refused) -> ProviderError {
-    let message: String = message.lines().next().unwrap_or_default().chars().take(300).collect();
+    let message: String = message
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(300)
+        .collect();
     match error.as_str() {
         "invalid_grant" | "interaction_required" | "login_required" | "consent_required" => {
-            ProviderError::GrantGone { provider: NAME, reason: message }
+            ProviderError::GrantGone {
+                provider: NAME,
+                reason: message,
+            }
         }
-        "temporarily_unavailable" => ProviderError::Failing { provider: NAME, status: 503 },
-        _ => ProviderError::Refused { provider: NAME, reason: error, message },
+        "temporarily_unavailable" => ProviderError::Failing {
+            provider: NAME,
+            status: 503,
+        },
+        _ => ProviderError::Refused {
+            provider: NAME,
+            reason: error,
+            message,
+        },
     }
 }
 
@@ -132,12 +221,19 @@ mod tests {
 
     #[test]
     fn a_token_comes_from_its_own_tenant() {
-        let (home, other) = ("11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555");
+        let (home, other) = (
+            "11111111-2222-3333-4444-555555555555",
+            "99999999-2222-3333-4444-555555555555",
+        );
         let claims = |tenant: &str| json!({ "tid": tenant, "ver": "2.0" });
         let issuer = Some(format!("https://login.microsoftonline.com/{home}/v2.0"));
         assert_eq!(microsoft("common").issuer(&claims(home)), issuer);
         assert_eq!(microsoft(home).issuer(&claims(home)), issuer);
-        assert_eq!(microsoft(home).issuer(&claims(other)), None, "a deployment for one tenant takes no other");
+        assert_eq!(
+            microsoft(home).issuer(&claims(other)),
+            None,
+            "a deployment for one tenant takes no other"
+        );
         for wrong in ["{tenantid}", "", "../common"] {
             assert_eq!(microsoft("common").issuer(&claims(wrong)), None, "{wrong}");
         }
@@ -145,9 +241,22 @@ mod tests {
 
     #[test]
     fn a_secret_that_has_expired_is_no_fault_of_the_persons() {
-        let refused = |error: &str| failure(Refused { error: error.into(), message: "AADSTS7000222: expired\r\nTrace".into() });
-        assert!(matches!(refused("invalid_client"), ProviderError::Refused { message, .. } if message == "AADSTS7000222: expired"));
-        assert!(matches!(refused("unauthorized_client"), ProviderError::Refused { .. }));
-        assert!(matches!(refused("interaction_required"), ProviderError::GrantGone { .. }));
+        let refused = |error: &str| {
+            failure(Refused {
+                error: error.into(),
+                message: "AADSTS7000222: expired\r\nTrace".into(),
+            })
+        };
+        assert!(
+            matches!(refused("invalid_client"), ProviderError::Refused { message, .. } if message == "AADSTS7000222: expired")
+        );
+        assert!(matches!(
+            refused("unauthorized_client"),
+            ProviderError::Refused { .. }
+        ));
+        assert!(matches!(
+            refused("interaction_required"),
+            ProviderError::GrantGone { .. }
+        ));
     }
 }

@@ -17,14 +17,25 @@ const MAX_PAGES: usize = 40;
 
 /// Adds what is there of a series to a page: itself, its changed occurrences, its cancelled ones. Of one that is gone, just
 /// that.
-pub(super) async fn read_into(page: &mut Page, session: &Session, target: Target<'_>, remote_id: &str) -> Result<()> {
+pub(super) async fn read_into(
+    page: &mut Page,
+    session: &Session,
+    target: Target<'_>,
+    remote_id: &str,
+) -> Result<()> {
     let path = ["me", "calendars", target.remote_id, "events", remote_id];
     let mut request = Request::get(&path);
-    request.query = vec![("$select", SELECT.to_owned()), ("$expand", "exceptionOccurrences".to_owned())];
+    request.query = vec![
+        ("$select", SELECT.to_owned()),
+        ("$expand", "exceptionOccurrences".to_owned()),
+    ];
     let raw = match session.call(request).await {
         Ok(raw) => raw,
         Err(ProviderError::NotFound { .. }) => {
-            page.changes.push(Change::Gone { id: EventId::of(target.calendar, remote_id), remote_id: remote_id.to_owned() });
+            page.changes.push(Change::Gone {
+                id: EventId::of(target.calendar, remote_id),
+                remote_id: remote_id.to_owned(),
+            });
             return Ok(());
         }
         Err(error) => return Err(error),
@@ -37,9 +48,15 @@ pub(super) async fn read_into(page: &mut Page, session: &Session, target: Target
         }
     };
     let cancelled = read::cancelled(&raw, series.start);
-    page.changes.extend(cancelled.into_iter().map(|original| Change::Cancelled { series: series.id.clone(), original }));
+    page.changes
+        .extend(cancelled.into_iter().map(|original| Change::Cancelled {
+            series: series.id.clone(),
+            original,
+        }));
     let mut is_whole = put(page, session, target, &raw["exceptionOccurrences"], &series);
-    let mut next = raw["exceptionOccurrences@odata.nextLink"].as_str().map(str::to_owned);
+    let mut next = raw["exceptionOccurrences@odata.nextLink"]
+        .as_str()
+        .map(str::to_owned);
     for _ in 0..MAX_PAGES {
         let Some(link) = next.take() else { break };
         let more = session.call(Request::follow(&link)).await?;
@@ -54,13 +71,23 @@ pub(super) async fn read_into(page: &mut Page, session: &Session, target: Target
 }
 
 /// Adds the changed occurrences of a series; answers whether all could be read.
-fn put(page: &mut Page, session: &Session, target: Target<'_>, items: &Value, series: &Event) -> bool {
-    let Some(items) = items.as_array() else { return false };
+fn put(
+    page: &mut Page,
+    session: &Session,
+    target: Target<'_>,
+    items: &Value,
+    series: &Event,
+) -> bool {
+    let Some(items) = items.as_array() else {
+        return false;
+    };
     let mut is_whole = true;
     for item in items {
         match read::event(session, target, item, Some(&series.id)) {
             // Without a time of its own it would stand for the series.
-            Ok(event) if event.original_start().is_some() => page.changes.push(Change::Put(Box::new(event))),
+            Ok(event) if event.original_start().is_some() => {
+                page.changes.push(Change::Put(Box::new(event)))
+            }
             Ok(_) => is_whole = false,
             Err(warning) => {
                 is_whole = false;

@@ -14,7 +14,12 @@ const LONG: TimeDelta = TimeDelta::hours(6 * 24 + 20);
 const SHORT: TimeDelta = TimeDelta::minutes(4_200);
 
 /// Opens a subscription. Microsoft asks both addresses first whether they want it. Its messages show `channel.secret`.
-pub(super) async fn open(session: &Session, channel: &str, secret: &str, address: &str) -> Result<Opened> {
+pub(super) async fn open(
+    session: &Session,
+    channel: &str,
+    secret: &str,
+    address: &str,
+) -> Result<Opened> {
     let mut lasts = LONG;
     let mut is_cleared = false;
     loop {
@@ -27,7 +32,13 @@ pub(super) async fn open(session: &Session, channel: &str, secret: &str, address
             "clientState": format!("{channel}.{secret}"),
         });
         let path = ["subscriptions"];
-        match session.call(Request { body: Some(&body), ..Request::new(Method::POST, &path) }).await {
+        match session
+            .call(Request {
+                body: Some(&body),
+                ..Request::new(Method::POST, &path)
+            })
+            .await
+        {
             Ok(answer) => return read(&answer),
             Err(failure) if lasts == LONG && is_about_time(&failure) => lasts = SHORT,
             // One that an interrupted run has left, or whose end nobody has noted.
@@ -36,8 +47,13 @@ pub(super) async fn open(session: &Session, channel: &str, secret: &str, address
                 is_cleared = true;
             }
             // Our own answer did not come through: it may the next time.
-            Err(ProviderError::Refused { message, .. }) if message.to_ascii_lowercase().contains("validation request") => {
-                return Err(ProviderError::Failing { provider: super::NAME, status: 400 });
+            Err(ProviderError::Refused { message, .. })
+                if message.to_ascii_lowercase().contains("validation request") =>
+            {
+                return Err(ProviderError::Failing {
+                    provider: super::NAME,
+                    status: 400,
+                });
             }
             Err(failure) => return Err(failure),
         }
@@ -50,7 +66,13 @@ pub(super) async fn extend(session: &Session, id: &str) -> Result<Option<Opened>
     loop {
         let body = json!({ "expirationDateTime": until(session, lasts) });
         let path = ["subscriptions", id];
-        match session.call(Request { body: Some(&body), ..Request::new(Method::PATCH, &path) }).await {
+        match session
+            .call(Request {
+                body: Some(&body),
+                ..Request::new(Method::PATCH, &path)
+            })
+            .await
+        {
             Ok(answer) => return read(&answer).map(Some),
             Err(failure) if lasts == LONG && is_about_time(&failure) => lasts = SHORT,
             Err(ProviderError::NotFound { .. }) => return Ok(None),
@@ -60,7 +82,10 @@ pub(super) async fn extend(session: &Session, id: &str) -> Result<Option<Opened>
 }
 
 pub(super) async fn close(session: &Session, id: &str) -> Result<()> {
-    match session.call(Request::new(Method::DELETE, &["subscriptions", id])).await {
+    match session
+        .call(Request::new(Method::DELETE, &["subscriptions", id]))
+        .await
+    {
         Ok(_) | Err(ProviderError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error),
     }
@@ -70,7 +95,10 @@ pub(super) async fn close(session: &Session, id: &str) -> Result<()> {
 async fn clear(session: &Session, address: &str) -> Result<()> {
     let answer = session.call(Request::get(&["subscriptions"])).await?;
     for one in answer["value"].as_array().into_iter().flatten() {
-        if let Some(id) = one["id"].as_str().filter(|_| one["resource"] == RESOURCE && one["notificationUrl"] == address) {
+        if let Some(id) = one["id"]
+            .as_str()
+            .filter(|_| one["resource"] == RESOURCE && one["notificationUrl"] == address)
+        {
             close(session, id).await?;
         }
     }
@@ -86,8 +114,17 @@ fn until(session: &Session, lasts: TimeDelta) -> String {
 }
 
 fn read(answer: &Value) -> Result<Opened> {
-    let id = answer["id"].as_str().ok_or_else(|| malformed(&"a subscription without an id"))?;
-    let end = answer["expirationDateTime"].as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    let expires_at: DateTime<Utc> = end.ok_or_else(|| malformed(&"a subscription without an end"))?.to_utc();
-    Ok(Opened { resource_id: id.to_owned(), expires_at })
+    let id = answer["id"]
+        .as_str()
+        .ok_or_else(|| malformed(&"a subscription without an id"))?;
+    let end = answer["expirationDateTime"]
+        .as_str()
+        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    let expires_at: DateTime<Utc> = end
+        .ok_or_else(|| malformed(&"a subscription without an end"))?
+        .to_utc();
+    Ok(Opened {
+        resource_id: id.to_owned(),
+        expires_at,
+    })
 }

@@ -5,7 +5,9 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
 use super::{NAME, ProviderError, Result, recurrence};
-use crate::domain::event::{Attendee, Details, Event, ReminderMethod, Status, Transparency, Visibility};
+use crate::domain::event::{
+    Attendee, Details, Event, ReminderMethod, Status, Transparency, Visibility,
+};
 use crate::domain::link::{Content, SendUpdates};
 use crate::domain::rule::Rule;
 use crate::domain::time::{EventTime, to_instant};
@@ -15,50 +17,98 @@ const TOLD: &str = "must be all: Microsoft tells everybody who is invited, whate
 
 /// What of a change Microsoft cannot keep, or would do more than is asked for: the field and the reason. `before` is nothing
 /// for a new event.
-pub fn unwritable(before: Option<&Content>, now: &Content, told: SendUpdates) -> Vec<(&'static str, String)> {
+pub fn unwritable(
+    before: Option<&Content>,
+    now: &Content,
+    told: SendUpdates,
+) -> Vec<(&'static str, String)> {
     let mut wrong = Vec::new();
     let mut say = |field, reason: &str| wrong.push((field, reason.to_owned()));
     let blank = Details::default();
-    let (old, new) = (before.map_or(&blank, |before| &*before.details), &*now.details);
+    let (old, new) = (
+        before.map_or(&blank, |before| &*before.details),
+        &*now.details,
+    );
     if old.color_id != new.color_id && new.color_id.is_some() {
-        say("colorId", "is nothing that Microsoft knows; colours there are those of categories");
+        say(
+            "colorId",
+            "is nothing that Microsoft knows; colours there are those of categories",
+        );
     }
     if old.url != new.url && new.url.is_some() {
-        say("url", "is nothing that Microsoft knows; put it into the description");
+        say(
+            "url",
+            "is nothing that Microsoft knows; put it into the description",
+        );
     }
-    if old.reminders != new.reminders && (new.reminders.len() > 1 || new.reminders.iter().any(|one| one.method == ReminderMethod::Email)) {
-        say("reminders", "may be one POPUP at most: Microsoft knows no others");
+    if old.reminders != new.reminders
+        && (new.reminders.len() > 1
+            || new
+                .reminders
+                .iter()
+                .any(|one| one.method == ReminderMethod::Email))
+    {
+        say(
+            "reminders",
+            "may be one POPUP at most: Microsoft knows no others",
+        );
     }
     if before.is_some() && new.uses_default_reminders && !old.uses_default_reminders {
-        say("reminders", "cannot be the calendar's own: Microsoft has none; say [] for none");
+        say(
+            "reminders",
+            "cannot be the calendar's own: Microsoft has none; say [] for none",
+        );
     }
     if (old.status, old.transparency) != (new.status, new.transparency)
         && (new.status, new.transparency) == (Status::Tentative, Transparency::Transparent)
     {
-        say("status", "cannot be TENTATIVE of what is TRANSPARENT: Microsoft has one value for both");
+        say(
+            "status",
+            "cannot be TENTATIVE of what is TRANSPARENT: Microsoft has one value for both",
+        );
     }
     let people = |details: &Details| details.attendees.iter().any(|one| !one.is_self);
     let invited = |content: &Content| -> Vec<(String, bool)> {
-        content.details.attendees.iter().map(|one| (one.email.to_lowercase(), one.is_optional)).collect()
+        content
+            .details
+            .attendees
+            .iter()
+            .map(|one| (one.email.to_lowercase(), one.is_optional))
+            .collect()
     };
-    let is_invitee = old.attendees.iter().any(|one| one.is_self && !one.is_organizer);
+    let is_invitee = old
+        .attendees
+        .iter()
+        .any(|one| one.is_self && !one.is_organizer);
     if is_invitee && before.is_some_and(|before| invited(before) != invited(now)) {
         say("attendees", "can be changed by the organizer only");
     }
-    let is_told = before.is_none_or(|before| invited(before) != invited(now) || is_news(before, now));
+    let is_told =
+        before.is_none_or(|before| invited(before) != invited(now) || is_news(before, now));
     let is_told = is_told && !is_invitee && (people(old) || people(new));
     if is_told && told != SendUpdates::All {
         say("sendUpdates", TOLD);
     }
     if let Some(series) = &now.series {
-        let changed = before.is_none_or(|before| (before.start, before.series.as_ref()) != (now.start, now.series.as_ref()));
+        let changed = before.is_none_or(|before| {
+            (before.start, before.series.as_ref()) != (now.start, now.series.as_ref())
+        });
         if changed && let Err(reason) = recurrence::patterned(series, now.start) {
             wrong.push((
                 "recurrence",
                 format!("cannot be kept: {reason}. With whenInexpressible EXPAND each occurrence of a new one is an event of its own"),
             ));
-        } else if changed && now.start.zone().is_some_and(|zone| windows_name(zone).is_none()) {
-            wrong.push(("timezone", "is none that Microsoft can repeat an event in; it has no zone of the same clocks".to_owned()));
+        } else if changed
+            && now
+                .start
+                .zone()
+                .is_some_and(|zone| windows_name(zone).is_none())
+        {
+            wrong.push((
+                "timezone",
+                "is none that Microsoft can repeat an event in; it has no zone of the same clocks"
+                    .to_owned(),
+            ));
         }
     }
     wrong
@@ -68,7 +118,8 @@ pub fn unwritable(before: Option<&Content>, now: &Content, told: SendUpdates) ->
 fn is_news(before: &Content, now: &Content) -> bool {
     let (old, new) = (&before.details, &now.details);
     (before.start, before.end, &before.series) != (now.start, now.end, &now.series)
-        || (&old.title, &old.description, &old.location) != (&new.title, &new.description, &new.location)
+        || (&old.title, &old.description, &old.location)
+            != (&new.title, &new.description, &new.location)
 }
 
 /// The organizer's removal of a meeting is a cancellation, of which everybody is told.
@@ -83,12 +134,20 @@ pub fn undeletable(event: &Event, told: SendUpdates) -> Vec<(&'static str, Strin
 
 /// A description as it is given back: with other line ends, and nothing around it.
 fn plain(description: Option<&str>) -> String {
-    description.unwrap_or_default().replace("\r\n", "\n").trim().to_owned()
+    description
+        .unwrap_or_default()
+        .replace("\r\n", "\n")
+        .trim()
+        .to_owned()
 }
 
 /// What Microsoft takes for one thing: of a series it forgets all that is different when any of it changes.
 fn times(event: &Event) -> (EventTime, EventTime, Option<Vec<Rule>>) {
-    (event.start, event.end, event.series.as_deref().map(|series| series.rules.clone()))
+    (
+        event.start,
+        event.end,
+        event.series.as_deref().map(|series| series.rules.clone()),
+    )
 }
 
 /// Whether a series is drawn anew when `to` is made of it.
@@ -114,14 +173,22 @@ pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<St
         set("isAllDay", matches!(to.start, EventTime::Date(_)).into());
         match to.series.as_deref() {
             Some(series) => {
-                let reason = |message: String| ProviderError::Refused { provider: NAME, reason: "recurrence".to_owned(), message };
-                let mut made = recurrence::patterned(series, to.start).map_err(reason)?.recurrence;
+                let reason = |message: String| ProviderError::Refused {
+                    provider: NAME,
+                    reason: "recurrence".to_owned(),
+                    message,
+                };
+                let mut made = recurrence::patterned(series, to.start)
+                    .map_err(reason)?
+                    .recurrence;
                 if let Some(zone) = to.start.zone().and_then(windows_name) {
                     made["range"]["recurrenceTimeZone"] = zone.into();
                 }
                 set("recurrence", made);
             }
-            None if from.is_some_and(|from| from.series.is_some()) => set("recurrence", Value::Null),
+            None if from.is_some_and(|from| from.series.is_some()) => {
+                set("recurrence", Value::Null)
+            }
             None => {}
         }
     }
@@ -129,10 +196,16 @@ pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<St
         set("subject", new.title.as_str().into());
     }
     if plain(old.description.as_deref()) != plain(new.description.as_deref()) {
-        set("body", json!({ "contentType": "text", "content": new.description.as_deref().unwrap_or_default() }));
+        set(
+            "body",
+            json!({ "contentType": "text", "content": new.description.as_deref().unwrap_or_default() }),
+        );
     }
     if old.location != new.location {
-        set("location", json!({ "displayName": new.location.as_deref().unwrap_or_default() }));
+        set(
+            "location",
+            json!({ "displayName": new.location.as_deref().unwrap_or_default() }),
+        );
     }
     if (old.status, old.transparency) != (new.status, new.transparency) {
         set("showAs", show_as(new).into());
@@ -146,7 +219,14 @@ pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<St
         set("sensitivity", sensitivity.into());
     }
     // Who organises an event is not invited to it.
-    let invited = |details: &Details| details.attendees.iter().filter(|one| !one.is_organizer).map(attendee).collect::<Vec<_>>();
+    let invited = |details: &Details| {
+        details
+            .attendees
+            .iter()
+            .filter(|one| !one.is_organizer)
+            .map(attendee)
+            .collect::<Vec<_>>()
+    };
     if invited(old) != invited(new) && !new.attendees_omitted {
         set("attendees", invited(new).into());
     }
@@ -179,16 +259,30 @@ fn attendee(one: &Attendee) -> Value {
 fn time(at: EventTime, zone: Tz) -> Value {
     let (local, own) = match at {
         // Midnight where the mailbox is: elsewhere Outlook would show two days.
-        EventTime::Date(date) => (date.and_time(NaiveTime::MIN), windows_name(zone).map_or(Tz::UTC, |_| zone)),
+        EventTime::Date(date) => (
+            date.and_time(NaiveTime::MIN),
+            windows_name(zone).map_or(Tz::UTC, |_| zone),
+        ),
         EventTime::Zoned(local, own) => {
             let at = to_instant(local, own);
-            let own = if windows_name(own).is_some() { own } else { Tz::UTC };
+            let own = if windows_name(own).is_some() {
+                own
+            } else {
+                Tz::UTC
+            };
             (at.with_timezone(&own).naive_local(), own)
         }
         // There are no floating times: the mailbox's zone is where most readers are.
         EventTime::Floating(local) => {
-            let own = if windows_name(zone).is_some() { zone } else { Tz::UTC };
-            (to_instant(local, zone).with_timezone(&own).naive_local(), own)
+            let own = if windows_name(zone).is_some() {
+                zone
+            } else {
+                Tz::UTC
+            };
+            (
+                to_instant(local, zone).with_timezone(&own).naive_local(),
+                own,
+            )
         }
     };
     json!({ "dateTime": local.format("%Y-%m-%dT%H:%M:%S").to_string(), "timeZone": windows_name(own).unwrap_or("UTC") })
