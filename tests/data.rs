@@ -12,7 +12,7 @@ use shared::domain::agenda::{Window, occurrences};
 use shared::domain::ids::CalendarId;
 use shared::domain::recurrence::Series;
 use shared::domain::time::EventTime;
-use shared::providers::ics::{self, Feed, NotACalendar, ReadFor};
+use shared::feeds::{self, Feed, NotACalendar, ReadFor};
 use shared::providers::microsoft::recurrence;
 
 /// No measure of speed (the benchmarks print that), only the line beyond which something runs away.
@@ -28,7 +28,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
 
 fn read(body: &[u8]) -> Result<Feed, NotACalendar> {
     let now = "2026-11-21T00:00:00Z".parse().unwrap();
-    ics::read(
+    feeds::read(
         body,
         None,
         ReadFor {

@@ -6,9 +6,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::OAuthClient;
+use shared::domain::secret::Secret;
 use shared::domain::time::{rfc3339, to_instant};
 use shared::providers::{Accounts, Provider};
-use shared::vault::Secret;
 
 use crate::side::{Side, There, Trouble, What, browser};
 

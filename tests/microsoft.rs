@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::OAuthClient;
 use shared::domain::recurrence::Series;
+use shared::domain::secret::Secret;
 use shared::domain::time::EventTime;
 use shared::domain::zones::resolve;
 use shared::providers::{Accounts, Provider, microsoft};
-use shared::vault::Secret;
 
 use crate::side::{Side, There, Trouble, What, browser};
 

@@ -20,7 +20,7 @@ use local::template::Template;
 use serde_json::{Value, json};
 use shared::domain::agenda::{Window, occurrences};
 use shared::domain::ids::CalendarId;
-use shared::providers::ics::{self, Feed, ReadFor};
+use shared::feeds::{self, Feed, ReadFor};
 use tokio::net::TcpListener;
 
 const EVENTS: u32 = 20_000;
@@ -78,7 +78,7 @@ fn feed(padding: usize) -> String {
 
 fn read(text: &str) -> Feed {
     let now = "2026-11-21T00:00:00Z".parse().unwrap();
-    ics::read(
+    feeds::read(
         text.as_bytes(),
         None,
         ReadFor {

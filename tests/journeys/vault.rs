@@ -4,8 +4,9 @@ use futures::future::join_all;
 use shared::app::App;
 use shared::clock::Clock;
 use shared::domain::ids::{ConnectionId, UserId};
+use shared::domain::secret::Secret;
 use shared::store::Outcome;
-use shared::vault::{FEED_URL, Place, Secret, VaultError};
+use shared::vault::{FEED_URL, Place, VaultError};
 
 use crate::world::World;
 

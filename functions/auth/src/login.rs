@@ -7,13 +7,13 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use shared::app::App;
 use shared::domain::account::normalise_email;
+use shared::domain::secret::Secret;
 use shared::http::extract::Form;
 use shared::http::limits::SignInLimit;
 use shared::http::trail::Trail;
 use shared::http::{Answer, Json, Problem, ProblemType, Problems};
 use shared::store::Outcome;
 use shared::store::counters::Attempt;
-use shared::vault::Secret;
 use utoipa::ToSchema;
 
 use crate::password;

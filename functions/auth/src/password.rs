@@ -2,9 +2,9 @@
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use shared::clock::random_bytes;
+use shared::domain::secret::Secret;
 use shared::http::problem::FieldError;
 use shared::http::{Answer, Problem, ProblemType};
-use shared::vault::Secret;
 
 /// The longest password, in characters: longer ones only make hashing slow.
 const MAX_LENGTH: usize = 128;

@@ -7,12 +7,12 @@ use serde::Deserialize;
 use shared::app::App;
 use shared::domain::account::{User, normalise_email};
 use shared::domain::ids::UserId;
+use shared::domain::secret::Secret;
 use shared::http::limits::SignInLimit;
 use shared::http::problem::FieldError;
 use shared::http::trail::Trail;
 use shared::http::{Answer, Json, Problem, ProblemType, Problems};
 use shared::store::Outcome;
-use shared::vault::Secret;
 use utoipa::ToSchema;
 
 use crate::password;

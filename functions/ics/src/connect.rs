@@ -9,14 +9,15 @@ use shared::domain::calendar::{
     normalise_color,
 };
 use shared::domain::ids::{CalendarId, ConnectionId, UserId};
+use shared::domain::secret::Secret;
+use shared::egress::address::masked;
 use shared::http::limits::FeedLimit;
 use shared::http::trail::Trail;
 use shared::http::views::CalendarView;
 use shared::http::{Answer, Caller, Json, Problem, ProblemType, Problems};
-use shared::providers::ics::address::masked;
 use shared::store::Outcome;
 use shared::sync::request_sync;
-use shared::vault::{FEED_URL, Place, Secret};
+use shared::vault::{FEED_URL, Place};
 use url::Url;
 use utoipa::ToSchema;
 

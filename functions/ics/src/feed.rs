@@ -4,9 +4,9 @@ use chrono_tz::Tz;
 use shared::app::App;
 use shared::domain::calendar::Validators;
 use shared::domain::ids::CalendarId;
-use shared::providers::ics::address::{self, Policy};
-use shared::providers::ics::fetch::{Fetched, fetch};
-use shared::providers::ics::{self, Feed, ReadFor};
+use shared::egress::address::{self, Policy};
+use shared::egress::fetch::{Fetched, fetch};
+use shared::feeds::{self, Feed, ReadFor};
 use url::Url;
 
 /// Fetches and reads a feed. The error is in words for whoever gave the address.
@@ -28,7 +28,7 @@ pub async fn look_at(app: &App, address: &str) -> Result<(Url, Feed), String> {
         now,
     };
     let read =
-        tokio::task::spawn_blocking(move || ics::read(&bytes, charset.as_deref(), target)).await;
+        tokio::task::spawn_blocking(move || feeds::read(&bytes, charset.as_deref(), target)).await;
     let feed = read
         .map_err(|_| "the feed could not be read".to_owned())?
         .map_err(|error| error.to_string())?;

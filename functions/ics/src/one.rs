@@ -7,14 +7,14 @@ use serde::Deserialize;
 use shared::app::App;
 use shared::domain::calendar::{Calendar, CalendarState, FeedSource, ProviderKind};
 use shared::domain::ids::{CalendarId, UserId};
+use shared::domain::secret::Secret;
+use shared::egress::address::masked;
 use shared::http::limits::{FeedLimit, SyncLimit};
 use shared::http::trail::Trail;
 use shared::http::views::{CalendarView, SyncView, connected};
 use shared::http::{Answer, Caller, Id, Json, Problem, ProblemType, Problems, Query};
-use shared::providers::ics::address::masked;
 use shared::store::Outcome;
 use shared::sync::request_sync;
-use shared::vault::Secret;
 use utoipa::ToSchema;
 
 use crate::connect::{color, display_name, place};

@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderMap, header};
 use shared::app::App;
+use shared::domain::secret::secret_digest;
 use shared::http::{Answer, Problem};
-use shared::vault::secret_digest;
 use url::Url;
 
 const COOKIE: &str = "calweave_oauth";

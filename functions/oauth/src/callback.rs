@@ -12,6 +12,7 @@ use shared::clock::random_bytes;
 use shared::domain::calendar::ProviderKind;
 use shared::domain::connection::{Connection, ConnectionStatus};
 use shared::domain::ids::{ConnectionId, UserId};
+use shared::domain::secret::secret_digest;
 use shared::http::trail::Trail;
 use shared::http::{Answer, Problem, Problems, Query};
 use shared::providers::oauth::{Came, MISSING_SCOPES, SignedIn};
@@ -21,7 +22,6 @@ use shared::store::authorizations::{Authorization, Selection};
 use shared::store::connections::AccountOwner;
 use shared::sync::access::renew_at;
 use shared::sync::request_sync;
-use shared::vault::secret_digest;
 use utoipa::IntoParams;
 
 use crate::browser::{cookie, return_to, shown, with};

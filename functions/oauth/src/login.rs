@@ -11,11 +11,12 @@ use shared::app::App;
 use shared::clock::random_bytes;
 use shared::domain::calendar::ProviderKind;
 use shared::domain::ids::{ConnectionId, UserId};
+use shared::domain::secret::secret_digest;
 use shared::http::limits::OAuthLimit;
 use shared::http::{Answer, Caller, Json, Problem, ProblemType, Problems, Query};
 use shared::providers::Accounts;
 use shared::store::authorizations::Authorization;
-use shared::vault::{Place, secret_digest};
+use shared::vault::Place;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::browser::{cookie, return_to};

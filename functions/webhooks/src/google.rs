@@ -3,9 +3,9 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use shared::app::App;
+use shared::domain::secret::secret_digest;
 use shared::http::{Answer, Problems};
 use shared::sync::request_watched;
-use shared::vault::secret_digest;
 use tracing::info;
 
 /// Takes a notification of Google. Its body is empty; the headers name the channel, what it watches, and the channel's
@@ -48,7 +48,7 @@ pub async fn notify(State(app): State<App>, headers: HeaderMap) -> Answer<Status
             request_watched(&app, verified.user, verified.watched).await?;
         }
         None => {
-            info!("dropped a notification of a channel that is not ours, or without its secret")
+            info!("dropped a notification of a channel that is not ours, or without its secret");
         }
     }
     Ok(StatusCode::NO_CONTENT)

@@ -10,10 +10,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::app::App;
+use shared::domain::secret::secret_digest;
 use shared::http::{Answer, Problem, ProblemType, Problems, Query};
 use shared::store::channels::{Verified, Watched};
 use shared::sync::request_watched;
-use shared::vault::secret_digest;
 use tracing::info;
 use utoipa::IntoParams;
 
@@ -89,12 +89,12 @@ pub async fn lifecycle(
                 "reauthorizationRequired" => {
                     app.store
                         .renew_watching(verified.user, connection_id, false)
-                        .await?
+                        .await?;
                 }
                 "subscriptionRemoved" => {
                     app.store
                         .renew_watching(verified.user, connection_id, true)
-                        .await?
+                        .await?;
                 }
                 // Such as `missed`: what has changed is all that matters.
                 _ => {}

@@ -200,7 +200,7 @@ impl Contract {
                 schema.get("additionalProperties"),
             ) {
                 (Some(schema), _) | (None, Some(schema)) => {
-                    self.check(schema, value, &place, method, wrong)
+                    self.check(schema, value, &place, method, wrong);
                 }
                 (None, None) => wrong.push(format!("{place} is no field that Google knows")),
             }

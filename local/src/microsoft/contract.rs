@@ -144,7 +144,7 @@ impl Contract {
                         for (name, value) in fields.iter().filter(|(name, _)| !name.contains('@')) {
                             match self.field(named, name) {
                                 Some(kind) => {
-                                    self.look(kind, value, &format!("{at}.{name}"), wrong)
+                                    self.look(kind, value, &format!("{at}.{name}"), wrong);
                                 }
                                 None => wrong
                                     .push(format!("{at}.{name} is no field that Microsoft knows")),

@@ -128,7 +128,7 @@ pub(super) fn list(
             .collect();
         match quoted.as_slice() {
             [uid] if filter.starts_with("iCalUId eq ") => {
-                found.retain(|stored| stored.event["iCalUId"] == *uid)
+                found.retain(|stored| stored.event["iCalUId"] == *uid);
             }
             [id, value] if filter.starts_with("singleValueExtendedProperties/Any(") => {
                 found.retain(|stored| {
@@ -357,9 +357,9 @@ pub(super) fn change(
             continue;
         }
         if value.is_null() && name != "recurrence" {
-            view::remove(&mut event, &name)
+            view::remove(&mut event, &name);
         } else {
-            event[name] = value
+            event[name] = value;
         }
     }
     let is_series = event["recurrence"].is_object();

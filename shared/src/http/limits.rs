@@ -247,7 +247,7 @@ impl Steps {
                 }
                 // A limit that cannot be counted must not close the house; the strict ones still hold.
                 Err(error) => {
-                    tracing::warn!(error.chain = %crate::error_chain::Chain(&error), "could not count the calls of an address")
+                    tracing::warn!(error.chain = %crate::error_chain::Chain(&error), "could not count the calls of an address");
                 }
             }
         }

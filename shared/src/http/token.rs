@@ -20,7 +20,7 @@ use crate::clock::random_bytes;
 use crate::config::JwtKeys;
 use crate::domain::account::Session;
 use crate::domain::ids::{SessionId, UserId};
-use crate::vault::Secret;
+use crate::domain::secret::Secret;
 
 /// How long an access token is valid.
 pub const ACCESS_LIFETIME: TimeDelta = TimeDelta::minutes(30);

@@ -8,11 +8,12 @@ use tracing::{error, warn};
 use super::SyncError;
 use crate::app::App;
 use crate::domain::connection::{Connection, ConnectionStatus};
+use crate::domain::grant::Grant;
+use crate::domain::secret::Secret;
 use crate::providers::{ProviderError, Remedy};
 use crate::store::Outcome;
 use crate::store::audit::AuditEntry;
-use crate::vault::Secret;
-use crate::vault::grant::{Grant, Held};
+use crate::vault::grant::Held;
 
 /// How often somebody looks whether the one who renews has finished.
 const LOOKS: u32 = 40;

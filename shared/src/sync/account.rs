@@ -188,7 +188,7 @@ async fn attempt(
             Err(Stop::Provider(failure))
                 if failure.remedy() == Remedy::Renew && refused.is_none() =>
             {
-                refused = Some(token)
+                refused = Some(token);
             }
             other => return other,
         }

@@ -153,7 +153,7 @@ pub async fn request_account_erasure(app: &App, user: &User) -> Result<(), SyncE
     match tokio::time::timeout(REVOKING, account::revoke_all(app, user.id)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            warn!(error.chain = %Chain(&error), "could not give the grants of {} back: {}", user.id, Chain(&error))
+            warn!(error.chain = %Chain(&error), "could not give the grants of {} back: {}", user.id, Chain(&error));
         }
         Err(_) => warn!("gave up giving the grants of {} back", user.id),
     }

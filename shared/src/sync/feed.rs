@@ -11,9 +11,9 @@ use super::engine::spread;
 use super::plan::{Plan, Remote, plan};
 use crate::app::App;
 use crate::domain::calendar::{Calendar, FeedSource, SyncStats, Validators};
-use crate::providers::ics::address::{self, BadAddress, Policy};
-use crate::providers::ics::fetch::{FetchError, Fetched, fetch};
-use crate::providers::ics::{self, Feed, ReadFor};
+use crate::egress::address::{self, BadAddress, Policy};
+use crate::egress::fetch::{FetchError, Fetched, fetch};
+use crate::feeds::{self, Feed, ReadFor};
 use crate::store::Outcome;
 use crate::store::cursors::{Ending, Lease, Success};
 use crate::store::events::{BATCH, EventWrite};
@@ -86,7 +86,7 @@ enum Failure {
     #[error("{0}")]
     Fetch(#[from] FetchError),
     #[error("{0}")]
-    Content(#[from] ics::NotACalendar),
+    Content(#[from] feeds::NotACalendar),
     #[error("the feed's address is not stored any more; connect it again")]
     AddressLost,
     #[error("{0}")]
@@ -134,7 +134,7 @@ async fn read_feed(address: &str, known: &Validators, policy: Policy, target: Re
         return Ok(None);
     };
     // Reading ten megabytes takes a moment; other messages go on meanwhile, and a panic stays in there.
-    let feed = tokio::task::spawn_blocking(move || ics::read(&bytes, charset.as_deref(), target))
+    let feed = tokio::task::spawn_blocking(move || feeds::read(&bytes, charset.as_deref(), target))
         .await
         .map_err(|_| Failure::Crashed)??;
     validators.content_hash = Some(feed.content_hash());

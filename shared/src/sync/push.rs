@@ -342,7 +342,7 @@ impl Push<'_> {
             {
                 Some(remote) => {
                     event.link.get_or_insert_default().remote_id =
-                        remote.event.link.and_then(|link| link.remote_id)
+                        remote.event.link.and_then(|link| link.remote_id);
                 }
                 None => return self.store(Verdict::Remove, &event).await,
             }

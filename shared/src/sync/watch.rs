@@ -13,11 +13,11 @@ use crate::clock::random_bytes;
 use crate::domain::calendar::{Calendar, CalendarState, ChannelState, Source};
 use crate::domain::connection::{Connection, ConnectionStatus};
 use crate::domain::ids::UserId;
+use crate::domain::secret::secret_digest;
 use crate::providers::{Provider, ProviderError, Remedy, Target, Watches};
 use crate::store::Outcome;
 use crate::store::channels::{Channel, Watched};
 use crate::store::cursors::Lease;
-use crate::vault::secret_digest;
 
 /// A calendar that cannot be watched is tried again after this long.
 const UNWATCHABLE: TimeDelta = TimeDelta::days(7);

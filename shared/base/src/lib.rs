@@ -1,0 +1,6 @@
+//! What stands below everything else: the clock, configuration, error chains and logging.
+
+pub mod clock;
+pub mod config;
+pub mod error_chain;
+pub mod telemetry;

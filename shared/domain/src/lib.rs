@@ -1,0 +1,18 @@
+//! What Calweave is about, with no async, no AWS and no HTTP in it.
+
+pub mod account;
+pub mod agenda;
+pub mod calendar;
+pub mod connection;
+pub mod digest;
+pub mod event;
+mod generator;
+pub mod grant;
+pub mod ids;
+pub mod link;
+pub mod recurrence;
+pub mod rule;
+pub mod secret;
+pub mod slot;
+pub mod time;
+pub mod zones;

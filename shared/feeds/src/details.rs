@@ -1,0 +1,246 @@
+//! What one `VEVENT` says, apart from when: texts, state, people, reminders.
+
+use calcard::icalendar::{
+    ICalendar, ICalendarAction, ICalendarClassification, ICalendarEntry,
+    ICalendarParameterName as Parameter, ICalendarParameterValue, ICalendarParticipationRole,
+    ICalendarParticipationStatus, ICalendarProperty, ICalendarStatus, ICalendarTransparency,
+    ICalendarValue, Uri,
+};
+
+use super::lines::Texts;
+use calweave_domain::event::{
+    Attendee, Details, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility,
+};
+
+/// The longest texts that are kept, in bytes; an item of DynamoDB holds 400 KB.
+const MAX_TITLE: usize = 2 << 10;
+const MAX_TEXT: usize = 100 << 10;
+/// The most people and reminders of one event.
+const MAX_PEOPLE: usize = 500;
+const MAX_REMINDERS: usize = 20;
+
+/// What the texts alone say.
+pub(super) fn of_texts(texts: Texts) -> Details {
+    Details {
+        title: texts
+            .summary
+            .and_then(|text| kept(text, MAX_TITLE))
+            .unwrap_or_default(),
+        description: texts.description.and_then(|text| kept(text, MAX_TEXT)),
+        location: texts.location.and_then(|text| kept(text, MAX_TITLE)),
+        ..Details::default()
+    }
+}
+
+/// Reads what says something other than when the event is.
+pub(super) fn detail(entry: &ICalendarEntry, details: &mut Details) {
+    let value = entry.values.first();
+    let text = |max| {
+        let text = value
+            .and_then(ICalendarValue::as_text)
+            .map(str::trim)
+            .filter(|text| !text.is_empty())?;
+        Some(cut(text, max).to_owned())
+    };
+    let link = || {
+        uri(value?)
+            .filter(|link| link.len() <= 4096)
+            .map(str::to_owned)
+    };
+    match &entry.name {
+        ICalendarProperty::Summary => details.title = text(MAX_TITLE).unwrap_or_default(),
+        ICalendarProperty::Description => details.description = text(MAX_TEXT),
+        ICalendarProperty::Location => details.location = text(MAX_TITLE),
+        ICalendarProperty::Url => details.url = link(),
+        ICalendarProperty::Conference => details.conference_url = link(),
+        ICalendarProperty::Categories => {
+            let names = entry
+                .values
+                .iter()
+                .filter_map(ICalendarValue::as_text)
+                .map(str::trim)
+                .filter(|name| !name.is_empty());
+            details.categories.extend(
+                names
+                    .map(|name| cut(name, 100).to_owned())
+                    .take(50 - details.categories.len().min(50)),
+            );
+        }
+        ICalendarProperty::Status => match value {
+            Some(ICalendarValue::Status(ICalendarStatus::Tentative)) => {
+                details.status = Status::Tentative;
+            }
+            Some(ICalendarValue::Status(ICalendarStatus::Cancelled)) => {
+                details.status = Status::Cancelled;
+            }
+            Some(ICalendarValue::Status(ICalendarStatus::Confirmed)) | None => {}
+            Some(other) => unknown(details, "STATUS", other),
+        },
+        ICalendarProperty::Transp => match value {
+            Some(ICalendarValue::Transparency(ICalendarTransparency::Transparent)) => {
+                details.transparency = Transparency::Transparent;
+            }
+            Some(ICalendarValue::Transparency(ICalendarTransparency::Opaque)) | None => {}
+            Some(other) => unknown(details, "TRANSP", other),
+        },
+        ICalendarProperty::Class => match value {
+            Some(ICalendarValue::Classification(ICalendarClassification::Private)) => {
+                details.visibility = Visibility::Private;
+            }
+            Some(ICalendarValue::Classification(ICalendarClassification::Confidential)) => {
+                details.visibility = Visibility::Confidential;
+            }
+            Some(ICalendarValue::Classification(ICalendarClassification::Public)) | None => {}
+            Some(other) => {
+                // An unknown class is treated as private (RFC 5545 3.8.1.3).
+                details.visibility = Visibility::Private;
+                unknown(details, "CLASS", other);
+            }
+        },
+        ICalendarProperty::Organizer | ICalendarProperty::Attendee
+            if details.attendees.len() < MAX_PEOPLE =>
+        {
+            let is_organizer = entry.name == ICalendarProperty::Organizer;
+            details.attendees.extend(attendee(entry, is_organizer));
+            merge_organizer(&mut details.attendees);
+        }
+        ICalendarProperty::Other(name) => match name.to_ascii_uppercase().as_str() {
+            "X-GOOGLE-CONFERENCE" | "X-MICROSOFT-SKYPETEAMSMEETINGURL" => {
+                details.conference_url = details.conference_url.take().or_else(link);
+            }
+            "X-MICROSOFT-CDO-BUSYSTATUS" => match text(40).as_deref() {
+                Some("FREE") => details.transparency = Transparency::Transparent,
+                Some("BUSY") | None => {}
+                Some(other) => details
+                    .unknown
+                    .push(("X-MICROSOFT-CDO-BUSYSTATUS".into(), other.to_owned())),
+            },
+            _ => {}
+        },
+        _ => {}
+    }
+}
+
+fn unknown(details: &mut Details, name: &str, value: &ICalendarValue) {
+    let text = value
+        .as_text()
+        .map_or_else(|| format!("{value:?}"), str::to_owned);
+    details
+        .unknown
+        .push((name.to_owned(), cut(&text, 200).to_owned()));
+}
+
+fn uri(value: &ICalendarValue) -> Option<&str> {
+    match value {
+        ICalendarValue::Uri(Uri::Location(link)) => Some(link.trim()),
+        ICalendarValue::Uri(Uri::Data(_)) => None,
+        other => other.as_text().map(str::trim),
+    }
+    .filter(|link| !link.is_empty())
+}
+
+fn attendee(entry: &ICalendarEntry, is_organizer: bool) -> Option<Attendee> {
+    let address = uri(entry.values.first()?)?;
+    let email = match address.get(..7) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => &address[7..],
+        _ => address,
+    };
+    let rsvp_status = match entry.parameter(&Parameter::Partstat) {
+        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Accepted)) => {
+            RsvpStatus::Accepted
+        }
+        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Declined)) => {
+            RsvpStatus::Declined
+        }
+        Some(ICalendarParameterValue::Partstat(ICalendarParticipationStatus::Tentative)) => {
+            RsvpStatus::Tentative
+        }
+        _ => RsvpStatus::NeedsAction,
+    };
+    let role = entry.parameter(&Parameter::Role);
+    Some(Attendee {
+        email: cut(email, 320).to_owned(),
+        display_name: entry
+            .parameter(&Parameter::Cn)
+            .and_then(|name| name.as_text())
+            .map(|name| decode_caret(cut(name, 200))),
+        rsvp_status,
+        is_organizer,
+        is_self: false,
+        is_optional: matches!(
+            role,
+            Some(ICalendarParameterValue::Role(
+                ICalendarParticipationRole::OptParticipant
+            ))
+        ),
+    })
+}
+
+/// Parameter values write quotes and line ends with carets (RFC 6868).
+fn decode_caret(text: &str) -> String {
+    text.replace("^n", "\n")
+        .replace("^'", "\"")
+        .replace("^^", "^")
+}
+
+/// The organizer is often listed once more as an attendee.
+fn merge_organizer(people: &mut Vec<Attendee>) {
+    let Some(last) = people.last().cloned() else {
+        return;
+    };
+    let earlier = people.len() - 1;
+    if let Some(same) = people[..earlier]
+        .iter_mut()
+        .find(|person| person.email.eq_ignore_ascii_case(&last.email))
+    {
+        same.is_organizer |= last.is_organizer;
+        if last.rsvp_status != RsvpStatus::NeedsAction {
+            same.rsvp_status = last.rsvp_status;
+        }
+        same.display_name = same.display_name.take().or(last.display_name);
+        people.truncate(earlier);
+    }
+}
+
+pub(super) fn reminders(calendar: &ICalendar) -> Vec<Reminder> {
+    let alarms = calendar
+        .components
+        .iter()
+        .filter(|component| component.component_type.is_alarm());
+    let reminder = |alarm: &calcard::icalendar::ICalendarComponent| {
+        let mut reminder = None;
+        let mut method = ReminderMethod::Popup;
+        for entry in &alarm.entries {
+            match (&entry.name, entry.values.first()) {
+                (ICalendarProperty::Trigger, Some(ICalendarValue::Duration(duration))) => {
+                    reminder = Some(duration.as_seconds().div_euclid(60));
+                }
+                (
+                    ICalendarProperty::Action,
+                    Some(ICalendarValue::Action(ICalendarAction::Email)),
+                ) => method = ReminderMethod::Email,
+                _ => {}
+            }
+        }
+        reminder.map(|minutes| Reminder {
+            method,
+            minutes_before: -minutes,
+        })
+    };
+    alarms.filter_map(reminder).take(MAX_REMINDERS).collect()
+}
+
+/// The text without white space around it, where there is any; at most `max` bytes.
+fn kept(text: String, max: usize) -> Option<String> {
+    let trimmed = cut(text.trim(), max);
+    match trimmed.len() {
+        0 => None,
+        all if all == text.len() => Some(text),
+        _ => Some(trimmed.to_owned()),
+    }
+}
+
+/// At most `max` bytes, cut between characters.
+fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}

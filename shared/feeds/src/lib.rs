@@ -1,0 +1,300 @@
+//! ICS feeds: an address that answers with a whole calendar (RFC 5545, RFC 7986).
+
+mod details;
+mod lines;
+mod series;
+mod vevent;
+mod zones;
+
+use calcard::Parser;
+use calcard::common::IanaParse;
+use calcard::icalendar::{ICalendarDuration, ICalendarEntry, ICalendarProperty, ICalendarValue};
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use self::lines::{Block, Frame};
+use self::zones::Zones;
+use calweave_domain::calendar::normalise_color;
+use calweave_domain::digest::digest_of;
+use calweave_domain::event::Event;
+use calweave_domain::ids::CalendarId;
+use calweave_domain::zones::resolve;
+
+/// Whose copy a feed is read for.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadFor {
+    /// The calendar, which event ids are made from.
+    pub calendar: CalendarId,
+    /// The zone for times whose own nobody knows.
+    pub zone: Tz,
+    /// Now.
+    pub now: DateTime<Utc>,
+}
+
+/// A feed as it was understood.
+#[derive(Clone, Debug, Default)]
+pub struct Feed {
+    /// `NAME` or `X-WR-CALNAME`
+    pub name: Option<String>,
+    /// `X-APPLE-CALENDAR-COLOR` or `COLOR` as `#RRGGBB`
+    pub color: Option<String>,
+    /// `REFRESH-INTERVAL` or `X-PUBLISHED-TTL`: how often the producer wants to be asked.
+    pub refresh: Option<TimeDelta>,
+    /// All events, series and overrides, in the order of their ids.
+    pub events: Vec<Event>,
+    /// `VEVENT`s in the file, those that could not be kept among them.
+    pub vevent_count: usize,
+    /// False when the file ends before the calendar does: then what it lacks may only be cut off.
+    pub complete: bool,
+    /// What was odd.
+    pub warnings: Warnings,
+}
+
+/// The answer is no calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotACalendar {
+    /// Nothing, or only white space.
+    #[error("the address answered with an empty file")]
+    Empty,
+    /// A web page: most often a sign-in page or an expired link.
+    #[error(
+        "the address answered with a web page, not with a calendar; the link may have expired or need a sign-in"
+    )]
+    Html,
+    /// Something else.
+    #[error("the address answered with something that is not a calendar")]
+    Other,
+}
+
+/// What was odd about a feed, in sentences for its owner: each once, and not too many.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings {
+    list: Vec<String>,
+    more: usize,
+}
+
+/// How many warnings are kept.
+const MAX_WARNINGS: usize = 20;
+
+impl Warnings {
+    fn add(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if self.list.contains(&text) {
+            return;
+        }
+        if self.list.len() < MAX_WARNINGS {
+            self.list.push(text);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// All of them; the last says how many more there were.
+    pub fn into_vec(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.list.push(format!("and {} more like these", self.more));
+        }
+        self.list
+    }
+}
+
+/// Reads a feed. One bad event costs that event and leaves a warning; only something that is no calendar at all is an
+/// error.
+///
+/// # Errors
+/// [`NotACalendar`] says what the bytes are instead.
+pub fn read(body: &[u8], charset: Option<&str>, target: ReadFor) -> Result<Feed, NotACalendar> {
+    let mut events = Events::default();
+    let mut file = lines::split(body, charset, |block, frame, warnings| {
+        events.read(block, frame, target, warnings);
+    })?;
+    if let Some((_, known)) = &events.zones
+        && *known != file.frame
+    {
+        // A time zone stood behind an event that may need it.
+        events = Events {
+            zones: Some((Zones::new(&file.frame, target.zone), file.frame)),
+            components: vec![],
+        };
+        file = lines::split(body, charset, |block, frame, warnings| {
+            events.read(block, frame, target, warnings);
+        })?;
+    }
+    let header = Header::read(&file.frame);
+    let mut warnings = file.warnings;
+    if let Some((mut zones, _)) = events.zones {
+        zones.warn(&mut warnings);
+    }
+    Ok(Feed {
+        name: header.name,
+        color: header.color,
+        refresh: header.refresh,
+        events: series::assemble(events.components, target, &mut warnings),
+        vevent_count: file.event_count,
+        complete: file.complete,
+        warnings,
+    })
+}
+
+/// The events of a feed, each read as soon as it ends: its text is then still in the processor's cache, and no more than
+/// one is held.
+#[derive(Default)]
+struct Events {
+    /// The zones, made when the first event is read, and what they were made from.
+    zones: Option<(Zones, Frame)>,
+    components: Vec<vevent::Component>,
+}
+
+impl Events {
+    fn read(&mut self, block: Block, frame: &Frame, target: ReadFor, warnings: &mut Warnings) {
+        let (zones, _) = self
+            .zones
+            .get_or_insert_with(|| (Zones::new(frame, target.zone), frame.clone()));
+        self.components
+            .extend(vevent::read(block, zones, target.now, warnings));
+    }
+}
+
+impl Feed {
+    /// Digest of what the feed means: the same for the same events, however they are written down.
+    pub fn content_hash(&self) -> String {
+        let mut text = String::with_capacity(self.events.len() * 80);
+        for event in &self.events {
+            text.push_str(&event.id.to_string());
+            text.push_str(&event.content_hash);
+        }
+        digest_of(text.as_bytes())
+    }
+}
+
+/// What a feed says of itself.
+#[derive(Default)]
+struct Header {
+    name: Option<String>,
+    color: Option<String>,
+    zone: Option<Tz>,
+    refresh: Option<TimeDelta>,
+}
+
+impl Header {
+    fn read(frame: &Frame) -> Self {
+        let mut header = Self::default();
+        let calendar = parse(&format!(
+            "BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n",
+            frame.header
+        ));
+        for entry in calendar
+            .iter()
+            .flat_map(|calendar| &calendar.components)
+            .flat_map(|component| &component.entries)
+        {
+            header.property(entry);
+        }
+        header
+    }
+
+    fn property(&mut self, entry: &ICalendarEntry) {
+        let text = || {
+            let parts: Vec<&str> = entry
+                .values
+                .iter()
+                .filter_map(ICalendarValue::as_text)
+                .collect();
+            Some(parts.join(";").trim().to_owned()).filter(|text| !text.is_empty())
+        };
+        let name = match &entry.name {
+            ICalendarProperty::Name => "NAME",
+            ICalendarProperty::Color => "COLOR",
+            ICalendarProperty::RefreshInterval => "REFRESH-INTERVAL",
+            ICalendarProperty::Other(name) => name.as_str(),
+            _ => return,
+        };
+        match name.to_ascii_uppercase().as_str() {
+            "NAME" => self.name = text(),
+            "X-WR-CALNAME" => self.name = self.name.take().or_else(text),
+            "X-APPLE-CALENDAR-COLOR" => {
+                self.color = text().and_then(|text| normalise_color(text.get(..7)?));
+            }
+            "COLOR" => self.color = self.color.take().or_else(|| css_color(&text()?)),
+            "X-WR-TIMEZONE" => self.zone = text().and_then(|text| resolve(&text)),
+            "REFRESH-INTERVAL" | "X-PUBLISHED-TTL" => {
+                let value = match entry.values.first() {
+                    Some(ICalendarValue::Duration(duration)) => Some(duration.clone()),
+                    _ => text().and_then(|text| ICalendarDuration::parse(text.as_bytes())),
+                };
+                self.refresh = self
+                    .refresh
+                    .or(value.map(|duration| TimeDelta::seconds(duration.as_seconds())));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn parse(block: &str) -> Option<calcard::icalendar::ICalendar> {
+    match Parser::new(block).entry() {
+        calcard::Entry::ICalendar(calendar) => Some(calendar),
+        _ => None,
+    }
+}
+
+/// The commonest of the colour names that `COLOR` uses (RFC 7986 5.9, CSS 3).
+fn css_color(name: &str) -> Option<String> {
+    const NAMES: [(&str, &str); 18] = [
+        ("black", "#000000"),
+        ("blue", "#0000FF"),
+        ("brown", "#A52A2A"),
+        ("coral", "#FF7F50"),
+        ("crimson", "#DC143C"),
+        ("gold", "#FFD700"),
+        ("gray", "#808080"),
+        ("green", "#008000"),
+        ("indigo", "#4B0082"),
+        ("lime", "#00FF00"),
+        ("navy", "#000080"),
+        ("orange", "#FFA500"),
+        ("pink", "#FFC0CB"),
+        ("purple", "#800080"),
+        ("red", "#FF0000"),
+        ("teal", "#008080"),
+        ("turquoise", "#40E0D0"),
+        ("yellow", "#FFFF00"),
+    ];
+    let known = NAMES
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, color)| (*color).to_owned());
+    known.or_else(|| normalise_color(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_that_stands_behind_its_events_counts() {
+        let zone = "BEGIN:VTIMEZONE\nTZID:Here\nBEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:+0530\nTZOFFSETTO:+0530\n\
+                    END:STANDARD\nEND:VTIMEZONE\n";
+        let event = "BEGIN:VEVENT\nUID:a\nDTSTART;TZID=Here:20260302T090000\nDTEND;TZID=Here:20260302T100000\nEND:VEVENT\n";
+        let target = ReadFor {
+            calendar: CalendarId::from_bytes([1; 16]),
+            zone: Tz::UTC,
+            now: DateTime::UNIX_EPOCH,
+        };
+        let read = |inner: [&str; 2]| {
+            let feed = read(
+                format!("BEGIN:VCALENDAR\n{}END:VCALENDAR\n", inner.concat()).as_bytes(),
+                None,
+                target,
+            )
+            .unwrap();
+            (
+                feed.events[0].start.instant(Tz::UTC).to_rfc3339(),
+                feed.vevent_count,
+                feed.warnings.into_vec(),
+            )
+        };
+        assert_eq!(read([event, zone]), read([zone, event]));
+        assert_eq!(read([event, zone]).0, "2026-03-02T03:30:00+00:00");
+    }
+}

@@ -1,0 +1,422 @@
+//! One `VEVENT`, read into Calweave's own terms.
+
+use std::collections::HashSet;
+
+use calcard::common::PartialDateTime;
+use calcard::icalendar::{
+    ICalendarDuration, ICalendarEntry, ICalendarParameterName as Parameter,
+    ICalendarParameterValue, ICalendarPeriod, ICalendarProperty, ICalendarValue,
+};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+
+use super::details::{detail, of_texts, reminders};
+use super::lines::Block;
+use super::zones::{Zones, by_clocks};
+use super::{Warnings, parse};
+use calweave_domain::digest::digest_of;
+use calweave_domain::event::Details;
+use calweave_domain::ids::OriginalStart;
+use calweave_domain::recurrence::Series;
+use calweave_domain::rule::{Rule, Until};
+use calweave_domain::time::{EventTime, next_day};
+
+/// What one `VEVENT` says.
+pub(super) struct Component {
+    pub uid: String,
+    pub start: EventTime,
+    pub end: EventTime,
+    pub zone_guessed: bool,
+    pub details: Box<Details>,
+    pub series: Option<Box<Series>>,
+    /// `RECURRENCE-ID`, and whether it stands for all that follow too.
+    pub replaces: Option<(EventTime, bool)>,
+    /// `SEQUENCE`, then when it was written: of two versions the greater counts.
+    pub version: (i64, NaiveDateTime),
+}
+
+/// The most dates of one event.
+const MAX_DATES: usize = 10_000;
+/// The most starts of a series that has to be written out.
+const MAX_WRITTEN_OUT: usize = 5_000;
+
+/// A date or time as a feed writes it, before its zone is known.
+pub(super) enum Wall {
+    Date(NaiveDate),
+    Utc(NaiveDateTime),
+    Floating(NaiveDateTime),
+}
+
+/// `None` for what no calendar has, such as 30 February. Second 60 is read as 59, hour 24 as the next day.
+pub(super) fn wall(at: &PartialDateTime) -> Option<Wall> {
+    // The years that RFC 3339 can write.
+    let year = at.year.filter(|year| (1..=9999).contains(year))?;
+    let date = NaiveDate::from_ymd_opt(i32::from(year), u32::from(at.month?), u32::from(at.day?))?;
+    let Some(hour) = at.hour else {
+        return Some(Wall::Date(date));
+    };
+    let (date, hour) = if hour == 24 {
+        (next_day(date), 0)
+    } else {
+        (date, hour)
+    };
+    let (minute, second) = (at.minute.unwrap_or(0), at.second.unwrap_or(0).min(59));
+    let local = date.and_hms_opt(u32::from(hour), u32::from(minute), u32::from(second))?;
+    Some(match at.tz_hour {
+        None => Wall::Floating(local),
+        Some(hours) => {
+            let offset = i64::from(hours) * 3600 + i64::from(at.tz_minute.unwrap_or(0)) * 60;
+            let offset = TimeDelta::seconds(if at.tz_minus { -offset } else { offset });
+            Wall::Utc(local.checked_sub_signed(offset)?)
+        }
+    })
+}
+
+/// Reads a component; `None`, with a warning, when it has no start that anybody could show.
+pub(super) fn read(
+    block: Block,
+    zones: &mut Zones,
+    now: DateTime<Utc>,
+    warnings: &mut Warnings,
+) -> Option<Component> {
+    let calendar = parse(&block.text)?;
+    let event = calendar.components.first()?;
+    let mut reader = Reader {
+        zones,
+        warnings,
+        now,
+        zone_guessed: false,
+    };
+    let mut details = Box::new(of_texts(block.texts));
+    let (mut uid, mut start, mut end, mut duration, mut replaces) = (None, None, None, None, None);
+    let (mut sequence, mut written, mut own_start) = (0, NaiveDateTime::MIN, None);
+    let (mut except, mut dates): (Vec<&ICalendarEntry>, Vec<&ICalendarEntry>) = (vec![], vec![]);
+    for entry in &event.entries {
+        let value = entry.values.first();
+        match &entry.name {
+            ICalendarProperty::Uid => {
+                uid = value
+                    .and_then(ICalendarValue::as_text)
+                    .map(|text| text.trim().to_owned());
+            }
+            ICalendarProperty::Dtstart => {
+                own_start = own_start.or_else(|| own_zone_start(entry));
+                start = start.or_else(|| reader.time(entry));
+            }
+            ICalendarProperty::Dtend => end = reader.time(entry),
+            ICalendarProperty::Duration => {
+                if let Some(ICalendarValue::Duration(value)) = value {
+                    duration = Some(value.clone());
+                }
+            }
+            ICalendarProperty::RecurrenceId => {
+                let following = matches!(
+                    entry.parameter(&Parameter::Range),
+                    Some(ICalendarParameterValue::Bool(true))
+                );
+                replaces = reader.time(entry).map(|at| (at, following));
+            }
+            ICalendarProperty::Sequence => {
+                if let Some(ICalendarValue::Integer(number)) = value {
+                    sequence = *number;
+                }
+            }
+            ICalendarProperty::Dtstamp | ICalendarProperty::LastModified => {
+                if let Some(ICalendarValue::PartialDateTime(at)) = value
+                    && let Some(Wall::Utc(at) | Wall::Floating(at)) = wall(at)
+                {
+                    written = written.max(at);
+                }
+            }
+            ICalendarProperty::Exdate => except.push(entry),
+            ICalendarProperty::Rdate => dates.push(entry),
+            _ => detail(entry, &mut details),
+        }
+    }
+    details.reminders = reminders(&calendar);
+    let Some(start) = start else {
+        warnings.add(format!(
+            "The event {:?} has no start that can be read and is not shown.",
+            short(&details.title)
+        ));
+        return None;
+    };
+    let end = reader.end(start, end, duration.as_ref(), &details.title);
+    let zone_guessed = reader.zone_guessed;
+    let mut series = reader.series(
+        [&block.rules, &block.except_rules],
+        start,
+        &except,
+        &dates,
+        &details.title,
+    );
+    if let Some(series) = &mut series {
+        reader.by_own_clocks(series, own_start, &mut details);
+    }
+    let uid = uid.filter(|uid| !uid.is_empty()).map_or_else(
+        || {
+            warnings.add("An event has no UID; it is recognised by its title and start.");
+            format!(
+                "calweave-{}",
+                digest_of(format!("{start}{}", details.title).as_bytes())
+            )
+        },
+        |uid| {
+            if uid.len() > 1024 {
+                digest_of(uid.as_bytes())
+            } else {
+                uid
+            }
+        },
+    );
+    Some(Component {
+        uid,
+        start,
+        end,
+        zone_guessed,
+        details,
+        series,
+        replaces,
+        version: (sequence, written),
+    })
+}
+
+struct Reader<'a> {
+    zones: &'a mut Zones,
+    warnings: &'a mut Warnings,
+    now: DateTime<Utc>,
+    zone_guessed: bool,
+}
+
+impl Reader<'_> {
+    fn time(&mut self, entry: &ICalendarEntry) -> Option<EventTime> {
+        self.times(entry).next()
+    }
+
+    fn times<'e>(&'e mut self, entry: &'e ICalendarEntry) -> impl Iterator<Item = EventTime> + 'e {
+        entry.values.iter().take(MAX_DATES).filter_map(|value| {
+            let at = match value {
+                ICalendarValue::PartialDateTime(at) => wall(at)?,
+                ICalendarValue::Period(
+                    ICalendarPeriod::Range { start, .. } | ICalendarPeriod::Duration { start, .. },
+                ) => wall(start)?,
+                _ => return None,
+            };
+            Some(match at {
+                Wall::Date(date) => EventTime::Date(date),
+                Wall::Utc(local) => EventTime::Zoned(local, chrono_tz::UTC),
+                Wall::Floating(local) => match entry.tz_id() {
+                    Some(name) => {
+                        let (at, guessed) = self.zones.zoned(local, name);
+                        self.zone_guessed |= guessed;
+                        at
+                    }
+                    None => self.zones.floating(local),
+                },
+            })
+        })
+    }
+
+    /// RFC 5545 3.6.1: the end, or the start and the duration; a date alone takes that day, a time alone no time.
+    fn end(
+        &mut self,
+        start: EventTime,
+        end: Option<EventTime>,
+        duration: Option<&ICalendarDuration>,
+        title: &str,
+    ) -> EventTime {
+        let least = match start {
+            EventTime::Date(date) => EventTime::Date(next_day(date)),
+            _ => start,
+        };
+        let end = match (end, duration) {
+            (Some(end), _) => match (start, end) {
+                (EventTime::Date(_), end) => EventTime::Date(end.local().date()),
+                (EventTime::Floating(_), end) => start.with_local(end.local()),
+                (EventTime::Zoned(..), EventTime::Zoned(..)) => end,
+                (EventTime::Zoned(..), end) => start.with_local(end.local()),
+            },
+            (None, Some(duration)) => {
+                // Weeks and days count on the wall clock, hours and less in elapsed time (RFC 5545 3.3.6).
+                let sign = if duration.neg { -1 } else { 1 };
+                let days = sign * (i64::from(duration.weeks) * 7 + i64::from(duration.days));
+                let rest = TimeDelta::seconds(duration.as_seconds()) - TimeDelta::days(days);
+                let days = start
+                    .local()
+                    .checked_add_signed(TimeDelta::days(days))
+                    .unwrap_or(start.local());
+                start.with_local(days).plus(rest)
+            }
+            (None, None) => return least,
+        };
+        let before =
+            |a: EventTime, b: EventTime| a.instant(chrono_tz::UTC) < b.instant(chrono_tz::UTC);
+        if before(end, least) {
+            if before(end, start) {
+                self.warnings.add(format!(
+                    "The event {:?} ends before it starts; its end is ignored.",
+                    short(title)
+                ));
+            }
+            return least;
+        }
+        end
+    }
+
+    fn series(
+        &mut self,
+        [rules, except_rules]: [&[String]; 2],
+        start: EventTime,
+        except: &[&ICalendarEntry],
+        dates: &[&ICalendarEntry],
+        title: &str,
+    ) -> Option<Box<Series>> {
+        let mut read = |texts: &[String]| -> Vec<Rule> {
+            let read = texts.iter().filter_map(|text| match text.parse() {
+                Ok(rule) => Some(rule),
+                Err(error) => {
+                    self.warnings.add(format!(
+                        "The event {:?} does not repeat: {error}.",
+                        short(title)
+                    ));
+                    None
+                }
+            });
+            read.collect()
+        };
+        let (rules, except_rules) = (read(rules), read(except_rules));
+        let mut more: Vec<EventTime> = Vec::new();
+        for entry in dates {
+            more.extend(self.times(entry).map(|at| like(start, at)));
+        }
+        if rules.is_empty() && more.is_empty() {
+            return None;
+        }
+        let mut gone: Vec<OriginalStart> = Vec::new();
+        for entry in except {
+            gone.extend(self.times(entry).map(|at| original_start(start, at)));
+        }
+        let mut seen = HashSet::new();
+        gone.retain(|at| seen.insert(*at));
+        more.sort_by_key(EventTime::local);
+        more.dedup();
+        gone.sort_unstable();
+        if gone.len() > MAX_DATES || more.len() > MAX_DATES {
+            self.warnings.add(format!(
+                "Of the event {:?} only {MAX_DATES} exceptions are kept.",
+                short(title)
+            ));
+            gone.truncate(MAX_DATES);
+            more.truncate(MAX_DATES);
+        }
+        Some(Box::new(Series {
+            rules,
+            except_rules,
+            dates: more,
+            except_dates: gone,
+            ..Series::default()
+        }))
+    }
+
+    /// A series in a zone that only the feed's own rules describe is written out: its starts become dates in UTC.
+    fn by_own_clocks(
+        &mut self,
+        series: &mut Series,
+        start: Option<(NaiveDateTime, &str)>,
+        details: &mut Details,
+    ) {
+        let Some((start, clocks)) =
+            start.and_then(|(start, name)| Some((start, self.zones.own_clocks(name)?)))
+        else {
+            return;
+        };
+        let mut rules = std::mem::take(&mut series.rules);
+        for rule in &mut rules {
+            details.unknown.push(("RRULE".to_owned(), rule.to_string()));
+            if let Some(Until::Utc(at)) = rule.until {
+                rule.until = Some(Until::Local(
+                    at + TimeDelta::seconds(i64::from(clocks.offset_of_local(at))),
+                ));
+            }
+        }
+        let by_rule = Series {
+            rules,
+            except_rules: std::mem::take(&mut series.except_rules),
+            ..Series::default()
+        };
+        // In whole years, so that the same feed reads the same from one day to the next.
+        let year = |offset| {
+            NaiveDate::from_ymd_opt(self.now.year() + offset, 1, 1)
+                .map(|date| date.and_time(NaiveTime::MIN).and_utc())
+        };
+        let (Some(lately), Some(to)) = (year(-2), year(10)) else {
+            return;
+        };
+        let expand = |from| {
+            by_rule.expand(
+                EventTime::Floating(start),
+                from,
+                to,
+                chrono_tz::UTC,
+                MAX_WRITTEN_OUT,
+            )
+        };
+        let mut found = expand(start.and_utc());
+        if found.truncated {
+            // Too many to write out all of them: those of the last years and of the next matter most.
+            found = expand(lately.max(start.and_utc()));
+        }
+        series.dates.extend(
+            found
+                .starts
+                .iter()
+                .map(|at| EventTime::Zoned(by_clocks(clocks, at.local()), chrono_tz::UTC)),
+        );
+    }
+}
+
+/// The wall clock and zone name of a start, where it has both.
+fn own_zone_start(entry: &ICalendarEntry) -> Option<(NaiveDateTime, &str)> {
+    match (entry.values.first()?, entry.tz_id()) {
+        (ICalendarValue::PartialDateTime(at), Some(name)) => match wall(at)? {
+            Wall::Floating(local) => Some((local, name)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `at` as a time of the kind that the series has, so that the two can be compared.
+fn like(start: EventTime, at: EventTime) -> EventTime {
+    match (start, at) {
+        (EventTime::Date(_), at) => EventTime::Date(at.local().date()),
+        (EventTime::Zoned(_, zone), EventTime::Zoned(local, _)) if at.zone() == Some(zone) => {
+            EventTime::Zoned(local, zone)
+        }
+        (EventTime::Zoned(_, zone), EventTime::Zoned(..)) => EventTime::Zoned(
+            at.instant(chrono_tz::UTC)
+                .with_timezone(&zone)
+                .naive_local(),
+            zone,
+        ),
+        (start, EventTime::Date(date)) => start.with_local(date.and_time(start.local().time())),
+        (start, at) => start.with_local(at.local()),
+    }
+}
+
+/// Which occurrence of a series that begins at `start` is meant by `at`. A date means the whole day of a timed series.
+pub(super) fn original_start(start: EventTime, at: EventTime) -> OriginalStart {
+    match (start, at) {
+        (EventTime::Zoned(..) | EventTime::Floating(_), EventTime::Date(date)) => {
+            OriginalStart::Date(date)
+        }
+        (start, at) => like(start, at).original_start(),
+    }
+}
+
+/// As much of a title as a warning shows.
+pub(super) fn short(title: &str) -> &str {
+    title
+        .char_indices()
+        .nth(40)
+        .map_or(title, |(end, _)| &title[..end])
+}

@@ -1,0 +1,194 @@
+//! What the zone names of one feed mean.
+
+use std::collections::HashMap;
+
+use calcard::icalendar::{ICalendarComponentType, ICalendarProperty, ICalendarValue};
+use chrono::{NaiveDateTime, TimeDelta};
+use chrono_tz::Tz;
+
+use super::lines::Frame;
+use super::vevent::{Wall, wall};
+use super::{Header, Warnings, parse};
+use calweave_domain::time::EventTime;
+use calweave_domain::zones::{Clocks, Observance, resolve};
+
+/// How much of a feed's own zones is read: real ones have a handful of each.
+const MAX_TIMEZONES: usize = 100;
+const MAX_OBSERVANCES: usize = 20;
+
+/// The instant of a wall-clock time by these clocks, written in UTC.
+pub(super) fn by_clocks(clocks: &Clocks, local: NaiveDateTime) -> NaiveDateTime {
+    local
+        .checked_sub_signed(TimeDelta::seconds(i64::from(clocks.offset_of_local(local))))
+        .unwrap_or(local)
+}
+
+/// The zones of a feed, each worked out once.
+pub(super) struct Zones {
+    by_name: HashMap<String, Meaning>,
+    own: HashMap<String, Vec<Observance>>,
+    clocks: HashMap<String, Clocks>,
+    feed_zone: Option<Tz>,
+    reader: Tz,
+    guessed: Vec<String>,
+    fixed: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Meaning {
+    Known(Tz),
+    /// Only the feed's own rules say it; no known zone agrees with them.
+    Rules,
+    Guessed(Tz),
+}
+
+impl Zones {
+    /// The zones that stand in a feed's frame; `reader` is where nobody knows better.
+    pub fn new(frame: &Frame, reader: Tz) -> Self {
+        let own = frame
+            .timezones
+            .iter()
+            .take(MAX_TIMEZONES)
+            .filter_map(|text| read_timezone(text))
+            .collect();
+        let feed_zone = Header::read(frame).zone;
+        Self {
+            by_name: HashMap::new(),
+            own,
+            clocks: HashMap::new(),
+            feed_zone,
+            reader,
+            guessed: vec![],
+            fixed: vec![],
+        }
+    }
+
+    /// A wall-clock time in the zone that the feed calls `name`, and whether that zone is a guess.
+    pub fn zoned(&mut self, local: NaiveDateTime, name: &str) -> (EventTime, bool) {
+        let meaning = match self.by_name.get(name) {
+            Some(meaning) => *meaning,
+            None => {
+                let meaning = self.work_out(name);
+                self.by_name.insert(name.to_owned(), meaning);
+                meaning
+            }
+        };
+        match meaning {
+            Meaning::Known(zone) => (EventTime::Zoned(local, zone), false),
+            Meaning::Guessed(zone) => (EventTime::Zoned(local, zone), true),
+            Meaning::Rules => {
+                let at = self
+                    .clocks
+                    .get(name)
+                    .map_or(local, |clocks| by_clocks(clocks, local));
+                (EventTime::Zoned(at, Tz::UTC), false)
+            }
+        }
+    }
+
+    /// The clocks of a zone that only the feed's own rules describe.
+    pub fn own_clocks(&self, name: &str) -> Option<&Clocks> {
+        self.clocks.get(name)
+    }
+
+    /// A time without a zone: in the feed's zone where it names one, else wherever its reader is.
+    pub fn floating(&self, local: NaiveDateTime) -> EventTime {
+        self.feed_zone.map_or(EventTime::Floating(local), |zone| {
+            EventTime::Zoned(local, zone)
+        })
+    }
+
+    pub fn warn(&mut self, warnings: &mut Warnings) {
+        for name in self.guessed.drain(..) {
+            warnings.add(format!("Nobody knows the time zone {name:?}; its times are read in another zone and may be wrong."));
+        }
+        for name in self.fixed.drain(..) {
+            warnings.add(format!("The time zone {name:?} is the feed's own; series in it are worked out for ten years ahead."));
+        }
+    }
+
+    fn work_out(&mut self, name: &str) -> Meaning {
+        let shown = || name.chars().take(60).collect();
+        if let Some(zone) = resolve(name) {
+            return Meaning::Known(zone);
+        }
+        if let Some(rules) = self.own.get(name) {
+            let clocks = Clocks::of(rules);
+            if let Some(zone) = clocks.as_ref().and_then(Clocks::matching) {
+                return Meaning::Known(zone);
+            }
+            if let Some(clocks) = clocks {
+                self.fixed.push(shown());
+                self.clocks.insert(name.to_owned(), clocks);
+                return Meaning::Rules;
+            }
+        }
+        self.guessed.push(shown());
+        Meaning::Guessed(self.feed_zone.unwrap_or(self.reader))
+    }
+}
+
+/// The name and rules of one `VTIMEZONE`.
+fn read_timezone(text: &str) -> Option<(String, Vec<Observance>)> {
+    let calendar = parse(text)?;
+    let mut name = None;
+    let mut observances = Vec::new();
+    for component in calendar.components {
+        let observance = matches!(
+            component.component_type,
+            ICalendarComponentType::Standard | ICalendarComponentType::Daylight
+        );
+        let (mut start, mut from, mut to, mut rule, mut dates) =
+            (None, None, None, None, Vec::new());
+        for entry in &component.entries {
+            let value = entry.values.first();
+            let offset = || match value {
+                Some(ICalendarValue::PartialDateTime(at)) => {
+                    let seconds =
+                        i32::from(at.tz_hour?) * 3600 + i32::from(at.tz_minute.unwrap_or(0)) * 60;
+                    Some(if at.tz_minus { -seconds } else { seconds })
+                }
+                _ => None,
+            };
+            let local = |value: &ICalendarValue| match value {
+                ICalendarValue::PartialDateTime(at) => match wall(at)? {
+                    Wall::Floating(local) | Wall::Utc(local) => Some(local),
+                    Wall::Date(date) => date.and_hms_opt(0, 0, 0),
+                },
+                _ => None,
+            };
+            match &entry.name {
+                ICalendarProperty::Tzid => {
+                    name = value.and_then(ICalendarValue::as_text).map(str::to_owned);
+                }
+                ICalendarProperty::Dtstart => start = value.and_then(local),
+                ICalendarProperty::Tzoffsetfrom => from = offset(),
+                ICalendarProperty::Tzoffsetto => to = offset(),
+                ICalendarProperty::Rrule => {
+                    rule = match value {
+                        Some(ICalendarValue::RecurrenceRule(rule)) => rule.to_string().parse().ok(),
+                        _ => None,
+                    }
+                }
+                ICalendarProperty::Rdate => {
+                    dates.extend(entry.values.iter().take(1_000).filter_map(local));
+                }
+                _ => {}
+            }
+        }
+        if let (true, Some(start), Some(offset_from), Some(offset_to)) =
+            (observance, start, from, to)
+        {
+            observances.push(Observance {
+                start,
+                offset_from,
+                offset_to,
+                rule,
+                dates,
+            });
+        }
+    }
+    observances.truncate(MAX_OBSERVANCES);
+    name.filter(|_| !observances.is_empty())
+        .map(|name| (name, observances))
+}

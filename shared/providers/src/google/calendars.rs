@@ -1,0 +1,71 @@
+//! `calendarList.list`: the calendars of an account (<https://developers.google.com/calendar/api/v3/reference/calendarList/list>).
+
+use serde_json::Value;
+
+use super::{Request, Result, Session};
+use calweave_domain::calendar::{Access, AccountCalendar, normalise_color};
+use calweave_domain::zones::resolve;
+
+/// More than anybody has; an account that has more is read so far.
+const MAX_PAGES: usize = 40;
+
+pub(super) async fn list(session: &Session) -> Result<Vec<AccountCalendar>> {
+    let mut calendars = Vec::new();
+    let mut page: Option<String> = None;
+    for _ in 0..MAX_PAGES {
+        let mut request = Request::get(&["users", "me", "calendarList"]);
+        request.query = vec![
+            ("maxResults", "250".to_owned()),
+            ("showHidden", "true".to_owned()),
+        ];
+        request
+            .query
+            .extend(page.take().map(|token| ("pageToken", token)));
+        let answer = session.call(request).await?;
+        calendars.extend(
+            answer["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(read),
+        );
+        page = answer["nextPageToken"].as_str().map(str::to_owned);
+        if page.is_none() {
+            break;
+        }
+    }
+    calendars.sort_by_key(|calendar| (!calendar.is_primary, calendar.name.clone()));
+    Ok(calendars)
+}
+
+fn read(entry: &Value) -> Option<AccountCalendar> {
+    let text = |name: &str| {
+        entry[name]
+            .as_str()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+    };
+    if entry["deleted"] == true {
+        return None;
+    }
+    let access = match text("accessRole") {
+        Some("owner") => Access::Owner,
+        Some("writer" | "writerWithoutPrivateAccess") => Access::Writer,
+        Some("freeBusyReader") => Access::FreeBusyReader,
+        // A role that nobody has heard of may at least be read.
+        _ => Access::Reader,
+    };
+    Some(AccountCalendar {
+        remote_id: text("id")?.to_owned(),
+        name: text("summaryOverride")
+            .or(text("summary"))
+            .unwrap_or("Calendar")
+            .to_owned(),
+        color: text("backgroundColor").and_then(normalise_color),
+        access,
+        is_primary: entry["primary"] == true,
+        is_hidden: entry["hidden"] == true,
+        is_shared: false,
+        time_zone: text("timeZone").and_then(resolve),
+    })
+}

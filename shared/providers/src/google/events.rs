@@ -1,0 +1,287 @@
+//! `events.*` (<https://developers.google.com/calendar/api/v3/reference/events>).
+
+use chrono::SecondsFormat;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{
+    Ask, Page, ProviderError, Remote, Request, Result, Session, Target, Writing, ids, malformed,
+    read, write,
+};
+use calweave_domain::event::Event;
+use calweave_domain::ids::OriginalStart;
+use calweave_domain::link::{Response, SendUpdates};
+
+/// Series are read whole and expanded here: one change is one item, and a series without an end is no endless list.
+pub(super) const QUERY: &str = "series";
+/// The largest page that Google gives.
+const PAGE: &str = "2500";
+/// Without this on every write, what a body says of conferences is ignored.
+const CONFERENCES: (&str, &str) = ("conferenceDataVersion", "1");
+
+pub(super) async fn list(
+    session: &Session,
+    target: Target<'_>,
+    ask: &Ask<'_>,
+    page: Option<&str>,
+) -> Result<Page> {
+    let path = ["calendars", target.remote_id, "events"];
+    let mut request = Request::get(&path);
+    request.query = vec![
+        ("maxResults", PAGE.to_owned()),
+        ("singleEvents", "false".to_owned()),
+        ("showDeleted", "true".to_owned()),
+    ];
+    match ask {
+        Ask::All { from, to } => {
+            let stamp =
+                |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            request
+                .query
+                .extend([("timeMin", stamp(from)), ("timeMax", stamp(to))]);
+        }
+        Ask::Since(position) => request.query.push(("syncToken", position.token.clone())),
+    }
+    request
+        .query
+        .extend(page.map(|page| ("pageToken", page.to_owned())));
+    let answer = session.call(request).await?;
+    let text = |name: &str| answer[name].as_str().map(str::to_owned);
+    let mut page = Page {
+        next_page: text("nextPageToken"),
+        token: text("nextSyncToken"),
+        ..Page::default()
+    };
+    if page.next_page.is_none() && page.token.is_none() {
+        return Err(malformed(&"a list of events without an end"));
+    }
+    for item in answer["items"].as_array().into_iter().flatten() {
+        match read::change(target, item) {
+            Ok(change) => page.changes.push(change),
+            Err(warning) => page.warnings.push(warning),
+        }
+    }
+    Ok(page)
+}
+
+pub(super) async fn current(
+    session: &Session,
+    target: Target<'_>,
+    event: &Event,
+    series: Option<&str>,
+) -> Result<Option<Remote>> {
+    let known = event
+        .link
+        .as_ref()
+        .and_then(|link| link.remote_id.as_deref());
+    let answer = match (known, event.original_start(), series) {
+        (Some(id), ..) => {
+            let path = ["calendars", target.remote_id, "events", id];
+            session.call(Request::get(&path)).await
+        }
+        (None, Some(original), Some(series)) => instance(session, target, series, original).await,
+        _ => return Ok(None),
+    };
+    read_one(target, answer)
+}
+
+pub(super) async fn created(
+    session: &Session,
+    target: Target<'_>,
+    event: &Event,
+) -> Result<Option<Remote>> {
+    let generation = event.link.as_ref().map_or(0, |link| link.generation);
+    read_one(
+        target,
+        session
+            .call(Request::get(&[
+                "calendars",
+                target.remote_id,
+                "events",
+                &ids::remote_id(&event.id, generation),
+            ]))
+            .await,
+    )
+}
+
+/// An event that was asked for; `None` when it is gone.
+fn read_one(target: Target<'_>, answer: Result<Value>) -> Result<Option<Remote>> {
+    match answer {
+        Ok(raw) if raw.is_null() || raw["status"] == "cancelled" => Ok(None),
+        Ok(raw) => {
+            let event = read::event(target, &raw).map_err(|warning| malformed(&warning))?;
+            Ok(Some(Remote { event, raw }))
+        }
+        Err(ProviderError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The occurrence of a series that its rule places at `original`; null when there is none.
+async fn instance(
+    session: &Session,
+    target: Target<'_>,
+    series: &str,
+    original: OriginalStart,
+) -> Result<Value> {
+    let path = ["calendars", target.remote_id, "events", series, "instances"];
+    let mut request = Request::get(&path);
+    let original = match original {
+        OriginalStart::Date(date) => date.to_string(),
+        OriginalStart::Instant(at) => at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        OriginalStart::Floating(local) => calweave_domain::time::to_instant(local, target.zone)
+            .to_rfc3339_opts(SecondsFormat::Secs, true),
+    };
+    request.query = vec![("originalStart", original)];
+    let mut answer = session.call(request).await?;
+    Ok(answer
+        .get_mut("items")
+        .and_then(|items| items.get_mut(0))
+        .map_or(Value::Null, Value::take))
+}
+
+pub(super) async fn create(
+    session: &Session,
+    target: Target<'_>,
+    event: &Event,
+    writing: Writing,
+) -> Result<Event> {
+    let generation = event.link.as_ref().map_or(0, |link| link.generation);
+    let mut body = json!({ "id": ids::remote_id(&event.id, generation) });
+    write::overlay(&mut body, None, event, target.zone);
+    if writing.wants_conference {
+        let solution = json!({ "type": "hangoutsMeet" });
+        body["conferenceData"] = json!({ "createRequest": { "requestId": body["id"].clone(), "conferenceSolutionKey": solution } });
+    }
+    let path = ["calendars", target.remote_id, "events"];
+    let request = Request {
+        query: query(writing),
+        body: Some(&body),
+        ..Request::new(Method::POST, &path)
+    };
+    let raw = session.call(request).await?;
+    read::event(target, &raw).map_err(|warning| malformed(&warning))
+}
+
+pub(super) async fn update(
+    session: &Session,
+    target: Target<'_>,
+    now: &Remote,
+    event: &Event,
+    writing: Writing,
+) -> Result<Event> {
+    let id = now.raw["id"]
+        .as_str()
+        .ok_or_else(|| malformed(&"an event without an id"))?;
+    let mut body = now.raw.clone();
+    write::overlay(&mut body, Some(&now.event), event, target.zone);
+    if writing.wants_conference && body.get("conferenceData").is_none() {
+        let request_id = format!(
+            "{id}{}",
+            event.link.as_ref().map_or(0, |link| link.revision)
+        );
+        let solution = json!({ "type": "hangoutsMeet" });
+        body["conferenceData"] = json!({ "createRequest": { "requestId": request_id, "conferenceSolutionKey": solution } });
+    }
+    let path = ["calendars", target.remote_id, "events", id];
+    let request = Request {
+        query: query(writing),
+        if_match: now.raw["etag"].as_str(),
+        body: Some(&body),
+        ..Request::new(Method::PUT, &path)
+    };
+    let raw = session.call(request).await?;
+    read::event(target, &raw).map_err(|warning| malformed(&warning))
+}
+
+/// Only the own answer is written: with `attendeesOmitted` Google leaves the other attendees as they are.
+pub(super) async fn respond(
+    session: &Session,
+    target: Target<'_>,
+    now: &Remote,
+    response: &Response,
+) -> Result<Option<Event>> {
+    let id = now.raw["id"]
+        .as_str()
+        .ok_or_else(|| malformed(&"an event without an id"))?;
+    let attendees = now.raw["attendees"].as_array().into_iter().flatten();
+    let mut own = attendees
+        .clone()
+        .find(|one| one["self"] == true)
+        .cloned()
+        .ok_or(ProviderError::NotFound {
+            provider: super::NAME,
+        })?;
+    own["responseStatus"] = write::response(response.status).into();
+    if let Some(comment) = &response.comment {
+        own["comment"] = comment.as_str().into();
+    }
+    let body = json!({ "attendees": [own], "attendeesOmitted": true });
+    let told = if response.notify {
+        SendUpdates::All
+    } else {
+        SendUpdates::None
+    };
+    let path = ["calendars", target.remote_id, "events", id];
+    let query = query(Writing {
+        send_updates: told,
+        wants_conference: false,
+    });
+    let request = Request {
+        query,
+        if_match: now.raw["etag"].as_str(),
+        body: Some(&body),
+        ..Request::new(Method::PATCH, &path)
+    };
+    let raw = session.call(request).await?;
+    read::event(target, &raw)
+        .map(Some)
+        .map_err(|warning| malformed(&warning))
+}
+
+pub(super) async fn delete(
+    session: &Session,
+    target: Target<'_>,
+    event: &Event,
+    writing: Writing,
+) -> Result<()> {
+    let Some(link) = &event.link else {
+        return Ok(());
+    };
+    let derived;
+    let id = match &link.remote_id {
+        Some(id) => id,
+        None => {
+            derived = ids::remote_id(&event.id, link.generation);
+            &derived
+        }
+    };
+    let path = ["calendars", target.remote_id, "events", id];
+    let mut request = Request {
+        if_match: link.version.as_deref(),
+        ..Request::new(Method::DELETE, &path)
+    };
+    request
+        .query
+        .push(("sendUpdates", send_updates(writing.send_updates).to_owned()));
+    match session.call(request).await {
+        Ok(_) | Err(ProviderError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn query(writing: Writing) -> Vec<(&'static str, String)> {
+    let (name, value) = CONFERENCES;
+    vec![
+        ("sendUpdates", send_updates(writing.send_updates).to_owned()),
+        (name, value.to_owned()),
+    ]
+}
+
+fn send_updates(whom: SendUpdates) -> &'static str {
+    match whom {
+        SendUpdates::All => "all",
+        SendUpdates::ExternalOnly => "externalOnly",
+        SendUpdates::None => "none",
+    }
+}

@@ -1,0 +1,371 @@
+//! From Google's event resource to ours (<https://developers.google.com/calendar/api/v3/reference/events#resource>). Every
+//! field but the id may be missing, and what has another form than it should is passed over: only an event whose times
+//! cannot be read is left out, with a warning.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::{Target, ids};
+use crate::Change;
+use calweave_domain::event::{
+    Attendee, Details, Event, Reminder, ReminderMethod, RsvpStatus, Status, Transparency,
+    Visibility,
+};
+use calweave_domain::ids::OriginalStart;
+use calweave_domain::link::Link;
+use calweave_domain::recurrence::Series;
+use calweave_domain::time::EventTime;
+use calweave_domain::zones::resolve;
+
+/// What one item of a list says.
+///
+/// # Errors
+/// A sentence for the calendar's owner, when the item says nothing that can be shown.
+pub(super) fn change(target: Target<'_>, item: &Value) -> Result<Change, String> {
+    let id = item["id"]
+        .as_str()
+        .ok_or("Google sent an event without an id.")?;
+    if item["status"] != "cancelled" {
+        return event(target, item).map(|event| Change::Put(Box::new(event)));
+    }
+    // Of a cancelled event only the id is certain; of a cancelled occurrence also which one it is.
+    match (text(item, "recurringEventId"), original_start(target, item)) {
+        (Some(series), Some(original)) => Ok(Change::Cancelled {
+            series: ids::event_id(target.calendar, &series),
+            original,
+        }),
+        _ => Ok(Change::Gone {
+            id: ids::event_id(target.calendar, id),
+            remote_id: id.to_owned(),
+        }),
+    }
+}
+
+/// An event that is not cancelled.
+///
+/// # Errors
+/// A sentence for the calendar's owner, when its times cannot be read.
+pub(super) fn event(target: Target<'_>, item: &Value) -> Result<Event, String> {
+    let remote_id = item["id"]
+        .as_str()
+        .ok_or("Google sent an event without an id.")?;
+    let mut details = details(item);
+    let unreadable = || {
+        format!(
+            "The times of {:?} cannot be read; it is not shown.",
+            short(&details.title)
+        )
+    };
+    let start = time(&item["start"], target.zone).ok_or_else(unreadable)?;
+    let end = time(&item["end"], target.zone).unwrap_or(start);
+    let id = match (text(item, "recurringEventId"), original_start(target, item)) {
+        (Some(series), Some(original)) => {
+            ids::event_id(target.calendar, &series).occurrence(original)
+        }
+        _ => ids::event_id(target.calendar, remote_id),
+    };
+    let series = series(item, start, &mut details).map(Box::new);
+    let link = Link {
+        remote_id: Some(remote_id.to_owned()),
+        version: text(item, "etag"),
+        ..Link::default()
+    };
+    let mut event = Event {
+        id,
+        uid: text(item, "iCalUID").unwrap_or_else(|| remote_id.to_owned()),
+        start,
+        end,
+        series,
+        zone_guessed: false,
+        details: Box::new(details),
+        link: Some(Box::new(link)),
+        content_hash: String::new(),
+        updated_at: DateTime::<Utc>::UNIX_EPOCH,
+    };
+    event.hash();
+    Ok(event)
+}
+
+fn text(item: &Value, name: &str) -> Option<String> {
+    item[name]
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+fn details(item: &Value) -> Details {
+    let event_type = text(item, "eventType").filter(|kind| kind != "default");
+    let mut unknown = Vec::new();
+    let visibility = match item["visibility"].as_str() {
+        Some("private") => Visibility::Private,
+        Some("confidential") => Visibility::Confidential,
+        _ => Visibility::Public,
+    };
+    let status = match item["status"].as_str() {
+        Some("tentative") => Status::Tentative,
+        Some("cancelled") => Status::Cancelled,
+        Some("confirmed") | None => Status::Confirmed,
+        Some(other) => {
+            unknown.push(("status".to_owned(), other.to_owned()));
+            Status::Confirmed
+        }
+    };
+    // Where somebody works is no time that they are busy.
+    let is_free =
+        item["transparency"] == "transparent" || event_type.as_deref() == Some("workingLocation");
+    Details {
+        title: text(item, "summary").unwrap_or_default(),
+        description: text(item, "description"),
+        location: text(item, "location"),
+        status,
+        transparency: if is_free {
+            Transparency::Transparent
+        } else {
+            Transparency::Opaque
+        },
+        visibility,
+        url: text(&item["source"], "url"),
+        conference_url: conference(item),
+        attendees: item["attendees"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(attendee)
+            .collect(),
+        reminders: item["reminders"]["overrides"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(reminder)
+            .collect(),
+        html_link: text(item, "htmlLink"),
+        color_id: text(item, "colorId"),
+        event_type,
+        uses_default_reminders: item["reminders"]["useDefault"] == true,
+        attendees_omitted: item["attendeesOmitted"] == true,
+        unknown,
+        ..Details::default()
+    }
+}
+
+fn conference(item: &Value) -> Option<String> {
+    let entries = item["conferenceData"]["entryPoints"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let video = entries
+        .clone()
+        .find(|entry| entry["entryPointType"] == "video")
+        .and_then(|entry| text(entry, "uri"));
+    text(item, "hangoutLink").or(video)
+}
+
+fn attendee(value: &Value) -> Option<Attendee> {
+    let rsvp_status = match value["responseStatus"].as_str() {
+        Some("accepted") => RsvpStatus::Accepted,
+        Some("declined") => RsvpStatus::Declined,
+        Some("tentative") => RsvpStatus::Tentative,
+        _ => RsvpStatus::NeedsAction,
+    };
+    Some(Attendee {
+        email: text(value, "email")?,
+        display_name: text(value, "displayName"),
+        rsvp_status,
+        is_organizer: value["organizer"] == true,
+        is_optional: value["optional"] == true,
+        is_self: value["self"] == true,
+    })
+}
+
+fn reminder(value: &Value) -> Option<Reminder> {
+    let method = if value["method"] == "email" {
+        ReminderMethod::Email
+    } else {
+        ReminderMethod::Popup
+    };
+    Some(Reminder {
+        method,
+        minutes_before: value["minutes"].as_i64()?,
+    })
+}
+
+/// The zone of an IANA name, which Google writes; of any other name that is known where it is none.
+fn zone_of(name: &str) -> Option<Tz> {
+    name.parse().ok().or_else(|| resolve(name))
+}
+
+/// `{date}` or `{dateTime, timeZone}`.
+fn time(value: &Value, zone: Tz) -> Option<EventTime> {
+    if let Some(date) = value["date"].as_str() {
+        return date.parse::<NaiveDate>().ok().map(EventTime::Date);
+    }
+    let zone = value["timeZone"].as_str().and_then(zone_of).unwrap_or(zone);
+    let text = value["dateTime"].as_str()?;
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(at) => Some(EventTime::at(at.to_utc(), zone)),
+        Err(_) => NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S")
+            .ok()
+            .map(|local| EventTime::Zoned(local, zone)),
+    }
+}
+
+fn original_start(target: Target<'_>, item: &Value) -> Option<OriginalStart> {
+    time(&item["originalStartTime"], target.zone).map(|at| at.original_start())
+}
+
+/// `recurrence`: lines of RFC 5545 without `DTSTART`. A rule that nobody understands is kept as it is, and the event is
+/// shown once.
+fn series(item: &Value, start: EventTime, details: &mut Details) -> Option<Series> {
+    let lines = item["recurrence"].as_array()?;
+    let mut series = Series::default();
+    let mut found = false;
+    for line in lines.iter().filter_map(Value::as_str) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let (name, parameters) = name.split_once(';').unwrap_or((name, ""));
+        let understood = match name.to_ascii_uppercase().as_str() {
+            "RRULE" => value.parse().map(|rule| series.rules.push(rule)).is_ok(),
+            "EXRULE" => value
+                .parse()
+                .map(|rule| series.except_rules.push(rule))
+                .is_ok(),
+            "RDATE" => dates(value, parameters, start)
+                .map(|dates| series.dates.extend(dates))
+                .is_some(),
+            "EXDATE" => dates(value, parameters, start)
+                .map(|dates| {
+                    series
+                        .except_dates
+                        .extend(dates.iter().map(EventTime::original_start));
+                })
+                .is_some(),
+            _ => false,
+        };
+        if understood {
+            found = true;
+        } else {
+            details.unknown.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    found.then_some(series)
+}
+
+/// Dates and times as RFC 5545 3.3.4 and 3.3.5 write them, of the same kind as the start.
+fn dates(value: &str, parameters: &str, start: EventTime) -> Option<Vec<EventTime>> {
+    let zone = parameters
+        .split(';')
+        .find_map(|part| part.strip_prefix("TZID="))
+        .and_then(|name| zone_of(name.trim_matches('"')))
+        .or(start.zone())
+        .unwrap_or(Tz::UTC);
+    let one = |text: &str| -> Option<EventTime> {
+        // Of a period the start counts.
+        let text = text.split('/').next()?.trim();
+        if text.len() == 8 {
+            return NaiveDate::parse_from_str(text, "%Y%m%d")
+                .ok()
+                .map(EventTime::Date);
+        }
+        let (local, zone) = match text.strip_suffix('Z') {
+            Some(utc) => (utc, Tz::UTC),
+            None => (text, zone),
+        };
+        let at = EventTime::Zoned(
+            NaiveDateTime::parse_from_str(local, "%Y%m%dT%H%M%S").ok()?,
+            zone,
+        );
+        Some(match start {
+            // In the zone of the series, so that its occurrences are shown alike.
+            EventTime::Zoned(_, own) => {
+                EventTime::Zoned(at.instant(own).with_timezone(&own).naive_local(), own)
+            }
+            EventTime::Date(_) => EventTime::Date(at.local().date()),
+            EventTime::Floating(_) => EventTime::Floating(at.local()),
+        })
+    };
+    value
+        .split(',')
+        .filter(|text| !text.trim().is_empty())
+        .map(one)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use calweave_domain::ids::CalendarId;
+
+    fn target() -> Target<'static> {
+        Target {
+            calendar: CalendarId::from_bytes([1; 16]),
+            remote_id: "primary",
+            zone: Tz::Europe__Berlin,
+        }
+    }
+
+    #[test]
+    fn a_cancelled_item_may_carry_nothing_but_its_id() {
+        let gone = change(target(), &json!({ "id": "abcde", "status": "cancelled" })).unwrap();
+        assert!(
+            matches!(gone, Change::Gone { id, .. } if id == ids::event_id(target().calendar, "abcde"))
+        );
+        let item = json!({
+            "id": "abcde_20260302", "status": "cancelled", "recurringEventId": "abcde", "originalStartTime": { "date": "2026-03-02" }
+        });
+        let Change::Cancelled { series, original } = change(target(), &item).unwrap() else {
+            panic!("an occurrence")
+        };
+        assert_eq!(
+            (series, original.to_string()),
+            (
+                ids::event_id(target().calendar, "abcde"),
+                "20260302".to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn values_that_nobody_has_heard_of_cost_nothing_else() {
+        let item = json!({
+            "id": "abcde", "status": "hovering", "summary": 7, "start": { "dateTime": "2026-03-02T09:00:00+01:00", "timeZone": "Mars/Olympus" },
+            "end": { "dateTime": "2026-03-02T10:00:00+01:00" }, "recurrence": ["RRULE:FREQ=FORTNIGHTLY"], "attendees": [{}, "x"], "new": {}
+        });
+        let Change::Put(event) = change(target(), &item).unwrap() else {
+            panic!("an event")
+        };
+        assert_eq!(
+            event.start.to_string(),
+            "2026-03-02T09:00:00[Europe/Berlin]"
+        );
+        let unknown = [("status", "hovering"), ("RRULE", "FREQ=FORTNIGHTLY")]
+            .map(|(name, value)| (name.into(), value.into()));
+        assert_eq!(event.details.unknown, unknown);
+        assert!(
+            change(target(), &json!({ "id": "abcde" }))
+                .unwrap_err()
+                .contains("cannot be read")
+        );
+    }
+
+    #[test]
+    fn exceptions_count_in_the_zone_of_the_series() {
+        let item = json!({
+            "id": "abcde", "start": { "dateTime": "2026-03-02T09:00:00+01:00", "timeZone": "Europe/Berlin" },
+            "end": { "dateTime": "2026-03-02T10:00:00+01:00", "timeZone": "Europe/Berlin" },
+            "recurrence": ["RRULE:FREQ=DAILY;COUNT=5", "EXDATE;TZID=Europe/Berlin:20260303T090000", "EXDATE:20260304T080000Z"]
+        });
+        let series = event(target(), &item).unwrap().series.unwrap();
+        let gone: Vec<String> = series
+            .except_dates
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(gone, ["20260303T080000Z", "20260304T080000Z"]);
+    }
+}

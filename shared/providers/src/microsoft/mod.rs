@@ -1,0 +1,431 @@
+//! Microsoft Graph v1.0 (<https://learn.microsoft.com/graph/api/resources/calendar>) and the Microsoft identity platform.
+
+mod calendars;
+mod events;
+mod oauth;
+mod read;
+pub mod recurrence;
+mod series;
+mod subscriptions;
+mod write;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::Method;
+use serde_json::Value;
+use url::Url;
+
+use super::http::{Answer, Call, Http};
+use super::oauth::{Authorize, Came, SignedIn};
+use super::{
+    Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target,
+    Watches, Writing,
+};
+use calweave_base::clock::{Clock, random_bytes};
+use calweave_base::config::OAuthClient;
+use calweave_domain::calendar::{AccountCalendar, ProviderKind};
+use calweave_domain::event::Event;
+use calweave_domain::grant::Grant;
+use calweave_domain::ids::{CalendarId, EventId, OriginalStart};
+use calweave_domain::link::Response;
+use calweave_domain::secret::Secret;
+
+pub use write::{undeletable, unwritable};
+
+const NAME: &str = "Microsoft";
+/// Graph lets an app have four requests of one mailbox under way at once; one is left for others.
+const AT_ONCE: usize = 3;
+/// The window of a delta token is frozen, so a new one is begun this often.
+const REBASED: TimeDelta = TimeDelta::days(7);
+
+/// Microsoft, as this deployment is known there.
+#[derive(Clone, Debug)]
+pub struct Microsoft {
+    http: Http,
+    client: Arc<OAuthClient>,
+    tenant: Arc<str>,
+    clock: Clock,
+}
+
+impl Microsoft {
+    /// For the people of `tenant`: `common` for everybody, or a tenant's id. Nothing is connected to until it is needed.
+    pub fn new(client: OAuthClient, tenant: &str, clock: Clock) -> Self {
+        Self {
+            http: Http::default(),
+            client: Arc::new(client),
+            tenant: tenant.into(),
+            clock,
+        }
+    }
+
+    fn url(&self, host: &str, path: &str) -> Result<Url> {
+        let base = self
+            .client
+            .endpoint
+            .clone()
+            .unwrap_or_else(|| format!("https://{host}"));
+        Url::parse(&format!("{base}{path}")).map_err(|error| malformed(&error))
+    }
+}
+
+fn malformed(detail: &dyn std::fmt::Display) -> ProviderError {
+    ProviderError::Malformed {
+        provider: NAME,
+        detail: detail.to_string(),
+    }
+}
+
+/// Calls of Graph on behalf of one account.
+pub struct Session {
+    microsoft: Microsoft,
+    access_token: Secret,
+    /// The account's address: who of the attendees the account's owner is.
+    email: String,
+    /// Series that were read in this round of changes.
+    seen: Arc<Mutex<HashSet<String>>>,
+}
+
+/// Ids survive that an event is moved; times come as UTC, texts as texts.
+const PREFER: &str =
+    r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text""#;
+/// The same, for the text of an event as it really is.
+const PREFER_HTML: &str =
+    r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="html""#;
+/// The same, for a page of changes.
+const PREFER_PAGE: &str = r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text", odata.maxpagesize=100"#;
+
+/// A call below `/v1.0/`: each part of the path is escaped by itself, as ids may hold `/` and `=`.
+struct Request<'a> {
+    method: Method,
+    path: &'a [&'a str],
+    /// In place of a path: an address that Graph has given.
+    link: Option<&'a str>,
+    query: Vec<(&'static str, String)>,
+    prefer: &'static str,
+    if_match: Option<&'a str>,
+    body: Option<&'a Value>,
+}
+
+impl<'a> Request<'a> {
+    fn new(method: Method, path: &'a [&'a str]) -> Self {
+        Self {
+            method,
+            path,
+            link: None,
+            query: vec![],
+            prefer: PREFER,
+            if_match: None,
+            body: None,
+        }
+    }
+
+    fn get(path: &'a [&'a str]) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    /// An address that Graph has given is followed as it is.
+    fn follow(link: &'a str) -> Self {
+        Self {
+            link: Some(link),
+            ..Self::get(&[])
+        }
+    }
+}
+
+impl Session {
+    fn new(microsoft: Microsoft, access_token: Secret, email: &str) -> Self {
+        Self {
+            microsoft,
+            access_token,
+            email: email.to_owned(),
+            seen: Arc::default(),
+        }
+    }
+
+    /// A list of changes is begun anew: nothing of it has been read.
+    fn begin_round(&self) {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// Whether a series has not been read yet in this round.
+    fn is_first_sight(&self, series: &str) -> bool {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(series.to_owned())
+    }
+
+    /// The answer as JSON; null for one without a body.
+    async fn call(&self, request: Request<'_>) -> Result<Value> {
+        let mut url = self.microsoft.url("graph.microsoft.com", "/v1.0")?;
+        match request.link {
+            Some(link) => {
+                let link = Url::parse(link).map_err(|error| malformed(&error))?;
+                // The access token is for Graph alone.
+                if link.origin() != url.origin() || !link.path().starts_with("/v1.0/") {
+                    return Err(malformed(&"a link that leads elsewhere"));
+                }
+                url = link;
+            }
+            None => {
+                url.path_segments_mut()
+                    .map_err(|()| malformed(&"no path"))?
+                    .extend(request.path);
+                if !request.query.is_empty() {
+                    url.query_pairs_mut().extend_pairs(&request.query);
+                }
+            }
+        }
+        let authorization =
+            zeroize::Zeroizing::new(format!("Bearer {}", self.access_token.expose()));
+        let request_id = uuid(random_bytes());
+        let mut headers = vec![
+            ("authorization", authorization.as_str()),
+            ("prefer", request.prefer),
+            ("client-request-id", request_id.as_str()),
+        ];
+        let body = request.body.map(|body| body.to_string().into_bytes());
+        if body.is_some() {
+            headers.push(("content-type", "application/json"));
+        } else if request.method == Method::POST {
+            headers.push(("content-length", "0"));
+        }
+        if let Some(version) = request.if_match {
+            headers.push(("if-match", version));
+        }
+        let is_list = url.path().ends_with("/delta");
+        let answer = self
+            .microsoft
+            .http
+            .ask(
+                NAME,
+                Call {
+                    method: request.method,
+                    url,
+                    headers: &headers,
+                    body,
+                },
+            )
+            .await?;
+        if (200..300).contains(&answer.status) {
+            if answer.body.is_empty() {
+                return Ok(Value::Null);
+            }
+            return serde_json::from_slice(&answer.body).map_err(|error| malformed(&error));
+        }
+        Err(refusal(&answer, is_list))
+    }
+}
+
+/// Random bytes as a UUID (RFC 9562, version 4).
+fn uuid(bytes: [u8; 16]) -> String {
+    let hex = |range: std::ops::Range<usize>| {
+        bytes[range]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    format!(
+        "{}-{}-4{}-a{}-{}",
+        hex(0..4),
+        hex(4..6),
+        &hex(6..8)[1..],
+        &hex(8..10)[1..],
+        hex(10..16)
+    )
+}
+
+/// What an answer that is no success means (<https://learn.microsoft.com/graph/errors>). Codes come in any case.
+fn refusal(answer: &Answer, is_list: bool) -> ProviderError {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let error = &body["error"];
+    let reason = error["code"].as_str().unwrap_or("unknown").to_owned();
+    let message: String = error["message"]
+        .as_str()
+        .unwrap_or("no explanation")
+        .chars()
+        .take(300)
+        .collect();
+    let (provider, retry_after) = (NAME, answer.retry_after);
+    let is = |known: &str| reason.eq_ignore_ascii_case(known);
+    let is_position = ["syncStateNotFound", "syncStateInvalid", "resyncRequired"]
+        .into_iter()
+        .any(is);
+    match answer.status {
+        401 => ProviderError::Unauthorized { provider },
+        429 => ProviderError::Throttled {
+            provider,
+            reason,
+            retry_after,
+        },
+        503 if retry_after.is_some() => ProviderError::Throttled {
+            provider,
+            reason,
+            retry_after,
+        },
+        400..=499 if is_position => ProviderError::PositionGone { provider },
+        // Of a list of changes; anything else is just not there any more.
+        410 if is_list => ProviderError::PositionGone { provider },
+        410 => ProviderError::NotFound { provider },
+        404 if !is("MailboxNotEnabledForRESTAPI") => ProviderError::NotFound { provider },
+        412 => ProviderError::Changed { provider },
+        409 if is("ErrorIrresolvableConflict") => ProviderError::Changed { provider },
+        409 => ProviderError::Taken { provider },
+        500.. => ProviderError::Failing {
+            provider,
+            status: answer.status,
+        },
+        _ => ProviderError::Refused {
+            provider,
+            reason,
+            message,
+        },
+    }
+}
+
+impl Provider for Session {
+    fn manners(&self) -> Manners {
+        Manners {
+            kind: ProviderKind::Microsoft,
+            query: events::QUERY,
+            rebased: REBASED,
+            keeps_our_ids: false,
+            removals_are_certain: false,
+            series_come_whole: true,
+            watches: Watches::Account,
+            at_once: Some(AT_ONCE),
+        }
+    }
+
+    fn event_id(&self, calendar: CalendarId, remote_id: &str) -> EventId {
+        EventId::of(calendar, remote_id)
+    }
+
+    fn remote_id(&self, _: &EventId, _: u32) -> Option<String> {
+        None
+    }
+
+    fn redraws(&self, now: &Remote, event: &Event) -> Option<Vec<OriginalStart>> {
+        write::redraws(&now.event, event).then(|| read::cancelled(&now.raw, now.event.start))
+    }
+
+    fn as_known(&self, known: &Event, incoming: &mut Event) {
+        read::as_known(known, incoming);
+    }
+
+    fn calendars(&self) -> Asked<'_, Vec<AccountCalendar>> {
+        Box::pin(calendars::list(self))
+    }
+
+    fn changes<'a>(
+        &'a self,
+        target: Target<'a>,
+        ask: &'a Ask<'a>,
+        page: Option<&'a str>,
+    ) -> Asked<'a, Page> {
+        Box::pin(events::changes(self, target, ask, page))
+    }
+
+    fn current<'a>(
+        &'a self,
+        target: Target<'a>,
+        event: &'a Event,
+        series: Option<&'a str>,
+    ) -> Asked<'a, Option<Remote>> {
+        Box::pin(events::current(self, target, event, series))
+    }
+
+    fn created<'a>(&'a self, target: Target<'a>, event: &'a Event) -> Asked<'a, Option<Remote>> {
+        Box::pin(events::created(self, target, event))
+    }
+
+    fn create<'a>(
+        &'a self,
+        target: Target<'a>,
+        event: &'a Event,
+        writing: Writing,
+    ) -> Asked<'a, Event> {
+        Box::pin(events::create(self, target, event, writing))
+    }
+
+    fn update<'a>(
+        &'a self,
+        target: Target<'a>,
+        now: &'a Remote,
+        event: &'a Event,
+        writing: Writing,
+    ) -> Asked<'a, Event> {
+        Box::pin(events::update(self, target, now, event, writing))
+    }
+
+    fn respond<'a>(
+        &'a self,
+        target: Target<'a>,
+        now: &'a Remote,
+        response: &'a Response,
+    ) -> Asked<'a, Option<Event>> {
+        Box::pin(events::respond(self, target, now, response))
+    }
+
+    fn delete<'a>(&'a self, target: Target<'a>, event: &'a Event, _: Writing) -> Asked<'a, ()> {
+        Box::pin(events::delete(self, target, event))
+    }
+
+    fn watch<'a>(
+        &'a self,
+        _: Target<'a>,
+        channel: &'a str,
+        secret: &'a str,
+        address: &'a str,
+    ) -> Asked<'a, Opened> {
+        Box::pin(subscriptions::open(self, channel, secret, address))
+    }
+
+    fn extend<'a>(&'a self, resource_id: &'a str) -> Asked<'a, Option<Opened>> {
+        Box::pin(subscriptions::extend(self, resource_id))
+    }
+
+    fn stop<'a>(&'a self, _: &'a str, resource_id: &'a str) -> Asked<'a, ()> {
+        Box::pin(subscriptions::close(self, resource_id))
+    }
+}
+
+impl Accounts for Microsoft {
+    fn client(&self) -> &OAuthClient {
+        &self.client
+    }
+
+    fn authorize(&self) -> Result<Authorize> {
+        self.begin()
+    }
+
+    fn authorize_all(&self) -> Result<Option<Authorize>> {
+        self.begin_for_all().map(Some)
+    }
+
+    fn exchange<'a>(&'a self, came: Came<'a>, now: DateTime<Utc>) -> Asked<'a, SignedIn> {
+        Box::pin(self.sign_in(came, now))
+    }
+
+    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> Asked<'a, Grant> {
+        Box::pin(self.refresh(grant, now))
+    }
+
+    /// Microsoft has no way to give a grant back: what is stored here goes, and so do the subscriptions.
+    fn revoke<'a>(&'a self, _: &'a Secret) -> Asked<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn why_lost(&self, age: TimeDelta) -> Option<&'static str> {
+        (age > TimeDelta::days(90)).then_some("a grant that nobody uses ends after ninety days")
+    }
+
+    fn session(&self, access_token: Secret, email: &str) -> Box<dyn Provider> {
+        Box::new(Session::new(self.clone(), access_token, email))
+    }
+}

@@ -1,0 +1,547 @@
+//! From Graph's event to ours (<https://learn.microsoft.com/graph/api/resources/event>). Every field but the id may be
+//! missing, and what has another form than it should is passed over.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::super::ids::own_id;
+use super::{Session, Target, recurrence};
+use calweave_domain::event::{
+    Attendee, Details, Event, Importance, Reminder, ReminderMethod, RsvpStatus, Status,
+    Transparency, Visibility,
+};
+use calweave_domain::ids::{EventId, OriginalStart};
+use calweave_domain::link::Link;
+use calweave_domain::time::{EventTime, to_instant};
+use calweave_domain::zones::{resolve, windows_name};
+
+/// Where the text of a meeting begins that Teams writes below everybody else's.
+pub(super) const MEETING_BLOCK: &str = "________________";
+
+/// Our id of an event or a series.
+pub(super) fn id(target: Target<'_>, item: &Value) -> Result<EventId, String> {
+    let remote_id = item["id"]
+        .as_str()
+        .ok_or("Microsoft sent an event without an id.")?;
+    let own = item["transactionId"]
+        .as_str()
+        .and_then(|name| own_id(target.calendar, name));
+    Ok(own.unwrap_or_else(|| EventId::of(target.calendar, remote_id)))
+}
+
+/// An event, a series, or with `series` a changed occurrence of that.
+///
+/// # Errors
+/// A sentence for the calendar's owner, when its times cannot be read.
+pub(super) fn event(
+    session: &Session,
+    target: Target<'_>,
+    item: &Value,
+    series: Option<&EventId>,
+) -> Result<Event, String> {
+    let remote_id = item["id"]
+        .as_str()
+        .ok_or("Microsoft sent an event without an id.")?;
+    let mut details = details(session, item);
+    let unreadable = || {
+        format!(
+            "The times of {:?} cannot be read; it is not shown.",
+            details.title.chars().take(60).collect::<String>()
+        )
+    };
+    let all_day = item["isAllDay"] == true;
+    let zone = item["originalStartTimeZone"]
+        .as_str()
+        .map(|name| resolve(name).ok_or(name));
+    let zone_guessed = !all_day && matches!(zone, Some(Err(_)));
+    let zone = closest(
+        zone.and_then(Result::ok).unwrap_or(target.zone),
+        target.zone,
+    );
+    let start = time(&item["start"], zone, all_day).ok_or_else(unreadable)?;
+    let end = time(&item["end"], zone, all_day).unwrap_or(start);
+    let id = match (series, original_start(item, zone, all_day)) {
+        (Some(series), Some(original)) => series.occurrence(original),
+        _ => id(target, item)?,
+    };
+    let rule = match &item["recurrence"] {
+        value if value.is_object() => recurrence::series(value)
+            .map_err(|unknown| details.unknown.push(("recurrence".to_owned(), unknown)))
+            .ok(),
+        _ => None,
+    };
+    let version = item["@odata.etag"]
+        .as_str()
+        .or(item["changeKey"].as_str())
+        .map(str::to_owned);
+    let link = Link {
+        remote_id: Some(remote_id.to_owned()),
+        version,
+        ..Link::default()
+    };
+    let mut event = Event {
+        id,
+        uid: text(item, "iCalUId").unwrap_or_else(|| remote_id.to_owned()),
+        start,
+        end,
+        series: rule.map(Box::new),
+        zone_guessed,
+        details: Box::new(details),
+        link: Some(Box::new(link)),
+        content_hash: String::new(),
+        updated_at: DateTime::<Utc>::UNIX_EPOCH,
+    };
+    event.hash();
+    Ok(event)
+}
+
+/// Which occurrences of a series do not take place: each name ends in its date.
+pub(super) fn cancelled(item: &Value, start: EventTime) -> Vec<OriginalStart> {
+    let names = item["cancelledOccurrences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    let dates = names.filter_map(|name| name.rsplit('.').next()?.parse::<NaiveDate>().ok());
+    dates
+        .map(|date| {
+            start
+                .with_local(date.and_time(start.local().time()))
+                .original_start()
+        })
+        .collect()
+}
+
+/// Microsoft has one name for many zones: of those that it cannot tell apart, the one that is at hand is meant.
+fn closest(zone: Tz, at_hand: Tz) -> Tz {
+    if zone != at_hand
+        && windows_name(zone).is_some()
+        && windows_name(zone) == windows_name(at_hand)
+    {
+        at_hand
+    } else {
+        zone
+    }
+}
+
+/// What Microsoft cannot tell apart stands as it is known.
+pub(super) fn as_known(known: &Event, incoming: &mut Event) {
+    let likened = |known: EventTime, incoming: EventTime| match (known, incoming) {
+        (EventTime::Zoned(_, zone), EventTime::Zoned(local, other)) if zone != other => {
+            let same = windows_name(zone)
+                .map_or(other == Tz::UTC, |name| Some(name) == windows_name(other));
+            let at = EventTime::at(to_instant(local, other), zone);
+            if same && at.zone() == Some(zone) {
+                at
+            } else {
+                incoming
+            }
+        }
+        _ => incoming,
+    };
+    (incoming.start, incoming.end) = (
+        likened(known.start, incoming.start),
+        likened(known.end, incoming.end),
+    );
+    // The same rule in other words.
+    if let (Some(series), Some(other)) = (known.series.as_deref(), incoming.series.as_deref_mut()) {
+        let says_the_same = recurrence::patterned(&series.without_exceptions(), known.start)
+            .is_ok_and(|patterned| {
+                recurrence::series(&patterned.recurrence)
+                    .is_ok_and(|read| read == other.without_exceptions())
+            });
+        if says_the_same && known.start == incoming.start {
+            other.rules.clone_from(&series.rules);
+        }
+        // Exceptions are cancelled occurrences there.
+        let is_cancelled = |except: &&OriginalStart| {
+            let falls_on = |date: NaiveDate, at: &OriginalStart| match at {
+                OriginalStart::Date(other) => *other == date,
+                OriginalStart::Instant(at) => known
+                    .start
+                    .zone()
+                    .is_some_and(|zone| at.with_timezone(&zone).date_naive() == date),
+                OriginalStart::Floating(local) => local.date() == date,
+            };
+            other.overridden.contains(except)
+                || matches!(except, OriginalStart::Date(date) if other.overridden.iter().any(|at| falls_on(*date, at)))
+        };
+        other.except_dates = series
+            .except_dates
+            .iter()
+            .filter(is_cancelled)
+            .copied()
+            .collect();
+    }
+}
+
+fn text(item: &Value, name: &str) -> Option<String> {
+    item[name]
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+}
+
+fn local(text: &str) -> Option<NaiveDateTime> {
+    NaiveDateTime::parse_from_str(text.trim_end_matches('Z'), "%Y-%m-%dT%H:%M:%S%.f").ok()
+}
+
+/// `{dateTime, timeZone}`, which comes in UTC. A day that somebody has written in a zone of their own comes at odd hours.
+fn time(value: &Value, zone: Tz, all_day: bool) -> Option<EventTime> {
+    let at = local(value["dateTime"].as_str()?)?;
+    let written = value["timeZone"]
+        .as_str()
+        .and_then(resolve)
+        .unwrap_or(Tz::UTC);
+    if all_day {
+        return Some(EventTime::Date(day(at, written, zone)));
+    }
+    Some(EventTime::at(to_instant(at, written), zone))
+}
+
+/// The day that midnight of some zone means.
+fn day(at: NaiveDateTime, written: Tz, zone: Tz) -> NaiveDate {
+    if at.time() == NaiveTime::MIN {
+        return at.date();
+    }
+    let there = to_instant(at, written).with_timezone(&zone).naive_local();
+    // Midnight, or near it where the zone has another midnight than whoever wrote it.
+    (there + TimeDelta::hours(12)).date()
+}
+
+/// `originalStart`, which is UTC.
+fn original_start(item: &Value, zone: Tz, all_day: bool) -> Option<OriginalStart> {
+    let at = local(item["originalStart"].as_str()?)?;
+    if all_day {
+        return Some(OriginalStart::Date(day(at, Tz::UTC, zone)));
+    }
+    Some(EventTime::at(at.and_utc(), zone).original_start())
+}
+
+fn details(session: &Session, item: &Value) -> Details {
+    let mut unknown = Vec::new();
+    let show_as = item["showAs"].as_str().unwrap_or("busy");
+    let (status, transparency) = match show_as {
+        "free" | "workingElsewhere" => (Status::Confirmed, Transparency::Transparent),
+        "tentative" => (Status::Tentative, Transparency::Opaque),
+        _ => (Status::Confirmed, Transparency::Opaque),
+    };
+    let visibility = match item["sensitivity"].as_str() {
+        Some("private" | "personal") => Visibility::Private,
+        Some("confidential") => Visibility::Confidential,
+        Some("normal") | None => Visibility::Public,
+        Some(other) => {
+            unknown.push(("sensitivity".to_owned(), other.to_owned()));
+            Visibility::Public
+        }
+    };
+    let importance = match item["importance"].as_str() {
+        Some("low") => Importance::Low,
+        Some("high") => Importance::High,
+        _ => Importance::Normal,
+    };
+    let reminder = item["reminderMinutesBeforeStart"]
+        .as_i64()
+        .filter(|_| item["isReminderOn"] == true);
+    Details {
+        title: text(item, "subject").unwrap_or_default(),
+        description: description(item),
+        location: text(&item["location"], "displayName"),
+        status: if item["isCancelled"] == true {
+            Status::Cancelled
+        } else {
+            status
+        },
+        transparency,
+        visibility,
+        importance,
+        show_as: (!matches!(show_as, "free" | "tentative" | "busy")).then(|| show_as.to_owned()),
+        conference_url: text(&item["onlineMeeting"], "joinUrl")
+            .or_else(|| text(item, "onlineMeetingUrl")),
+        categories: item["categories"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|name| Some(name.as_str()?.to_owned()))
+            .collect(),
+        attendees: attendees(session, item),
+        reminders: reminder
+            .map(|minutes_before| Reminder {
+                method: ReminderMethod::Popup,
+                minutes_before,
+            })
+            .into_iter()
+            .collect(),
+        html_link: text(item, "webLink"),
+        unknown,
+        ..Details::default()
+    }
+}
+
+/// What people wrote: without what Teams wrote below it, and with line ends as everybody else writes them.
+fn description(item: &Value) -> Option<String> {
+    let text = item["body"]["content"].as_str()?.replace("\r\n", "\n");
+    let own = match text
+        .find(MEETING_BLOCK)
+        .filter(|_| item["isOnlineMeeting"] == true)
+    {
+        Some(at) => &text[..at],
+        None => &text,
+    };
+    Some(own.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Who is invited, with who invites them; nobody where nobody is.
+fn attendees(session: &Session, item: &Value) -> Vec<Attendee> {
+    let is_self =
+        |email: &str| !session.email.is_empty() && email.eq_ignore_ascii_case(&session.email);
+    let organizer = text(&item["organizer"]["emailAddress"], "address").unwrap_or_default();
+    let is_organizer =
+        |email: &str| !organizer.is_empty() && email.eq_ignore_ascii_case(&organizer);
+    let read = |one: &Value| {
+        let email = text(&one["emailAddress"], "address")?;
+        // What the owner has answered stands on the event.
+        let answered = if is_self(&email) && item["responseStatus"].is_object() {
+            &item["responseStatus"]
+        } else {
+            &one["status"]
+        };
+        Some(Attendee {
+            display_name: text(&one["emailAddress"], "name").filter(|name| *name != email),
+            rsvp_status: if is_organizer(&email) {
+                RsvpStatus::Accepted
+            } else {
+                rsvp(answered)
+            },
+            is_organizer: is_organizer(&email),
+            is_optional: one["type"] == "optional",
+            is_self: is_self(&email),
+            email,
+        })
+    };
+    let mut attendees: Vec<Attendee> = item["attendees"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(read)
+        .collect();
+    let invited = matches!(
+        item["responseStatus"]["response"].as_str(),
+        Some("notResponded" | "accepted" | "declined" | "tentativelyAccepted")
+    );
+    if invited
+        && !is_organizer(&session.email)
+        && !attendees.iter().any(|one| one.is_self)
+        && !session.email.is_empty()
+    {
+        // Invited as one of a group.
+        let rsvp_status = rsvp(&item["responseStatus"]);
+        attendees.push(Attendee {
+            email: session.email.clone(),
+            rsvp_status,
+            is_self: true,
+            ..Attendee::default()
+        });
+    }
+    if !attendees.is_empty()
+        && !organizer.is_empty()
+        && !attendees.iter().any(|one| one.is_organizer)
+    {
+        attendees.push(Attendee {
+            display_name: text(&item["organizer"]["emailAddress"], "name")
+                .filter(|name| *name != organizer),
+            rsvp_status: RsvpStatus::Accepted,
+            is_organizer: true,
+            is_optional: false,
+            is_self: is_self(&organizer),
+            email: organizer,
+        });
+    }
+    attendees
+}
+
+fn rsvp(status: &Value) -> RsvpStatus {
+    match status["response"].as_str() {
+        Some("accepted" | "organizer") => RsvpStatus::Accepted,
+        Some("declined") => RsvpStatus::Declined,
+        Some("tentativelyAccepted") => RsvpStatus::Tentative,
+        _ => RsvpStatus::NeedsAction,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Microsoft;
+    use super::*;
+    use calweave_base::clock::Clock;
+    use calweave_base::config::OAuthClient;
+    use calweave_domain::ids::CalendarId;
+    use calweave_domain::secret::Secret;
+
+    fn target() -> Target<'static> {
+        Target {
+            calendar: CalendarId::from_bytes([1; 16]),
+            remote_id: "c",
+            zone: Tz::Europe__Oslo,
+        }
+    }
+
+    fn read(item: &Value) -> Result<Event, String> {
+        let client = OAuthClient {
+            client_id: String::new(),
+            client_secret: String::new().into(),
+            redirect_uri: String::new(),
+            endpoint: None,
+        };
+        let microsoft = Microsoft::new(client, "common", Clock::System);
+        let session = Session::new(microsoft, Secret::new(String::new()), "me@x.test");
+        event(&session, target(), item, None)
+    }
+
+    fn timed(zone: &str, more: Value) -> Value {
+        let time = |hour| json!({ "dateTime": format!("2026-07-01T{hour:02}:00:00.0000000"), "timeZone": "UTC" });
+        let mut item = json!({ "id": "e", "subject": "E", "start": time(7), "end": time(8), "originalStartTimeZone": zone });
+        item.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        item
+    }
+
+    #[test]
+    fn windows_or_unknown_tzids_missing_vtimezone() {
+        let start = |zone| {
+            read(&timed(zone, json!({})))
+                .map(|event| (event.start.to_string(), event.zone_guessed))
+                .unwrap()
+        };
+        assert_eq!(
+            start("India Standard Time"),
+            ("2026-07-01T12:30:00[Asia/Calcutta]".to_owned(), false)
+        );
+        assert_eq!(
+            start("tzone://Microsoft/Utc"),
+            ("2026-07-01T07:00:00[UTC]".to_owned(), false)
+        );
+        // One name for Berlin and Oslo: the mailbox is in Oslo.
+        assert_eq!(
+            start("W. Europe Standard Time"),
+            ("2026-07-01T09:00:00[Europe/Oslo]".to_owned(), false)
+        );
+        for unknown in [
+            "tzone://Microsoft/Custom",
+            "Customized Time Zone",
+            "Middle-earth",
+        ] {
+            assert_eq!(
+                start(unknown),
+                ("2026-07-01T09:00:00[Europe/Oslo]".to_owned(), true),
+                "{unknown}: said to be guessed"
+            );
+        }
+    }
+
+    #[test]
+    fn all_day_event_shifts_by_a_day() {
+        // Midnight of every zone, as it comes when it is asked for in UTC.
+        for zone in chrono_tz::TZ_VARIANTS {
+            let date = NaiveDate::from_ymd_opt(2026, 7, 1).unwrap();
+            let utc = |date: NaiveDate| {
+                let at = to_instant(date.and_time(NaiveTime::MIN), zone).naive_utc();
+                json!({ "dateTime": at.format("%Y-%m-%dT%H:%M:%S.0000000").to_string(), "timeZone": "UTC" })
+            };
+            let item = json!({
+                "id": "e", "isAllDay": true, "start": utc(date), "end": utc(date + TimeDelta::days(2)), "originalStartTimeZone": zone.name()
+            });
+            let event = read(&item).unwrap();
+            assert_eq!(
+                (event.start, event.end),
+                (
+                    EventTime::Date(date),
+                    EventTime::Date(date + TimeDelta::days(2))
+                ),
+                "{zone}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_that_nobody_has_heard_of_cost_nothing_else() {
+        let odd = json!({
+            "sensitivity": "secretive", "importance": 7, "showAs": "levitating", "recurrence": { "pattern": { "type": "lunar" }, "range": {} },
+            "attendees": [{}, "x"], "categories": "none", "body": 3, "new": {}
+        });
+        let event = read(&timed("UTC", odd)).unwrap();
+        assert!(event.series.is_none() && event.is_busy());
+        assert_eq!(event.details.show_as.as_deref(), Some("levitating"));
+        let unknown: Vec<&str> = event
+            .details
+            .unknown
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(unknown, ["sensitivity", "recurrence"]);
+        assert!(
+            read(&json!({ "id": "e", "subject": "No time" }))
+                .unwrap_err()
+                .contains("cannot be read")
+        );
+    }
+
+    #[test]
+    fn who_is_invited_and_what_they_say() {
+        let person =
+            |address: &str| json!({ "emailAddress": { "address": address, "name": address } });
+        let mut invitee = person("Me@x.test");
+        invitee["status"] = json!({ "response": "none" });
+        let item = timed(
+            "UTC",
+            json!({ "organizer": person("boss@x.test"), "attendees": [invitee], "responseStatus": { "response": "tentativelyAccepted" } }),
+        );
+        let attendees = read(&item).unwrap().details.attendees;
+        let shown: Vec<_> = attendees
+            .iter()
+            .map(|one| {
+                (
+                    one.email.as_str(),
+                    one.is_self,
+                    one.is_organizer,
+                    one.rsvp_status,
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("Me@x.test", true, false, RsvpStatus::Tentative),
+                ("boss@x.test", false, true, RsvpStatus::Accepted)
+            ]
+        );
+        // As one of a group, whose address is all that stands there.
+        let item = timed(
+            "UTC",
+            json!({ "organizer": person("boss@x.test"), "attendees": [person("all@x.test")], "responseStatus": { "response": "declined" } }),
+        );
+        let event = read(&item).unwrap();
+        assert!(event.details.attendees.iter().any(|one| one.is_self) && !event.is_busy());
+        // Nobody is invited to what one has put down for oneself.
+        let own = timed(
+            "UTC",
+            json!({ "organizer": person("me@x.test"), "attendees": [], "responseStatus": { "response": "organizer" } }),
+        );
+        assert!(read(&own).unwrap().details.attendees.is_empty());
+    }
+
+    #[test]
+    fn cancelled_occurrences_are_named_by_their_date() {
+        let item = json!({ "cancelledOccurrences": ["OID.AAMk=.2026-07-08", "nonsense"] });
+        let start: EventTime = "2026-07-01T09:00:00[Europe/Oslo]".parse().unwrap();
+        let cancelled: Vec<String> = cancelled(&item, start)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(cancelled, ["20260708T070000Z"]);
+    }
+}

@@ -1,0 +1,502 @@
+//! `patternedRecurrence` and `RRULE`, both ways (<https://learn.microsoft.com/graph/api/resources/patternedrecurrence>).
+//!
+//! Microsoft can express less than RFC 5545. What it cannot is refused with the reason; so is what it would only express
+//! nearly: a pattern stands for a rule if both give the same starts.
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono_tz::Tz;
+use serde_json::{Map, Value, json};
+
+use calweave_domain::ids::OriginalStart;
+use calweave_domain::recurrence::Series;
+use calweave_domain::rule::{ByDay, Frequency, Rule, Until};
+use calweave_domain::time::EventTime;
+
+const DAYS: [(&str, Weekday); 7] = [
+    ("sunday", Weekday::Sun),
+    ("monday", Weekday::Mon),
+    ("tuesday", Weekday::Tue),
+    ("wednesday", Weekday::Wed),
+    ("thursday", Weekday::Thu),
+    ("friday", Weekday::Fri),
+    ("saturday", Weekday::Sat),
+];
+
+const INDEXES: [(&str, i16); 5] = [
+    ("first", 1),
+    ("second", 2),
+    ("third", 3),
+    ("fourth", 4),
+    ("last", -1),
+];
+
+/// The last day that every month has.
+const COMMON: i8 = 28;
+/// How many starts are compared before a pattern is believed to stand for a rule.
+const COMPARED: usize = 120;
+
+/// A recurrence as Microsoft writes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patterned {
+    /// `{ pattern, range }`
+    pub recurrence: Value,
+    /// Starts that have to be removed from it afterwards.
+    pub removed: Vec<OriginalStart>,
+}
+
+/// The rule of a series.
+///
+/// # Errors
+/// What cannot be understood.
+pub fn series(value: &Value) -> Result<Series, String> {
+    let (pattern, range) = (&value["pattern"], &value["range"]);
+    let kind = pattern["type"].as_str().unwrap_or_default();
+    let number = |name: &str| pattern[name].as_i64().filter(|number| *number > 0);
+    let day = || {
+        number("dayOfMonth")
+            .and_then(|day| i8::try_from(day).ok())
+            .filter(|day| (1..=31).contains(day))
+    };
+    let month = || {
+        number("month")
+            .and_then(|month| u8::try_from(month).ok())
+            .filter(|month| (1..=12).contains(month))
+    };
+    let days: Vec<Weekday> = pattern["daysOfWeek"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|day| weekday(day.as_str()?))
+        .collect();
+    let index = INDEXES
+        .iter()
+        .find(|(name, _)| pattern["index"] == *name)
+        .map_or(1, |(_, index)| *index);
+    let missing = |what: &str| format!("a {kind} pattern without {what}");
+    let mut rule = Rule::every(match kind {
+        "daily" => Frequency::Daily,
+        "weekly" => Frequency::Weekly,
+        "absoluteMonthly" | "relativeMonthly" => Frequency::Monthly,
+        "absoluteYearly" | "relativeYearly" => Frequency::Yearly,
+        other => return Err(format!("the pattern {other:?}")),
+    });
+    rule.interval = number("interval")
+        .and_then(|interval| u32::try_from(interval).ok())
+        .unwrap_or(1);
+    match kind {
+        "weekly" => {
+            rule.by_day = days
+                .iter()
+                .map(|weekday| ByDay {
+                    nth: 0,
+                    weekday: *weekday,
+                })
+                .collect();
+            rule.week_start = pattern["firstDayOfWeek"]
+                .as_str()
+                .and_then(weekday)
+                .unwrap_or(Weekday::Sun);
+        }
+        "absoluteMonthly" | "absoluteYearly" => {
+            let day = day().ok_or_else(|| missing("dayOfMonth"))?;
+            // A month that is too short has its last day in place of the one that is asked for.
+            (rule.by_month_day, rule.by_set_pos) = if day > COMMON {
+                ((COMMON..=day).collect(), vec![-1])
+            } else {
+                (vec![day], vec![])
+            };
+        }
+        "relativeMonthly" | "relativeYearly" => match days.as_slice() {
+            [] => return Err(missing("daysOfWeek")),
+            [weekday] => {
+                rule.by_day = vec![ByDay {
+                    nth: index,
+                    weekday: *weekday,
+                }];
+            }
+            several => {
+                rule.by_day = several
+                    .iter()
+                    .map(|weekday| ByDay {
+                        nth: 0,
+                        weekday: *weekday,
+                    })
+                    .collect();
+                rule.by_set_pos = vec![i32::from(index)];
+            }
+        },
+        _ => {}
+    }
+    if rule.frequency == Frequency::Yearly {
+        rule.by_month = vec![month().ok_or_else(|| missing("month"))?];
+    }
+    match range["type"].as_str() {
+        Some("endDate") => {
+            let date = range["endDate"]
+                .as_str()
+                .and_then(|text| text.parse::<NaiveDate>().ok());
+            rule.until = Some(Until::Date(date.ok_or_else(|| missing("endDate"))?));
+        }
+        Some("numbered") => {
+            let count = range["numberOfOccurrences"]
+                .as_u64()
+                .and_then(|count| u32::try_from(count).ok())
+                .filter(|count| *count > 0);
+            rule.count = Some(count.ok_or_else(|| missing("numberOfOccurrences"))?);
+        }
+        _ => {}
+    }
+    Ok(Series {
+        rules: vec![rule],
+        ..Series::default()
+    })
+}
+
+fn weekday(name: &str) -> Option<Weekday> {
+    DAYS.iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, weekday)| *weekday)
+}
+
+fn name_of(weekday: Weekday) -> &'static str {
+    DAYS.iter()
+        .find(|(_, known)| *known == weekday)
+        .map_or("", |(name, _)| name)
+}
+
+/// The recurrence of a series that begins at `start`.
+///
+/// # Errors
+/// Why Microsoft cannot express it, in words for the person.
+pub fn patterned(series: &Series, start: EventTime) -> Result<Patterned, String> {
+    let [rule] = series.rules.as_slice() else {
+        return Err("Microsoft knows series of one rule only".to_owned());
+    };
+    if !series.dates.is_empty()
+        || !series.except_rules.is_empty()
+        || series.begins_at.is_some()
+        || series.ends_before.is_some()
+    {
+        return Err(
+            "Microsoft knows no further dates (RDATE) and no rules of exceptions".to_owned(),
+        );
+    }
+    let recurrence = json!({ "pattern": pattern(rule, start)?, "range": range(rule, start) });
+    let read = self::series(&recurrence)?;
+    if !begins_with(&read, start) {
+        return Err("Microsoft would leave out the start, which is no day of the rule; let the event begin on one".to_owned());
+    }
+    if starts(&read, start)
+        != starts(
+            &Series {
+                rules: vec![rule.clone()],
+                ..Series::default()
+            },
+            start,
+        )
+    {
+        return Err("Microsoft would repeat this on other days".to_owned());
+    }
+    Ok(Patterned {
+        recurrence,
+        removed: series.except_dates.clone(),
+    })
+}
+
+/// Whether the rule itself gives the start, which RFC 5545 counts in any case.
+fn begins_with(series: &Series, start: EventTime) -> bool {
+    let every = |rule: &Rule| Rule {
+        interval: 1,
+        count: None,
+        until: None,
+        ..rule.clone()
+    };
+    let every = Series {
+        rules: series.rules.iter().map(every).collect(),
+        ..Series::default()
+    };
+    let at = start.instant(Tz::UTC);
+    let before = start.with_local(start.local() - TimeDelta::days(1));
+    every
+        .expand(before, at, at + TimeDelta::seconds(1), Tz::UTC, 1)
+        .starts
+        .contains(&start)
+}
+
+fn starts(series: &Series, start: EventTime) -> Vec<EventTime> {
+    let from = start.instant(Tz::UTC) - TimeDelta::days(1);
+    let to: DateTime<Utc> = from
+        .checked_add_signed(TimeDelta::days(366 * 40))
+        .unwrap_or(from);
+    series.expand(start, from, to, Tz::UTC, COMPARED).starts
+}
+
+fn pattern(rule: &Rule, start: EventTime) -> Result<Value, String> {
+    let refuse = |what: &str| Err(format!("Microsoft knows no {what}"));
+    if !rule.by_hour.is_empty() || !rule.by_minute.is_empty() || !rule.by_second.is_empty() {
+        return refuse("BYHOUR, BYMINUTE or BYSECOND");
+    }
+    if !rule.by_year_day.is_empty() || !rule.by_week_no.is_empty() {
+        return refuse("BYYEARDAY or BYWEEKNO");
+    }
+    let date = start.local().date();
+    let mut pattern = Map::from_iter([("interval".to_owned(), Value::from(rule.interval))]);
+    let mut set = |name: &str, value: Value| pattern.insert(name.to_owned(), value);
+    let plain = rule.by_month_day.is_empty() && rule.by_set_pos.is_empty();
+    let days = || {
+        rule.by_day
+            .iter()
+            .map(|day| name_of(day.weekday))
+            .collect::<Value>()
+    };
+    let weekly = |set: &mut dyn FnMut(&str, Value) -> Option<Value>| {
+        set("type", "weekly".into());
+        set(
+            "daysOfWeek",
+            if rule.by_day.is_empty() {
+                json!([name_of(date.weekday())])
+            } else {
+                days()
+            },
+        );
+        set("firstDayOfWeek", name_of(rule.week_start).into());
+    };
+    match rule.frequency {
+        Frequency::Daily if plain && rule.by_month.is_empty() && rule.by_day.is_empty() => {
+            set("type", "daily".into());
+        }
+        // Every day that is one of these is every week on these.
+        Frequency::Daily if plain && rule.by_month.is_empty() && rule.interval == 1 => {
+            weekly(&mut set);
+        }
+        Frequency::Weekly if plain && rule.by_month.is_empty() => weekly(&mut set),
+        Frequency::Monthly if rule.by_month.is_empty() => {
+            let each =
+                !rule.by_day.is_empty() && rule.by_day.iter().all(|day| day.nth == 0) && plain;
+            if each && rule.interval == 1 {
+                weekly(&mut set);
+            } else {
+                within_month(rule, date, "Monthly", &mut set)?;
+            }
+        }
+        Frequency::Yearly => {
+            let month = match rule.by_month.as_slice() {
+                [month] => u32::from(*month),
+                [] if rule.by_day.is_empty() && rule.by_month_day.is_empty() => date.month(),
+                _ => return refuse("yearly rules of several months, or of days of the whole year"),
+            };
+            set("month", month.into());
+            within_month(rule, date, "Yearly", &mut set)?;
+        }
+        Frequency::Secondly | Frequency::Minutely | Frequency::Hourly => {
+            return refuse("rules that repeat within a day");
+        }
+        _ => return refuse("rule of these parts"),
+    }
+    Ok(pattern.into())
+}
+
+/// The day of a month: by number, or by weekday and place.
+fn within_month(
+    rule: &Rule,
+    start: NaiveDate,
+    each: &str,
+    set: &mut dyn FnMut(&str, Value) -> Option<Value>,
+) -> Result<(), String> {
+    let absolute = match (
+        rule.by_month_day.as_slice(),
+        rule.by_day.is_empty(),
+        rule.by_set_pos.as_slice(),
+    ) {
+        ([], true, []) => i8::try_from(start.day()).ok().filter(|day| *day <= COMMON),
+        ([day @ 1..=COMMON], true, []) => Some(*day),
+        // The last day is the thirty-first, or what a shorter month has in its place.
+        ([-1], true, []) => Some(31),
+        // Each day from the twenty-eighth to some last one, of which the last counts that the month has.
+        (days, true, [-1]) => days
+            .iter()
+            .copied()
+            .max()
+            .filter(|last| *last >= COMMON && (COMMON..=*last).eq(days.iter().copied())),
+        (_, true, _) => None,
+        _ => return relative(rule, each, set),
+    };
+    let skipping = || {
+        "Microsoft knows no rule that skips the months that are too short; 28 or earlier, or the last day".to_owned()
+    };
+    set("type", format!("absolute{each}").into());
+    set("dayOfMonth", absolute.ok_or_else(skipping)?.into());
+    Ok(())
+}
+
+fn relative(
+    rule: &Rule,
+    each: &str,
+    set: &mut dyn FnMut(&str, Value) -> Option<Value>,
+) -> Result<(), String> {
+    let place = match (rule.by_day.as_slice(), rule.by_set_pos.as_slice()) {
+        ([ByDay { nth, .. }], []) if *nth != 0 => *nth,
+        (days, [place]) if days.iter().all(|day| day.nth == 0) => {
+            i16::try_from(*place).unwrap_or(0)
+        }
+        _ => 0,
+    };
+    let index = INDEXES
+        .iter()
+        .find(|(_, index)| *index == place)
+        .filter(|_| rule.by_month_day.is_empty());
+    let (index, _) = index.ok_or("Microsoft knows the first to fourth and the last of some weekdays in a month, and nothing beside")?;
+    set("type", format!("relative{each}").into());
+    set(
+        "daysOfWeek",
+        rule.by_day.iter().map(|day| name_of(day.weekday)).collect(),
+    );
+    set("index", (*index).into());
+    Ok(())
+}
+
+fn range(rule: &Rule, start: EventTime) -> Value {
+    let from = start.local().date().to_string();
+    let zone = start.zone().unwrap_or(Tz::UTC);
+    let last_day = |local: chrono::NaiveDateTime| {
+        // The day itself is over before its occurrence begins.
+        let is_before = !matches!(start, EventTime::Date(_))
+            && local.time() < start.local().time()
+            && local.time() != NaiveTime::MIN;
+        let is_before = is_before
+            || (local.time() == NaiveTime::MIN
+                && start.local().time() != NaiveTime::MIN
+                && !matches!(start, EventTime::Date(_)));
+        local.date() - TimeDelta::days(i64::from(is_before))
+    };
+    match (rule.count, rule.until) {
+        (Some(count), _) => {
+            json!({ "type": "numbered", "startDate": from, "numberOfOccurrences": count })
+        }
+        (None, Some(until)) => {
+            let end = match until {
+                Until::Date(date) => date,
+                Until::Local(local) => last_day(local),
+                Until::Utc(utc) => last_day(utc.and_utc().with_timezone(&zone).naive_local()),
+            };
+            json!({ "type": "endDate", "startDate": from, "endDate": end.to_string() })
+        }
+        (None, None) => json!({ "type": "noEnd", "startDate": from }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> EventTime {
+        "2026-03-02T09:00:00[Europe/Berlin]".parse().unwrap()
+    }
+
+    fn of(rule: &str) -> Series {
+        Series {
+            rules: vec![rule.parse().unwrap()],
+            ..Series::default()
+        }
+    }
+
+    #[test]
+    fn rules_that_both_can_express_give_the_same_occurrences() {
+        for (rule, kind) in [
+            ("FREQ=DAILY", "daily"),
+            ("FREQ=DAILY;INTERVAL=3;COUNT=7", "daily"),
+            ("FREQ=DAILY;BYDAY=MO,TU,WE,TH,FR", "weekly"),
+            ("FREQ=WEEKLY", "weekly"),
+            (
+                "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,WE;WKST=SU;UNTIL=20261224T080000Z",
+                "weekly",
+            ),
+            ("FREQ=MONTHLY", "absoluteMonthly"),
+            ("FREQ=MONTHLY;BYMONTHDAY=2;INTERVAL=2", "absoluteMonthly"),
+            ("FREQ=MONTHLY;BYDAY=1MO", "relativeMonthly"),
+            (
+                "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=1",
+                "relativeMonthly",
+            ),
+            ("FREQ=MONTHLY;BYDAY=MO", "weekly"),
+            ("FREQ=YEARLY", "absoluteYearly"),
+            (
+                "FREQ=YEARLY;BYMONTH=3;BYDAY=1MO;UNTIL=20300101",
+                "relativeYearly",
+            ),
+        ] {
+            let made =
+                patterned(&of(rule), start()).unwrap_or_else(|reason| panic!("{rule}: {reason}"));
+            assert_eq!(made.recurrence["pattern"]["type"], kind, "{rule}");
+            assert_eq!(
+                starts(&series(&made.recurrence).unwrap(), start()),
+                starts(&of(rule), start()),
+                "{rule}"
+            );
+        }
+        let last: EventTime = "2026-01-31".parse().unwrap();
+        for rule in [
+            "FREQ=MONTHLY;BYMONTHDAY=-1",
+            "FREQ=MONTHLY;BYMONTHDAY=28,29,30,31;BYSETPOS=-1",
+        ] {
+            assert_eq!(
+                patterned(&of(rule), last).unwrap().recurrence["pattern"]["dayOfMonth"],
+                31,
+                "{rule}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_microsoft_would_do_otherwise_is_refused_with_the_reason() {
+        for rule in [
+            "FREQ=HOURLY",
+            "FREQ=DAILY;BYMONTH=3",
+            "FREQ=MONTHLY;BYMONTHDAY=2,16",
+            "FREQ=MONTHLY;BYMONTHDAY=31",
+            "FREQ=MONTHLY;BYDAY=5MO",
+            "FREQ=MONTHLY;BYDAY=-2MO",
+            "FREQ=YEARLY;BYWEEKNO=10",
+            "FREQ=YEARLY;BYMONTH=3,9",
+            "FREQ=YEARLY;BYDAY=20MO",
+            // The start is none of its days.
+            "FREQ=WEEKLY;BYDAY=FR",
+            "FREQ=DAILY;BYHOUR=9,17",
+        ] {
+            assert!(patterned(&of(rule), start()).is_err(), "{rule}");
+        }
+        let more = Series {
+            dates: vec![start().plus(TimeDelta::days(3))],
+            ..of("FREQ=WEEKLY")
+        };
+        assert!(patterned(&more, start()).unwrap_err().contains("RDATE"));
+    }
+
+    #[test]
+    fn exceptions_are_removed_one_by_one() {
+        let skipped = start().plus(TimeDelta::days(7)).original_start();
+        let made = patterned(
+            &Series {
+                except_dates: vec![skipped],
+                ..of("FREQ=WEEKLY")
+            },
+            start(),
+        )
+        .unwrap();
+        assert_eq!(made.removed, [skipped]);
+    }
+
+    #[test]
+    fn a_pattern_that_nobody_knows_is_an_error() {
+        assert!(
+            series(&json!({ "pattern": { "type": "lunar" }, "range": { "type": "noEnd" } }))
+                .is_err()
+        );
+        assert!(
+            series(
+                &json!({ "pattern": { "type": "absoluteMonthly", "interval": 1 }, "range": {} })
+            )
+            .is_err()
+        );
+    }
+}

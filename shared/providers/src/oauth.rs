@@ -1,0 +1,367 @@
+//! What all sign-ins with a provider have in common: OAuth 2.0 with PKCE (RFC 6749, RFC 7636) and OpenID Connect.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use oauth2::basic::{
+    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
+    BasicTokenType,
+};
+use oauth2::{
+    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, Client, ClientId, ClientSecret,
+    CsrfToken, EndpointNotSet, EndpointSet, ExtraTokenFields, HttpRequest, HttpResponse,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
+    StandardRevocableToken, StandardTokenResponse, TokenResponse, TokenUrl,
+};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
+
+use super::http::{Call, Http};
+use super::{ProviderError, Result};
+use calweave_base::config::OAuthClient;
+use calweave_domain::grant::Grant;
+use calweave_domain::secret::Secret;
+
+/// Where to send somebody, and what to remember until they come back.
+#[derive(Debug)]
+pub struct Authorize {
+    /// The provider's consent page.
+    pub url: String,
+    /// What comes back with them.
+    pub state: Secret,
+    /// What the code is exchanged with (RFC 7636).
+    pub verifier: Secret,
+    /// What the id token has to repeat.
+    pub nonce: String,
+}
+
+/// What somebody came back with, and what was remembered of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Came<'a> {
+    /// To be exchanged for tokens.
+    pub code: &'a str,
+    /// As [`Authorize::verifier`].
+    pub verifier: &'a Secret,
+    /// As [`Authorize::nonce`].
+    pub nonce: &'a str,
+}
+
+/// Who came back, and what they have granted.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// What the provider calls the account, for ever.
+    pub account_id: String,
+    /// The account's address.
+    pub email: String,
+    /// What was granted.
+    pub scopes: Vec<String>,
+    /// The tokens.
+    pub grant: Grant,
+}
+
+/// That too little was granted to sync anything, as [`ProviderError::Refused`] says it.
+pub const MISSING_SCOPES: &str = "missing_scopes";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct IdToken {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
+}
+
+impl ExtraTokenFields for IdToken {}
+
+type Response = StandardTokenResponse<IdToken, BasicTokenType>;
+type Configured = Client<
+    BasicErrorResponse,
+    Response,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+/// The endpoints of a provider, and what this deployment is known as there.
+pub(super) struct Endpoints<'a> {
+    pub provider: &'static str,
+    pub http: &'a Http,
+    pub client: &'a OAuthClient,
+    pub authorize: Url,
+    pub token: Url,
+    pub keys: Url,
+}
+
+/// What a token request answered.
+pub(super) struct Tokens {
+    pub access_token: Secret,
+    pub refresh_token: Option<Secret>,
+    pub expires_at: DateTime<Utc>,
+    pub scopes: Vec<String>,
+    pub id_token: Option<String>,
+}
+
+/// What a refused token request said.
+pub(super) struct Refused {
+    /// `error`
+    pub error: String,
+    /// `error_description`
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    keys: Vec<Key>,
+}
+
+/// A key of a JWKS (RFC 7517), as far as RSA keys go.
+#[derive(Deserialize)]
+struct Key {
+    kid: String,
+    n: String,
+    e: String,
+    /// Whose tokens it signs, where the provider says so.
+    #[serde(default)]
+    issuer: Option<String>,
+}
+
+/// The `oauth2` crate's requests go out by our own client.
+impl<'c> AsyncHttpClient<'c> for Endpoints<'_> {
+    type Error = ProviderError;
+    type Future = BoxFuture<'c, Result<HttpResponse>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        self.form(request).boxed()
+    }
+}
+
+impl Endpoints<'_> {
+    fn malformed(&self, detail: &dyn std::fmt::Display) -> ProviderError {
+        ProviderError::Malformed {
+            provider: self.provider,
+            detail: detail.to_string(),
+        }
+    }
+
+    fn configured(&self) -> Result<Configured> {
+        let client = Client::new(ClientId::new(self.client.client_id.clone()))
+            .set_client_secret(ClientSecret::new(self.client.client_secret.to_string()))
+            .set_auth_type(AuthType::RequestBody)
+            .set_auth_uri(AuthUrl::from_url(self.authorize.clone()))
+            .set_token_uri(TokenUrl::from_url(self.token.clone()));
+        let redirect = RedirectUrl::new(self.client.redirect_uri.clone())
+            .map_err(|error| self.malformed(&error))?;
+        Ok(client.set_redirect_uri(redirect))
+    }
+
+    /// Begins a sign-in that asks for these scopes.
+    pub fn begin(
+        &self,
+        scopes: &[&str],
+        parameters: &[(&'static str, &'static str)],
+    ) -> Result<Authorize> {
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let nonce = CsrfToken::new_random_len(16).secret().clone();
+        let configured = self.configured()?;
+        let mut request = configured
+            .authorize_url(|| CsrfToken::new_random_len(32))
+            .add_scopes(scopes.iter().map(|scope| Scope::new((*scope).to_owned())))
+            .set_pkce_challenge(challenge)
+            .add_extra_param("nonce", &nonce);
+        for (name, value) in parameters {
+            request = request.add_extra_param(*name, *value);
+        }
+        let (url, state) = request.url();
+        Ok(Authorize {
+            url: url.into(),
+            state: Secret::new(state.into_secret()),
+            verifier: Secret::new(verifier.into_secret()),
+            nonce,
+        })
+    }
+
+    /// Exchanges a code; `refused` says what it means that it is not taken.
+    pub async fn exchange(
+        &self,
+        code: &str,
+        verifier: &Secret,
+        now: DateTime<Utc>,
+        refused: Meaning,
+    ) -> Result<Tokens> {
+        let verifier = PkceCodeVerifier::new(verifier.expose().to_owned());
+        let configured = self.configured()?;
+        let request = configured
+            .exchange_code(AuthorizationCode::new(code.to_owned()))
+            .set_pkce_verifier(verifier);
+        let answer = request.request_async(self).await;
+        self.tokens(answer, now, refused)
+    }
+
+    /// Asks for a new access token.
+    pub async fn refresh(
+        &self,
+        grant: &Grant,
+        now: DateTime<Utc>,
+        refused: Meaning,
+    ) -> Result<Grant> {
+        let refresh_token = RefreshToken::new(grant.refresh_token.expose().to_owned());
+        let answer = self
+            .configured()?
+            .exchange_refresh_token(&refresh_token)
+            .request_async(self)
+            .await;
+        let tokens = self.tokens(answer, now, refused)?;
+        Ok(Grant {
+            refresh_token: tokens
+                .refresh_token
+                .unwrap_or_else(|| grant.refresh_token.clone()),
+            access_token: tokens.access_token,
+            expires_at: tokens.expires_at,
+        })
+    }
+
+    fn tokens(
+        &self,
+        answer: std::result::Result<Response, RequestTokenError<ProviderError, BasicErrorResponse>>,
+        now: DateTime<Utc>,
+        refused: Meaning,
+    ) -> Result<Tokens> {
+        let answer = answer.map_err(|error| match error {
+            RequestTokenError::Request(error) => error,
+            RequestTokenError::ServerResponse(response) => {
+                let error = response.error().to_string();
+                let message = response
+                    .error_description()
+                    .cloned()
+                    .unwrap_or_else(|| error.clone());
+                refused(Refused { error, message })
+            }
+            RequestTokenError::Parse(error, _) => self.malformed(&error),
+            RequestTokenError::Other(detail) => self.malformed(&detail),
+        })?;
+        let lasts = answer
+            .expires_in()
+            .and_then(|lasts| TimeDelta::from_std(lasts).ok())
+            .unwrap_or(TimeDelta::minutes(30));
+        let scopes = answer
+            .scopes()
+            .map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect());
+        Ok(Tokens {
+            access_token: Secret::new(answer.access_token().secret().clone()),
+            refresh_token: answer
+                .refresh_token()
+                .map(|token| Secret::new(token.secret().clone())),
+            expires_at: now + lasts,
+            scopes: scopes.unwrap_or_default(),
+            id_token: answer.extra_fields().id_token.clone(),
+        })
+    }
+
+    async fn form(&self, request: HttpRequest) -> Result<HttpResponse> {
+        let provider = self.provider;
+        let (parts, body) = request.into_parts();
+        let url = Url::parse(&parts.uri.to_string()).map_err(|error| self.malformed(&error))?;
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("accept", "application/json"),
+        ];
+        let call = Call {
+            method: parts.method,
+            url,
+            headers: &headers,
+            body: Some(body),
+        };
+        let answer = self.http.ask(provider, call).await?;
+        if answer.status == 429 {
+            let (reason, retry_after) = ("too many token requests".to_owned(), answer.retry_after);
+            return Err(ProviderError::Throttled {
+                provider,
+                reason,
+                retry_after,
+            });
+        }
+        if answer.status >= 500 {
+            return Err(ProviderError::Failing {
+                provider,
+                status: answer.status,
+            });
+        }
+        let mut response = HttpResponse::new(answer.body);
+        *response.status_mut() =
+            http::StatusCode::from_u16(answer.status).map_err(|error| self.malformed(&error))?;
+        response.headers_mut().insert(
+            "content-type",
+            http::HeaderValue::from_static("application/json"),
+        );
+        Ok(response)
+    }
+
+    /// Checks an id token: signed by the provider, for us, in time, and for this very sign-in (OpenID Connect Core
+    /// 3.1.3.7). `issuer` says from whom a token with these claims has to come.
+    pub async fn verify(
+        &self,
+        id_token: &str,
+        nonce: &str,
+        now: DateTime<Utc>,
+        issuer: impl Fn(&Value) -> Option<String>,
+    ) -> Result<Value> {
+        let wrong = || self.malformed(&"an id token that is not for this sign-in");
+        let call = Call {
+            method: Method::GET,
+            url: self.keys.clone(),
+            headers: &[],
+            body: None,
+        };
+        let answer = self.http.ask(self.provider, call).await?;
+        let keys: Keys =
+            serde_json::from_slice(&answer.body).map_err(|error| self.malformed(&error))?;
+        let header = decode_header(id_token).map_err(|error| self.malformed(&error))?;
+        let key = keys
+            .keys
+            .iter()
+            .find(|key| Some(&key.kid) == header.kid.as_ref());
+        let key = key.ok_or_else(|| self.malformed(&"an unknown signing key"))?;
+        let decoding = DecodingKey::from_rsa_components(&key.n, &key.e)
+            .map_err(|error| self.malformed(&error))?;
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.set_audience(&[&self.client.client_id]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // Checked below, by the clock that the rest of the house goes by.
+        validation.validate_exp = false;
+        let claims = decode::<Value>(id_token, &decoding, &validation)
+            .map_err(|error| self.malformed(&error))?
+            .claims;
+        let issuer = issuer(&claims).ok_or_else(wrong)?;
+        // One set of keys may serve many issuers: then a key says whose tokens it signs.
+        let is_issued = claims["iss"] == issuer
+            && key
+                .issuer
+                .as_ref()
+                .is_none_or(|named| is_named(named, &claims, &issuer));
+        let is_in_time = claims["exp"].as_i64().unwrap_or(0) + 60 >= now.timestamp()
+            && claims["nbf"]
+                .as_i64()
+                .is_none_or(|from| from <= now.timestamp() + 60);
+        let is_ours = claims
+            .get("azp")
+            .is_none_or(|party| *party == self.client.client_id);
+        if is_issued && is_in_time && is_ours && claims["nonce"] == nonce {
+            Ok(claims)
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+/// Whether the issuer that a key names is the token's; `{tenantid}` stands for any tenant.
+fn is_named(named: &str, claims: &Value, issuer: &str) -> bool {
+    named.replace("{tenantid}", claims["tid"].as_str().unwrap_or_default()) == issuer
+}
+
+/// What it means that a provider refuses a token request.
+pub(super) type Meaning = fn(Refused) -> ProviderError;

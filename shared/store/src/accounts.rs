@@ -1,0 +1,164 @@
+//! People, and who has which address.
+
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
+use chrono_tz::Tz;
+use serde::Deserialize;
+
+use super::{Item, Outcome, Result, Store, StoreError, from_item, keys, s, to_item};
+use calweave_domain::account::{Session, User};
+use calweave_domain::ids::UserId;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EmailMarker {
+    user_id: UserId,
+}
+
+impl Store {
+    /// Creates a person together with the first session; refused when somebody has the address already. The address
+    /// is an item of its own, so of any number of sign-ups at once one succeeds.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn create_user(&self, user: &User, session: &Session) -> Result<Outcome> {
+        let operation = "create a user";
+        let marker = Item::from([("userId".to_owned(), s(user.id.to_string()))]);
+        let marker = marker
+            .into_iter()
+            .chain(keys::email(&user.email).attributes())
+            .collect();
+        let writes = vec![
+            put(&self.identity, marker, Some("attribute_not_exists(pk)"))?,
+            put(
+                &self.identity,
+                to_item(operation, keys::user(user.id), user)?,
+                None,
+            )?,
+            put(
+                &self.identity,
+                to_item(operation, keys::session(user.id, session.id), session)?,
+                None,
+            )?,
+        ];
+        self.transact(operation, writes).await
+    }
+
+    /// The person with this id.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn user(&self, user: UserId) -> Result<Option<User>> {
+        self.get("read a user", &self.identity, keys::user(user), true)
+            .await
+    }
+
+    /// The person with this normalised address.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn user_by_email(&self, email: &str) -> Result<Option<User>> {
+        let marker: Option<EmailMarker> = self
+            .get(
+                "find a user by address",
+                &self.identity,
+                keys::email(email),
+                true,
+            )
+            .await?;
+        match marker {
+            Some(marker) => self.user(marker.user_id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Changes what the person may change; `None` leaves a field as it is. Answers with the person as it now is, or
+    /// with `None` when there is none.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn update_profile(
+        &self,
+        user: UserId,
+        full_name: Option<&str>,
+        timezone: Option<Tz>,
+    ) -> Result<Option<User>> {
+        let operation = "change a profile";
+        let mut sets = Vec::new();
+        let mut request = self
+            .dynamo
+            .update_item()
+            .table_name(&self.identity)
+            .set_key(Some(keys::user(user).attributes()));
+        if let Some(name) = full_name {
+            sets.push("fullName = :name");
+            request = request.expression_attribute_values(":name", s(name));
+        }
+        if let Some(zone) = timezone {
+            sets.push("#zone = :zone");
+            request = request
+                .expression_attribute_names("#zone", "timezone")
+                .expression_attribute_values(":zone", s(zone.name()));
+        }
+        if sets.is_empty() {
+            return self.user(user).await;
+        }
+        let request = request
+            .update_expression(format!("SET {}", sets.join(", ")))
+            .condition_expression("attribute_exists(pk)")
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+        self.update(operation, request)
+            .await?
+            .map(|item| from_item(operation, item))
+            .transpose()
+    }
+
+    /// Ends an account for its owner: the address is free again and no new session can begin. What else is stored is
+    /// removed afterwards, in steps.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn close_account(&self, user: &User) -> Result<()> {
+        let operation = "close an account";
+        let writes = [keys::user(user.id), keys::email(&user.email)]
+            .into_iter()
+            .map(|key| {
+                let delete = Delete::builder()
+                    .table_name(&self.identity)
+                    .set_key(Some(key.attributes()))
+                    .build();
+                delete
+                    .map(|delete| TransactWriteItem::builder().delete(delete).build())
+                    .map_err(|error| StoreError::new(operation, error))
+            });
+        match self
+            .transact(operation, writes.collect::<Result<_>>()?)
+            .await?
+        {
+            Outcome::Done | Outcome::Refused => Ok(()),
+        }
+    }
+}
+
+/// A put as part of a transaction.
+pub(super) fn put(table: &str, item: Item, condition: Option<&str>) -> Result<TransactWriteItem> {
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .set_condition_expression(condition.map(str::to_owned));
+    let put = put
+        .build()
+        .map_err(|error| StoreError::new("build a transaction", error))?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+/// A condition on an item that a transaction does not write.
+pub(super) fn check(table: &str, key: keys::Key, condition: &str) -> Result<TransactWriteItem> {
+    let check = ConditionCheck::builder()
+        .table_name(table)
+        .set_key(Some(key.attributes()))
+        .condition_expression(condition);
+    let check = check
+        .build()
+        .map_err(|error| StoreError::new("build a transaction", error))?;
+    Ok(TransactWriteItem::builder().condition_check(check).build())
+}

@@ -1,0 +1,325 @@
+//! Calendars, and what each is a copy of.
+
+use aws_sdk_dynamodb::types::ReturnValue;
+use serde::{Deserialize, Serialize};
+
+use super::accounts::put;
+use super::keys::DueKind;
+use super::{Item, Outcome, Result, Store, from_item, keys, s, to_item};
+use calweave_domain::calendar::{Calendar, CalendarState, Cursor, FeedSource, Source};
+use calweave_domain::ids::{CalendarId, UserId};
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SourceMarker {
+    calendar_id: CalendarId,
+}
+
+impl Store {
+    /// Creates a calendar; refused when this person has one of the same source already.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn create_calendar(&self, calendar: &Calendar) -> Result<Outcome> {
+        let operation = "create a calendar";
+        let user = calendar.user_id;
+        let marker = SourceMarker {
+            calendar_id: calendar.id,
+        };
+        let due = match calendar.source {
+            Source::Feed(_) => DueKind::Feed,
+            Source::Account(_) => DueKind::Account,
+        };
+        let cursor = Cursor {
+            due_in: due.partition_of(user),
+            ..Cursor::default()
+        };
+        let writes = vec![
+            put(
+                &self.calendar,
+                to_item(
+                    operation,
+                    keys::source(user, &calendar.source.key(calendar.connection_id)),
+                    &marker,
+                )?,
+                Some("attribute_not_exists(pk)"),
+            )?,
+            put(
+                &self.calendar,
+                to_item(operation, keys::calendar(user, calendar.id), calendar)?,
+                None,
+            )?,
+            put(
+                &self.calendar,
+                to_item(operation, keys::cursor(user, calendar.id), &cursor)?,
+                None,
+            )?,
+        ];
+        self.transact(operation, writes).await
+    }
+
+    /// The calendar that is a copy of this source (see [`Source::key`]), connected or not.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn calendar_of(&self, user: UserId, source: &str) -> Result<Option<CalendarId>> {
+        let marker: Option<SourceMarker> = self
+            .get(
+                "find a calendar",
+                &self.calendar,
+                keys::source(user, source),
+                true,
+            )
+            .await?;
+        Ok(marker.map(|marker| marker.calendar_id))
+    }
+
+    /// All calendars of a person with where their sync stands, in one query, the oldest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn calendars(&self, user: UserId) -> Result<Vec<CalendarState>> {
+        let operation = "list calendars";
+        let query = self
+            .query(
+                &self.calendar,
+                keys::user_partition(user),
+                keys::CALENDAR_PREFIX,
+            )
+            .consistent_read(true);
+        pair(operation, self.all(operation, query).await?)
+    }
+
+    /// One calendar with where its sync stands.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn calendar(
+        &self,
+        user: UserId,
+        calendar: CalendarId,
+    ) -> Result<Option<CalendarState>> {
+        let operation = "read a calendar";
+        let query = self
+            .query(
+                &self.calendar,
+                keys::user_partition(user),
+                &keys::calendar(user, calendar).sk,
+            )
+            .consistent_read(true);
+        Ok(pair(operation, self.all(operation, query).await?)?.pop())
+    }
+
+    /// Changes what the person may change about a calendar; `None` leaves it as it is. Refused when it is gone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn update_calendar(
+        &self,
+        user: UserId,
+        calendar: CalendarId,
+        name: Option<&str>,
+        color: Option<&str>,
+    ) -> Result<Option<Calendar>> {
+        let operation = "change a calendar";
+        let mut sets = Vec::new();
+        let mut request = self
+            .dynamo
+            .update_item()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::calendar(user, calendar).attributes()));
+        if let Some(name) = name {
+            sets.push("#name = :name");
+            request = request
+                .expression_attribute_names("#name", "name")
+                .expression_attribute_values(":name", s(name));
+        }
+        if let Some(color) = color {
+            sets.push("color = :color");
+            request = request.expression_attribute_values(":color", s(color));
+        }
+        if sets.is_empty() {
+            return self
+                .get(
+                    operation,
+                    &self.calendar,
+                    keys::calendar(user, calendar),
+                    true,
+                )
+                .await;
+        }
+        let request = request
+            .update_expression(format!("SET {}", sets.join(", ")))
+            .condition_expression("attribute_exists(pk)")
+            .return_values(ReturnValue::AllNew);
+        self.update(operation, request)
+            .await?
+            .map(|item| from_item(operation, item))
+            .transpose()
+    }
+
+    /// Connects a calendar again, or disconnects it; refused when it is so already.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn set_connected(
+        &self,
+        user: UserId,
+        calendar: CalendarId,
+        connected: bool,
+    ) -> Result<Outcome> {
+        let request = self
+            .change(&self.calendar, keys::calendar(user, calendar))
+            .update_expression("SET isConnected = :new")
+            .condition_expression("isConnected = :old")
+            .expression_attribute_values(
+                ":new",
+                aws_sdk_dynamodb::types::AttributeValue::Bool(connected),
+            )
+            .expression_attribute_values(
+                ":old",
+                aws_sdk_dynamodb::types::AttributeValue::Bool(!connected),
+            );
+        self.done("connect or disconnect a calendar", request).await
+    }
+
+    /// Says whether a calendar's changes should be pushed. Refused when it is gone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn set_watched(
+        &self,
+        user: UserId,
+        calendar: CalendarId,
+        watched: bool,
+    ) -> Result<Outcome> {
+        let request = self
+            .change(&self.calendar, keys::calendar(user, calendar))
+            .update_expression("SET isUnwatched = :unwatched")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(
+                ":unwatched",
+                aws_sdk_dynamodb::types::AttributeValue::Bool(!watched),
+            );
+        self.done("watch a calendar or not", request).await
+    }
+
+    /// Writes down what the provider says of a calendar now. Refused when it is gone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn update_source(&self, calendar: &Calendar) -> Result<Outcome> {
+        let operation = "update what a calendar is a copy of";
+        let source = serde_dynamo::to_attribute_value(&calendar.source)
+            .map_err(|error| super::StoreError::new(operation, error))?;
+        let request = self
+            .change(
+                &self.calendar,
+                keys::calendar(calendar.user_id, calendar.id),
+            )
+            .update_expression("SET #source = :source, #name = :name, color = :color")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#source", "source")
+            .expression_attribute_names("#name", "name")
+            .expression_attribute_values(":source", source)
+            .expression_attribute_values(":name", s(&calendar.name))
+            .expression_attribute_values(":color", s(&calendar.color));
+        self.done(operation, request).await
+    }
+
+    /// Moves a calendar to another feed; refused when this person has that feed already.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn move_feed(&self, calendar: &Calendar, feed: FeedSource) -> Result<Outcome> {
+        let operation = "move a calendar to another feed";
+        let user = calendar.user_id;
+        let moved = Calendar {
+            source: Source::Feed(feed),
+            ..calendar.clone()
+        };
+        let (from, to) = (
+            calendar.source.key(calendar.connection_id),
+            moved.source.key(calendar.connection_id),
+        );
+        let marker = SourceMarker {
+            calendar_id: calendar.id,
+        };
+        let marker = to_item(operation, keys::source(user, &to), &marker)?;
+        let writes = vec![
+            put(&self.calendar, marker, Some("attribute_not_exists(pk)"))?,
+            put(
+                &self.calendar,
+                to_item(operation, keys::calendar(user, calendar.id), &moved)?,
+                Some("attribute_exists(pk)"),
+            )?,
+        ];
+        let outcome = self.transact(operation, writes).await?;
+        if outcome == Outcome::Done {
+            self.delete(operation, &self.calendar, keys::source(user, &from))
+                .await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Removes what is left of a person in the calendar table, at most `limit` items of it. Answers whether all is gone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn erase_partition(&self, table: Table, user: UserId, limit: i32) -> Result<bool> {
+        let operation = "erase what is left of an account";
+        let table = match table {
+            Table::Identity => &self.identity,
+            Table::Vault => &self.vault,
+            Table::Calendar => &self.calendar,
+        };
+        let query = self
+            .query(table, keys::user_partition(user), "")
+            .projection_expression("pk, sk")
+            .limit(limit);
+        let (items, more) = self.page(operation, query).await?;
+        // The note that an erasure is under way goes last, by its own call.
+        let gone = keys::erasure(user, "").sk;
+        let keys = items.into_iter().filter(|item| {
+            !item
+                .get(keys::SK)
+                .and_then(|sk| sk.as_s().ok())
+                .is_some_and(|sk| sk.starts_with(&gone))
+        });
+        self.delete_all(table, keys.collect()).await?;
+        Ok(more.is_none())
+    }
+}
+
+/// A table that holds something of a person under that person's partition.
+#[derive(Clone, Copy, Debug)]
+pub enum Table {
+    /// Sessions and the profile.
+    Identity,
+    /// Secrets.
+    Vault,
+    /// Calendars, cursors and markers.
+    Calendar,
+}
+
+/// Joins each calendar with the cursor that sorts behind it.
+fn pair(operation: &'static str, items: Vec<Item>) -> Result<Vec<CalendarState>> {
+    let mut states: Vec<CalendarState> = Vec::with_capacity(items.len() / 2);
+    for item in items {
+        let is_cursor = item
+            .get(keys::SK)
+            .and_then(|sk| sk.as_s().ok())
+            .is_some_and(|sk| sk.ends_with(keys::CURSOR_SUFFIX));
+        if is_cursor {
+            if let Some(last) = states.last_mut() {
+                last.cursor = from_item(operation, item)?;
+            }
+        } else {
+            states.push(CalendarState {
+                calendar: from_item(operation, item)?,
+                cursor: Cursor::default(),
+            });
+        }
+    }
+    Ok(states)
+}

@@ -1,0 +1,177 @@
+//! Channels by which providers push. A notification names a channel and nothing else, so this is the one thing that is
+//! read without an owner; it says whose it is only to whoever knows the channel's secret.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::keys::{DUE, DueKind};
+use super::{Result, Store, StoreError, keys, n, s, to_item};
+use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
+
+/// A channel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Channel {
+    /// Random.
+    pub id: String,
+    /// Whose.
+    pub user_id: UserId,
+    /// What it watches.
+    #[serde(flatten)]
+    pub watched: Watched,
+    /// Digest of the secret that each notification shows.
+    pub secret_digest: String,
+    /// What the provider calls that which is watched; none before it has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<String>,
+    /// When another should take its place; none before it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_at: Option<DateTime<Utc>>,
+    /// When it ends.
+    pub until: DateTime<Utc>,
+}
+
+/// What a channel watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase", untagged)]
+pub enum Watched {
+    /// One calendar.
+    Calendar {
+        /// Which.
+        calendar_id: CalendarId,
+    },
+    /// All calendars of an account's own.
+    Account {
+        /// By which link.
+        connection_id: ConnectionId,
+    },
+}
+
+/// A notification that was proven to come from whom the channel was given to.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified {
+    /// For whom something has changed.
+    pub user: UserId,
+    /// Where.
+    pub watched: Watched,
+}
+
+impl Store {
+    /// Stores a channel.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_channel(&self, channel: &Channel) -> Result<()> {
+        let operation = "store a channel";
+        let mut item = to_item(operation, keys::channel(&channel.id), channel)?;
+        item.insert(keys::TTL.to_owned(), n(channel.until.timestamp()));
+        if let Some(renew_at) = channel.renew_at {
+            item.insert(
+                DUE.pk.to_owned(),
+                s(DueKind::Channel.partition_of(channel.user_id)),
+            );
+            item.insert(DUE.sk.to_owned(), s(keys::due_sort(renew_at, &channel.id)));
+        }
+        self.put_item(operation, &self.calendar, item).await
+    }
+
+    /// Notes that a channel lives longer.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn extend_channel(
+        &self,
+        user: UserId,
+        id: &str,
+        renew_at: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<()> {
+        let operation = "extend a channel";
+        let time = |at: DateTime<Utc>| {
+            serde_dynamo::to_attribute_value(at).map_err(|error| StoreError::new(operation, error))
+        };
+        let request = self
+            .change(&self.calendar, keys::channel(id))
+            .update_expression("SET renewAt = :renew, #until = :until, #ttl = :ttl, dueSk = :due")
+            .condition_expression("userId = :user")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#ttl", keys::TTL)
+            .expression_attribute_values(":renew", time(renew_at)?)
+            .expression_attribute_values(":until", time(until)?)
+            .expression_attribute_values(":ttl", n(until.timestamp()))
+            .expression_attribute_values(":due", s(keys::due_sort(renew_at, id)))
+            .expression_attribute_values(":user", s(user.to_string()));
+        self.done(operation, request).await.map(drop)
+    }
+
+    /// What is watched by a channel that should be renewed by `until`, at most `limit` of one shard.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn channels_due(
+        &self,
+        shard: u32,
+        until: DateTime<Utc>,
+        limit: i32,
+    ) -> Result<Vec<Verified>> {
+        let mut due = Vec::new();
+        for item in self
+            .due_items(DueKind::Channel, shard, until, limit)
+            .await?
+        {
+            let Some(id) = item
+                .get(keys::PK)
+                .and_then(|pk| pk.as_s().ok()?.strip_prefix("CHANNEL#"))
+            else {
+                continue;
+            };
+            let found: Option<Channel> = self
+                .get("read a channel", &self.calendar, keys::channel(id), false)
+                .await?;
+            due.extend(found.map(|channel| Verified {
+                user: channel.user_id,
+                watched: channel.watched,
+            }));
+        }
+        Ok(due)
+    }
+
+    /// What a notification is about, if it shows the channel's secret and what the channel watches. One that
+    /// comes before the provider has said what it calls that is taken on the word of the secret alone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn verify_notification(
+        &self,
+        id: &str,
+        resource_id: &str,
+        secret_digest: &str,
+    ) -> Result<Option<Verified>> {
+        let found: Option<Channel> = self
+            .get("read a channel", &self.calendar, keys::channel(id), true)
+            .await?;
+        let same = |a: &str, b: &str| verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok();
+        Ok(found
+            .filter(|channel| same(&channel.secret_digest, secret_digest))
+            .filter(|channel| {
+                channel
+                    .resource_id
+                    .as_deref()
+                    .is_none_or(|known| same(known, resource_id))
+            })
+            .map(|channel| Verified {
+                user: channel.user_id,
+                watched: channel.watched,
+            }))
+    }
+
+    /// Removes a channel: its notifications count no longer.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn delete_channel(&self, id: &str) -> Result<()> {
+        self.delete("remove a channel", &self.calendar, keys::channel(id))
+            .await
+    }
+}

@@ -1,0 +1,390 @@
+//! Links to accounts, and who has linked which: an account belongs to one person at a time.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::keys::{DUE, DueKind};
+use super::{Item, Outcome, Result, Store, from_item, keys, n, s, to_item};
+use calweave_domain::calendar::{ChannelState, ProviderKind};
+use calweave_domain::connection::{Connection, ConnectionStatus};
+use calweave_domain::ids::{ConnectionId, UserId};
+
+/// How long somebody may take to open a channel before another tries.
+const WATCHING: TimeDelta = TimeDelta::minutes(1);
+
+/// Who has linked an account, and by which link.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountOwner {
+    /// Who.
+    pub user_id: UserId,
+    /// By which link.
+    pub connection_id: ConnectionId,
+}
+
+fn account(provider: ProviderKind, account: &str) -> keys::Key {
+    keys::account(&provider.path().to_uppercase(), account)
+}
+
+impl Store {
+    /// Who has linked an account.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn account_owner(
+        &self,
+        provider: ProviderKind,
+        id: &str,
+    ) -> Result<Option<AccountOwner>> {
+        self.get(
+            "find an account",
+            &self.calendar,
+            account(provider, id),
+            true,
+        )
+        .await
+    }
+
+    /// Claims an account for a person; refused when somebody has it already.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn claim_account(
+        &self,
+        provider: ProviderKind,
+        id: &str,
+        owner: AccountOwner,
+    ) -> Result<Outcome> {
+        let operation = "claim an account";
+        let item = to_item(operation, account(provider, id), &owner)?;
+        let put = self
+            .dynamo
+            .put_item()
+            .table_name(&self.calendar)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)");
+        self.put(operation, put).await
+    }
+
+    /// Lets an account go, if it still belongs to this link: whoever links it next has it.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn release_account(&self, connection: &Connection) -> Result<()> {
+        let deletion = self.deletion(
+            &self.calendar,
+            account(connection.provider, &connection.account_id),
+        );
+        let deletion = deletion.condition_expression("connectionId = :connection");
+        match self
+            .delete_if(
+                "release an account",
+                deletion.expression_attribute_values(":connection", s(connection.id.to_string())),
+            )
+            .await?
+        {
+            Outcome::Done | Outcome::Refused => Ok(()),
+        }
+    }
+
+    /// Stores a link with when its access token has to be renewed.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_connection(
+        &self,
+        connection: &Connection,
+        renew_at: DateTime<Utc>,
+    ) -> Result<()> {
+        let operation = "store a connection";
+        let mut item = to_item(
+            operation,
+            keys::connection(connection.user_id, connection.id),
+            connection,
+        )?;
+        item.insert(
+            DUE.pk.to_owned(),
+            s(DueKind::Grant.partition_of(connection.user_id)),
+        );
+        item.insert(
+            DUE.sk.to_owned(),
+            s(keys::due_sort(renew_at, &connection.id.to_string())),
+        );
+        self.put_item(operation, &self.calendar, item).await
+    }
+
+    /// A link.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn connection(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+    ) -> Result<Option<Connection>> {
+        self.get(
+            "read a connection",
+            &self.calendar,
+            keys::connection(user, connection),
+            true,
+        )
+        .await
+    }
+
+    /// All links of a person.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn connections(&self, user: UserId) -> Result<Vec<Connection>> {
+        let operation = "list connections";
+        let query = self
+            .query(
+                &self.calendar,
+                keys::user_partition(user),
+                keys::CONNECTION_PREFIX,
+            )
+            .consistent_read(true);
+        self.all(operation, query)
+            .await?
+            .into_iter()
+            .map(|item| from_item(operation, item))
+            .collect()
+    }
+
+    /// Notes that a grant works no longer. Refused when that is known already, so that it is said once.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn needs_reauth(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        reason: &str,
+    ) -> Result<Outcome> {
+        let operation = "mark a connection";
+        let text = |status| {
+            serde_dynamo::to_attribute_value(status)
+                .map_err(|error| super::StoreError::new(operation, error))
+        };
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression("SET #status = :broken, statusReason = :reason REMOVE duePk, dueSk")
+            .condition_expression("#status = :active")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":broken", text(ConnectionStatus::NeedsReauth)?)
+            .expression_attribute_values(":active", text(ConnectionStatus::Active)?)
+            .expression_attribute_values(":reason", s(reason));
+        self.done(operation, request).await
+    }
+
+    /// Notes that a grant is given back; refused when another was given meanwhile.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_connection(&self, connection: &Connection) -> Result<Outcome> {
+        let operation = "end a connection";
+        let wrong = |error| super::StoreError::new(operation, error);
+        let status =
+            serde_dynamo::to_attribute_value(ConnectionStatus::Disconnected).map_err(wrong)?;
+        let granted = serde_dynamo::to_attribute_value(connection.granted_at).map_err(wrong)?;
+        let request = self
+            .change(
+                &self.calendar,
+                keys::connection(connection.user_id, connection.id),
+            )
+            .update_expression(
+                "SET #status = :ended REMOVE duePk, dueSk, statusReason, channel, watchingUntil",
+            )
+            .condition_expression("grantedAt = :granted")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":ended", status)
+            .expression_attribute_values(":granted", granted);
+        self.done(operation, request).await
+    }
+
+    /// Takes back that a grant is given back, as long as it has not been; refused when another was given meanwhile.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn revive_connection(&self, connection: &Connection) -> Result<Outcome> {
+        let operation = "revive a connection";
+        let wrong = |error| super::StoreError::new(operation, error);
+        let now = self.clock.now();
+        let request = self
+            .change(
+                &self.calendar,
+                keys::connection(connection.user_id, connection.id),
+            )
+            // Its token is looked at soon, and its channel opened anew.
+            .update_expression("SET #status = :active, duePk = :duePk, dueSk = :dueSk")
+            .condition_expression("grantedAt = :granted")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(
+                ":active",
+                serde_dynamo::to_attribute_value(ConnectionStatus::Active).map_err(wrong)?,
+            )
+            .expression_attribute_values(
+                ":granted",
+                serde_dynamo::to_attribute_value(connection.granted_at).map_err(wrong)?,
+            )
+            .expression_attribute_values(
+                ":duePk",
+                s(DueKind::Grant.partition_of(connection.user_id)),
+            )
+            .expression_attribute_values(
+                ":dueSk",
+                s(keys::due_sort(now, &connection.id.to_string())),
+            );
+        self.done(operation, request).await
+    }
+
+    /// Takes the turn to list an account's calendars, if nobody has done so since `before`.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn take_listing(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        before: DateTime<Utc>,
+    ) -> Result<Outcome> {
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression("SET listedAt = :now")
+            .condition_expression(
+                "attribute_exists(pk) AND (attribute_not_exists(listedAt) OR listedAt < :before)",
+            )
+            .expression_attribute_values(":now", s(keys::sortable(self.clock.now())))
+            .expression_attribute_values(":before", s(keys::sortable(before)));
+        self.done("take the listing of an account", request).await
+    }
+
+    /// Takes the turn to open the channel of an account, or to have it live longer, unless somebody else is at it.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn take_watching(&self, user: UserId, connection: ConnectionId) -> Result<Outcome> {
+        let now = self.clock.now();
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression("SET watchingUntil = :until")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(watchingUntil) OR watchingUntil < :now)")
+            .expression_attribute_values(":until", n((now + WATCHING).timestamp_millis()))
+            .expression_attribute_values(":now", n(now.timestamp_millis()));
+        self.done("take the channel of an account", request).await
+    }
+
+    /// Notes the channel of an account, and gives the turn back; `None` where it stays as it was.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_watching(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        channel: Option<&ChannelState>,
+    ) -> Result<()> {
+        let operation = "note the channel of an account";
+        let mut request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .condition_expression("attribute_exists(pk)");
+        request = match channel {
+            None => request.update_expression("REMOVE watchingUntil"),
+            Some(channel) => {
+                let channel = serde_dynamo::to_attribute_value(channel)
+                    .map_err(|error| super::StoreError::new(operation, error))?;
+                request
+                    .update_expression("SET channel = :channel REMOVE watchingUntil")
+                    .expression_attribute_values(":channel", channel)
+            }
+        };
+        self.done(operation, request).await.map(drop)
+    }
+
+    /// Has the next sync of an account's calendars open its channel where that could not be opened before.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn retry_watching(&self, user: UserId, connection: ConnectionId) -> Result<()> {
+        let operation = "try the channel of an account again";
+        let now = serde_dynamo::to_attribute_value(self.clock.now())
+            .map_err(|error| super::StoreError::new(operation, error))?;
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression("SET channel.renewAt = :now")
+            .condition_expression("attribute_exists(channel) AND attribute_not_exists(channel.id)")
+            .expression_attribute_values(":now", now);
+        self.done(operation, request).await.map(drop)
+    }
+
+    /// Has the next sync of an account's calendars renew its channel; one that the provider has `lost` is opened anew.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn renew_watching(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        lost: bool,
+    ) -> Result<()> {
+        let operation = "renew the channel of an account";
+        let now = serde_dynamo::to_attribute_value(self.clock.now())
+            .map_err(|error| super::StoreError::new(operation, error))?;
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression(if lost {
+                "SET channel.renewAt = :now REMOVE channel.resourceId"
+            } else {
+                "SET channel.renewAt = :now"
+            })
+            .condition_expression("attribute_exists(channel)")
+            .expression_attribute_values(":now", now);
+        self.done(operation, request).await.map(drop)
+    }
+
+    /// Moves the time at which the access token of a link is renewed, as long as its grant works.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn renew_grant_at(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        at: DateTime<Utc>,
+    ) -> Result<()> {
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression("SET dueSk = :due")
+            .condition_expression("attribute_exists(duePk)")
+            .expression_attribute_values(":due", s(keys::due_sort(at, &connection.to_string())));
+        self.update("plan the renewal of a grant", request)
+            .await
+            .map(drop)
+    }
+
+    /// The links whose access token is to be renewed by `until`, at most `limit` of one shard.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn grants_due(
+        &self,
+        shard: u32,
+        until: DateTime<Utc>,
+        limit: i32,
+    ) -> Result<Vec<AccountOwner>> {
+        let items = self.due_items(DueKind::Grant, shard, until, limit).await?;
+        let read = |item: &Item| {
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+            let user_id = text(keys::PK)?.strip_prefix("USER#")?.parse().ok()?;
+            let connection_id = text(keys::SK)?
+                .strip_prefix(keys::CONNECTION_PREFIX)?
+                .parse()
+                .ok()?;
+            Some(AccountOwner {
+                user_id,
+                connection_id,
+            })
+        };
+        Ok(items.iter().filter_map(read).collect())
+    }
+}

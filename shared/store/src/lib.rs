@@ -1,0 +1,456 @@
+//! Everything that is kept, in DynamoDB. No function reads anything without saying whose it is.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
+use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, TransactWriteItem,
+};
+use aws_types::SdkConfig;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use calweave_base::clock::Clock;
+use calweave_base::config::Config;
+
+use self::conflicts::Conflicts;
+use self::keys::{Item, Key};
+
+pub mod accounts;
+pub mod agenda;
+mod aliases;
+pub mod audit;
+pub mod authorizations;
+pub mod calendars;
+pub mod channels;
+mod conflicts;
+pub mod connections;
+pub mod counters;
+pub mod cursors;
+pub mod edits;
+pub mod erasures;
+pub mod events;
+pub mod grants;
+pub mod idempotency;
+pub mod keys;
+pub mod queue;
+pub mod seats;
+pub mod secrets;
+pub mod sessions;
+pub mod slots;
+
+/// The four tables, and what they have cost.
+#[derive(Clone)]
+pub struct Store {
+    dynamo: Client,
+    identity: String,
+    vault: String,
+    calendar: String,
+    audit: String,
+    clock: Clock,
+    meter: Arc<Meter>,
+}
+
+/// DynamoDB units that were consumed, in thousandths.
+#[derive(Debug, Default)]
+pub struct Meter {
+    read: AtomicU64,
+    write: AtomicU64,
+    calls: AtomicU64,
+}
+
+impl Meter {
+    /// Read units, write units, and calls since the last time this was asked.
+    pub fn take(&self) -> (f64, f64, u64) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a count of units, far below 2^52"
+        )]
+        let units = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed) as f64 / 1000.0;
+        (
+            units(&self.read),
+            units(&self.write),
+            self.calls.swap(0, Ordering::Relaxed),
+        )
+    }
+
+    fn add(counter: &AtomicU64, units: f64) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "units are small and positive"
+        )]
+        counter.fetch_add((units * 1000.0).round() as u64, Ordering::Relaxed);
+    }
+
+    fn reads(&self, consumed: Option<&ConsumedCapacity>) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Self::add(
+            &self.read,
+            consumed
+                .and_then(ConsumedCapacity::capacity_units)
+                .unwrap_or(0.0),
+        );
+    }
+
+    fn written(&self, consumed: &ConsumedCapacity) {
+        Self::add(&self.write, consumed.capacity_units().unwrap_or(0.0));
+    }
+
+    fn writes(&self, consumed: Option<&ConsumedCapacity>) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Self::add(
+            &self.write,
+            consumed
+                .and_then(ConsumedCapacity::capacity_units)
+                .unwrap_or(0.0),
+        );
+    }
+}
+
+/// A table could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {operation}")]
+pub struct StoreError {
+    operation: &'static str,
+    #[source]
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl StoreError {
+    fn new(operation: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            operation,
+            source: source.into(),
+        }
+    }
+}
+
+/// What came of a write that had a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// It was written.
+    Done,
+    /// The condition did not hold; nothing was written.
+    Refused,
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+impl Store {
+    /// A store over the tables that the configuration names.
+    pub fn new(sdk: &SdkConfig, config: &Config, clock: Clock) -> Self {
+        let sdk = aws_sdk_dynamodb::config::Builder::from(sdk).retry_classifier(Conflicts);
+        Self {
+            dynamo: Client::from_conf(sdk.build()),
+            identity: config.identity_table.clone(),
+            vault: config.vault_table.clone(),
+            calendar: config.calendar_table.clone(),
+            audit: config.audit_table.clone(),
+            clock,
+            meter: Arc::default(),
+        }
+    }
+
+    /// What this store has consumed.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Whether the tables can be reached, shown by reading one item that does not exist.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn ping(&self) -> Result<()> {
+        let key = Key {
+            pk: "PING".into(),
+            sk: "PING".into(),
+        };
+        self.get::<serde_json::Value>("reach DynamoDB", &self.identity, key, false)
+            .await
+            .map(drop)
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        table: &str,
+        key: Key,
+        consistent: bool,
+    ) -> Result<Option<T>> {
+        let request: GetItemFluentBuilder = self.dynamo.get_item();
+        let answer = request
+            .table_name(table)
+            .set_key(Some(key.attributes()))
+            .consistent_read(consistent)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::new(operation, error))?;
+        self.meter.reads(answer.consumed_capacity());
+        answer
+            .item
+            .map(|item| from_item(operation, item))
+            .transpose()
+    }
+
+    /// Writes an item unconditionally.
+    async fn put_item(&self, operation: &'static str, table: &str, item: Item) -> Result<()> {
+        match self
+            .put(
+                operation,
+                self.dynamo
+                    .put_item()
+                    .table_name(table)
+                    .set_item(Some(item)),
+            )
+            .await?
+        {
+            Outcome::Done | Outcome::Refused => Ok(()),
+        }
+    }
+
+    /// Takes an item away and answers with what it was; `None` when there was none.
+    async fn take<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        table: &str,
+        key: Key,
+    ) -> Result<Option<T>> {
+        let answer = self
+            .dynamo
+            .delete_item()
+            .table_name(table)
+            .set_key(Some(key.attributes()))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::new(operation, error))?;
+        self.meter.writes(answer.consumed_capacity());
+        answer
+            .attributes
+            .map(|item| from_item(operation, item))
+            .transpose()
+    }
+
+    async fn put(&self, operation: &'static str, request: PutItemFluentBuilder) -> Result<Outcome> {
+        let answer = request
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        let answer = refused(operation, answer)?;
+        self.meter.writes(
+            answer
+                .as_ref()
+                .and_then(|answer| answer.consumed_capacity()),
+        );
+        Ok(answer.map_or(Outcome::Refused, |_| Outcome::Done))
+    }
+
+    /// The item's attributes after the update (as far as the request asks for them), or `None` when refused.
+    async fn update(
+        &self,
+        operation: &'static str,
+        request: UpdateItemFluentBuilder,
+    ) -> Result<Option<Item>> {
+        let answer = request
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        let answer = refused(operation, answer)?;
+        self.meter.writes(
+            answer
+                .as_ref()
+                .and_then(|answer| answer.consumed_capacity()),
+        );
+        Ok(answer.map(|answer| answer.attributes.unwrap_or_default()))
+    }
+
+    async fn delete(&self, operation: &'static str, table: &str, key: Key) -> Result<()> {
+        let request: DeleteItemFluentBuilder = self.dynamo.delete_item();
+        let answer = request
+            .table_name(table)
+            .set_key(Some(key.attributes()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::new(operation, error))?;
+        self.meter.writes(answer.consumed_capacity());
+        Ok(())
+    }
+
+    /// Removes an item as long as the request's condition holds.
+    async fn delete_if(
+        &self,
+        operation: &'static str,
+        request: DeleteItemFluentBuilder,
+    ) -> Result<Outcome> {
+        let answer = request
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        let answer = refused(operation, answer)?;
+        self.meter.writes(
+            answer
+                .as_ref()
+                .and_then(|answer| answer.consumed_capacity()),
+        );
+        Ok(answer.map_or(Outcome::Refused, |_| Outcome::Done))
+    }
+
+    /// The removal of an item, to be given a condition.
+    fn deletion(&self, table: &str, key: Key) -> DeleteItemFluentBuilder {
+        self.dynamo
+            .delete_item()
+            .table_name(table)
+            .set_key(Some(key.attributes()))
+    }
+
+    /// The change of an item, to be filled in.
+    fn change(&self, table: &str, key: Key) -> UpdateItemFluentBuilder {
+        self.dynamo
+            .update_item()
+            .table_name(table)
+            .set_key(Some(key.attributes()))
+    }
+
+    /// Whether an update's condition held.
+    async fn done(
+        &self,
+        operation: &'static str,
+        request: UpdateItemFluentBuilder,
+    ) -> Result<Outcome> {
+        Ok(if self.update(operation, request).await?.is_some() {
+            Outcome::Done
+        } else {
+            Outcome::Refused
+        })
+    }
+
+    async fn transact(
+        &self,
+        operation: &'static str,
+        writes: Vec<TransactWriteItem>,
+    ) -> Result<Outcome> {
+        let request = self.dynamo.transact_write_items();
+        let answer = request
+            .set_transact_items(Some(writes))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => {
+                answer
+                    .consumed_capacity()
+                    .iter()
+                    .for_each(|consumed| self.meter.writes(Some(consumed)));
+                Ok(Outcome::Done)
+            }
+            Err(error) => {
+                let service = error.as_service_error();
+                let conditional = service.is_some_and(|error| {
+                    use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError as E;
+                    matches!(error, E::TransactionCanceledException(cancelled) if cancelled
+                        .cancellation_reasons()
+                        .iter()
+                        .any(|reason| reason.code() == Some("ConditionalCheckFailed")))
+                });
+                if conditional {
+                    Ok(Outcome::Refused)
+                } else {
+                    Err(StoreError::new(operation, error))
+                }
+            }
+        }
+    }
+
+    /// One page of a query: its items, and where the next page starts.
+    async fn page(
+        &self,
+        operation: &'static str,
+        request: QueryFluentBuilder,
+    ) -> Result<(Vec<Item>, Option<Item>)> {
+        let answer = request
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::new(operation, error))?;
+        self.meter.reads(answer.consumed_capacity());
+        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
+    }
+
+    /// All items of a query, page by page.
+    async fn all(&self, operation: &'static str, request: QueryFluentBuilder) -> Result<Vec<Item>> {
+        let (mut items, mut next) = self.page(operation, request.clone()).await?;
+        while let Some(start) = next {
+            let (more, then) = self
+                .page(
+                    operation,
+                    request.clone().set_exclusive_start_key(Some(start)),
+                )
+                .await?;
+            items.extend(more);
+            next = then;
+        }
+        Ok(items)
+    }
+
+    /// A query for the items of a partition whose sort key starts with `prefix`.
+    fn query(&self, table: &str, partition: String, prefix: &str) -> QueryFluentBuilder {
+        let request = self
+            .dynamo
+            .query()
+            .table_name(table)
+            .expression_attribute_values(":pk", s(partition));
+        if prefix.is_empty() {
+            return request.key_condition_expression("pk = :pk");
+        }
+        request
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":prefix", s(prefix))
+    }
+}
+
+/// `Ok(None)` when the condition of a write did not hold.
+fn refused<T, E>(
+    operation: &'static str,
+    answer: std::result::Result<T, SdkError<E>>,
+) -> Result<Option<T>>
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(None),
+        Err(error) => Err(StoreError::new(operation, error)),
+    }
+}
+
+fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+fn n(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn to_item(operation: &'static str, key: Key, value: &impl Serialize) -> Result<Item> {
+    let mut item: Item =
+        serde_dynamo::to_item(value).map_err(|error| StoreError::new(operation, error))?;
+    item.extend(key.attributes());
+    Ok(item)
+}
+
+fn from_item<T: DeserializeOwned>(operation: &'static str, item: Item) -> Result<T> {
+    serde_dynamo::from_item(item).map_err(|error| StoreError::new(operation, error))
+}

@@ -1,0 +1,97 @@
+//! Sign-ins. A session that is not stored does not stand: logging out removes it, on every function at once.
+
+use super::accounts::{check, put};
+use super::{Outcome, Result, Store, from_item, keys, n, s, to_item};
+use calweave_domain::account::Session;
+use calweave_domain::ids::{SessionId, UserId};
+
+impl Store {
+    /// Begins a session; refused when the person's account is gone.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn create_session(&self, session: &Session) -> Result<Outcome> {
+        let operation = "begin a session";
+        let writes = vec![
+            check(
+                &self.identity,
+                keys::user(session.user_id),
+                "attribute_exists(pk)",
+            )?,
+            put(
+                &self.identity,
+                to_item(
+                    operation,
+                    keys::session(session.user_id, session.id),
+                    session,
+                )?,
+                None,
+            )?,
+        ];
+        self.transact(operation, writes).await
+    }
+
+    /// The session, if it stands now. One consistent read.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn session(&self, user: UserId, session: SessionId) -> Result<Option<Session>> {
+        let found: Option<Session> = self
+            .get(
+                "read a session",
+                &self.identity,
+                keys::session(user, session),
+                true,
+            )
+            .await?;
+        Ok(found.filter(|session| session.expires_at > self.clock.now().timestamp()))
+    }
+
+    /// Puts a new refresh token in place of the one with `old_hash`; refused when that is no longer the current one.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn rotate_session(&self, session: &Session, old_hash: &str) -> Result<Outcome> {
+        let request = self
+            .change(&self.identity, keys::session(session.user_id, session.id))
+            .update_expression("SET currentHash = :new, expiresAt = :expires")
+            .condition_expression("currentHash = :old")
+            .expression_attribute_values(":new", s(&session.current_hash))
+            .expression_attribute_values(":old", s(old_hash))
+            .expression_attribute_values(":expires", n(session.expires_at));
+        self.done("rotate a refresh token", request).await
+    }
+
+    /// Ends a session, with every token of its family.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<()> {
+        self.delete(
+            "end a session",
+            &self.identity,
+            keys::session(user, session),
+        )
+        .await
+    }
+
+    /// Ends all sessions of a person.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_all_sessions(&self, user: UserId) -> Result<()> {
+        let operation = "end all sessions";
+        let query = self
+            .query(
+                &self.identity,
+                keys::user_partition(user),
+                keys::SESSION_PREFIX,
+            )
+            .consistent_read(true);
+        for item in self.all(operation, query).await? {
+            let session: Session = from_item(operation, item)?;
+            self.end_session(user, session.id).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Slots of a person. A book counts their changes: a slot is written only over the book that was read, so of any number of
+//! writers at once one is first, and the others look again.
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use serde::{Deserialize, Serialize};
+
+use super::accounts::put;
+use super::{Outcome, Result, Store, StoreError, from_item, keys, n, to_item};
+use calweave_domain::ids::{SlotId, UserId};
+use calweave_domain::slot::Slot;
+
+/// A person's slots as they were read.
+#[derive(Clone, Debug, Default)]
+pub struct SlotBook {
+    /// In the order in which they were made.
+    pub slots: Vec<Slot>,
+    revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Book {
+    revision: u64,
+}
+
+impl Store {
+    /// All slots of a person.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn slot_book(&self, user: UserId) -> Result<SlotBook> {
+        let operation = "read slots";
+        // The book first: what is written after it was read makes the next write look again.
+        let book: Option<Book> = self
+            .get(operation, &self.calendar, keys::slot_book(user), true)
+            .await?;
+        let query = self
+            .query(
+                &self.calendar,
+                keys::user_partition(user),
+                keys::SLOT_PREFIX,
+            )
+            .consistent_read(true);
+        let slots: Result<Vec<Slot>> = self
+            .all(operation, query)
+            .await?
+            .into_iter()
+            .map(|item| from_item(operation, item))
+            .collect();
+        Ok(SlotBook {
+            slots: slots?,
+            revision: book.map_or(0, |book| book.revision),
+        })
+    }
+
+    /// One slot.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn slot(&self, user: UserId, slot: SlotId) -> Result<Option<Slot>> {
+        self.get("read a slot", &self.calendar, keys::slot(user, slot), true)
+            .await
+    }
+
+    /// Writes a slot; refused when any slot of the person was written since the book was read.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn put_slot(&self, user: UserId, book: &SlotBook, slot: &Slot) -> Result<Outcome> {
+        let operation = "write a slot";
+        let item = to_item(
+            operation,
+            keys::slot_book(user),
+            &Book {
+                revision: book.revision + 1,
+            },
+        )?;
+        let next = Put::builder()
+            .table_name(&self.calendar)
+            .set_item(Some(item));
+        let next = next.condition_expression("attribute_not_exists(pk) OR revision = :revision");
+        let next = next
+            .expression_attribute_values(":revision", n(book.revision))
+            .build();
+        let next = next.map_err(|error| StoreError::new(operation, error))?;
+        let slot = put(
+            &self.calendar,
+            to_item(operation, keys::slot(user, slot.id), slot)?,
+            None,
+        )?;
+        self.transact(
+            operation,
+            vec![TransactWriteItem::builder().put(next).build(), slot],
+        )
+        .await
+    }
+
+    /// Removes a slot.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn delete_slot(&self, user: UserId, slot: SlotId) -> Result<()> {
+        self.delete("remove a slot", &self.calendar, keys::slot(user, slot))
+            .await
+    }
+}

@@ -1,0 +1,98 @@
+//! Stored grants: sealed in the vault table, one version per renewal.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{Place, Vault, VaultError};
+use calweave_domain::grant::Grant;
+use calweave_domain::ids::{ConnectionId, UserId};
+use calweave_domain::secret::Secret;
+use calweave_store::Outcome;
+
+/// A grant as it was read, and which one it is.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The grant.
+    pub grant: Grant,
+    /// Counts the renewals.
+    pub version: u64,
+}
+
+/// As it is sealed.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Plain {
+    refresh_token: String,
+    access_token: String,
+    expires_at: DateTime<Utc>,
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        self.refresh_token.zeroize();
+        self.access_token.zeroize();
+    }
+}
+
+fn place(user: UserId, connection: ConnectionId) -> Place {
+    Place {
+        user,
+        connection,
+        field: "grant",
+    }
+}
+
+impl Vault {
+    /// The grant of a link; `None` when there is none.
+    ///
+    /// # Errors
+    /// When KMS or the table does not answer, or what is stored does not open.
+    pub async fn grant(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+    ) -> Result<Option<Held>, VaultError> {
+        let Some(stored) = self.store.sealed_grant(user, connection).await? else {
+            return Ok(None);
+        };
+        let opened = self.open(place(user, connection), &stored.sealed).await?;
+        let mut plain: Plain =
+            serde_json::from_str(opened.expose()).map_err(|_| VaultError::Sealed)?;
+        let grant = Grant {
+            refresh_token: Secret::new(std::mem::take(&mut plain.refresh_token)),
+            access_token: Secret::new(std::mem::take(&mut plain.access_token)),
+            expires_at: plain.expires_at,
+        };
+        Ok(Some(Held {
+            grant,
+            version: stored.version,
+        }))
+    }
+
+    /// Stores a grant over version `over`, and whatever is there without; refused when another was stored meanwhile.
+    ///
+    /// # Errors
+    /// When KMS or the table does not answer.
+    pub async fn put_grant(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        grant: &Grant,
+        over: Option<u64>,
+    ) -> Result<Outcome, VaultError> {
+        let plain = Plain {
+            refresh_token: grant.refresh_token.expose().to_owned(),
+            access_token: grant.access_token.expose().to_owned(),
+            expires_at: grant.expires_at,
+        };
+        let text = Zeroizing::new(serde_json::to_string(&plain).map_err(|_| VaultError::Sealed)?);
+        let sealed = self
+            .seal(place(user, connection), &Secret::new(text.to_string()))
+            .await?;
+        Ok(self
+            .store
+            .put_grant(user, connection, &sealed, over)
+            .await?)
+    }
+}
