@@ -230,11 +230,11 @@ async fn serving() {
     )
     .await;
 
-    stack.app.store.meter().take();
+    stack.context.store.meter().take();
     let started = Instant::now();
     stack.work().await;
     let took = started.elapsed();
-    let (read_units, write_units, calls) = stack.app.store.meter().take();
+    let (read_units, write_units, calls) = stack.context.store.meter().take();
     let events = f64::from(EVENTS);
     say(&format!(
         "first sync               {EVENTS} events: {took:.1?}, {:.0} events/s, {:.2} write units/event, {read_units:.0} read units, {calls} calls",
@@ -242,10 +242,10 @@ async fn serving() {
         write_units / events
     ));
     post("/api/v1/calendar/calendars/sync-all", &token, json!({})).await;
-    stack.app.store.meter().take();
+    stack.context.store.meter().take();
     let started = Instant::now();
     stack.work().await;
-    let (read_units, write_units, calls) = stack.app.store.meter().take();
+    let (read_units, write_units, calls) = stack.context.store.meter().take();
     say(&format!(
         "unchanged sync           {:.0?}, {read_units:.1} read units, {write_units:.0} write units, {calls} calls",
         started.elapsed()
@@ -277,14 +277,14 @@ async fn serving() {
         ("day query", &day),
         ("month query", &month),
     ] {
-        stack.app.store.meter().take();
+        stack.context.store.meter().take();
         let mut times = Vec::new();
         for _ in 0..100 {
             let started = Instant::now();
             get_one(&client, url, &token).await;
             times.push(started.elapsed());
         }
-        let units = stack.app.store.meter().take().0 / 100.0;
+        let units = stack.context.store.meter().take().0 / 100.0;
         times.sort_unstable();
         let rate = at_sixteen(&client, url, &token).await;
         rates.push(rate);

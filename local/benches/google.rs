@@ -146,7 +146,7 @@ impl Bench {
 
 async fn first_sync(google: &Google) {
     let bench = Bench::new(google, false).await;
-    let meter = bench.stack.app.store.meter();
+    let meter = bench.stack.context.store.meter();
     for name in ["first sync", "unchanged sync"] {
         bench
             .post(

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use shared::boot::InProcess;
 use shared::clock::Clock;
+use shared::in_process::InProcess;
 
 use crate::gateway::DEMO_PATH;
 use crate::google::Google;
@@ -51,19 +51,18 @@ pub async fn microsoft() -> Result<Arc<Microsoft>, String> {
 /// # Errors
 /// What the API said, where it refused.
 pub async fn prepare(stack: &Stack) -> Result<(), String> {
-    let auth = InProcess::new(auth::routes(), stack.app.clone());
-    let ics = InProcess::new(ics::routes(), stack.app.clone());
+    let (auth, ics) = (&stack.functions["auth"], &stack.functions["ics"]);
     let credentials = json!({ "email": EMAIL, "password": PASSWORD, "fullName": "Demo", "timezone": "Europe/Berlin" });
-    let mut answer = post(&auth, "/api/v1/auth/signup", None, &credentials).await?;
+    let mut answer = post(auth, "/api/v1/auth/signup", None, &credentials).await?;
     if answer.0 == 409 {
-        answer = post(&auth, "/api/v1/auth/login", None, &credentials).await?;
+        answer = post(auth, "/api/v1/auth/login", None, &credentials).await?;
     }
     let token = answer.1["accessToken"]
         .as_str()
         .ok_or_else(|| format!("cannot sign the demo user in: {}", answer.1))?
         .to_owned();
     let feed = json!({ "url": format!("{}{DEMO_PATH}", stack.url), "displayName": "Demo" });
-    match post(&ics, "/api/v1/calendar/ics/connect", Some(&token), &feed).await? {
+    match post(ics, "/api/v1/calendar/ics/connect", Some(&token), &feed).await? {
         (201 | 409, _) => Ok(()),
         (_, problem) => Err(format!("cannot connect the demo feed: {problem}")),
     }

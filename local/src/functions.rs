@@ -1,51 +1,100 @@
 //! All functions, by the name that the template gives their binaries. The only place that knows more than one of them.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 
-use shared::app::App;
-use shared::boot::InProcess;
-use shared::sync::SyncError;
+use futures::future::BoxFuture;
+use shared::calendar::{AccountContext, Context};
+use shared::config::InvalidConfig;
+use shared::in_process::InProcess;
+use shared::setup::Setup;
+use shared::sync::{SyncContext, SyncError};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
-use utoipa_axum::router::OpenApiRouter;
 
-type Routes = fn() -> OpenApiRouter<App>;
+/// A function that answers HTTP requests.
+pub struct HttpFunction {
+    /// Its name.
+    pub name: &'static str,
+    /// What its routes say of themselves.
+    pub openapi: fn() -> OpenApi,
+    mount: fn(&mut Setup<'_>) -> Result<InProcess, InvalidConfig>,
+}
+
+macro_rules! http {
+    ($($name:ident),+ $(,)?) => {
+        [$(HttpFunction {
+            name: stringify!($name),
+            openapi: || $name::routes().into_openapi(),
+            mount: |setup| Ok(InProcess::new($name::routes(), setup.role()?)),
+        }),+]
+    };
+}
 
 /// Functions that answer HTTP requests.
-pub const HTTP: [(&str, Routes); 9] = [
-    ("health", health::routes),
-    ("auth", auth::routes),
-    ("oauth", oauth::routes),
-    ("ics", ics::routes),
-    ("calendars", calendars::routes),
-    ("events", events::routes),
-    ("slots", slots::routes),
-    ("sync", sync::routes),
-    ("webhooks", webhooks::routes),
+pub const HTTP: [HttpFunction; 9] = http![
+    health, auth, oauth, ics, calendars, events, slots, sync, webhooks,
 ];
 
-/// A scheduled run.
-pub type Run = fn(App) -> Pin<Box<dyn Future<Output = Result<usize, SyncError>> + Send>>;
+/// One run of a job, in time.
+pub type Run = BoxFuture<'static, Result<usize, SyncError>>;
+
+/// A function that a schedule starts.
+pub struct Job {
+    /// Its name.
+    pub name: &'static str,
+    /// One run.
+    pub run: fn(SyncContext) -> Run,
+    check: fn(&mut Setup<'_>) -> Result<(), InvalidConfig>,
+}
+
+macro_rules! jobs {
+    ($($name:ident: $role:ty = $context:expr),+ $(,)?) => {
+        [$(Job {
+            name: stringify!($name),
+            run: |context| {
+                let narrow: fn(SyncContext) -> $role = $context;
+                Box::pin($name::run(narrow(context)))
+            },
+            check: |setup| setup.role::<$role>().map(drop),
+        }),+]
+    };
+}
 
 /// Functions that a schedule starts.
-pub const SCHEDULED: [(&str, Run); 5] = [
-    ("refresh_feeds", |app| Box::pin(refresh_feeds::run(app))),
-    ("reconcile", |app| Box::pin(reconcile::run(app))),
-    ("refresh_tokens", |app| Box::pin(refresh_tokens::run(app))),
-    ("renew_channels", |app| Box::pin(renew_channels::run(app))),
-    ("cleanup_expired", |app| Box::pin(cleanup_expired::run(app))),
+pub const SCHEDULED: [Job; 5] = jobs![
+    refresh_feeds: Context = |context| context.accounts.context,
+    reconcile: Context = |context| context.accounts.context,
+    refresh_tokens: AccountContext = |context| context.accounts,
+    renew_channels: Context = |context| context.accounts.context,
+    cleanup_expired: Context = |context| context.accounts.context,
 ];
 
 /// The function that works on messages.
 pub const WORKER: &str = "sync_worker";
 
 /// All HTTP functions, mounted in this process.
-pub fn mount(app: &App) -> BTreeMap<String, InProcess> {
-    HTTP.iter()
-        .map(|(name, routes)| ((*name).to_owned(), InProcess::new(routes(), app.clone())))
-        .collect()
+///
+/// # Errors
+/// [`InvalidConfig`] names the variables that a function lacks.
+pub fn mount(setup: &mut Setup<'_>) -> Result<BTreeMap<String, InProcess>, InvalidConfig> {
+    let mounted = HTTP
+        .iter()
+        .map(|function| Ok((function.name.to_owned(), (function.mount)(setup)?)));
+    mounted.collect()
+}
+
+/// Builds what a function holds, as its `main` does.
+///
+/// # Errors
+/// [`InvalidConfig`] names the variables that it lacks.
+pub fn check(name: &str, setup: &mut Setup<'_>) -> Result<(), InvalidConfig> {
+    if let Some(function) = HTTP.iter().find(|function| function.name == name) {
+        return (function.mount)(setup).map(drop);
+    }
+    if let Some(job) = SCHEDULED.iter().find(|job| job.name == name) {
+        return (job.check)(setup);
+    }
+    setup.role::<SyncContext>().map(drop)
 }
 
 /// The OpenAPI document of all functions together.
@@ -63,8 +112,8 @@ pub fn openapi() -> OpenApi {
                 .build(),
         ));
     let mut document = OpenApiBuilder::new().info(info.build()).build();
-    for (name, routes) in HTTP {
-        let mut part = routes().into_openapi();
+    for HttpFunction { name, openapi, .. } in HTTP {
+        let mut part = openapi();
         // A handler's name is unique in its function only.
         for item in part.paths.paths.values_mut() {
             for operation in [

@@ -14,8 +14,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
-use shared::boot::InProcess;
 use shared::clock::Clock;
+use shared::in_process::InProcess;
 
 /// API Gateway's own limits.
 const MAX_BODY: usize = 10 << 20;

@@ -42,6 +42,13 @@ struct Place {
 }
 
 impl Services {
+    /// The URL of the queue of sync work.
+    pub fn queue_url(&self) -> &str {
+        self.variables
+            .get("SYNC_QUEUE_URL")
+            .map_or("", String::as_str)
+    }
+
     /// Starts the emulators and makes what the template asks for, where it is not there yet.
     ///
     /// # Errors

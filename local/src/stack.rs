@@ -10,10 +10,15 @@ use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::config::SharedHttpClient;
 use axum::Router;
 use serde_json::json;
-use shared::app::App;
 use shared::boot::{messages, tick};
+use shared::calendar::{AccountContext, Context};
 use shared::clock::Clock;
-use shared::config::{Config, InvalidConfig};
+use shared::config::{Environment, InvalidConfig};
+use shared::http::HttpContext;
+use shared::in_process::InProcess;
+use shared::roles::Web;
+use shared::setup::Setup;
+use shared::sync::SyncContext;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -106,8 +111,12 @@ pub enum StartError {
 pub struct Stack {
     /// Where the API is, such as `http://127.0.0.1:8000`.
     pub url: String,
-    /// What the functions hold.
-    pub app: App,
+    /// Everything that any of the functions holds.
+    pub context: SyncContext,
+    /// What the layers of the functions hold.
+    pub http: HttpContext,
+    /// The functions that answer HTTP requests, by name.
+    pub functions: BTreeMap<String, InProcess>,
     /// What they run on.
     pub services: Services,
     stop_gateway: watch::Sender<bool>,
@@ -141,9 +150,12 @@ impl Stack {
                 .extend(sandbox_client("microsoft", microsoft, address));
         }
         let services = Services::start(template, &options).await?;
-        let config = Config::read(&|name| services.variables.get(name).cloned())?;
-        let (sqs, queue) = (services.sqs.clone(), config.sync_queue_url.clone());
-        let app = App::over(config, options.clock.clone(), options.http.clone());
+        let lookup = |name: &str| services.variables.get(name).cloned();
+        let mut setup =
+            Setup::new(Environment::new(&lookup), options.clock.clone()).over(options.http.clone());
+        let Web { http, context } = setup.role::<Web<SyncContext>>()?;
+        let functions = functions::mount(&mut setup)?;
+        let (sqs, queue) = (services.sqs.clone(), services.queue_url().to_owned());
 
         let routes = template.functions.iter().flat_map(|(name, function)| {
             let name = name.clone();
@@ -154,7 +166,7 @@ impl Stack {
         });
         let gateway = Gateway::new(
             routes,
-            functions::mount(&app),
+            functions.clone(),
             options.clock.clone(),
             include_str!("demo.ics"),
         );
@@ -180,20 +192,20 @@ impl Stack {
                 .is_some_and(|worker| worker.on_queue)
             {
                 background.push(tokio::spawn(poll(
-                    app.clone(),
+                    context.clone(),
                     sqs,
                     queue,
                     stop_gateway.subscribe(),
                 )));
             }
-            for (name, run) in functions::SCHEDULED {
+            for functions::Job { name, run, .. } in functions::SCHEDULED {
                 if let Some(seconds) = template
                     .functions
                     .get(name)
                     .and_then(|function| function.every)
                 {
                     background.push(tokio::spawn(repeat(
-                        app.clone(),
+                        context.clone(),
                         run,
                         seconds,
                         stop_gateway.subscribe(),
@@ -203,7 +215,9 @@ impl Stack {
         }
         Ok(Self {
             url: format!("http://{address}"),
-            app,
+            context,
+            http,
+            functions,
             services,
             stop_gateway,
             gateway,
@@ -211,19 +225,29 @@ impl Stack {
         })
     }
 
+    /// What jobs hold that request syncs.
+    pub fn jobs(&self) -> Context {
+        self.accounts().context
+    }
+
+    /// What functions hold that call providers.
+    pub fn accounts(&self) -> AccountContext {
+        self.context.accounts.clone()
+    }
+
     /// Works on the messages that are visible now, until there are none. Answers with how many there were.
     pub async fn work(&self) -> usize {
         let mut worked = 0;
         loop {
-            let batch = receive(&self.services.sqs, &self.app.config.sync_queue_url, 0).await;
+            let batch = receive(&self.services.sqs, self.services.queue_url(), 0).await;
             if batch.is_empty() {
                 return worked;
             }
             worked += batch.len();
             work_on(
-                &self.app,
+                &self.context,
                 &self.services.sqs,
-                &self.app.config.sync_queue_url,
+                self.services.queue_url(),
                 batch,
             )
             .await;
@@ -288,7 +312,7 @@ async fn receive(
 
 /// Hands a batch to the worker, as Lambda's event source mapping does: what it does not report as failed is deleted.
 async fn work_on(
-    app: &App,
+    context: &SyncContext,
     sqs: &aws_sdk_sqs::Client,
     queue: &str,
     batch: Vec<aws_sdk_sqs::types::Message>,
@@ -299,7 +323,7 @@ async fn work_on(
     let Ok(event) = serde_json::from_value::<SqsEvent>(event) else {
         return;
     };
-    let answer = messages(app, sync_worker::handle, event).await;
+    let answer = messages(context, sync_worker::handle, event).await;
     let failed: Vec<String> = answer
         .batch_item_failures
         .into_iter()
@@ -325,7 +349,12 @@ async fn work_on(
 /// How many batches are worked on at once.
 const CONCURRENCY: usize = 4;
 
-async fn poll(app: App, sqs: aws_sdk_sqs::Client, queue: String, mut stop: watch::Receiver<bool>) {
+async fn poll(
+    context: SyncContext,
+    sqs: aws_sdk_sqs::Client,
+    queue: String,
+    mut stop: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(CONCURRENCY));
     let mut working = JoinSet::new();
     loop {
@@ -339,9 +368,9 @@ async fn poll(app: App, sqs: aws_sdk_sqs::Client, queue: String, mut stop: watch
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             break;
         };
-        let (app, sqs, queue) = (app.clone(), sqs.clone(), queue.clone());
+        let (context, sqs, queue) = (context.clone(), sqs.clone(), queue.clone());
         working.spawn(async move {
-            work_on(&app, &sqs, &queue, batch).await;
+            work_on(&context, &sqs, &queue, batch).await;
             drop(place);
         });
         while working.try_join_next().is_some() {}
@@ -353,7 +382,7 @@ async fn poll(app: App, sqs: aws_sdk_sqs::Client, queue: String, mut stop: watch
         if batch.is_empty() {
             return;
         }
-        work_on(&app, &sqs, &queue, batch).await;
+        work_on(&context, &sqs, &queue, batch).await;
     }
 }
 
@@ -362,11 +391,16 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-async fn repeat(app: App, run: functions::Run, seconds: u64, mut stop: watch::Receiver<bool>) {
+async fn repeat(
+    context: SyncContext,
+    run: fn(SyncContext) -> functions::Run,
+    seconds: u64,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut timer = tokio::time::interval(Duration::from_secs(seconds));
     loop {
         tokio::select! {
-            _ = timer.tick() => drop(tick(app.clone(), run).await),
+            _ = timer.tick() => drop(tick(context.clone(), run).await),
             () = stopped(&mut stop) => return,
         }
     }

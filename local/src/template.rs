@@ -1,6 +1,6 @@
 //! Reads `template.yaml`, as far as the local stack follows it: functions, routes, schedules, tables, queue, variables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml_ng::Value;
 use serde_yaml_ng::value::TaggedValue;
@@ -12,7 +12,7 @@ pub struct Template {
     pub functions: BTreeMap<String, Function>,
     /// All tables, by logical name.
     pub tables: BTreeMap<String, Table>,
-    /// Environment variables of all functions, with references still open.
+    /// Environment variables that all functions are given, with references still open.
     pub variables: BTreeMap<String, Value>,
     /// Defaults of parameters.
     pub parameters: BTreeMap<String, String>,
@@ -27,6 +27,8 @@ pub struct Function {
     pub on_queue: bool,
     /// Seconds between scheduled runs.
     pub every: Option<u64>,
+    /// Environment variables of its own, with references still open.
+    pub variables: BTreeMap<String, Value>,
 }
 
 /// One DynamoDB table, with string keys throughout.
@@ -90,26 +92,33 @@ impl Template {
         Ok(template)
     }
 
-    /// The environment variables of every function, with references answered by `resource` (a logical name) or by a
+    /// All environment variables that functions are given, with references answered by `resource` (a logical name) or by a
     /// parameter's default. `secret` stands for what AWS would read from Secrets Manager.
     ///
     /// # Errors
-    /// When something is referred to that nobody knows.
+    /// When something is referred to that is not in the template.
     pub fn environment(
         &self,
         resource: &dyn Fn(&str) -> Option<String>,
         secret: &str,
     ) -> Result<BTreeMap<String, String>, BadTemplate> {
-        let resolve = |name: &String, value: &Value| {
-            let value = self
-                .resolve(value, resource, secret)
-                .ok_or_else(|| BadTemplate(format!("cannot tell the value of {name}")))?;
+        let own = self
+            .functions
+            .values()
+            .flat_map(|function| &function.variables);
+        let resolved = self.variables.iter().chain(own).map(|(name, value)| {
+            let unknown = || BadTemplate(format!("cannot tell the value of {name}"));
+            let value = self.resolve(value, resource, secret).ok_or_else(unknown)?;
             Ok((name.clone(), value))
-        };
-        self.variables
-            .iter()
-            .map(|(name, value)| resolve(name, value))
-            .collect()
+        });
+        resolved.collect()
+    }
+
+    /// The names of the variables that a function is given.
+    pub fn variables_of(&self, function: &str) -> BTreeSet<String> {
+        let own = self.functions.get(function).into_iter();
+        let own = own.flat_map(|function| function.variables.keys());
+        self.variables.keys().chain(own).cloned().collect()
     }
 
     fn resolve(
@@ -156,6 +165,9 @@ fn text_of(value: &Value) -> Option<String> {
 
 fn function(name: &str, properties: &Value) -> Result<Function, BadTemplate> {
     let mut function = Function::default();
+    for (name, value) in entries(&properties["Environment"]["Variables"]) {
+        function.variables.insert(name, value.clone());
+    }
     for (event_name, event) in entries(&properties["Events"]) {
         let wrong = |what: &str| BadTemplate(format!("event {event_name} of {name} {what}"));
         let details = &event["Properties"];

@@ -1,35 +1,40 @@
 //! How a function starts. The only file that names the Lambda runtime.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::map_request;
+use calweave_base::clock::Clock;
+use calweave_base::config::Environment;
+use calweave_base::error_chain::Chain;
+use calweave_base::telemetry::init_json;
+use calweave_http::Web;
+use calweave_http::layers::{RequestOrigin, service};
+use calweave_store::queue::Job;
+use calweave_sync::SyncError;
 use futures::FutureExt;
+use lambda_http::request::RequestContext;
 use lambda_runtime::{LambdaEvent, service_fn};
 use tracing::{error, info};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
-use crate::clock::Clock;
-use crate::config::Config;
-use crate::error_chain::Chain;
-use crate::http::service;
-use crate::queue::Job;
-use crate::sync::SyncError;
-use crate::telemetry::init_json;
+use crate::roles::Role;
+use crate::setup::Setup;
 
 /// Why a function could not start or had to stop.
 pub type Error = lambda_runtime::Error;
 
-fn app() -> Result<App, Error> {
+/// Starts logging, reads the variables, and builds what the function holds.
+fn start<R: Role>() -> Result<R, Error> {
     #[expect(
         clippy::disallowed_methods,
         reason = "logging starts before the configuration is read"
     )]
     init_json(std::env::var("LOG_LEVEL").ok().as_deref());
-    let config = Config::from_env().inspect_err(|error| error!("{error}"))?;
-    Ok(App::new(config, Clock::System))
+    let mut setup = Setup::new(Environment::process(), Clock::System);
+    Ok(setup.role().inspect_err(|error| error!("{error}"))?)
 }
 
 fn block_on(future: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
@@ -43,25 +48,46 @@ fn block_on(future: impl Future<Output = Result<(), Error>>) -> Result<(), Error
 ///
 /// # Errors
 /// When the configuration is incomplete, or the runtime ends.
-pub fn http(routes: fn() -> OpenApiRouter<App>) -> Result<(), Error> {
-    let app = app()?;
-    block_on(async move { lambda_http::run(service(routes(), app)).await })
+pub fn http<R: Role>(routes: fn() -> OpenApiRouter<Web<R>>) -> Result<(), Error> {
+    let web = start()?;
+    block_on(async move { lambda_http::run(router(routes(), web)).await })
+}
+
+/// A function's routes with all layers around them; the outermost takes over what API Gateway says of the caller.
+pub(crate) fn router<C>(routes: OpenApiRouter<Web<C>>, web: Web<C>) -> Router
+where
+    C: Clone + Send + Sync + 'static,
+{
+    service(routes, web).layer(map_request(origin))
+}
+
+async fn origin(mut request: Request) -> Request {
+    let context = request.extensions().get::<RequestContext>();
+    if let Some(RequestContext::ApiGatewayV2(context)) = context {
+        let origin = RequestOrigin {
+            ip: context.http.source_ip.clone().unwrap_or_default(),
+            request_id: context.request_id.clone().unwrap_or_default(),
+        };
+        request.extensions_mut().insert(origin);
+    }
+    request
 }
 
 /// Runs a function that works on messages.
 ///
 /// # Errors
 /// When the configuration is incomplete, or the runtime ends.
-pub fn queue<F, Fut>(handle: F) -> Result<(), Error>
+pub fn queue<R, F, Fut>(handle: F) -> Result<(), Error>
 where
-    F: Fn(App, Job) -> Fut + Clone,
+    R: Role,
+    F: Fn(R, Job) -> Fut + Clone,
     Fut: Future<Output = Result<(), SyncError>>,
 {
-    let app = app()?;
+    let context = start::<R>()?;
     block_on(lambda_runtime::run(service_fn(
         move |event: LambdaEvent<SqsEvent>| {
-            let (app, handle) = (app.clone(), handle.clone());
-            async move { Ok::<_, Error>(messages(&app, handle, event.payload).await) }
+            let (context, handle) = (context.clone(), handle.clone());
+            async move { Ok::<_, Error>(messages(&context, handle, event.payload).await) }
         },
     )))
 }
@@ -70,16 +96,17 @@ where
 ///
 /// # Errors
 /// When the configuration is incomplete, or the runtime ends.
-pub fn schedule<F, Fut>(run: F) -> Result<(), Error>
+pub fn schedule<R, F, Fut>(run: F) -> Result<(), Error>
 where
-    F: Fn(App) -> Fut + Clone,
+    R: Role,
+    F: Fn(R) -> Fut + Clone,
     Fut: Future<Output = Result<usize, SyncError>>,
 {
-    let app = app()?;
+    let context = start::<R>()?;
     block_on(lambda_runtime::run(service_fn(
         move |_: LambdaEvent<serde_json::Value>| {
-            let (app, run) = (app.clone(), run.clone());
-            async move { tick(app, run).await }
+            let (context, run) = (context.clone(), run.clone());
+            async move { tick(context, run).await }
         },
     )))
 }
@@ -88,12 +115,12 @@ where
 ///
 /// # Errors
 /// When the run failed: Lambda then starts it again.
-pub async fn tick<F, Fut>(app: App, run: F) -> Result<serde_json::Value, Error>
+pub async fn tick<R, F, Fut>(context: R, run: F) -> Result<serde_json::Value, Error>
 where
-    F: Fn(App) -> Fut,
+    F: Fn(R) -> Fut,
     Fut: Future<Output = Result<usize, SyncError>>,
 {
-    let done = run(app).await.inspect_err(
+    let done = run(context).await.inspect_err(
         |error| error!(error.chain = %Chain(error), "the scheduled run failed: {}", Chain(error)),
     )?;
     info!(job.items = done, "the scheduled run found {done} to do");
@@ -102,13 +129,14 @@ where
 
 /// Works on a batch of messages, side by side. One that fails, or panics, or cannot be read comes again by itself; the
 /// others are done.
-pub async fn messages<F, Fut>(app: &App, handle: F, event: SqsEvent) -> SqsBatchResponse
+pub async fn messages<R, F, Fut>(context: &R, handle: F, event: SqsEvent) -> SqsBatchResponse
 where
-    F: Fn(App, Job) -> Fut + Clone,
+    R: Clone,
+    F: Fn(R, Job) -> Fut + Clone,
     Fut: Future<Output = Result<(), SyncError>>,
 {
     let one = |message: aws_lambda_events::sqs::SqsMessage| {
-        let (app, handle) = (app.clone(), handle.clone());
+        let (context, handle) = (context.clone(), handle.clone());
         async move {
             let id = message.message_id.unwrap_or_default();
             let job = match serde_json::from_str::<Job>(message.body.as_deref().unwrap_or("")) {
@@ -118,7 +146,7 @@ where
                     return Some(id);
                 }
             };
-            match std::panic::AssertUnwindSafe(handle(app, job))
+            match std::panic::AssertUnwindSafe(handle(context, job))
                 .catch_unwind()
                 .await
             {
@@ -141,35 +169,4 @@ where
         .flatten()
         .for_each(|id| response.add_failure(id));
     response
-}
-
-/// Answers API Gateway events with a router, without the runtime: for the local gateway.
-#[derive(Clone)]
-pub struct InProcess(Arc<tokio::sync::Mutex<Router>>);
-
-impl InProcess {
-    /// Mounts a function's routes.
-    pub fn new(routes: OpenApiRouter<App>, app: App) -> Self {
-        Self(Arc::new(tokio::sync::Mutex::new(service(routes, app))))
-    }
-
-    /// The answer to one event (payload format 2.0), as Lambda would give it.
-    ///
-    /// # Errors
-    /// When the event is not one of API Gateway.
-    pub async fn invoke(
-        &self,
-        event: serde_json::Value,
-    ) -> Result<serde_json::Value, serde_json::Error> {
-        use lambda_http::Service;
-        let request: lambda_http::request::LambdaRequest = serde_json::from_value(event)?;
-        let router = self.0.lock().await.clone();
-        // The adapter itself cannot be held while waiting; what it answers can.
-        let answer = lambda_http::Adapter::from(router)
-            .call(LambdaEvent::new(request, lambda_http::Context::default()));
-        match answer.await {
-            Ok(answer) => serde_json::to_value(answer),
-            Err(never) => match never {},
-        }
-    }
 }

@@ -1,17 +1,19 @@
-//! Everything that more than one function of Calweave needs, in floors: each floor is a crate of its own and uses only
+//! What a function's `main.rs` and handlers name. Everything else lives in the crates below, in floors: each uses only
 //! crates below it. `docs/architecture.md` draws them.
 
-pub mod agenda;
-pub mod app;
 pub mod boot;
-pub mod http;
-pub mod sync;
+pub mod in_process;
+pub mod roles;
+pub mod setup;
 
 pub use calweave_base::{clock, config, error_chain, telemetry};
+pub use calweave_calendar as calendar;
 pub use calweave_domain as domain;
 pub use calweave_egress as egress;
 pub use calweave_feeds as feeds;
+pub use calweave_http as http;
 pub use calweave_providers as providers;
 pub use calweave_store as store;
 pub use calweave_store::queue;
+pub use calweave_sync as sync;
 pub use calweave_vault as vault;

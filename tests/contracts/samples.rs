@@ -38,7 +38,7 @@ async fn every_sample_runs_through_its_function() {
     let (world, _google) = World::with_google().await;
     let ada = world.sign_up("ada").await;
     let mut run = vec!["sync_worker.json".to_owned()];
-    let mounted = functions::mount(&world.stack.app);
+    let mounted = &world.stack.functions;
     for (name, expected) in HTTP_SAMPLES {
         let file = format!("{name}.json");
         let mut event = sample(&file);
@@ -51,13 +51,13 @@ async fn every_sample_runs_through_its_function() {
     }
     let event: SqsEvent = serde_json::from_value(sample("sync_worker.json")).unwrap();
     assert_eq!(event.records.len(), 1);
-    let answer = messages(&world.stack.app, sync_worker::handle, event).await;
+    let answer = messages(&world.stack.context, sync_worker::handle, event).await;
     assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
-    for (name, job) in functions::SCHEDULED {
+    for functions::Job { name, run: job, .. } in functions::SCHEDULED {
         run.push(format!("{name}.json"));
         assert_eq!(sample(&format!("{name}.json"))["source"], "aws.scheduler");
         assert_eq!(
-            tick(world.stack.app.clone(), job).await.unwrap(),
+            tick(world.stack.context.clone(), job).await.unwrap(),
             json!({ "items": 0 })
         );
     }
@@ -80,7 +80,7 @@ async fn one_bad_message_does_not_fail_the_others() {
     let event = json!({ "Records": [record("a", &good), record("b", &json!("nonsense")), record("c", &good), record("d", &json!("{\"type\":\"explode\"}"))] });
     let event: SqsEvent = serde_json::from_value(event).unwrap();
     let answer = messages(
-        &world.stack.app,
+        &world.stack.context,
         |app, job| async move { sync_worker::handle(app, job).await },
         event,
     )
@@ -106,6 +106,6 @@ async fn one_bad_message_does_not_fail_the_others() {
             Ok(())
         }
     };
-    let answer = messages(&world.stack.app, handle, event).await;
+    let answer = messages(&world.stack.context, handle, event).await;
     assert_eq!(answer.batch_item_failures.len(), 1);
 }

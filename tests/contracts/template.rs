@@ -25,8 +25,8 @@ fn routes_of(document: &Value) -> BTreeSet<(String, String)> {
 #[test]
 fn every_route_stands_in_template_code_and_openapi() {
     let template = Template::bundled().unwrap();
-    for (name, routes) in functions::HTTP {
-        let document = serde_json::to_value(routes().into_openapi()).unwrap();
+    for functions::HttpFunction { name, openapi, .. } in functions::HTTP {
+        let document = serde_json::to_value(openapi()).unwrap();
         let in_template: BTreeSet<_> = template.functions[name]
             .routes
             .iter()
@@ -109,8 +109,8 @@ fn every_function_has_its_folder_and_its_binary() {
     assert_eq!(in_template, in_code);
     let mounted: BTreeSet<String> = functions::HTTP
         .iter()
-        .map(|(name, _)| *name)
-        .chain(functions::SCHEDULED.iter().map(|(name, _)| *name))
+        .map(|function| function.name)
+        .chain(functions::SCHEDULED.iter().map(|job| job.name))
         .chain([functions::WORKER])
         .map(str::to_owned)
         .collect();

@@ -24,7 +24,7 @@ fn part(value: &Value) -> String {
 }
 
 fn forge(world: &World, change: impl FnOnce(&mut Header, &mut Value), of: &Person) -> String {
-    let key = world.stack.app.config.jwt_keys.signing().unwrap();
+    let key = world.stack.http.config.jwt_keys.signing().unwrap();
     let mut header = Header::new(Algorithm::HS256);
     header.kid = Some(key.kid.clone());
     header.typ = Some("at+jwt".into());
@@ -155,7 +155,7 @@ async fn a_token_of_a_megabyte_is_refused_without_being_looked_at() {
         assert_eq!(response.status().as_u16(), 431);
     }
     let inner = shared::http::token::verify(
-        &world.stack.app.config.jwt_keys,
+        &world.stack.http.config.jwt_keys,
         &"a".repeat(1 << 20),
         chrono::DateTime::UNIX_EPOCH,
     );

@@ -131,7 +131,7 @@ pub(super) async fn synced(world: &World, person: &Person, calendar: &str) -> Va
             world.stack.work().await;
             let cursor = world
                 .stack
-                .app
+                .context
                 .store
                 .calendar(user, id)
                 .await
@@ -768,7 +768,7 @@ async fn delete_and_recreate_on_each_run<S: Side>() {
     .await;
     synced(&world, &ada, &calendar).await;
     let (user, id): (UserId, _) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
-    let app = &world.stack.app;
+    let app = &world.stack.context;
     let (calls, meter) = (side.report().await["calls"].clone(), app.store.meter());
     meter.take();
     let shared::sync::Synced::Done(cursor) =
@@ -837,7 +837,7 @@ async fn stale_data_after_a_webhook_dies<S: Side>() {
         stale["lastSyncedAt"], "2027-01-01T00:00:00Z",
         "every answer says how fresh it is"
     );
-    assert_eq!(reconcile::run(world.stack.app.clone()).await.unwrap(), 1);
+    assert_eq!(reconcile::run(world.stack.jobs()).await.unwrap(), 1);
     world.stack.work().await;
     assert_eq!(titles(&world, &ada).await, ["Unannounced"]);
     let fresh = world
@@ -855,15 +855,16 @@ async fn refresh_race_with_rotating_tokens<S: Side>() {
         clock.advance(TimeDelta::minutes(95));
         let connection = world
             .stack
-            .app
+            .context
             .store
             .connections(user)
             .await
             .unwrap()
             .remove(0);
         let asked = side.calls("token").await;
+        let context = world.stack.accounts();
         let many =
-            (0..8).map(|_| shared::sync::access::access_token(&world.stack.app, &connection, None));
+            (0..8).map(|_| shared::calendar::accounts::access_token(&context, &connection, None));
         let tokens: Vec<_> = futures::future::join_all(many)
             .await
             .into_iter()
@@ -878,11 +879,11 @@ async fn refresh_race_with_rotating_tokens<S: Side>() {
     // The schedule is early enough that nobody has to wait.
     clock.advance(TimeDelta::minutes(81));
     assert_eq!(
-        refresh_tokens::run(world.stack.app.clone()).await.unwrap(),
+        refresh_tokens::run(world.stack.accounts()).await.unwrap(),
         1
     );
     assert_eq!(
-        refresh_tokens::run(world.stack.app.clone()).await.unwrap(),
+        refresh_tokens::run(world.stack.accounts()).await.unwrap(),
         0
     );
     drop(calendar);
@@ -1070,7 +1071,7 @@ async fn same_token_used_for_differently_filtered_lists<S: Side>() {
     synced(&world, &ada, &calendar).await;
     // As if an earlier version had asked in another way: its token is not used.
     let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
-    let store = &world.stack.app.store;
+    let store = &world.stack.context.store;
     let lease = store.lease(user, id).await.unwrap().unwrap();
     let position = lease.cursor().position.clone().unwrap();
     let other = shared::domain::calendar::Position {
@@ -1382,7 +1383,7 @@ async fn updates_silently_stop<S: Side>() {
             .collect();
         side.control("faults", json!(down)).await;
         clock.advance(TimeDelta::hours(2));
-        reconcile::run(world.stack.app.clone()).await.unwrap();
+        reconcile::run(world.stack.jobs()).await.unwrap();
         world.stack.work().await;
     }
     ada = world.sign_in(&ada).await;
@@ -1406,7 +1407,7 @@ async fn updates_silently_stop<S: Side>() {
     side.control("forgive", json!({})).await;
     clock.advance(TimeDelta::hours(8));
     assert_eq!(
-        reconcile::run(world.stack.app.clone()).await.unwrap(),
+        reconcile::run(world.stack.jobs()).await.unwrap(),
         1,
         "it is still asked for"
     );

@@ -114,13 +114,13 @@ async fn limits_hold_and_say_when_to_come_again() {
     );
 
     clock.advance(TimeDelta::seconds(60));
-    world.stack.app.store.meter().take();
+    world.stack.context.store.meter().take();
     let mut refused = 0;
     for _ in 0..110 {
         refused += u32::from(world.call("GET", "/docs", None, None).await.status == 429);
     }
     assert_eq!(refused, 10);
-    let (_, writes, _) = world.stack.app.store.meter().take();
+    let (_, writes, _) = world.stack.context.store.meter().take();
     assert!(writes <= 11.0, "one write for ten requests, not {writes}");
 }
 
@@ -230,7 +230,7 @@ async fn only_feeds_that_are_due_are_refreshed() {
         ..Options::default()
     })
     .await;
-    let app = &world.stack.app;
+    let app = &world.stack.context;
     let ada = world.sign_up("ada").await;
     let interval = |interval: &str| {
         daily(1, "2026-03-02", "a").replace(
@@ -269,7 +269,7 @@ async fn only_feeds_that_are_due_are_refreshed() {
     );
     let run = async |after: TimeDelta| {
         clock.advance(after);
-        let asked = refresh_feeds::run(app.clone()).await.unwrap();
+        let asked = refresh_feeds::run(world.stack.jobs()).await.unwrap();
         let messages = visible_jobs(&world).await;
         for job in messages {
             sync_worker::handle(app.clone(), job).await.unwrap();
@@ -320,7 +320,7 @@ async fn all_calendars(world: &World) -> Vec<shared::domain::calendar::CalendarS
         )
         .await;
     let id = ada.body["user"]["id"].as_str().unwrap().parse().unwrap();
-    world.stack.app.store.calendars(id).await.unwrap()
+    world.stack.context.store.calendars(id).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -504,7 +504,7 @@ async fn a_due_feed_that_has_not_changed_costs_eight_write_units() {
         ..Options::default()
     })
     .await;
-    let app = &world.stack.app;
+    let app = &world.stack.context;
     let ada = world.sign_up("ada").await;
     world.feeds.set_ics("a.ics", daily(100, "2026-03-02", "a"));
     world
@@ -517,7 +517,7 @@ async fn a_due_feed_that_has_not_changed_costs_eight_write_units() {
     world.stack.work().await;
     clock.advance(TimeDelta::hours(1));
     app.store.meter().take();
-    assert_eq!(refresh_feeds::run(app.clone()).await.unwrap(), 1);
+    assert_eq!(refresh_feeds::run(world.stack.jobs()).await.unwrap(), 1);
     let (_, asked, _) = app.store.meter().take();
     let jobs = visible_jobs(&world).await;
     app.store.meter().take();

@@ -25,14 +25,14 @@ async fn an_unchanged_feed_writes_no_event() {
     for path in ["tagged.ics", "plain.ics"] {
         let id = world.connect(&ada, path).await;
         let before = event_items(&world).await;
-        world.stack.app.store.meter().take();
+        world.stack.context.store.meter().take();
         let done = world.sync(&ada, &id).await;
         assert_eq!(
             (&done["stats"]["unchanged"], &done["stats"]["updated"]),
             (&json!(30), &json!(0)),
             "{path}"
         );
-        let (_, write_units, _) = world.stack.app.store.meter().take();
+        let (_, write_units, _) = world.stack.context.store.meter().take();
         assert!(
             write_units < 20.0,
             "{path}: only the cursor and the trail are written, not {write_units} units"

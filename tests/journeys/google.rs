@@ -156,18 +156,12 @@ async fn leaked_or_duplicate_google_channels() {
     assert_eq!(titles(&world, &ada).await, ["Busy 19"]);
     // Renewed in time: the new one before the old one is closed, and never two for long.
     clock.advance(TimeDelta::days(6));
-    assert_eq!(
-        renew_channels::run(world.stack.app.clone()).await.unwrap(),
-        1
-    );
+    assert_eq!(renew_channels::run(world.stack.jobs()).await.unwrap(), 1);
     world.stack.work().await;
     assert_eq!(google.report().await["channels"], 1);
     assert_eq!(google.calls("watch").await, 2);
     assert_eq!(google.calls("stop").await, 1);
-    assert_eq!(
-        renew_channels::run(world.stack.app.clone()).await.unwrap(),
-        0
-    );
+    assert_eq!(renew_channels::run(world.stack.jobs()).await.unwrap(), 0);
     drop((ada, calendar));
 }
 

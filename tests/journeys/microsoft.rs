@@ -25,7 +25,7 @@ async fn subscription(
     let user: UserId = person.id.parse().unwrap();
     let connection = world
         .stack
-        .app
+        .context
         .store
         .connections(user)
         .await
@@ -55,7 +55,7 @@ async fn graph_validation_handshake_times_out() {
     for path in [NOTIFY.to_owned(), format!("{NOTIFY}/lifecycle")] {
         let mut url = reqwest::Url::parse(&format!("{}{path}", world.stack.url)).unwrap();
         url.query_pairs_mut().append_pair("validationToken", token);
-        world.stack.app.store.meter().take();
+        world.stack.context.store.meter().take();
         let answer = reqwest::Client::builder()
             .no_proxy()
             .build()
@@ -72,7 +72,7 @@ async fn graph_validation_handshake_times_out() {
             token,
             "as it was before it was escaped, and nothing else"
         );
-        let (reads, writes, _) = world.stack.app.store.meter().take();
+        let (reads, writes, _) = world.stack.context.store.meter().take();
         assert!(reads + writes == 0.0, "{reads} reads and {writes} writes");
         let long = world
             .call(
@@ -130,10 +130,7 @@ async fn graph_subscription_expires_silently() {
     );
     // By four fifths of its life it is renewed, in place.
     clock.advance(TimeDelta::days(5));
-    assert_eq!(
-        renew_channels::run(world.stack.app.clone()).await.unwrap(),
-        1
-    );
+    assert_eq!(renew_channels::run(world.stack.jobs()).await.unwrap(), 1);
     clock.advance(TimeDelta::hours(13));
     world.stack.work().await;
     assert_eq!(
@@ -879,7 +876,7 @@ async fn throttling_is_kept_to_across_all_workers() {
     side.control("latency", json!(150)).await;
     let user: UserId = ada.id.parse().unwrap();
     // Seven workers at once, each a Lambda of its own as far as the tables can tell.
-    let app = &world.stack.app;
+    let app = &world.stack.context;
     let all = || {
         futures::future::join_all(
             ids.iter()
@@ -896,7 +893,7 @@ async fn throttling_is_kept_to_across_all_workers() {
     );
     // Whoever had to wait is asked for again, and no failure of anything.
     let done = async || {
-        let states = world.stack.app.store.calendars(user).await.unwrap();
+        let states = world.stack.context.store.calendars(user).await.unwrap();
         states
             .iter()
             .all(|state| {
@@ -1092,7 +1089,7 @@ async fn personal_accounts_are_told_apart_by_tenant_and_object() {
     let user: UserId = ada.id.parse().unwrap();
     let connection = world
         .stack
-        .app
+        .context
         .store
         .connections(user)
         .await

@@ -1,18 +1,22 @@
 //! The vault over real tables and a KMS, as several functions use it at once.
 
 use futures::future::join_all;
-use shared::app::App;
+use shared::calendar::AccountContext;
 use shared::clock::Clock;
+use shared::config::Environment;
 use shared::domain::ids::{ConnectionId, UserId};
 use shared::domain::secret::Secret;
+use shared::setup::Setup;
 use shared::store::Outcome;
 use shared::vault::{FEED_URL, Place, VaultError};
 
 use crate::world::World;
 
 /// Another function: the same tables and key, and nothing in memory.
-fn another(world: &World) -> App {
-    App::new((*world.stack.app.config).clone(), Clock::System)
+fn another(world: &World) -> AccountContext {
+    let lookup = |name: &str| world.stack.services.variables.get(name).cloned();
+    let mut setup = Setup::new(Environment::new(&lookup), Clock::System);
+    setup.role().unwrap()
 }
 
 fn place(user: UserId) -> Place {
@@ -28,7 +32,7 @@ async fn functions_that_seal_at_once_share_one_key() {
     let world = World::new().await;
     let user = UserId::new(&Clock::System);
     let places: Vec<Place> = (0..8).map(|_| place(user)).collect();
-    let functions: Vec<App> = places.iter().map(|_| another(&world)).collect();
+    let functions: Vec<AccountContext> = places.iter().map(|_| another(&world)).collect();
     let secrets: Vec<Secret> = (0..8)
         .map(|number| Secret::new(format!("https://example.org/{number}")))
         .collect();
@@ -55,7 +59,7 @@ async fn a_key_that_was_moved_to_another_person_does_not_open() {
     let (ada, eve) = (UserId::new(&Clock::System), UserId::new(&Clock::System));
     world
         .stack
-        .app
+        .context
         .vault
         .put(place(ada), &Secret::new("of ada".into()))
         .await
@@ -63,12 +67,12 @@ async fn a_key_that_was_moved_to_another_person_does_not_open() {
     let eves = place(eve);
     world
         .stack
-        .app
+        .context
         .vault
         .put(eves, &Secret::new("of eve".into()))
         .await
         .unwrap();
-    let store = &world.stack.app.store;
+    let store = &world.stack.context.store;
     let wrapped = store.wrapped_key(ada).await.unwrap().unwrap();
     store.shred_key(eve).await.unwrap();
     assert_eq!(
@@ -86,13 +90,13 @@ async fn what_was_shredded_never_opens_again() {
     let place = place(user);
     world
         .stack
-        .app
+        .context
         .vault
         .put(place, &Secret::new("gone".into()))
         .await
         .unwrap();
-    world.stack.app.vault.shred(user).await.unwrap();
-    for function in [&world.stack.app, &another(&world)] {
+    world.stack.context.vault.shred(user).await.unwrap();
+    for function in [&world.stack.accounts(), &another(&world)] {
         let opened = function.vault.get(place).await;
         assert!(matches!(opened, Err(VaultError::Shredded)), "{opened:?}");
     }

@@ -20,12 +20,12 @@ async fn a_window_costs_what_it_shows_and_not_what_is_stored() {
         for path in ["in.ics", "before.ics", "after.ics"] {
             world.connect(&ada, path).await;
         }
-        world.stack.app.store.meter().take();
+        world.stack.context.store.meter().take();
         assert_eq!(
             world.events(&ada, "2026-02-01", "2026-03-01").await.len(),
             28
         );
-        units.push(world.stack.app.store.meter().take());
+        units.push(world.stack.context.store.meter().take());
     }
     assert_eq!(units[0], units[1], "(read units, write units, calls)");
     assert!(units[0].0 < 20.0, "{units:?}");

@@ -273,8 +273,8 @@ impl<S: Side> Both<S> {
         self.side.control("forgive", json!({})).await;
         for _ in 0..12 {
             self.clock.advance(TimeDelta::minutes(16));
-            reconcile::run(self.world.stack.app.clone()).await.unwrap();
-            refresh_tokens::run(self.world.stack.app.clone())
+            reconcile::run(self.world.stack.jobs()).await.unwrap();
+            refresh_tokens::run(self.world.stack.accounts())
                 .await
                 .unwrap();
             self.world.stack.work().await;
@@ -336,7 +336,7 @@ impl<S: Side> Both<S> {
 
     /// What is stored here.
     async fn here(&self) -> Vec<Event> {
-        let store = &self.world.stack.app.store;
+        let store = &self.world.stack.context.store;
         let ids: Vec<EventId> = store
             .stored_hashes(self.user, self.calendar)
             .await
@@ -490,7 +490,7 @@ impl<S: Side> Both<S> {
     /// Once it is quiet, a further sync changes nothing on either side.
     async fn check_rest(&self, seed: u64) {
         let before = self.side.report().await["calls"].clone();
-        let (stored, app) = (self.here().await, &self.world.stack.app);
+        let (stored, app) = (self.here().await, &self.world.stack.context);
         let synced = shared::sync::sync_calendar(app, self.user, self.calendar)
             .await
             .unwrap();

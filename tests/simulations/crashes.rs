@@ -83,8 +83,8 @@ async fn a_killed_worker_loses_and_doubles_nothing() {
             }
         }
         let (one, two) = tokio::join!(
-            sync_calendar(&world.stack.app, user, calendar),
-            sync_calendar(&world.stack.app, user, calendar)
+            sync_calendar(&world.stack.context, user, calendar),
+            sync_calendar(&world.stack.context, user, calendar)
         );
         assert!(
             matches!(one, Ok(Synced::Done(_))) || matches!(two, Ok(Synced::Done(_))),
@@ -92,8 +92,9 @@ async fn a_killed_worker_loses_and_doubles_nothing() {
         );
         let person = world.sign_in(&person).await;
         assert_eq!(stored(&world, &person).await, expected, "seed {seed}");
-        world.stack.app.store.meter().take();
-        let Ok(Synced::Done(cursor)) = sync_calendar(&world.stack.app, user, calendar).await else {
+        world.stack.context.store.meter().take();
+        let Ok(Synced::Done(cursor)) = sync_calendar(&world.stack.context, user, calendar).await
+        else {
             panic!("seed {seed}")
         };
         assert_eq!(
@@ -105,7 +106,7 @@ async fn a_killed_worker_loses_and_doubles_nothing() {
             (0, 0, 0),
             "seed {seed}"
         );
-        let (_, writes, _) = world.stack.app.store.meter().take();
+        let (_, writes, _) = world.stack.context.store.meter().take();
         assert!(
             writes <= 6.0,
             "seed {seed}: a further sync writes only the cursor, not {writes} units"

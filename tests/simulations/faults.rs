@@ -289,7 +289,7 @@ async fn of_two_messages_only_the_one_that_failed_is_reported() {
             Fate::Done
         }
     });
-    let answer = messages(&world.stack.app, sync_worker::handle, batch).await;
+    let answer = messages(&world.stack.context, sync_worker::handle, batch).await;
     let failed: Vec<_> = answer
         .batch_item_failures
         .iter()
@@ -351,7 +351,7 @@ async fn an_event_is_made_once_wherever_its_making_fails() {
     faults.now(|_, _| Fate::Done);
     assert_eq!(make("Unheard").await.status, 202);
     clock.advance(TimeDelta::minutes(16));
-    reconcile::run(world.stack.app.clone()).await.unwrap();
+    reconcile::run(world.stack.jobs()).await.unwrap();
     world.stack.work().await;
     google.sign_in().await;
     assert_eq!(google.titles().await, ["Unasked", "Unheard"]);

@@ -40,7 +40,7 @@ impl Dice {
 
 /// Runs a sync until it has made `calls` calls of DynamoDB, then drops it as a killed worker would be.
 async fn killed_after(world: &World, user: UserId, calendar: CalendarId, calls: u64) {
-    let app = &world.stack.app;
+    let app = &world.stack.context;
     app.store.meter().take();
     let mut made = 0;
     let mut sync = pin!(sync_calendar(app, user, calendar));

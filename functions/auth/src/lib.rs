@@ -9,13 +9,17 @@ mod refresh;
 mod signup;
 mod tokens;
 
-use shared::app::App;
 use shared::http::alias;
+use shared::roles::IdentityContext;
+use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// What this function holds.
+pub type Context = Web<IdentityContext>;
+
 /// The routes of this function.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(signup::signup))
         .routes(alias(routes!(signup::signup), "/api/v1/auth/register"))

@@ -5,17 +5,17 @@ use axum::extract::State;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use shared::app::App;
 use shared::domain::account::normalise_email;
 use shared::domain::secret::Secret;
+use shared::http::AuditLog;
 use shared::http::extract::Form;
 use shared::http::limits::SignInLimit;
-use shared::http::trail::Trail;
 use shared::http::{Answer, Json, Problem, ProblemType, Problems};
 use shared::store::Outcome;
 use shared::store::counters::Attempt;
 use utoipa::ToSchema;
 
+use crate::Context;
 use crate::password;
 use crate::tokens::{OAuthTokens, Tokens, begin, hand_out};
 
@@ -46,12 +46,12 @@ pub struct LoginForm {
     responses((status = 200, body = Tokens), (status = 423, description = "too many failed sign-ins for this address",
         content_type = "application/problem+json", body = shared::http::problem::ProblemBody), Problems))]
 pub async fn login(
-    State(app): State<App>,
+    State(context): State<Context>,
     _: SignInLimit,
-    trail: Trail,
+    audit: AuditLog,
     Json(body): Json<Login>,
 ) -> Answer<Json<Tokens>> {
-    sign_in(&app, &trail, &body.email, Secret::new(body.password))
+    sign_in(&context, &audit, &body.email, Secret::new(body.password))
         .await
         .map(Json)
 }
@@ -61,22 +61,27 @@ pub async fn login(
     request_body(content = LoginForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = OAuthTokens), Problems))]
 pub async fn login_form(
-    State(app): State<App>,
+    State(context): State<Context>,
     _: SignInLimit,
-    trail: Trail,
+    audit: AuditLog,
     Form(body): Form<LoginForm>,
 ) -> Answer<Json<OAuthTokens>> {
-    let tokens = sign_in(&app, &trail, &body.username, Secret::new(body.password)).await?;
+    let tokens = sign_in(&context, &audit, &body.username, Secret::new(body.password)).await?;
     Ok(Json(tokens.into()))
 }
 
-async fn sign_in(app: &App, trail: &Trail, email: &str, password: Secret) -> Answer<Tokens> {
+async fn sign_in(
+    context: &Context,
+    audit: &AuditLog,
+    email: &str,
+    password: Secret,
+) -> Answer<Tokens> {
     // What cannot be an address is counted and refused like one that nobody has.
     let email = normalise_email(email).unwrap_or_else(|| email.trim().to_lowercase());
     let email_digest = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, email.as_bytes()));
-    if let Attempt::LockedUntil(until) = app.store.begin_attempt(&email_digest).await? {
-        trail.failure("anonymous", "LOGIN_FAILURE", "locked").await;
-        let wait = (until - app.clock.now()).num_seconds();
+    if let Attempt::LockedUntil(until) = context.store.begin_attempt(&email_digest).await? {
+        audit.failure("anonymous", "LOGIN_FAILURE", "locked").await;
+        let wait = (until - context.clock.now()).num_seconds();
         return Err(
             Problem::because(ProblemType::AccountLocked, "try again later").retry_after(wait),
         );
@@ -84,23 +89,23 @@ async fn sign_in(app: &App, trail: &Trail, email: &str, password: Secret) -> Ans
     let user = if email.is_empty() || email.len() > 254 {
         None
     } else {
-        app.store.user_by_email(&email).await?
+        context.store.user_by_email(&email).await?
     };
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let right = password::verify(password, hash).await?;
     let Some(user) = user.filter(|_| right) else {
-        trail
+        audit
             .failure("anonymous", "LOGIN_FAILURE", "wrong e-mail or password")
             .await;
         return Err(Problem::new(ProblemType::InvalidCredentials));
     };
-    app.store.clear_attempts(&email_digest).await?;
-    let (session, token) = begin(app, user.id);
-    if app.store.create_session(&session).await? == Outcome::Refused {
+    context.store.clear_attempts(&email_digest).await?;
+    let (session, token) = begin(context, user.id);
+    if context.store.create_session(&session).await? == Outcome::Refused {
         return Err(Problem::new(ProblemType::InvalidCredentials));
     }
-    trail
+    audit
         .success(user.id, "LOGIN_SUCCESS", Some(session.id.to_string()))
         .await;
-    hand_out(app, &session, &token, user)
+    hand_out(context, &session, &token, user)
 }

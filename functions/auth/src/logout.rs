@@ -2,17 +2,23 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use shared::app::App;
-use shared::http::trail::Trail;
+use shared::http::AuditLog;
 use shared::http::{Answer, Caller, Problems};
+
+use crate::Context;
 
 /// Signs out: this session's tokens stop working at once, everywhere.
 #[utoipa::path(post, path = "/api/v1/auth/logout", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
-pub async fn logout(State(app): State<App>, caller: Caller, trail: Trail) -> Answer<StatusCode> {
-    app.store
+pub async fn logout(
+    State(context): State<Context>,
+    caller: Caller,
+    audit: AuditLog,
+) -> Answer<StatusCode> {
+    context
+        .store
         .end_session(caller.user(), caller.session())
         .await?;
-    trail
+    audit
         .success(caller.user(), "LOGOUT", Some(caller.session().to_string()))
         .await;
     Ok(StatusCode::NO_CONTENT)
@@ -21,11 +27,11 @@ pub async fn logout(State(app): State<App>, caller: Caller, trail: Trail) -> Ans
 /// Signs out on all devices.
 #[utoipa::path(post, path = "/api/v1/auth/revoke-all", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
 pub async fn revoke_all(
-    State(app): State<App>,
+    State(context): State<Context>,
     caller: Caller,
-    trail: Trail,
+    audit: AuditLog,
 ) -> Answer<StatusCode> {
-    app.store.end_all_sessions(caller.user()).await?;
-    trail.success(caller.user(), "LOGOUT_ALL", None).await;
+    context.store.end_all_sessions(caller.user()).await?;
+    audit.success(caller.user(), "LOGOUT_ALL", None).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,17 +2,17 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use shared::app::App;
 use shared::http::{Answer, Caller, Json, Problem, Problems};
 use utoipa::ToSchema;
 
+use crate::Context;
 use crate::signup::{name, zone};
 use crate::tokens::UserView;
 
 /// Who is signed in.
 #[utoipa::path(get, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), responses((status = 200, body = UserView), Problems))]
-pub async fn get(State(app): State<App>, caller: Caller) -> Answer<Json<UserView>> {
-    let user = app
+pub async fn get(State(context): State<Context>, caller: Caller) -> Answer<Json<UserView>> {
+    let user = context
         .store
         .user(caller.user())
         .await?
@@ -36,7 +36,7 @@ pub struct Profile {
 #[utoipa::path(patch, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), request_body = Profile,
     responses((status = 200, body = UserView), Problems))]
 pub async fn patch(
-    State(app): State<App>,
+    State(context): State<Context>,
     caller: Caller,
     Json(body): Json<Profile>,
 ) -> Answer<Json<UserView>> {
@@ -47,7 +47,7 @@ pub async fn patch(
         .map(|name| zone(Some(name)))
         .transpose()
         .map_err(|error| Problem::fields(vec![error]))?;
-    let user = app
+    let user = context
         .store
         .update_profile(caller.user(), full_name.as_deref(), timezone)
         .await?

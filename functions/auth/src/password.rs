@@ -1,9 +1,9 @@
 //! Passwords: which are accepted, and how they are kept (argon2id, as a PHC string).
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use shared::calendar::FieldError;
 use shared::clock::random_bytes;
 use shared::domain::secret::Secret;
-use shared::http::problem::FieldError;
 use shared::http::{Answer, Problem, ProblemType};
 
 /// The longest password, in characters: longer ones only make hashing slow.

@@ -2,14 +2,14 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use shared::app::App;
 use shared::domain::account::Session;
+use shared::http::AuditLog;
 use shared::http::token::{REFRESH_LIFETIME, RefreshToken};
-use shared::http::trail::Trail;
 use shared::http::{Answer, Json, Problem, ProblemType, Problems};
 use shared::store::Outcome;
 use utoipa::ToSchema;
 
+use crate::Context;
 use crate::tokens::{Tokens, hand_out};
 
 /// The refresh token that was handed out last.
@@ -28,8 +28,8 @@ pub struct Refresh {
 #[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Refresh,
     responses((status = 200, body = Tokens), Problems))]
 pub async fn refresh(
-    State(app): State<App>,
-    trail: Trail,
+    State(context): State<Context>,
+    audit: AuditLog,
     Json(body): Json<Refresh>,
 ) -> Answer<Json<Tokens>> {
     let refused = || {
@@ -39,7 +39,7 @@ pub async fn refresh(
         )
     };
     let token = RefreshToken::parse(&body.refresh_token).ok_or_else(refused)?;
-    let session = app
+    let session = context
         .store
         .session(token.user, token.session)
         .await?
@@ -48,19 +48,20 @@ pub async fn refresh(
     let next = token.next();
     let rotated = Session {
         current_hash: next.hash(),
-        expires_at: (app.clock.now() + REFRESH_LIFETIME).timestamp(),
+        expires_at: (context.clock.now() + REFRESH_LIFETIME).timestamp(),
         ..session.clone()
     };
     let outcome = if token.is_current(&session) {
-        app.store
+        context
+            .store
             .rotate_session(&rotated, &session.current_hash)
             .await?
     } else {
         Outcome::Refused
     };
     if outcome == Outcome::Refused {
-        app.store.end_session(token.user, token.session).await?;
-        trail
+        context.store.end_session(token.user, token.session).await?;
+        audit
             .failure(
                 token.user,
                 "REFRESH_REUSED",
@@ -69,6 +70,6 @@ pub async fn refresh(
             .await;
         return Err(refused());
     }
-    let user = app.store.user(token.user).await?.ok_or_else(refused)?;
-    hand_out(&app, &rotated, &next, user).map(Json)
+    let user = context.store.user(token.user).await?.ok_or_else(refused)?;
+    hand_out(&context, &rotated, &next, user).map(Json)
 }

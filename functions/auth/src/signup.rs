@@ -4,17 +4,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono_tz::Tz;
 use serde::Deserialize;
-use shared::app::App;
+use shared::calendar::FieldError;
 use shared::domain::account::{User, normalise_email};
 use shared::domain::ids::UserId;
 use shared::domain::secret::Secret;
+use shared::http::AuditLog;
 use shared::http::limits::SignInLimit;
-use shared::http::problem::FieldError;
-use shared::http::trail::Trail;
 use shared::http::{Answer, Json, Problem, ProblemType, Problems};
 use shared::store::Outcome;
 use utoipa::ToSchema;
 
+use crate::Context;
 use crate::password;
 use crate::tokens::{Tokens, begin, hand_out};
 
@@ -41,9 +41,9 @@ pub struct Signup {
 #[utoipa::path(post, path = "/api/v1/auth/signup", tag = "auth", request_body = Signup,
     responses((status = 201, body = Tokens), Problems))]
 pub async fn signup(
-    State(app): State<App>,
+    State(context): State<Context>,
     _: SignInLimit,
-    trail: Trail,
+    audit: AuditLog,
     Json(body): Json<Signup>,
 ) -> Answer<(StatusCode, Json<Tokens>)> {
     let mut errors = Vec::new();
@@ -57,7 +57,7 @@ pub async fn signup(
     errors.extend(password::complaint(
         &body.password,
         &email,
-        app.config.password_min_length,
+        context.passwords.min_length,
     ));
     let timezone = zone(body.timezone.as_deref()).unwrap_or_else(|error| {
         errors.push(error);
@@ -70,19 +70,19 @@ pub async fn signup(
     if !errors.is_empty() {
         return Err(Problem::fields(errors));
     }
-    let now = app.clock.now();
+    let now = context.clock.now();
     let password_hash = password::hash(Secret::new(body.password)).await?;
     let user = User {
-        id: UserId::new(&app.clock),
+        id: UserId::new(&context.clock),
         email,
         full_name,
         timezone,
         password_hash,
         created_at: now,
     };
-    let (session, token) = begin(&app, user.id);
-    if app.store.create_user(&user, &session).await? == Outcome::Refused {
-        trail
+    let (session, token) = begin(&context, user.id);
+    if context.store.create_user(&user, &session).await? == Outcome::Refused {
+        audit
             .failure("anonymous", "SIGNUP_FAILURE", "the address is taken")
             .await;
         return Err(Problem::because(
@@ -90,12 +90,12 @@ pub async fn signup(
             "there is an account with this e-mail address",
         ));
     }
-    trail
+    audit
         .success(user.id, "SIGNUP_SUCCESS", Some(user.id.to_string()))
         .await;
     Ok((
         StatusCode::CREATED,
-        Json(hand_out(&app, &session, &token, user)?),
+        Json(hand_out(&context, &session, &token, user)?),
     ))
 }
 

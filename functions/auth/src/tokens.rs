@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared::app::App;
 use shared::domain::account::{Session, User};
 use shared::domain::ids::{SessionId, UserId};
 use shared::http::token::{ACCESS_LIFETIME, REFRESH_LIFETIME, RefreshToken, issue};
 use shared::http::{Answer, Problem, ProblemType};
 use utoipa::ToSchema;
+
+use crate::Context;
 
 /// A person, as the API shows them.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,9 +84,9 @@ impl From<Tokens> for OAuthTokens {
 }
 
 /// A new session of a person, and its first refresh token. It is not stored yet.
-pub fn begin(app: &App, user: UserId) -> (Session, RefreshToken) {
-    let now = app.clock.now();
-    let id = SessionId::new(&app.clock);
+pub fn begin(context: &Context, user: UserId) -> (Session, RefreshToken) {
+    let now = context.clock.now();
+    let id = SessionId::new(&context.clock);
     let token = RefreshToken::first(user, id);
     let session = Session {
         id,
@@ -99,8 +100,13 @@ pub fn begin(app: &App, user: UserId) -> (Session, RefreshToken) {
 }
 
 /// The tokens of a session, for its owner.
-pub fn hand_out(app: &App, session: &Session, token: &RefreshToken, user: User) -> Answer<Tokens> {
-    let access = issue(&app.config.jwt_keys, session, app.clock.now())
+pub fn hand_out(
+    context: &Context,
+    session: &Session,
+    token: &RefreshToken,
+    user: User,
+) -> Answer<Tokens> {
+    let access = issue(&context.http.config.jwt_keys, session, context.clock.now())
         .ok_or_else(|| Problem::new(ProblemType::Internal))?;
     Ok(Tokens {
         access_token: access.expose().to_owned(),

@@ -5,12 +5,15 @@ mod one;
 mod sync;
 mod webhook;
 
-use shared::app::App;
+use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// What this function holds.
+pub type Context = Web<shared::calendar::Context>;
+
 /// The routes of this function.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(list::list))
         .routes(routes!(list::stats))

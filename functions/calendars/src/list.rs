@@ -3,11 +3,12 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared::app::App;
 use shared::domain::calendar::{CalendarState, ProviderKind, SyncStatus};
 use shared::http::views::CalendarView;
 use shared::http::{Answer, Caller, Json, Problems};
 use utoipa::ToSchema;
+
+use crate::Context;
 
 /// All connected calendars.
 #[derive(Serialize, ToSchema)]
@@ -22,8 +23,8 @@ pub struct Calendars {
 /// All connected calendars of the caller.
 #[utoipa::path(get, path = "/api/v1/calendar/calendars", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Calendars), Problems))]
-pub async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Calendars>> {
-    let connected = app
+pub async fn list(State(context): State<Context>, caller: Caller) -> Answer<Json<Calendars>> {
+    let connected = context
         .store
         .calendars(caller.user())
         .await?
@@ -65,8 +66,8 @@ pub struct Providers {
 /// Numbers about the caller's calendars.
 #[utoipa::path(get, path = "/api/v1/calendar/calendars/stats", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Stats), Problems))]
-pub async fn stats(State(app): State<App>, caller: Caller) -> Answer<Json<Stats>> {
-    let all = app.store.calendars(caller.user()).await?;
+pub async fn stats(State(context): State<Context>, caller: Caller) -> Answer<Json<Stats>> {
+    let all = context.store.calendars(caller.user()).await?;
     let connected: Vec<&CalendarState> = all
         .iter()
         .filter(|state| state.calendar.is_connected)

@@ -1,24 +1,31 @@
 //! One agenda over all calendars.
 
-mod body;
+mod change;
+mod create;
+mod delete;
+mod if_match;
 mod list;
 mod one;
-mod recurrence;
+mod retry;
 mod rsvp;
 mod upcoming;
 mod view;
-mod write;
+mod wait;
 
-use shared::app::App;
+use shared::calendar::EventContext;
+use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// What this function holds.
+pub type Context = Web<EventContext>;
+
 /// The routes of this function.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
-        .routes(routes!(list::list, write::create))
+        .routes(routes!(list::list, create::create))
         .routes(routes!(upcoming::upcoming))
-        .routes(routes!(one::get, write::change, write::delete))
-        .routes(routes!(write::retry))
+        .routes(routes!(one::get, change::change, delete::delete))
+        .routes(routes!(retry::retry))
         .routes(routes!(rsvp::respond))
 }

@@ -7,8 +7,8 @@ use axum::response::Response;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use shared::agenda::{Look, look};
-use shared::app::App;
+use shared::calendar::agenda::{Look, look};
+use shared::calendar::calendars::{choose_calendars, connected_calendars, reader_zone};
 use shared::domain::agenda::Window;
 use shared::domain::digest::digest_of;
 use shared::domain::time::to_instant;
@@ -17,7 +17,8 @@ use shared::http::page::PageCursor;
 use shared::http::{Answer, Caller, Problem, Problems, Query};
 use utoipa::IntoParams;
 
-use crate::view::{EventView, Events, choose, connected_calendars, etag, reader_zone};
+use crate::Context;
+use crate::view::{EventView, Events, etag};
 
 /// Which events.
 #[derive(Deserialize, IntoParams)]
@@ -56,12 +57,12 @@ const DEFAULT_LIMIT: u32 = 500;
 #[utoipa::path(get, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), params(ListQuery),
     responses((status = 200, body = Events), (status = 304, description = "as before"), Problems))]
 pub async fn list(
-    State(app): State<App>,
+    State(context): State<Context>,
     caller: Caller,
     headers: HeaderMap,
     Query(query): Query<ListQuery>,
 ) -> Answer<Response> {
-    let zone = reader_zone(&app, caller.user(), query.timezone.as_deref()).await?;
+    let zone = reader_zone(&context, caller.user(), query.timezone.as_deref()).await?;
     let window = Window {
         start: instant("start", &query.start, zone)?,
         end: instant("end", &query.end, zone)?,
@@ -96,8 +97,8 @@ pub async fn list(
         .transpose()?;
     let after =
         cursor.and_then(|cursor| Some((DateTime::from_timestamp_millis(cursor.start)?, cursor.id)));
-    let calendars = connected_calendars(&app, caller.user()).await?;
-    let chosen = choose(&calendars, query.calendar_ids.as_deref())?;
+    let calendars = connected_calendars(&context, caller.user()).await?;
+    let chosen = choose_calendars(&calendars, query.calendar_ids.as_deref())?;
     let wanted = Look {
         user: caller.user(),
         window,
@@ -105,7 +106,7 @@ pub async fn list(
         after,
         limit: limit as usize,
     };
-    let page = look(&app.store, wanted, |one| {
+    let page = look(&context.store, wanted, |one| {
         calendars
             .get(&one.event.calendar())
             .map(|calendar| EventView::new(one, calendar, zone))

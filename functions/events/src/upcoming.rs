@@ -3,13 +3,14 @@
 use axum::extract::State;
 use chrono::TimeDelta;
 use serde::Deserialize;
-use shared::agenda::{Look, look};
-use shared::app::App;
+use shared::calendar::agenda::{Look, look};
+use shared::calendar::calendars::{choose_calendars, connected_calendars, reader_zone};
 use shared::domain::agenda::Window;
 use shared::http::{Answer, Caller, Json, Problem, Problems, Query};
 use utoipa::IntoParams;
 
-use crate::view::{EventView, Events, choose, connected_calendars, reader_zone};
+use crate::Context;
+use crate::view::{EventView, Events};
 
 /// How many.
 #[derive(Deserialize, IntoParams)]
@@ -30,7 +31,7 @@ const AHEAD: TimeDelta = TimeDelta::days(30);
 #[utoipa::path(get, path = "/api/v1/calendar/events/upcoming", tag = "events", security(("bearer" = [])), params(UpcomingQuery),
     responses((status = 200, body = Events), Problems))]
 pub async fn upcoming(
-    State(app): State<App>,
+    State(context): State<Context>,
     caller: Caller,
     Query(query): Query<UpcomingQuery>,
 ) -> Answer<Json<Events>> {
@@ -38,10 +39,10 @@ pub async fn upcoming(
     if !(1..=100).contains(&limit) {
         return Err(Problem::field("limit", "must be between 1 and 100"));
     }
-    let zone = reader_zone(&app, caller.user(), query.timezone.as_deref()).await?;
-    let now = app.clock.now();
-    let calendars = connected_calendars(&app, caller.user()).await?;
-    let chosen = choose(&calendars, None)?;
+    let zone = reader_zone(&context, caller.user(), query.timezone.as_deref()).await?;
+    let now = context.clock.now();
+    let calendars = connected_calendars(&context, caller.user()).await?;
+    let chosen = choose_calendars(&calendars, None)?;
     let window = Window {
         start: now,
         end: now + AHEAD,
@@ -54,7 +55,7 @@ pub async fn upcoming(
         after: None,
         limit: limit as usize,
     };
-    let page = look(&app.store, wanted, |one| {
+    let page = look(&context.store, wanted, |one| {
         calendars
             .get(&one.event.calendar())
             .map(|calendar| EventView::new(one, calendar, zone))

@@ -1,19 +1,19 @@
 //! An event as the API shows it.
 
-use std::collections::{HashMap, HashSet};
-
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
-use shared::app::App;
+use shared::calendar::events::UpdatedEvent;
 use shared::domain::agenda::Occurrence;
 use shared::domain::calendar::{Calendar, ProviderKind};
 use shared::domain::digest::digest_of;
 use shared::domain::event::{Attendee, Importance, Reminder, Status, Transparency, Visibility};
-use shared::domain::ids::{CalendarId, EventId, UserId};
+use shared::domain::ids::{CalendarId, EventId};
 use shared::domain::link::{Kept, Link, LinkStatus};
 use shared::domain::time::EventTime;
-use shared::http::{Answer, Problem};
+use shared::http::Json;
 use utoipa::ToSchema;
 
 /// An event, or one occurrence of a series.
@@ -222,6 +222,22 @@ impl EventView {
         }
     }
 
+    /// As it is after a change.
+    pub fn updated(updated: &UpdatedEvent) -> Self {
+        Self::new(&updated.occurrence(), &updated.calendar, updated.zone)
+    }
+
+    /// The answer to a change: `done` once the provider has it, 202 until then.
+    pub fn answer(self, is_synced: bool, done: StatusCode) -> Response {
+        let status = if is_synced {
+            done
+        } else {
+            StatusCode::ACCEPTED
+        };
+        let tag = [(header::ETAG, self.etag.clone())];
+        (status, tag, Json(self)).into_response()
+    }
+
     /// Its `ETag`.
     pub fn etag(&self) -> &str {
         &self.etag
@@ -241,61 +257,4 @@ pub struct Events {
     pub events: Vec<EventView>,
     /// For the `cursor` parameter of the next page; null on the last one.
     pub next_cursor: Option<String>,
-}
-
-/// The connected calendars of a person, by id.
-pub async fn connected_calendars(app: &App, user: UserId) -> Answer<HashMap<CalendarId, Calendar>> {
-    let all = app
-        .store
-        .calendars(user)
-        .await?
-        .into_iter()
-        .map(|state| state.calendar);
-    Ok(all
-        .filter(|calendar| calendar.is_connected)
-        .map(|calendar| (calendar.id, calendar))
-        .collect())
-}
-
-/// The zone to read in: the one that was asked for, else the person's own.
-pub async fn reader_zone(app: &App, user: UserId, wanted: Option<&str>) -> Answer<Tz> {
-    match wanted {
-        Some(name) => name.parse().map_err(|_| {
-            Problem::field("timezone", "is not an IANA time zone such as Europe/Berlin")
-        }),
-        None => Ok(app
-            .store
-            .user(user)
-            .await?
-            .ok_or_else(Problem::not_found)?
-            .timezone),
-    }
-}
-
-/// Which calendars to look in: all that are connected, or those of a comma-separated list.
-pub fn choose(
-    calendars: &HashMap<CalendarId, Calendar>,
-    list: Option<&str>,
-) -> Answer<HashSet<CalendarId>> {
-    let Some(list) = list else {
-        return Ok(calendars.keys().copied().collect());
-    };
-    let mut ids = list
-        .split(',')
-        .map(str::trim)
-        .filter(|id| !id.is_empty())
-        .peekable();
-    if ids.peek().is_none() {
-        return Err(Problem::field(
-            "calendarIds",
-            "names no calendar; leave it out for all of them",
-        ));
-    }
-    ids.map(|id| {
-        id.parse()
-            .ok()
-            .filter(|id| calendars.contains_key(id))
-            .ok_or_else(Problem::not_found)
-    })
-    .collect()
 }

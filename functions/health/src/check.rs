@@ -3,10 +3,11 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use shared::app::App;
 use shared::error_chain::Chain;
 use shared::http::Json;
 use utoipa::ToSchema;
+
+use crate::Context;
 
 /// How the service is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,11 +66,11 @@ pub struct Checks {
 /// Whether DynamoDB, KMS and the queue answer. Asks each of them; 503 says which one does not.
 #[utoipa::path(get, path = "/api/v1/health/ready", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, description = "something that is needed does not answer", body = Readiness)))]
-pub async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
+pub async fn ready(State(context): State<Context>) -> (StatusCode, Json<Readiness>) {
     let checks = Checks {
-        dynamodb: outcome("DynamoDB", app.store.ping().await),
-        kms: outcome("KMS", app.vault.ping().await),
-        queue: outcome("the queue", app.queue.ping().await),
+        dynamodb: outcome("DynamoDB", context.store.ping().await),
+        kms: outcome("KMS", context.vault.ping().await),
+        queue: outcome("the queue", context.queue.ping().await),
     };
     let all = [checks.dynamodb, checks.kms, checks.queue]
         .iter()

@@ -3,13 +3,17 @@
 mod check;
 mod docs;
 
-use shared::app::App;
 use shared::http::alias;
+use shared::roles::HealthContext;
+use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// What this function holds.
+pub type Context = Web<HealthContext>;
+
 /// The routes of this function.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(check::health))
         .routes(alias(routes!(check::health), "/api/v1/health"))

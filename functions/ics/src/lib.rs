@@ -1,16 +1,19 @@
 //! Feeds: look at one, connect it, change it, disconnect it.
 
 mod connect;
-mod feed;
 mod one;
 mod validate;
 
-use shared::app::App;
+use shared::calendar::FeedContext;
+use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// What this function holds.
+pub type Context = Web<FeedContext>;
+
 /// The routes of this function.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(validate::validate))
         .routes(routes!(connect::connect))

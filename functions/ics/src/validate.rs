@@ -2,12 +2,13 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use shared::app::App;
+use shared::calendar::Error;
+use shared::calendar::feeds::preview_feed;
 use shared::http::limits::FeedLimit;
 use shared::http::{Answer, Caller, Json, Problems};
 use utoipa::ToSchema;
 
-use crate::feed::look_at;
+use crate::Context;
 
 /// Which feed to look at.
 #[derive(Deserialize, ToSchema)]
@@ -37,12 +38,12 @@ pub struct Validation {
 #[utoipa::path(post, path = "/api/v1/calendar/ics/validate", tag = "ics", security(("bearer" = [])), request_body = Validate,
     responses((status = 200, body = Validation), Problems))]
 pub async fn validate(
-    State(app): State<App>,
+    State(context): State<Context>,
     _: Caller,
     _: FeedLimit,
     Json(body): Json<Validate>,
 ) -> Answer<Json<Validation>> {
-    Ok(Json(match look_at(&app, &body.url).await {
+    Ok(Json(match preview_feed(&context, &body.url).await {
         Ok((_, feed)) => Validation {
             valid: true,
             calendar_name: feed.name,
@@ -50,12 +51,13 @@ pub async fn validate(
             warnings: feed.warnings.into_vec(),
             error: None,
         },
-        Err(error) => Validation {
+        Err(Error::FeedUnusable(reason)) => Validation {
             valid: false,
             calendar_name: None,
             event_count: 0,
             warnings: vec![],
-            error: Some(error),
+            error: Some(reason),
         },
+        Err(error) => return Err(error.into()),
     }))
 }

@@ -1,10 +1,11 @@
 //! Ties a sign-in to the browser that began it, and knows where a browser may be sent.
 
 use axum::http::{HeaderMap, header};
-use shared::app::App;
 use shared::domain::secret::secret_digest;
 use shared::http::{Answer, Problem};
 use url::Url;
+
+use crate::Context;
 
 const COOKIE: &str = "calweave_oauth";
 
@@ -43,14 +44,14 @@ pub fn shown(headers: &HeaderMap) -> Vec<String> {
 ///
 /// # Errors
 /// When the page is anywhere else.
-pub fn return_to(app: &App, own_base: &str, wanted: Option<&str>) -> Answer<String> {
+pub fn return_to(context: &Context, own_base: &str, wanted: Option<&str>) -> Answer<String> {
     let own_origin = Url::parse(own_base)
         .map(|url| url.origin().ascii_serialization())
         .unwrap_or_default();
-    let allowed = || app.config.cors_origins.iter().chain([&own_origin]);
+    let allowed = || context.http.config.cors_origins.iter().chain([&own_origin]);
     let Some(wanted) = wanted else {
         // Without a frontend of its own there is this API's page.
-        let first = app.config.cors_origins.first();
+        let first = context.http.config.cors_origins.first();
         return Ok(first.map_or_else(|| format!("{own_base}/docs"), |origin| format!("{origin}/")));
     };
     let url = Url::parse(wanted).ok().filter(|url| {

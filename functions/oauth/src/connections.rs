@@ -3,12 +3,13 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared::app::App;
 use shared::domain::calendar::ProviderKind;
 use shared::domain::connection::{Connection, ConnectionStatus};
 use shared::domain::ids::ConnectionId;
 use shared::http::{Answer, Caller, Json, Problems};
 use utoipa::ToSchema;
+
+use crate::Context;
 
 /// All linked accounts.
 #[derive(Serialize, ToSchema)]
@@ -62,8 +63,8 @@ impl From<Connection> for ConnectionView {
 /// The accounts that the caller has linked. One that needs a new grant is linked again in the same way as at first.
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/connections", tag = "oauth", security(("bearer" = [])),
     responses((status = 200, body = Connections), Problems))]
-pub async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Connections>> {
-    let linked = app.store.connections(caller.user()).await?.into_iter();
+pub async fn list(State(context): State<Context>, caller: Caller) -> Answer<Json<Connections>> {
+    let linked = context.store.connections(caller.user()).await?.into_iter();
     let linked = linked.filter(|connection| connection.status != ConnectionStatus::Disconnected);
     Ok(Json(Connections {
         connections: linked.map(ConnectionView::from).collect(),

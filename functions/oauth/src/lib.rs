@@ -7,12 +7,16 @@ mod login;
 mod select;
 mod session;
 
-use shared::app::App;
+use shared::calendar::AccountContext;
+use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// What this function holds.
+pub type Context = Web<AccountContext>;
+
 /// The routes of this function.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(login::login))
         .routes(routes!(callback::callback))

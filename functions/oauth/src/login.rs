@@ -3,26 +3,14 @@
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
-use shared::app::App;
-use shared::clock::random_bytes;
-use shared::domain::calendar::ProviderKind;
-use shared::domain::ids::{ConnectionId, UserId};
-use shared::domain::secret::secret_digest;
+use shared::calendar::accounts::{CONSENT_LIFETIME, begin_link, configured};
 use shared::http::limits::OAuthLimit;
-use shared::http::{Answer, Caller, Json, Problem, ProblemType, Problems, Query};
-use shared::providers::Accounts;
-use shared::store::authorizations::Authorization;
-use shared::vault::Place;
+use shared::http::{Answer, Caller, Json, Problems, Query};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::Context;
 use crate::browser::{cookie, return_to};
-
-/// How long somebody may take on the provider's pages.
-const PATIENCE: TimeDelta = TimeDelta::minutes(15);
 
 /// Where to come back to.
 #[derive(Deserialize, IntoParams)]
@@ -54,77 +42,22 @@ pub struct Login {
     params(("provider" = String, Path, description = "`google` or `microsoft`"), LoginQuery),
     responses((status = 200, body = Login), Problems))]
 pub async fn login(
-    State(app): State<App>,
+    State(context): State<Context>,
     caller: Caller,
     _: OAuthLimit,
     Path(provider): Path<String>,
     Query(query): Query<LoginQuery>,
 ) -> Answer<Response> {
-    let (kind, accounts) = configured(&app, &provider)?;
+    let (kind, accounts) = configured(&context.providers, &provider)?;
     let own_base = accounts.client().own_base();
-    let return_to = return_to(&app, own_base, query.return_to.as_deref())?;
-    let authorize = if query.admin_consent {
-        accounts.authorize_all()
-    } else {
-        accounts.authorize().map(Some)
-    };
-    let authorize = authorize.map_err(|error| {
-        tracing::error!("the configured addresses of {provider} cannot be used: {error}");
-        Problem::new(ProblemType::Internal)
-    })?;
-    let authorize = authorize
-        .ok_or_else(|| Problem::field("adminConsent", "is nothing that this provider knows"))?;
-    let secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
-    let authorization = Authorization {
-        user_id: caller.user(),
-        provider: kind,
-        browser: secret_digest(&secret),
-        verifier: app
-            .vault
-            .seal(verifier_place(caller.user()), &authorize.verifier)
-            .await?,
-        nonce: authorize.nonce,
-        return_to,
-        until: app.clock.now() + PATIENCE,
-    };
-    app.store
-        .begin_authorization(&secret_digest(authorize.state.expose()), &authorization)
-        .await?;
+    let return_to = return_to(&context, own_base, query.return_to.as_deref())?;
+    let (user, is_admin_consent) = (caller.user(), query.admin_consent);
+    let begun = begin_link(&context, user, kind, is_admin_consent, return_to).await?;
+    let seconds = CONSENT_LIFETIME.num_seconds();
+    let cookie = cookie(&begun.browser_secret, own_base, seconds);
     let body = Json(Login {
-        auth_url: authorize.url,
-        state: authorize.state.expose().to_owned(),
+        auth_url: begun.auth_url,
+        state: begun.state.expose().to_owned(),
     });
-    Ok((
-        [(
-            header::SET_COOKIE,
-            cookie(&secret, own_base, PATIENCE.num_seconds()),
-        )],
-        body,
-    )
-        .into_response())
-}
-
-/// The provider that a path names, if this deployment is known there.
-pub fn configured<'a>(app: &'a App, provider: &str) -> Answer<(ProviderKind, &'a dyn Accounts)> {
-    let kind = ProviderKind::of_path(provider).ok_or_else(Problem::not_found)?;
-    let missing = |_| {
-        let name = kind.label();
-        Problem::because(
-            ProblemType::Unavailable,
-            format!(
-                "this deployment has no {name} client; see docs/{}.md",
-                kind.path()
-            ),
-        )
-    };
-    Ok((kind, app.providers.of(kind).map_err(missing)?))
-}
-
-/// Where the code verifier of a sign-in is sealed for: it belongs to no link yet.
-pub fn verifier_place(user: UserId) -> Place {
-    Place {
-        user,
-        connection: ConnectionId::from_bytes([0; 16]),
-        field: "verifier",
-    }
+    Ok(([(header::SET_COOKIE, cookie)], body).into_response())
 }

@@ -3,17 +3,12 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::app::App;
-use shared::domain::calendar::{AccountCalendar, Calendar, DEFAULT_COLOR, Source};
-use shared::domain::connection::ConnectionStatus;
-use shared::domain::ids::{CalendarId, UserId};
-use shared::http::trail::Trail;
-use shared::http::views::{CalendarView, connected};
-use shared::http::{Answer, Caller, Json, Problem, ProblemType, Problems};
-use shared::store::Outcome;
-use shared::store::authorizations::Selection;
-use shared::sync::request_sync;
+use shared::calendar::accounts::{SelectedCalendars, select_calendars};
+use shared::http::views::CalendarView;
+use shared::http::{Answer, AuditLog, Caller, Json, Problem, ProblemType, Problems};
 use utoipa::ToSchema;
+
+use crate::Context;
 
 /// The choice.
 #[derive(Deserialize, ToSchema)]
@@ -43,106 +38,32 @@ pub struct Selected {
     params(("provider" = String, Path, description = "`google` or `microsoft`")), request_body = Select,
     responses((status = 201, body = Selected), Problems))]
 pub async fn select(
-    State(app): State<App>,
+    State(context): State<Context>,
     caller: Caller,
-    trail: Trail,
+    audit: AuditLog,
     Path(provider): Path<String>,
     Json(body): Json<Select>,
 ) -> Answer<(StatusCode, Json<Selected>)> {
-    let user = caller.user();
-    let offered = app.store.selection(user, &body.session_id).await?;
-    let offered = offered
-        .filter(|offered| offered.provider.path() == provider)
-        .ok_or_else(Problem::not_found)?;
-    let chosen = choose(&offered, &body.selected_calendar_ids)?;
-    // Whoever takes it first has it: of two choices at once the second finds nothing.
-    let taken = app
-        .store
-        .take_selection(user, &body.session_id)
-        .await?
-        .ok_or_else(Problem::not_found)?;
-    let mut calendars = Vec::with_capacity(chosen.len());
-    for calendar in chosen {
-        let id = connect(&app, user, &taken, calendar).await?;
-        request_sync(&app, user, id, 0).await?;
-        trail
-            .success(user, "CALENDAR_CONNECT", Some(id.to_string()))
-            .await;
-        calendars.push(connected(&app, user, id).await?.into());
+    let (user, ids) = (caller.user(), &body.selected_calendar_ids);
+    let selected = select_calendars(&context, user, &provider, &body.session_id, ids).await?;
+    let SelectedCalendars {
+        calendars,
+        is_revoked,
+    } = selected;
+    for state in &calendars {
+        let id = state.calendar.id.to_string();
+        audit.success(user, "CALENDAR_CONNECT", Some(id)).await;
     }
-    let connection = app.store.connection(user, taken.connection_id).await?;
-    if connection.is_none_or(|connection| connection.status == ConnectionStatus::Disconnected) {
+    if is_revoked {
         return Err(Problem::because(
             ProblemType::Conflict,
             "the account was given back meanwhile; link it again",
         ));
     }
-    Ok((
-        StatusCode::CREATED,
-        Json(Selected {
-            connected_count: calendars.len(),
-            calendars,
-        }),
-    ))
-}
-
-fn choose<'a>(offered: &'a Selection, ids: &[String]) -> Answer<Vec<&'a AccountCalendar>> {
-    if ids.is_empty() {
-        return Err(Problem::field(
-            "selectedCalendarIds",
-            "must name at least one calendar",
-        ));
-    }
-    let mut ids: Vec<&String> = ids.iter().collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let find = |id: &&String| {
-        offered
-            .calendars
-            .iter()
-            .find(|calendar| calendar.remote_id == **id)
+    let calendars: Vec<_> = calendars.into_iter().map(CalendarView::from).collect();
+    let selected = Selected {
+        connected_count: calendars.len(),
+        calendars,
     };
-    let unknown = || {
-        Problem::field(
-            "selectedCalendarIds",
-            "names a calendar that this session does not offer",
-        )
-    };
-    ids.iter().map(|id| find(id).ok_or_else(unknown)).collect()
-}
-
-async fn connect(
-    app: &App,
-    user: UserId,
-    selection: &Selection,
-    chosen: &AccountCalendar,
-) -> Answer<CalendarId> {
-    let now = app.clock.now();
-    let calendar = Calendar {
-        id: CalendarId::new(&app.clock),
-        user_id: user,
-        connection_id: selection.connection_id,
-        provider: selection.provider,
-        name: chosen.name.clone(),
-        color: chosen
-            .color
-            .clone()
-            .unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
-        is_connected: true,
-        is_unwatched: false,
-        created_at: now,
-        source: Source::Account(chosen.clone()),
-    };
-    if app.store.create_calendar(&calendar).await? == Outcome::Done {
-        return Ok(calendar.id);
-    }
-    let key = calendar.source.key(selection.connection_id);
-    let id = app
-        .store
-        .calendar_of(user, &key)
-        .await?
-        .ok_or_else(Problem::not_found)?;
-    // Refused when it is connected already.
-    let _: Outcome = app.store.set_connected(user, id, true).await?;
-    Ok(id)
+    Ok((StatusCode::CREATED, Json(selected)))
 }

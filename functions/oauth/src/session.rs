@@ -3,11 +3,12 @@
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared::app::App;
+use shared::calendar::accounts::offered_calendars;
 use shared::domain::calendar::{Access, AccountCalendar, DEFAULT_COLOR, ProviderKind};
-use shared::domain::ids::ConnectionId;
-use shared::http::{Answer, Caller, Json, Problem, Problems};
+use shared::http::{Answer, Caller, Json, Problems};
 use utoipa::ToSchema;
+
+use crate::Context;
 
 /// What can be chosen from.
 #[derive(Serialize, ToSchema)]
@@ -49,48 +50,22 @@ struct Offered {
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/session/{id}", tag = "oauth", security(("bearer" = [])),
     params(("id" = String, Path, description = "as the page was given it")), responses((status = 200, body = Session), Problems))]
 pub async fn get(
-    State(app): State<App>,
+    State(context): State<Context>,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Answer<Json<Session>> {
-    let selection = app
-        .store
-        .selection(caller.user(), &id)
-        .await?
-        .ok_or_else(Problem::not_found)?;
-    let connection = app
-        .store
-        .connection(caller.user(), selection.connection_id)
-        .await?
-        .ok_or_else(Problem::not_found)?;
-    let connected = connected(&app, &caller, selection.connection_id).await?;
-    let calendars = selection
-        .calendars
-        .into_iter()
-        .map(|calendar| offered(calendar, &connected))
-        .collect();
+    let offer = offered_calendars(&context, caller.user(), &id).await?;
+    let connected = offer.connected;
+    let calendars = offer.selection.calendars.into_iter();
     Ok(Json(Session {
-        provider: selection.provider,
-        user_email: selection.email,
-        calendars,
-        scopes: connection.scopes,
-        expires_at: selection.until,
+        provider: offer.selection.provider,
+        user_email: offer.selection.email,
+        calendars: calendars
+            .map(|calendar| offered(calendar, &connected))
+            .collect(),
+        scopes: offer.connection.scopes,
+        expires_at: offer.selection.until,
     }))
-}
-
-/// The keys of this account's calendars that are connected.
-async fn connected(app: &App, caller: &Caller, connection: ConnectionId) -> Answer<Vec<String>> {
-    let calendars = app
-        .store
-        .calendars(caller.user())
-        .await?
-        .into_iter()
-        .map(|state| state.calendar);
-    let connected =
-        calendars.filter(|calendar| calendar.is_connected && calendar.connection_id == connection);
-    Ok(connected
-        .map(|calendar| calendar.source.remote_id().to_owned())
-        .collect())
 }
 
 fn offered(calendar: AccountCalendar, connected: &[String]) -> Offered {

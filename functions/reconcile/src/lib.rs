@@ -1,7 +1,7 @@
-//! Every quarter of an hour: asks for a sync of the calendars of accounts that nothing was heard of for too long, whether
-//! they are pushed or not.
+//! Every quarter of an hour: requests a sync of the calendars of accounts that have not been verified for too long, whether
+//! the provider pushes their changes or not.
 
-use shared::app::App;
+use shared::calendar::Context;
 use shared::store::keys::DueKind;
 use shared::sync::{SyncError, refresh_due};
 
@@ -9,6 +9,6 @@ use shared::sync::{SyncError, refresh_due};
 ///
 /// # Errors
 /// When a table or the queue does not answer.
-pub async fn run(app: App) -> Result<usize, SyncError> {
-    refresh_due(&app, DueKind::Account).await
+pub async fn run(context: Context) -> Result<usize, SyncError> {
+    refresh_due(&context, DueKind::Account).await
 }

@@ -1,6 +1,6 @@
 //! Every quarter of an hour: asks for a sync of the feeds that are due, and only of those.
 
-use shared::app::App;
+use shared::calendar::Context;
 use shared::store::keys::DueKind;
 use shared::sync::{SyncError, refresh_due};
 
@@ -8,6 +8,6 @@ use shared::sync::{SyncError, refresh_due};
 ///
 /// # Errors
 /// When a table or the queue does not answer.
-pub async fn run(app: App) -> Result<usize, SyncError> {
-    refresh_due(&app, DueKind::Feed).await
+pub async fn run(context: Context) -> Result<usize, SyncError> {
+    refresh_due(&context, DueKind::Feed).await
 }

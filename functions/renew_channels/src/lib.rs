@@ -1,6 +1,6 @@
 //! Every twelve hours: has the channels renewed that would end, or should be renewed, before the next run.
 
-use shared::app::App;
+use shared::calendar::Context;
 use shared::sync::{SyncError, renew_channels};
 
 /// Until the next run.
@@ -10,6 +10,6 @@ const AHEAD: chrono::TimeDelta = chrono::TimeDelta::hours(12);
 ///
 /// # Errors
 /// When a table or the queue does not answer.
-pub async fn run(app: App) -> Result<usize, SyncError> {
-    renew_channels(&app, AHEAD).await
+pub async fn run(context: Context) -> Result<usize, SyncError> {
+    renew_channels(&context, AHEAD).await
 }

@@ -1,15 +1,17 @@
 //! Slots: stretches of time that a person keeps, shown in a calendar where the person wants that.
 
-mod body;
 mod slots;
 mod view;
 
-use shared::app::App;
+use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// What this function holds.
+pub type Context = Web<shared::calendar::Context>;
+
 /// The routes of this function.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(slots::list, slots::create))
         .routes(routes!(slots::get, slots::change, slots::delete))

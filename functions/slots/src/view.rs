@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use shared::calendar::slots::SlotState;
 use shared::domain::ids::{CalendarId, EventId, SlotId};
 use shared::domain::link::LinkStatus;
 use shared::domain::rule::Rule;
-use shared::domain::slot::{Slot, When};
+use shared::domain::slot::When;
 use shared::domain::time::{rfc3339, to_instant};
 use utoipa::ToSchema;
 
@@ -43,9 +44,8 @@ pub struct SlotView {
     updated_at: DateTime<Utc>,
 }
 
-impl SlotView {
-    /// As it is now.
-    pub fn new(slot: Slot, sync_status: Option<LinkStatus>) -> Self {
+impl From<SlotState> for SlotView {
+    fn from(SlotState { slot, sync_status }: SlotState) -> Self {
         let (day_of_week, start_time, end_time, zone) = match slot.when {
             When::Dated { start, end, zone } => (
                 None,

@@ -5,12 +5,15 @@ mod reset;
 mod status;
 mod trigger;
 
-use shared::app::App;
+use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// What this function holds.
+pub type Context = Web<shared::calendar::Context>;
+
 /// The routes of this function.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(trigger::trigger))
         .routes(routes!(status::status))

@@ -3,12 +3,13 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use shared::app::App;
+use shared::calendar::sync_requests::reset_all;
+use shared::http::AuditLog;
 use shared::http::limits::SyncLimit;
-use shared::http::trail::Trail;
 use shared::http::{Answer, Caller, Json, Problems};
-use shared::sync::request_sync;
 use utoipa::ToSchema;
+
+use crate::Context;
 
 /// What is read anew.
 #[derive(Serialize, ToSchema)]
@@ -22,24 +23,13 @@ pub struct Reset {
 #[utoipa::path(post, path = "/api/v1/sync/reset", tag = "sync", security(("bearer" = [])),
     responses((status = 202, body = Reset), Problems))]
 pub async fn reset(
-    State(app): State<App>,
+    State(context): State<Context>,
     caller: Caller,
     _: SyncLimit,
-    trail: Trail,
+    audit: AuditLog,
 ) -> Answer<(StatusCode, Json<Reset>)> {
     let user = caller.user();
-    let mut calendar_count = 0;
-    for state in app
-        .store
-        .calendars(user)
-        .await?
-        .into_iter()
-        .filter(|state| state.calendar.is_connected)
-    {
-        app.store.forget_position(user, state.calendar.id).await?;
-        request_sync(&app, user, state.calendar.id, 0).await?;
-        calendar_count += 1;
-    }
-    trail.success(user, "SYNC_RESET", None).await;
+    let calendar_count = reset_all(&context, user).await?;
+    audit.success(user, "SYNC_RESET", None).await;
     Ok((StatusCode::ACCEPTED, Json(Reset { calendar_count })))
 }

@@ -3,11 +3,12 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared::app::App;
 use shared::domain::calendar::{ProviderKind, SyncStatus};
 use shared::domain::ids::CalendarId;
 use shared::http::{Answer, Caller, Json, Problems};
 use utoipa::ToSchema;
+
+use crate::Context;
 
 /// More changes than this are not counted.
 const COUNTED: i32 = 200;
@@ -62,10 +63,10 @@ struct Webhook {
 /// How the connected calendars of the caller stand.
 #[utoipa::path(get, path = "/api/v1/sync/status", tag = "sync", security(("bearer" = [])),
     responses((status = 200, body = Status), Problems))]
-pub async fn status(State(app): State<App>, caller: Caller) -> Answer<Json<Status>> {
+pub async fn status(State(context): State<Context>, caller: Caller) -> Answer<Json<Status>> {
     let user = caller.user();
     let mut calendars = Vec::new();
-    for state in app
+    for state in context
         .store
         .calendars(user)
         .await?
@@ -74,7 +75,11 @@ pub async fn status(State(app): State<App>, caller: Caller) -> Answer<Json<Statu
     {
         let (calendar, cursor) = (state.calendar, state.cursor);
         let pending_edits = if calendar.is_writable() {
-            app.store.edited(user, calendar.id, COUNTED).await?.len()
+            context
+                .store
+                .edited(user, calendar.id, COUNTED)
+                .await?
+                .len()
         } else {
             0
         };

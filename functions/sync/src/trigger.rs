@@ -2,21 +2,22 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use shared::app::App;
+use shared::http::AuditLog;
 use shared::http::limits::SyncLimit;
-use shared::http::sync::{SyncAll, Wait, all};
-use shared::http::trail::Trail;
+use shared::http::sync::{SyncAll, Wait, sync_all};
 use shared::http::{Answer, Caller, Problems, Query};
+
+use crate::Context;
 
 /// Asks for a sync of all connected calendars, both ways: 202 at once, or with `?wait=20` 200 as soon as all are finished.
 #[utoipa::path(post, path = "/api/v1/sync/trigger", tag = "sync", security(("bearer" = [])), params(Wait),
     responses((status = 200, body = SyncAll), (status = 202, body = SyncAll), Problems))]
 pub async fn trigger(
-    State(app): State<App>,
+    State(context): State<Context>,
     caller: Caller,
     _: SyncLimit,
-    trail: Trail,
+    audit: AuditLog,
     Query(wait): Query<Wait>,
 ) -> Answer<Response> {
-    all(&app, &trail, caller.user(), wait).await
+    sync_all(&context, &audit, caller.user(), wait).await
 }

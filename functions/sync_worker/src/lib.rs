@@ -1,23 +1,24 @@
 //! Carries out what the queue asks for: syncs and removals.
 
-use shared::app::App;
 use shared::queue::Job;
-use shared::sync::{SyncError, erase_account, erase_calendar, sync_calendar};
+use shared::sync::{SyncContext, SyncError, erase_account, erase_calendar, sync_calendar};
 
 /// Works on one message. An error makes it come again.
 ///
 /// # Errors
 /// When a table, the vault or the queue does not answer.
-pub async fn handle(app: App, job: Job) -> Result<(), SyncError> {
+pub async fn handle(context: SyncContext, job: Job) -> Result<(), SyncError> {
     match job {
         Job::SyncCalendar {
             user_id,
             calendar_id,
-        } => sync_calendar(&app, user_id, calendar_id).await.map(drop),
+        } => sync_calendar(&context, user_id, calendar_id)
+            .await
+            .map(drop),
         Job::EraseCalendar {
             user_id,
             calendar_id,
-        } => erase_calendar(&app, user_id, calendar_id).await,
-        Job::EraseAccount { user_id } => erase_account(&app, user_id).await,
+        } => erase_calendar(&context, user_id, calendar_id).await,
+        Job::EraseAccount { user_id } => erase_account(&context, user_id).await,
     }
 }

@@ -2,11 +2,12 @@
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use shared::app::App;
+use shared::calendar::sync_requests::request_watched;
 use shared::domain::secret::secret_digest;
 use shared::http::{Answer, Problems};
-use shared::sync::request_watched;
 use tracing::info;
+
+use crate::Context;
 
 /// Takes a notification of Google. Its body is empty; the headers name the channel, what it watches, and the channel's
 /// secret. What is not known is acknowledged and dropped, so that nobody sends it again or learns anything from it; a
@@ -19,7 +20,7 @@ use tracing::info;
         ("X-Goog-Resource-State" = String, Header, description = "`sync`, `exists` or `not_exists`"),
     ),
     responses((status = 204, description = "acknowledged"), Problems))]
-pub async fn notify(State(app): State<App>, headers: HeaderMap) -> Answer<StatusCode> {
+pub async fn notify(State(context): State<Context>, headers: HeaderMap) -> Answer<StatusCode> {
     let header = |name: &str| {
         headers
             .get(name)
@@ -39,13 +40,13 @@ pub async fn notify(State(app): State<App>, headers: HeaderMap) -> Answer<Status
     {
         return Ok(StatusCode::NO_CONTENT);
     }
-    match app
+    match context
         .store
         .verify_notification(channel, resource, &secret_digest(token))
         .await?
     {
         Some(verified) => {
-            request_watched(&app, verified.user, verified.watched).await?;
+            request_watched(&context, verified.user, verified.watched).await?;
         }
         None => {
             info!("dropped a notification of a channel that is not ours, or without its secret");

@@ -4,13 +4,16 @@ mod google;
 mod microsoft;
 mod setup;
 
-use shared::app::App;
 use shared::http::alias;
+use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+/// What this function holds.
+pub type Context = Web<shared::calendar::Context>;
+
 /// The routes of this function.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(google::notify))
         .routes(alias(

@@ -9,13 +9,14 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use shared::app::App;
+use shared::calendar::sync_requests::request_watched;
 use shared::domain::secret::secret_digest;
 use shared::http::{Answer, Problem, ProblemType, Problems, Query};
 use shared::store::channels::{Verified, Watched};
-use shared::sync::request_watched;
 use tracing::info;
 use utoipa::IntoParams;
+
+use crate::Context;
 
 /// The longest token that is given back.
 const LONGEST: usize = 1_024;
@@ -56,7 +57,7 @@ struct Shown {
 #[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft", operation_id = "notify_microsoft", tag = "webhooks", params(Handshake),
     responses((status = 200, description = "the token, as text/plain", body = String), (status = 202, description = "acknowledged"), Problems))]
 pub async fn notify(
-    State(app): State<App>,
+    State(context): State<Context>,
     Query(handshake): Query<Handshake>,
     body: Body,
 ) -> Answer<Response> {
@@ -64,8 +65,8 @@ pub async fn notify(
         return echo(token);
     }
     let body = body.map_err(|_| Problem::new(ProblemType::TooLarge))?;
-    for verified in verified(&app, &body).await?.values() {
-        request_watched(&app, verified.user, verified.watched).await?;
+    for verified in verified(&context, &body).await?.values() {
+        request_watched(&context, verified.user, verified.watched).await?;
     }
     Ok(StatusCode::ACCEPTED.into_response())
 }
@@ -75,7 +76,7 @@ pub async fn notify(
 #[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft/lifecycle", tag = "webhooks", params(Handshake),
     responses((status = 200, description = "the token, as text/plain", body = String), (status = 202, description = "acknowledged"), Problems))]
 pub async fn lifecycle(
-    State(app): State<App>,
+    State(context): State<Context>,
     Query(handshake): Query<Handshake>,
     body: Body,
 ) -> Answer<Response> {
@@ -83,16 +84,18 @@ pub async fn lifecycle(
         return echo(token);
     }
     let body = body.map_err(|_| Problem::new(ProblemType::TooLarge))?;
-    for (shown, verified) in verified(&app, &body).await? {
+    for (shown, verified) in verified(&context, &body).await? {
         if let Watched::Account { connection_id } = verified.watched {
             match shown.event.as_str() {
                 "reauthorizationRequired" => {
-                    app.store
+                    context
+                        .store
                         .renew_watching(verified.user, connection_id, false)
                         .await?;
                 }
                 "subscriptionRemoved" => {
-                    app.store
+                    context
+                        .store
                         .renew_watching(verified.user, connection_id, true)
                         .await?;
                 }
@@ -100,7 +103,7 @@ pub async fn lifecycle(
                 _ => {}
             }
         }
-        request_watched(&app, verified.user, verified.watched).await?;
+        request_watched(&context, verified.user, verified.watched).await?;
     }
     Ok(StatusCode::ACCEPTED.into_response())
 }
@@ -122,7 +125,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Whose notifications these are, as far as they prove it; each subscription once.
-async fn verified(app: &App, body: &[u8]) -> Answer<HashMap<Shown, Verified>> {
+async fn verified(context: &Context, body: &[u8]) -> Answer<HashMap<Shown, Verified>> {
     let Ok(Notifications { value }) = serde_json::from_slice(body) else {
         info!("dropped a notification that cannot be read");
         return Ok(HashMap::new());
@@ -143,7 +146,8 @@ async fn verified(app: &App, body: &[u8]) -> Answer<HashMap<Shown, Verified>> {
             Some((channel, secret))
                 if is_ours(channel) && is_ours(secret) && found.len() < MOST =>
             {
-                app.store
+                context
+                    .store
                     .verify_notification(channel, &shown.subscription, &secret_digest(secret))
                     .await?
             }

@@ -3,14 +3,13 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use shared::app::App;
-use shared::domain::calendar::Source;
+use shared::calendar::sync_requests::watch_all;
+use shared::http::AuditLog;
 use shared::http::limits::SyncLimit;
-use shared::http::trail::Trail;
 use shared::http::{Answer, Caller, Json, Problems};
-use shared::store::Outcome;
-use shared::sync::request_sync;
 use utoipa::ToSchema;
+
+use crate::Context;
 
 /// What is set up.
 #[derive(Serialize, ToSchema)]
@@ -25,27 +24,13 @@ pub struct Setup {
 #[utoipa::path(post, path = "/api/v1/webhooks/setup", tag = "webhooks", security(("bearer" = [])),
     responses((status = 202, body = Setup), Problems))]
 pub async fn setup(
-    State(app): State<App>,
+    State(context): State<Context>,
     caller: Caller,
     _: SyncLimit,
-    trail: Trail,
+    audit: AuditLog,
 ) -> Answer<(StatusCode, Json<Setup>)> {
     let user = caller.user();
-    let mut calendar_count = 0;
-    for state in app.store.calendars(user).await? {
-        let calendar = state.calendar;
-        if !calendar.is_connected || !matches!(calendar.source, Source::Account(_)) {
-            continue;
-        }
-        if app.store.set_watched(user, calendar.id, true).await? == Outcome::Done {
-            app.store.retry_channel(user, calendar.id).await?;
-            app.store
-                .retry_watching(user, calendar.connection_id)
-                .await?;
-            request_sync(&app, user, calendar.id, 0).await?;
-            calendar_count += 1;
-        }
-    }
-    trail.success(user, "WEBHOOK_SETUP", None).await;
+    let calendar_count = watch_all(&context, user).await?;
+    audit.success(user, "WEBHOOK_SETUP", None).await;
     Ok((StatusCode::ACCEPTED, Json(Setup { calendar_count })))
 }

@@ -4,11 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use calweave_base::clock::Clock;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
-
-use calweave_base::clock::Clock;
 
 /// The text is not an id of the kind that was asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

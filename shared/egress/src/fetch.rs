@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use calweave_domain::calendar::Validators;
+use calweave_domain::digest::digest_of;
 use reqwest::header::{
     ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
     LOCATION, RETRY_AFTER,
@@ -11,8 +13,6 @@ use reqwest::{Client, StatusCode, redirect};
 use url::{Host, Url};
 
 use super::address::{self, BadAddress, Policy};
-use calweave_domain::calendar::Validators;
-use calweave_domain::digest::digest_of;
 
 /// The largest feed, decompressed, in bytes.
 pub const MAX_BODY: usize = 10 << 20;

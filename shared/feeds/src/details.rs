@@ -6,11 +6,11 @@ use calcard::icalendar::{
     ICalendarParticipationStatus, ICalendarProperty, ICalendarStatus, ICalendarTransparency,
     ICalendarValue, Uri,
 };
-
-use super::lines::Texts;
 use calweave_domain::event::{
     Attendee, Details, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility,
 };
+
+use super::lines::Texts;
 
 /// The longest texts that are kept, in bytes; an item of DynamoDB holds 400 KB.
 const MAX_TITLE: usize = 2 << 10;

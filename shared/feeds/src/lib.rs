@@ -9,16 +9,16 @@ mod zones;
 use calcard::Parser;
 use calcard::common::IanaParse;
 use calcard::icalendar::{ICalendarDuration, ICalendarEntry, ICalendarProperty, ICalendarValue};
-use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
-
-use self::lines::{Block, Frame};
-use self::zones::Zones;
 use calweave_domain::calendar::normalise_color;
 use calweave_domain::digest::digest_of;
 use calweave_domain::event::Event;
 use calweave_domain::ids::CalendarId;
 use calweave_domain::zones::resolve;
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use self::lines::{Block, Frame};
+use self::zones::Zones;
 
 /// Whose copy a feed is read for.
 #[derive(Clone, Copy, Debug)]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use calweave_domain::event::{Event, Status};
+use calweave_domain::ids::{EventId, OriginalStart};
+use calweave_domain::recurrence::Series;
 use chrono::TimeDelta;
 
 use super::vevent::{Component, original_start, short};
 use super::{ReadFor, Warnings};
-use calweave_domain::event::{Event, Status};
-use calweave_domain::ids::{EventId, OriginalStart};
-use calweave_domain::recurrence::Series;
 
 /// The most overrides that a series can list in its own item.
 const MAX_OVERRIDES: usize = 5_000;

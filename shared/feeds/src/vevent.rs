@@ -7,18 +7,18 @@ use calcard::icalendar::{
     ICalendarDuration, ICalendarEntry, ICalendarParameterName as Parameter,
     ICalendarParameterValue, ICalendarPeriod, ICalendarProperty, ICalendarValue,
 };
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
-
-use super::details::{detail, of_texts, reminders};
-use super::lines::Block;
-use super::zones::{Zones, by_clocks};
-use super::{Warnings, parse};
 use calweave_domain::digest::digest_of;
 use calweave_domain::event::Details;
 use calweave_domain::ids::OriginalStart;
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::{Rule, Until};
 use calweave_domain::time::{EventTime, next_day};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+
+use super::details::{detail, of_texts, reminders};
+use super::lines::Block;
+use super::zones::{Zones, by_clocks};
+use super::{Warnings, parse};
 
 /// What one `VEVENT` says.
 pub(super) struct Component {

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use calcard::icalendar::{ICalendarComponentType, ICalendarProperty, ICalendarValue};
+use calweave_domain::time::EventTime;
+use calweave_domain::zones::{Clocks, Observance, resolve};
 use chrono::{NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
 
 use super::lines::Frame;
 use super::vevent::{Wall, wall};
 use super::{Header, Warnings, parse};
-use calweave_domain::time::EventTime;
-use calweave_domain::zones::{Clocks, Observance, resolve};
 
 /// How much of a feed's own zones is read: real ones have a handful of each.
 const MAX_TIMEZONES: usize = 100;

@@ -9,18 +9,17 @@ pub mod oauth;
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
-use futures::future::BoxFuture;
-
 use calweave_base::clock::Clock;
-use calweave_base::config::{Config, OAuthClient};
+use calweave_base::config::{OAuthClient, ProvidersConfig};
 use calweave_domain::calendar::{AccountCalendar, Position, ProviderKind};
 use calweave_domain::event::Event;
 use calweave_domain::grant::Grant;
 use calweave_domain::ids::{CalendarId, EventId, OriginalStart};
 use calweave_domain::link::{Content, Response, SendUpdates};
 use calweave_domain::secret::Secret;
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use futures::future::BoxFuture;
 use google::Google;
 use microsoft::Microsoft;
 use oauth::{Authorize, Came, SignedIn};
@@ -442,7 +441,7 @@ pub struct Providers {
 
 impl Providers {
     /// Nothing is connected to until it is needed.
-    pub fn new(config: &Config, clock: &Clock) -> Self {
+    pub fn new(config: &ProvidersConfig, clock: &Clock) -> Self {
         let microsoft = |client| Microsoft::new(client, &config.microsoft_tenant, clock.clone());
         Self {
             google: config.google.clone().map(Google::new),

@@ -1,5 +1,8 @@
 //! What all sign-ins with a provider have in common: OAuth 2.0 with PKCE (RFC 6749, RFC 7636) and OpenID Connect.
 
+use calweave_base::config::OAuthClient;
+use calweave_domain::grant::Grant;
+use calweave_domain::secret::Secret;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -21,9 +24,6 @@ use url::Url;
 
 use super::http::{Call, Http};
 use super::{ProviderError, Result};
-use calweave_base::config::OAuthClient;
-use calweave_domain::grant::Grant;
-use calweave_domain::secret::Secret;
 
 /// Where to send somebody, and what to remember until they come back.
 #[derive(Debug)]

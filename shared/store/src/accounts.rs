@@ -1,12 +1,12 @@
 //! People, and who has which address.
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
+use calweave_domain::account::{Session, User};
+use calweave_domain::ids::UserId;
 use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::{Item, Outcome, Result, Store, StoreError, from_item, keys, s, to_item};
-use calweave_domain::account::{Session, User};
-use calweave_domain::ids::UserId;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,13 +5,13 @@
 //! returns, whatever else is stored.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use calweave_domain::agenda::Span;
+use calweave_domain::event::Event;
+use calweave_domain::ids::UserId;
 use chrono::{DateTime, Utc};
 
 use super::events::StoredEvent;
 use super::{Item, Result, Store, StoreError, from_item, keys, s};
-use calweave_domain::agenda::Span;
-use calweave_domain::event::Event;
-use calweave_domain::ids::UserId;
 
 /// The events of one span in a stretch of the index, page by page.
 pub struct SpanPages<'a> {

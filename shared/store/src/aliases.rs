@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-use super::{Item, Outcome, Result, Store, keys, s};
 use calweave_domain::ids::{CalendarId, EventId, UserId};
+
+use super::{Item, Outcome, Result, Store, keys, s};
 
 impl Store {
     /// Notes that what would be called `foreign` here, had it come from the provider, is `event`.

@@ -1,12 +1,12 @@
 //! Sign-ins with a provider that are under way, and calendars to choose from afterwards. Both are good once and for
 //! minutes; what has expired DynamoDB removes, and nothing reads it before.
 
+use calweave_domain::calendar::{AccountCalendar, ProviderKind};
+use calweave_domain::ids::{ConnectionId, UserId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Result, Store, from_item, keys, n, to_item};
-use calweave_domain::calendar::{AccountCalendar, ProviderKind};
-use calweave_domain::ids::{ConnectionId, UserId};
 
 /// A sign-in with a provider, from the first link to the way back.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,13 +1,13 @@
 //! Calendars, and what each is a copy of.
 
 use aws_sdk_dynamodb::types::ReturnValue;
+use calweave_domain::calendar::{Calendar, CalendarState, Cursor, FeedSource, Source};
+use calweave_domain::ids::{CalendarId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::accounts::put;
 use super::keys::DueKind;
 use super::{Item, Outcome, Result, Store, from_item, keys, s, to_item};
-use calweave_domain::calendar::{Calendar, CalendarState, Cursor, FeedSource, Source};
-use calweave_domain::ids::{CalendarId, UserId};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

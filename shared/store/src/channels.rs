@@ -2,12 +2,12 @@
 //! read without an owner; it says whose it is only to whoever knows the channel's secret.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE, DueKind};
 use super::{Result, Store, StoreError, keys, n, s, to_item};
-use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
 
 /// A channel.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,13 +1,13 @@
 //! Links to accounts, and who has linked which: an account belongs to one person at a time.
 
+use calweave_domain::calendar::{ChannelState, ProviderKind};
+use calweave_domain::connection::{Connection, ConnectionStatus};
+use calweave_domain::ids::{ConnectionId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE, DueKind};
 use super::{Item, Outcome, Result, Store, from_item, keys, n, s, to_item};
-use calweave_domain::calendar::{ChannelState, ProviderKind};
-use calweave_domain::connection::{Connection, ConnectionStatus};
-use calweave_domain::ids::{ConnectionId, UserId};
 
 /// How long somebody may take to open a channel before another tries.
 const WATCHING: TimeDelta = TimeDelta::minutes(1);

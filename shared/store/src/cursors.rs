@@ -5,15 +5,15 @@
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValue;
+use calweave_domain::calendar::{
+    ChannelState, Cursor, Position, SyncStats, SyncStatus, Validators,
+};
+use calweave_domain::ids::{CalendarId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::seats::Seat;
 use super::{Outcome, Result, Store, StoreError, from_item, keys, n, s};
-use calweave_domain::calendar::{
-    ChannelState, Cursor, Position, SyncStats, SyncStatus, Validators,
-};
-use calweave_domain::ids::{CalendarId, UserId};
 
 /// How long a lease is held without a sign of life. A killed worker's calendar waits this long.
 pub const LEASE: TimeDelta = TimeDelta::seconds(60);

@@ -2,13 +2,13 @@
 //! somebody else was faster. A note beside the events says which of them are still to be written to the provider.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
+use calweave_domain::event::Event;
+use calweave_domain::ids::{CalendarId, EventId, UserId};
+use calweave_domain::link::LinkStatus;
 
 use super::accounts::put;
 use super::events::event_item;
 use super::{Outcome, Result, Store, StoreError, keys, n};
-use calweave_domain::event::Event;
-use calweave_domain::ids::{CalendarId, EventId, UserId};
-use calweave_domain::link::LinkStatus;
 
 const UNCHANGED: &str = "revision = :revision";
 const NEW: &str = "attribute_not_exists(pk)";
@@ -20,7 +20,67 @@ fn next_revision(event: &mut Event) -> u64 {
     link.revision - 1
 }
 
+/// What [`Store::update_event`] is to do about an event as it is stored.
+#[derive(Debug)]
+pub enum EventUpdate<T> {
+    /// Write nothing.
+    Skip(T),
+    /// Write this in its place.
+    Put(Box<Event>),
+    /// Write this in its place, with a note that it has a change for the provider.
+    PutEdit(Box<Event>),
+}
+
+/// What came of [`Store::update_event`].
+#[derive(Debug)]
+pub enum EventUpdated<T> {
+    /// Nothing was to be written.
+    Skipped(T),
+    /// The event was written.
+    Written {
+        /// The event that it was made from.
+        before: Option<Event>,
+        /// The event as it is stored now.
+        after: Box<Event>,
+    },
+    /// Concurrent writers won every attempt; nothing was written.
+    Contended,
+}
+
+/// How often an update is decided anew because a concurrent writer was first.
+const UPDATE_ATTEMPTS: usize = 8;
+
 impl Store {
+    /// Writes an event over what is stored: `decide` is given the event as it is, first as it is `known` if the caller has
+    /// read it, and is asked again for each concurrent writer that was first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn update_event<T>(
+        &self,
+        user: UserId,
+        id: &EventId,
+        known: Option<Event>,
+        mut decide: impl FnMut(Option<Event>) -> EventUpdate<T>,
+    ) -> Result<EventUpdated<T>> {
+        let mut before = match known {
+            Some(known) => Some(known),
+            None => self.event(user, id).await?,
+        };
+        for _ in 0..UPDATE_ATTEMPTS {
+            let (outcome, after) = match decide(before.clone()) {
+                EventUpdate::Skip(value) => return Ok(EventUpdated::Skipped(value)),
+                EventUpdate::Put(mut event) => (self.put_event(user, &mut event).await?, event),
+                EventUpdate::PutEdit(mut event) => (self.put_edit(user, &mut event).await?, event),
+            };
+            if outcome == Outcome::Done {
+                return Ok(EventUpdated::Written { before, after });
+            }
+            before = self.event(user, id).await?;
+        }
+        Ok(EventUpdated::Contended)
+    }
+
     /// Writes an event; refused when it is not any more as it was read.
     ///
     /// # Errors

@@ -1,11 +1,11 @@
 //! Removals that take more than one step, and what is due when.
 
+use calweave_domain::ids::{CalendarId, UserId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE, DueKind};
 use super::{Item, Result, Store, keys, n, s, to_item};
-use calweave_domain::ids::{CalendarId, UserId};
 
 /// Something that a job finds to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

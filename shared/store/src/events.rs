@@ -6,12 +6,12 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{
     DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest,
 };
-use serde::{Deserialize, Serialize};
-
-use super::{Item, Result, Store, StoreError, from_item, keys, s, to_item};
 use calweave_domain::agenda::place;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{CalendarId, EventId, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::{Item, Result, Store, StoreError, from_item, keys, s, to_item};
 
 /// Items that DynamoDB takes in one batch.
 pub const BATCH: usize = 25;

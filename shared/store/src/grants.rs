@@ -1,10 +1,10 @@
 //! Sealed grants. Whoever renews one holds a lease on it, and writes it only over the version that was read.
 
+use calweave_domain::ids::{ConnectionId, UserId};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Result, Store, keys, n, s};
-use calweave_domain::ids::{ConnectionId, UserId};
 
 /// How long a renewal may take before somebody else may try.
 const LEASE: TimeDelta = TimeDelta::seconds(30);

@@ -1,10 +1,10 @@
 //! Answers that are kept for a day, so that a request sent twice is carried out once.
 
+use calweave_domain::ids::UserId;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Result, Store, keys, n, to_item};
-use calweave_domain::ids::UserId;
 
 /// How long an answer is kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);

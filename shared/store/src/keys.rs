@@ -7,9 +7,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{DateTime, Utc};
-
 use calweave_domain::ids::{CalendarId, ConnectionId, EventId, SessionId, SlotId, UserId};
+use chrono::{DateTime, Utc};
 
 /// An item, as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;

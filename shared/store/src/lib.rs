@@ -15,11 +15,10 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, TransactWriteItem,
 };
 use aws_types::SdkConfig;
+use calweave_base::clock::Clock;
+use calweave_base::config::TableNames;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use calweave_base::clock::Clock;
-use calweave_base::config::Config;
 
 use self::conflicts::Conflicts;
 use self::keys::{Item, Key};
@@ -148,14 +147,14 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 impl Store {
     /// A store over the tables that the configuration names.
-    pub fn new(sdk: &SdkConfig, config: &Config, clock: Clock) -> Self {
+    pub fn new(sdk: &SdkConfig, tables: &TableNames, clock: Clock) -> Self {
         let sdk = aws_sdk_dynamodb::config::Builder::from(sdk).retry_classifier(Conflicts);
         Self {
             dynamo: Client::from_conf(sdk.build()),
-            identity: config.identity_table.clone(),
-            vault: config.vault_table.clone(),
-            calendar: config.calendar_table.clone(),
-            audit: config.audit_table.clone(),
+            identity: tables.identity.clone(),
+            vault: tables.vault.clone(),
+            calendar: tables.calendar.clone(),
+            audit: tables.audit.clone(),
             clock,
             meter: Arc::default(),
         }

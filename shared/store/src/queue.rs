@@ -1,9 +1,8 @@
 //! Work for later, as typed messages on SQS.
 
 use aws_sdk_sqs::Client;
-use serde::{Deserialize, Serialize};
-
 use calweave_domain::ids::{CalendarId, UserId};
+use serde::{Deserialize, Serialize};
 
 /// What the worker is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

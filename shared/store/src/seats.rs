@@ -1,10 +1,10 @@
 //! How many syncs may call about one account at once. Some providers refuse whoever asks too much at a time of one
 //! mailbox, so an account has a few seats, and all workers together no more than these.
 
+use calweave_domain::ids::{ConnectionId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Outcome, Result, Store, keys, n};
-use calweave_domain::ids::{ConnectionId, UserId};
 
 /// How long a seat is kept without a sign of life. That of a killed worker is free after this long.
 pub const SEAT: TimeDelta = TimeDelta::seconds(60);

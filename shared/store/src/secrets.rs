@@ -1,9 +1,9 @@
 //! Sealed secrets and the wrapped keys that open them. What is inside, only the vault can tell.
 
+use calweave_domain::ids::{ConnectionId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Result, Store, keys, to_item};
-use calweave_domain::ids::{ConnectionId, UserId};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

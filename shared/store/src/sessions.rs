@@ -1,9 +1,10 @@
 //! Sign-ins. A session that is not stored does not stand: logging out removes it, on every function at once.
 
-use super::accounts::{check, put};
-use super::{Outcome, Result, Store, from_item, keys, n, s, to_item};
 use calweave_domain::account::Session;
 use calweave_domain::ids::{SessionId, UserId};
+
+use super::accounts::{check, put};
+use super::{Outcome, Result, Store, from_item, keys, n, s, to_item};
 
 impl Store {
     /// Begins a session; refused when the person's account is gone.

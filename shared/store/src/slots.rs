@@ -2,12 +2,12 @@
 //! writers at once one is first, and the others look again.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use calweave_domain::ids::{SlotId, UserId};
+use calweave_domain::slot::Slot;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::put;
 use super::{Outcome, Result, Store, StoreError, from_item, keys, n, to_item};
-use calweave_domain::ids::{SlotId, UserId};
-use calweave_domain::slot::Slot;
 
 /// A person's slots as they were read.
 #[derive(Clone, Debug, Default)]

@@ -1,14 +1,14 @@
 //! Stored grants: sealed in the vault table, one version per renewal.
 
+use calweave_domain::grant::Grant;
+use calweave_domain::ids::{ConnectionId, UserId};
+use calweave_domain::secret::Secret;
+use calweave_store::Outcome;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Place, Vault, VaultError};
-use calweave_domain::grant::Grant;
-use calweave_domain::ids::{ConnectionId, UserId};
-use calweave_domain::secret::Secret;
-use calweave_store::Outcome;
 
 /// A grant as it was read, and which one it is.
 #[derive(Clone, Debug)]

@@ -23,13 +23,12 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use chrono::{DateTime, TimeDelta, Utc};
-use zeroize::Zeroizing;
-
 use calweave_base::clock::{Clock, random_bytes};
 use calweave_domain::ids::{ConnectionId, UserId};
 use calweave_domain::secret::Secret;
 use calweave_store::{Outcome, Store, StoreError};
+use chrono::{DateTime, TimeDelta, Utc};
+use zeroize::Zeroizing;
 
 /// Where a secret belongs: only there it opens.
 #[derive(Clone, Copy, Debug)]

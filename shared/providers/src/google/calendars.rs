@@ -1,10 +1,10 @@
 //! `calendarList.list`: the calendars of an account (<https://developers.google.com/calendar/api/v3/reference/calendarList/list>).
 
+use calweave_domain::calendar::{Access, AccountCalendar, normalise_color};
+use calweave_domain::zones::resolve;
 use serde_json::Value;
 
 use super::{Request, Result, Session};
-use calweave_domain::calendar::{Access, AccountCalendar, normalise_color};
-use calweave_domain::zones::resolve;
 
 /// More than anybody has; an account that has more is read so far.
 const MAX_PAGES: usize = 40;

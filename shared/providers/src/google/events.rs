@@ -1,5 +1,8 @@
 //! `events.*` (<https://developers.google.com/calendar/api/v3/reference/events>).
 
+use calweave_domain::event::Event;
+use calweave_domain::ids::OriginalStart;
+use calweave_domain::link::{Response, SendUpdates};
 use chrono::SecondsFormat;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,9 +11,6 @@ use super::{
     Ask, Page, ProviderError, Remote, Request, Result, Session, Target, Writing, ids, malformed,
     read, write,
 };
-use calweave_domain::event::Event;
-use calweave_domain::ids::OriginalStart;
-use calweave_domain::link::{Response, SendUpdates};
 
 /// Series are read whole and expanded here: one change is one item, and a series without an end is no endless list.
 pub(super) const QUERY: &str = "series";

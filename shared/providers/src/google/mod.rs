@@ -9,6 +9,13 @@ mod write;
 
 use std::sync::Arc;
 
+use calweave_base::config::OAuthClient;
+use calweave_domain::calendar::{AccountCalendar, ProviderKind};
+use calweave_domain::event::Event;
+use calweave_domain::grant::Grant;
+use calweave_domain::ids::{CalendarId, EventId};
+use calweave_domain::link::Response;
+use calweave_domain::secret::Secret;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::Value;
@@ -20,13 +27,6 @@ use super::{
     Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target,
     Watches, Writing, ids,
 };
-use calweave_base::config::OAuthClient;
-use calweave_domain::calendar::{AccountCalendar, ProviderKind};
-use calweave_domain::event::Event;
-use calweave_domain::grant::Grant;
-use calweave_domain::ids::{CalendarId, EventId};
-use calweave_domain::link::Response;
-use calweave_domain::secret::Secret;
 
 const NAME: &str = "Google";
 /// How long a grant of an app in testing lasts.

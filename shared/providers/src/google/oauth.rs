@@ -1,13 +1,13 @@
 //! Google's OAuth 2.0 and OpenID Connect (<https://developers.google.com/identity/protocols/oauth2/web-server>).
 
+use calweave_domain::grant::Grant;
+use calweave_domain::secret::Secret;
 use chrono::{DateTime, Utc};
 use reqwest::Method;
 
 use super::super::http::Call;
 use super::super::oauth::{Authorize, Came, Endpoints, MISSING_SCOPES, Refused, SignedIn};
 use super::{Google, NAME, ProviderError, Result, malformed};
-use calweave_domain::grant::Grant;
-use calweave_domain::secret::Secret;
 
 /// What is asked for. `calendar.events` reads and writes events, the list of calendars needs a scope of its own.
 pub const SCOPES: [&str; 5] = ["openid", "email", "profile", EVENTS, CALENDAR_LIST];

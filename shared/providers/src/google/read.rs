@@ -2,12 +2,6 @@
 //! field but the id may be missing, and what has another form than it should is passed over: only an event whose times
 //! cannot be read is left out, with a warning.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use chrono_tz::Tz;
-use serde_json::Value;
-
-use super::{Target, ids};
-use crate::Change;
 use calweave_domain::event::{
     Attendee, Details, Event, Reminder, ReminderMethod, RsvpStatus, Status, Transparency,
     Visibility,
@@ -17,6 +11,12 @@ use calweave_domain::link::Link;
 use calweave_domain::recurrence::Series;
 use calweave_domain::time::EventTime;
 use calweave_domain::zones::resolve;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::{Target, ids};
+use crate::Change;
 
 /// What one item of a list says.
 ///

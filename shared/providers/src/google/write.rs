@@ -1,10 +1,6 @@
 //! From our event to Google's. What Google has is kept, and only what differs is written over it: a `PUT` erases whatever
 //! it leaves out.
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use chrono_tz::Tz;
-use serde_json::{Value, json};
-
 use calweave_domain::event::{
     Attendee, Details, Event, Reminder, ReminderMethod, RsvpStatus, Status, Transparency,
     Visibility,
@@ -13,6 +9,9 @@ use calweave_domain::ids::OriginalStart;
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::{Rule, Until};
 use calweave_domain::time::{EventTime, rfc3339, to_instant};
+use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
+use serde_json::{Value, json};
 
 /// Makes `to` of `body`, which says `from`; of nothing without.
 pub(super) fn overlay(body: &mut Value, from: Option<&Event>, to: &Event, zone: Tz) {

@@ -1,10 +1,10 @@
 //! The calendars of a mailbox (<https://learn.microsoft.com/graph/api/user-list-calendars>).
 
+use calweave_domain::calendar::{Access, AccountCalendar, normalise_color};
+use calweave_domain::zones::resolve;
 use serde_json::Value;
 
 use super::{ProviderError, Request, Result, Session};
-use calweave_domain::calendar::{Access, AccountCalendar, normalise_color};
-use calweave_domain::zones::resolve;
 
 /// More than anybody has; an account that has more is read so far.
 const MAX_PAGES: usize = 40;

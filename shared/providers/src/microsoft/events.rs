@@ -1,5 +1,9 @@
 //! Events of one calendar: always by the calendar's own path, as the short one knows nothing of shared calendars.
 
+use calweave_domain::event::{Event, RsvpStatus};
+use calweave_domain::ids::{EventId, OriginalStart};
+use calweave_domain::link::Response;
+use calweave_domain::time::to_instant;
 use chrono::{SecondsFormat, TimeDelta};
 use chrono_tz::Tz;
 use reqwest::Method;
@@ -12,10 +16,6 @@ use super::{
     Writing, malformed, read, series, write,
 };
 use crate::Change;
-use calweave_domain::event::{Event, RsvpStatus};
-use calweave_domain::ids::{EventId, OriginalStart};
-use calweave_domain::link::Response;
-use calweave_domain::time::to_instant;
 
 /// What takes place in a stretch of time, and its changes (<https://learn.microsoft.com/graph/api/event-delta>).
 pub(super) const QUERY: &str = "calendarView";

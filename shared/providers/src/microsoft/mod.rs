@@ -12,6 +12,14 @@ mod write;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use calweave_base::clock::{Clock, random_bytes};
+use calweave_base::config::OAuthClient;
+use calweave_domain::calendar::{AccountCalendar, ProviderKind};
+use calweave_domain::event::Event;
+use calweave_domain::grant::Grant;
+use calweave_domain::ids::{CalendarId, EventId, OriginalStart};
+use calweave_domain::link::Response;
+use calweave_domain::secret::Secret;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::Value;
@@ -23,14 +31,6 @@ use super::{
     Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target,
     Watches, Writing,
 };
-use calweave_base::clock::{Clock, random_bytes};
-use calweave_base::config::OAuthClient;
-use calweave_domain::calendar::{AccountCalendar, ProviderKind};
-use calweave_domain::event::Event;
-use calweave_domain::grant::Grant;
-use calweave_domain::ids::{CalendarId, EventId, OriginalStart};
-use calweave_domain::link::Response;
-use calweave_domain::secret::Secret;
 
 pub use write::{undeletable, unwritable};
 

@@ -1,13 +1,13 @@
 //! Sign-ins with the Microsoft identity platform v2.0
 //! (<https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow>).
 
+use calweave_domain::grant::Grant;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use url::Url;
 
 use super::super::oauth::{Authorize, Came, Endpoints, MISSING_SCOPES, Refused, SignedIn};
 use super::{Microsoft, NAME, ProviderError, Request, Result, Session, malformed};
-use calweave_domain::grant::Grant;
 
 /// What is asked for. Without `offline_access` there is no refresh token; it is not among the scopes of an answer.
 const SCOPES: [&str; 7] = [

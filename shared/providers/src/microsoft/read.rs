@@ -1,12 +1,6 @@
 //! From Graph's event to ours (<https://learn.microsoft.com/graph/api/resources/event>). Every field but the id may be
 //! missing, and what has another form than it should is passed over.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
-use chrono_tz::Tz;
-use serde_json::Value;
-
-use super::super::ids::own_id;
-use super::{Session, Target, recurrence};
 use calweave_domain::event::{
     Attendee, Details, Event, Importance, Reminder, ReminderMethod, RsvpStatus, Status,
     Transparency, Visibility,
@@ -15,6 +9,12 @@ use calweave_domain::ids::{EventId, OriginalStart};
 use calweave_domain::link::Link;
 use calweave_domain::time::{EventTime, to_instant};
 use calweave_domain::zones::{resolve, windows_name};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::super::ids::own_id;
+use super::{Session, Target, recurrence};
 
 /// Where the text of a meeting begins that Teams writes below everybody else's.
 pub(super) const MEETING_BLOCK: &str = "________________";

@@ -3,14 +3,13 @@
 //! Microsoft can express less than RFC 5545. What it cannot is refused with the reason; so is what it would only express
 //! nearly: a pattern stands for a rule if both give the same starts.
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
-use chrono_tz::Tz;
-use serde_json::{Map, Value, json};
-
 use calweave_domain::ids::OriginalStart;
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::{ByDay, Frequency, Rule, Until};
 use calweave_domain::time::EventTime;
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono_tz::Tz;
+use serde_json::{Map, Value, json};
 
 const DAYS: [(&str, Weekday); 7] = [
     ("sunday", Weekday::Sun),

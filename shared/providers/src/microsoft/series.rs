@@ -1,12 +1,12 @@
 //! A series as a whole: its rule, what was changed of it, and what was cancelled. Lists of changes show no more of an
 //! occurrence than that it is there.
 
+use calweave_domain::event::Event;
+use calweave_domain::ids::EventId;
 use serde_json::Value;
 
 use super::{ProviderError, Request, Result, Session, Target, read};
 use crate::{Change, Page};
-use calweave_domain::event::Event;
-use calweave_domain::ids::EventId;
 
 /// All that is read of a series. What was cancelled is told only to whoever names it.
 pub(super) const SELECT: &str = "id,changeKey,iCalUId,type,transactionId,subject,body,start,end,isAllDay,originalStartTimeZone,recurrence,location,\

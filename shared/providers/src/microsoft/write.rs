@@ -1,10 +1,5 @@
 //! From our event to Graph's: only what differs is written.
 
-use chrono::NaiveTime;
-use chrono_tz::Tz;
-use serde_json::{Map, Value, json};
-
-use super::{NAME, ProviderError, Result, recurrence};
 use calweave_domain::event::{
     Attendee, Details, Event, ReminderMethod, Status, Transparency, Visibility,
 };
@@ -12,6 +7,11 @@ use calweave_domain::link::{Content, SendUpdates};
 use calweave_domain::rule::Rule;
 use calweave_domain::time::{EventTime, to_instant};
 use calweave_domain::zones::windows_name;
+use chrono::NaiveTime;
+use chrono_tz::Tz;
+use serde_json::{Map, Value, json};
+
+use super::{NAME, ProviderError, Result, recurrence};
 
 const TOLD: &str = "must be all: Microsoft tells everybody who is invited, whatever is asked for";
 

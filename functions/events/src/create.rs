@@ -1,0 +1,41 @@
+//! `POST /api/v1/calendar/events`
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use shared::calendar::events::{self, Create, EventDraft};
+use shared::http::idempotency;
+use shared::http::limits::EventWriteLimit;
+use shared::http::{Answer, AuditLog, Caller, Json, Problems, Query};
+
+use crate::Context;
+use crate::view::EventView;
+use crate::wait::WaitQuery;
+
+/// Creates an event: 201 when the provider has it, 202 when it is on its way. Where `whenInexpressible` asks for it and the
+/// provider cannot repeat the event so, the answer is the first of the events that it became, and `expandedInto` names all.
+#[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = EventDraft, params(WaitQuery),
+    responses((status = 201, body = EventView), (status = 202, body = EventView), Problems))]
+pub async fn create(
+    State(context): State<Context>,
+    caller: Caller,
+    _: EventWriteLimit,
+    audit: AuditLog,
+    (headers, Query(query)): (HeaderMap, Query<WaitQuery>),
+    Json(body): Json<EventDraft>,
+) -> Answer<Response> {
+    let limit = query.limit()?;
+    let user = caller.user();
+    let key = headers.get(idempotency::KEY);
+    let name = key.map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned());
+    let created = events::create(&context, user, Create { draft: body, name }).await?;
+    for id in created.ids() {
+        audit
+            .success(user, "EVENT_CREATE", Some(id.to_string()))
+            .await;
+    }
+    let created = created.push(&context, limit).await?;
+    let mut view = EventView::updated(&created.event);
+    view.expanded_into = created.expanded_into;
+    Ok(view.answer(created.event.is_synced, StatusCode::CREATED))
+}

@@ -1,0 +1,71 @@
+//! `DELETE /api/v1/calendar/events/{id}`
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use shared::calendar::events::{self, Precondition, Removed};
+use shared::domain::ids::EventId;
+use shared::domain::link::{LinkStatus, SendUpdates};
+use shared::http::limits::EventWriteLimit;
+use shared::http::{Answer, AuditLog, Caller, Id, Json, Problems, Query};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::Context;
+use crate::if_match::IfMatch;
+use crate::wait;
+
+/// Who is told, and how long to wait.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct DeleteQuery {
+    /// Who is told by mail; nobody unless said.
+    #[serde(default)]
+    send_updates: SendUpdates,
+    /// Seconds to wait for the provider, at most 25; 8 unless given, 0 for not at all.
+    #[serde(default)]
+    wait: Option<u64>,
+}
+
+/// What became of a removal.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Deleted {
+    /// Which event.
+    #[schema(value_type = String)]
+    id: EventId,
+    /// Whether the provider has let it go.
+    sync_status: LinkStatus,
+}
+
+/// Removes an event, a series, or one occurrence of a series: 200 when the provider has let it go, 202 when that is on its
+/// way; here it is gone at once. With `If-Match`, 412 when the event is another by now.
+#[utoipa::path(delete, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])),
+    params(("id" = String, Path, description = "`evt_…`"), ("If-Match" = Option<String>, Header, description = "`etag` of the event"), DeleteQuery),
+    responses((status = 200, body = Deleted), (status = 202, body = Deleted), Problems))]
+pub async fn delete(
+    State(context): State<Context>,
+    caller: Caller,
+    _: EventWriteLimit,
+    audit: AuditLog,
+    headers: HeaderMap,
+    Query(query): Query<DeleteQuery>,
+    Id(id): Id<EventId>,
+) -> Answer<Response> {
+    let limit = wait::limit(query.wait)?;
+    let user = caller.user();
+    let if_match = IfMatch::of(&headers);
+    let check = if_match.as_ref().map(IfMatch::precondition);
+    let check = check.as_ref().map(|check| check as Precondition<'_>);
+    events::remove(&context, user, &id, query.send_updates, check).await?;
+    audit
+        .success(user, "EVENT_DELETE", Some(id.to_string()))
+        .await;
+    let removed = events::push_removal(&context, user, &id, limit).await?;
+    let (status, sync_status) = match removed {
+        Removed::Completed => (StatusCode::OK, LinkStatus::Synced),
+        Removed::Pending(sync_status) => (StatusCode::ACCEPTED, sync_status),
+    };
+    Ok((status, Json(Deleted { id, sync_status })).into_response())
+}

@@ -1,0 +1,30 @@
+//! `POST /api/v1/calendar/events/{id}/retry-sync`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use shared::calendar::events;
+use shared::domain::ids::EventId;
+use shared::http::limits::EventWriteLimit;
+use shared::http::{Answer, Caller, Id, Problems, Query};
+
+use crate::Context;
+use crate::view::EventView;
+use crate::wait::WaitQuery;
+
+/// Tries again to write a change to the provider. An event that was deleted there is created anew.
+#[utoipa::path(post, path = "/api/v1/calendar/events/{id}/retry-sync", tag = "events", security(("bearer" = [])),
+    params(("id" = String, Path, description = "`evt_…`"), WaitQuery),
+    responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]
+pub async fn retry(
+    State(context): State<Context>,
+    caller: Caller,
+    _: EventWriteLimit,
+    Query(query): Query<WaitQuery>,
+    Id(id): Id<EventId>,
+) -> Answer<Response> {
+    let limit = query.limit()?;
+    let retried = events::retry(&context, caller.user(), &id).await?;
+    let retried = retried.push(&context, limit).await?;
+    Ok(EventView::updated(&retried).answer(retried.is_synced, StatusCode::OK))
+}

@@ -1,0 +1,68 @@
+//! How AWS is reached.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::Environment;
+
+/// Region, credentials, and endpoints in place of AWS's own.
+#[derive(Clone, Debug)]
+pub struct AwsConfig {
+    /// `AWS_REGION`
+    pub region: String,
+    /// What requests are signed with.
+    pub credentials: Credentials,
+    /// By service id in upper case (`DYNAMODB`); the empty name is for all services.
+    endpoints: BTreeMap<&'static str, String>,
+}
+
+impl AwsConfig {
+    /// Reads what Lambda itself sets, and `AWS_ENDPOINT_URL` with its variants.
+    pub fn read(env: &mut Environment<'_>) -> Self {
+        let endpoints = [
+            ("", "AWS_ENDPOINT_URL"),
+            ("DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB"),
+            ("KMS", "AWS_ENDPOINT_URL_KMS"),
+            ("SQS", "AWS_ENDPOINT_URL_SQS"),
+        ];
+        Self {
+            region: env.required("AWS_REGION"),
+            credentials: Credentials {
+                access_key_id: env.required("AWS_ACCESS_KEY_ID"),
+                secret_access_key: Zeroizing::new(env.required("AWS_SECRET_ACCESS_KEY")),
+                session_token: env.optional("AWS_SESSION_TOKEN"),
+            },
+            endpoints: endpoints
+                .into_iter()
+                .filter_map(|(service, name)| Some((service, env.optional(name)?)))
+                .collect(),
+        }
+    }
+
+    /// The endpoint in place of AWS's own for a service, if one is set.
+    pub fn endpoint(&self, service: &str) -> Option<&str> {
+        let endpoint = self.endpoints.get(service);
+        endpoint
+            .or_else(|| self.endpoints.get(""))
+            .map(String::as_str)
+    }
+}
+
+/// What the SDK signs requests with.
+#[derive(Clone)]
+pub struct Credentials {
+    /// `AWS_ACCESS_KEY_ID`
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`
+    pub secret_access_key: Zeroizing<String>,
+    /// `AWS_SESSION_TOKEN`
+    pub session_token: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({})", self.access_key_id)
+    }
+}

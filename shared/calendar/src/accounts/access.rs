@@ -1,0 +1,172 @@
+//! Access tokens: whoever needs one gets a good one, and however many need one at once, it is renewed once.
+
+use std::time::Duration;
+
+use calweave_domain::connection::{Connection, ConnectionStatus};
+use calweave_domain::grant::Grant;
+use calweave_domain::secret::Secret;
+use calweave_providers::{ProviderError, Remedy};
+use calweave_store::Outcome;
+use calweave_store::audit::AuditEntry;
+use calweave_vault::grant::Held;
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::{error, warn};
+
+use crate::{AccountContext, BackendError};
+
+/// How often somebody looks whether the one who renews has finished.
+const LOOKS: u32 = 40;
+/// How long between two looks.
+const PAUSE: Duration = Duration::from_millis(250);
+/// An access token is renewed by the schedule this long before it expires.
+const AHEAD: TimeDelta = TimeDelta::minutes(10);
+
+/// A good access token of a link; `refused` is one that the provider did not take. The inner error is the provider's.
+///
+/// # Errors
+/// When a table or the vault does not answer.
+pub async fn access_token(
+    context: &AccountContext,
+    connection: &Connection,
+    refused: Option<&Secret>,
+) -> Result<Result<Secret, ProviderError>, BackendError> {
+    let gone = |reason: &str| ProviderError::GrantGone {
+        provider: connection.provider.label(),
+        reason: reason.to_owned(),
+    };
+    if connection.status != ConnectionStatus::Active {
+        return Ok(Err(gone(
+            connection
+                .status_reason
+                .as_deref()
+                .unwrap_or("it was disconnected"),
+        )));
+    }
+    let (user, id) = (connection.user_id, connection.id);
+    for _ in 0..LOOKS {
+        let Some(held) = context.vault.grant(user, id).await? else {
+            return Ok(Err(gone("nothing is stored")));
+        };
+        if held.grant.is_fresh(context.clock.now()) && refused != Some(&held.grant.access_token) {
+            return Ok(Ok(held.grant.access_token));
+        }
+        if context.store.lease_grant(user, id, held.version).await? == Outcome::Done {
+            return renew(context, connection, &held).await;
+        }
+        // Somebody else is at it: what they store counts.
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(Err(ProviderError::Failing {
+        provider: connection.provider.label(),
+        status: 504,
+    }))
+}
+
+/// Renews a grant before its access token expires, unless somebody else is at it. Answers whether it was renewed.
+///
+/// # Errors
+/// When a table or the vault does not answer.
+pub async fn renew_early(
+    context: &AccountContext,
+    connection: &Connection,
+) -> Result<bool, BackendError> {
+    let (user, id) = (connection.user_id, connection.id);
+    let Some(held) = context.vault.grant(user, id).await? else {
+        return Ok(false);
+    };
+    if renew_at(&held.grant) > context.clock.now() {
+        context
+            .store
+            .renew_grant_at(user, id, renew_at(&held.grant))
+            .await?;
+        return Ok(false);
+    }
+    if context.store.lease_grant(user, id, held.version).await? == Outcome::Refused {
+        return Ok(false);
+    }
+    Ok(renew(context, connection, &held).await?.is_ok())
+}
+
+/// Renews a grant whose lease is held.
+async fn renew(
+    context: &AccountContext,
+    connection: &Connection,
+    held: &Held,
+) -> Result<Result<Secret, ProviderError>, BackendError> {
+    let (user, id, now) = (connection.user_id, connection.id, context.clock.now());
+    let renewed = match context.providers.of(connection.provider) {
+        Ok(accounts) => accounts.renew(&held.grant, now).await,
+        Err(unknown) => Err(unknown),
+    };
+    match renewed {
+        Ok(grant) => {
+            // Stored before it is used. Refused only when the owner has granted anew meanwhile; this token is good all the same.
+            let _: Outcome = context
+                .vault
+                .put_grant(user, id, &grant, Some(held.version))
+                .await?;
+            context
+                .store
+                .renew_grant_at(user, id, renew_at(&grant))
+                .await?;
+            Ok(Ok(grant.access_token))
+        }
+        Err(failure) => {
+            context.store.release_grant(user, id, held.version).await?;
+            if let ProviderError::GrantGone { provider, reason } = &failure {
+                let reason = lost(context, connection, reason).await?;
+                return Ok(Err(ProviderError::GrantGone { provider, reason }));
+            }
+            if failure.remedy() == Remedy::GiveUp {
+                // Such as a client that was deleted: a matter for the operator, not for the person.
+                error!(connection.id = %id, alarm = "provider-client", "the provider refuses this deployment: {failure}");
+            } else {
+                warn!(connection.id = %id, "could not renew the grant of {id}: {failure}");
+            }
+            Ok(Err(failure))
+        }
+    }
+}
+
+/// When the schedule has to look at a grant again.
+pub fn renew_at(grant: &Grant) -> DateTime<Utc> {
+    grant.expires_at - AHEAD
+}
+
+/// Notes once, and for everybody to see, that the owner has to grant anew. Answers with why and what to do.
+async fn lost(
+    context: &AccountContext,
+    connection: &Connection,
+    reason: &str,
+) -> Result<String, BackendError> {
+    let age = context.clock.now() - connection.granted_at;
+    let hint = context
+        .providers
+        .of(connection.provider)
+        .ok()
+        .and_then(|accounts| accounts.why_lost(age));
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    let reason = format!(
+        "{}{hint}. Connect the account again; nothing was deleted.",
+        reason.trim_end_matches('.')
+    );
+    if context
+        .store
+        .needs_reauth(connection.user_id, connection.id, &reason)
+        .await?
+        == Outcome::Done
+    {
+        warn!(connection.id = %connection.id, "{} needs to be granted anew: {reason}", connection.id);
+        let entry = AuditEntry {
+            actor: connection.user_id.to_string(),
+            action: "CONNECTION_NEEDS_REAUTH".to_owned(),
+            resource: Some(connection.id.to_string()),
+            outcome: "FAILURE".to_owned(),
+            detail: Some(reason.clone()),
+            ip_address: None,
+            request_id: String::new(),
+        };
+        context.store.append_audit(&entry).await?;
+    }
+    Ok(reason)
+}

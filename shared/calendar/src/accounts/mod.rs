@@ -1,0 +1,14 @@
+//! Accounts with providers: linking one, choosing its calendars, its access tokens, revoking its grant.
+
+mod access;
+mod link;
+mod revocation;
+mod selection;
+
+pub use access::{access_token, renew_at, renew_early};
+pub use link::{
+    BegunLink, CONSENT_LIFETIME, Finished, LinkFailure, Linked, Returned, begin_link, configured,
+    finish_link,
+};
+pub use revocation::{close_channel, revoke, revoke_all};
+pub use selection::{OfferedCalendars, SelectedCalendars, offered_calendars, select_calendars};

@@ -1,0 +1,63 @@
+//! Revoking grants, and closing the channels that were opened with them.
+
+use calweave_domain::calendar::ChannelState;
+use calweave_domain::connection::{Connection, ConnectionStatus};
+use calweave_domain::ids::UserId;
+use calweave_providers::Provider;
+use calweave_store::{Store, StoreError};
+use tracing::warn;
+
+use crate::{AccountContext, BackendError};
+
+/// Revokes all grants of a person, as far as the providers can be reached.
+///
+/// # Errors
+/// When a table or the vault does not answer.
+pub async fn revoke_all(context: &AccountContext, user: UserId) -> Result<(), BackendError> {
+    for connection in context.store.connections(user).await? {
+        if connection.status == ConnectionStatus::Active {
+            revoke(context, &connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells the provider that a grant is revoked, and closes the account's channel. Where the provider cannot be told, the grant
+/// ends here all the same.
+///
+/// # Errors
+/// When a table or the vault does not answer.
+pub async fn revoke(context: &AccountContext, connection: &Connection) -> Result<(), BackendError> {
+    let (user, id) = (connection.user_id, connection.id);
+    let held = context.vault.grant(user, id).await?;
+    let (Ok(provider), Some(held)) = (context.providers.of(connection.provider), held) else {
+        return Ok(());
+    };
+    if let Some(channel) = &connection.channel {
+        let session = provider.session(held.grant.access_token.clone(), &connection.email);
+        close_channel(&context.store, Some(&*session), channel).await?;
+    }
+    if let Err(failure) = provider.revoke(&held.grant.refresh_token).await {
+        warn!(connection.id = %id, "could not revoke the grant of {id}: {failure}");
+    }
+    Ok(())
+}
+
+/// Closes a channel. One that cannot be closed, or whose provider cannot be reached any more, expires by itself; its
+/// notifications are dropped from here on.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn close_channel(
+    store: &Store,
+    provider: Option<&dyn Provider>,
+    channel: &ChannelState,
+) -> Result<(), StoreError> {
+    let Some(id) = &channel.id else { return Ok(()) };
+    if let (Some(resource_id), Some(provider)) = (&channel.resource_id, provider)
+        && let Err(failure) = provider.stop(id, resource_id).await
+    {
+        warn!("could not close a channel: {failure}");
+    }
+    store.delete_channel(id).await
+}

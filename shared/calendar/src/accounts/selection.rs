@@ -1,0 +1,140 @@
+//! Choosing calendars of an account that was just linked.
+
+use calweave_domain::calendar::{AccountCalendar, Calendar, CalendarState, DEFAULT_COLOR, Source};
+use calweave_domain::connection::{Connection, ConnectionStatus};
+use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
+use calweave_store::Outcome;
+use calweave_store::authorizations::Selection;
+
+use crate::calendars::connected_calendar;
+use crate::sync_requests::request_sync;
+use crate::{Context, Error, Result};
+
+/// The calendars that a person may choose from.
+#[derive(Debug)]
+pub struct OfferedCalendars {
+    /// The offer.
+    pub selection: Selection,
+    /// The account.
+    pub connection: Connection,
+    /// The provider's ids of those that are connected already.
+    pub connected: Vec<String>,
+}
+
+/// The calendars that a person may choose from. Reading the offer does not use it up.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such offer, or it has expired.
+pub async fn offered_calendars(
+    context: &Context,
+    user: UserId,
+    session: &str,
+) -> Result<OfferedCalendars> {
+    let selection = context.store.selection(user, session).await?;
+    let selection = selection.ok_or(Error::NotFound)?;
+    let id = selection.connection_id;
+    let connection = context.store.connection(user, id).await?;
+    let connection = connection.ok_or(Error::NotFound)?;
+    let calendars = context.store.calendars(user).await?.into_iter();
+    let connected = calendars
+        .map(|state| state.calendar)
+        .filter(|calendar| calendar.is_connected && calendar.connection_id == id)
+        .map(|calendar| calendar.source.remote_id().to_owned())
+        .collect();
+    Ok(OfferedCalendars {
+        selection,
+        connection,
+        connected,
+    })
+}
+
+/// The calendars that a person has chosen.
+#[derive(Debug)]
+pub struct SelectedCalendars {
+    /// The calendars, connected.
+    pub calendars: Vec<CalendarState>,
+    /// Whether the account's grant was revoked meanwhile: then the account has to be linked again.
+    pub is_revoked: bool,
+}
+
+/// Connects calendars of an offer, and uses the offer up. One that is connected already stays as it is; one that was
+/// disconnected comes back under its old id. `provider` is the path segment that the offer has to be for.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such offer, [`Error::Invalid`] for an id that it does not hold.
+pub async fn select_calendars(
+    context: &Context,
+    user: UserId,
+    provider: &str,
+    session: &str,
+    ids: &[String],
+) -> Result<SelectedCalendars> {
+    let store = &context.store;
+    let offered = store.selection(user, session).await?;
+    let offered = offered
+        .filter(|offered| offered.provider.path() == provider)
+        .ok_or(Error::NotFound)?;
+    let chosen = choose(&offered, ids)?;
+    // Whoever takes it first has it: of two choices at once the second finds nothing.
+    let taken = store.take_selection(user, session).await?;
+    let taken = taken.ok_or(Error::NotFound)?;
+    let mut calendars = Vec::with_capacity(chosen.len());
+    for calendar in chosen {
+        let id = connect(context, user, &taken, calendar).await?;
+        request_sync(context, user, id, 0).await?;
+        calendars.push(connected_calendar(context, user, id).await?);
+    }
+    let connection = store.connection(user, taken.connection_id).await?;
+    let is_ended = |connection: Connection| connection.status == ConnectionStatus::Disconnected;
+    Ok(SelectedCalendars {
+        calendars,
+        is_revoked: connection.is_none_or(is_ended),
+    })
+}
+
+fn choose<'a>(offered: &'a Selection, ids: &[String]) -> Result<Vec<&'a AccountCalendar>> {
+    const FIELD: &str = "selectedCalendarIds";
+    if ids.is_empty() {
+        return Err(Error::field(FIELD, "must name at least one calendar"));
+    }
+    let mut ids: Vec<&String> = ids.iter().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let find = |id: &&String| {
+        let mut calendars = offered.calendars.iter();
+        calendars.find(|calendar| calendar.remote_id == **id)
+    };
+    let unknown = || Error::field(FIELD, "names a calendar that this session does not offer");
+    ids.iter().map(|id| find(id).ok_or_else(unknown)).collect()
+}
+
+async fn connect(
+    context: &Context,
+    user: UserId,
+    selection: &Selection,
+    chosen: &AccountCalendar,
+) -> Result<CalendarId> {
+    let connection_id: ConnectionId = selection.connection_id;
+    let color = chosen.color.clone();
+    let calendar = Calendar {
+        id: CalendarId::new(&context.clock),
+        user_id: user,
+        connection_id,
+        provider: selection.provider,
+        name: chosen.name.clone(),
+        color: color.unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
+        is_connected: true,
+        is_unwatched: false,
+        created_at: context.clock.now(),
+        source: Source::Account(chosen.clone()),
+    };
+    if context.store.create_calendar(&calendar).await? == Outcome::Done {
+        return Ok(calendar.id);
+    }
+    let key = calendar.source.key(connection_id);
+    let known = context.store.calendar_of(user, &key).await?;
+    let id = known.ok_or(Error::NotFound)?;
+    // Refused when it is connected already.
+    let _: Outcome = context.store.set_connected(user, id, true).await?;
+    Ok(id)
+}

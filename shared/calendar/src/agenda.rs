@@ -1,0 +1,187 @@
+//! What a person sees in a stretch of time, page by page.
+//!
+//! Short events are read from the index in the order of their start; long ones and series are all that are not over.
+//! The two are merged up to a *horizon*: as far as the short ones have been read, less the fourteen hours by which the
+//! index and the reader's clock can differ. So a page reads about as much as it returns, and pages neither repeat nor
+//! leave out anything, whatever is added in between.
+
+use std::collections::HashSet;
+
+use calweave_domain::agenda::{Occurrence, Span, Window, occurrences};
+use calweave_domain::event::Event;
+use calweave_domain::ids::{CalendarId, UserId};
+use calweave_domain::time::MAX_ZONE_SHIFT;
+use calweave_store::agenda::SpanPages;
+use calweave_store::{Store, StoreError};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// What to look for.
+#[derive(Clone, Debug)]
+pub struct Look<'a> {
+    /// Whose calendars.
+    pub user: UserId,
+    /// From when to when.
+    pub window: Window,
+    /// In which calendars.
+    pub calendars: &'a HashSet<CalendarId>,
+    /// Behind which start and id; from the beginning without.
+    pub after: Option<(DateTime<Utc>, String)>,
+    /// At most how many.
+    pub limit: usize,
+}
+
+/// A page of what is seen.
+#[derive(Debug, Default)]
+pub struct Page<T> {
+    /// By start, then by id.
+    pub seen: Vec<T>,
+    /// Where the next page begins; the last one has none.
+    pub next: Option<(DateTime<Utc>, String)>,
+}
+
+/// Reads one page; `view` makes of each occurrence what the caller wants.
+///
+/// # Errors
+/// When DynamoDB does not answer.
+pub async fn look<T>(
+    store: &Store,
+    look: Look<'_>,
+    view: impl Fn(&Occurrence<'_>) -> T,
+) -> Result<Page<T>, StoreError> {
+    let mut streams = Vec::new();
+    let mut rest: Vec<Event> = Vec::new();
+    for span in Span::ALL {
+        let (low, high) = bounds(&look, span);
+        let mut pages = store.span(look.user, span, low, high);
+        if span.reach().is_some() {
+            streams.push(Stream {
+                pages,
+                events: vec![],
+                read_to: None,
+            });
+        } else {
+            while !pages.is_done() {
+                rest.extend(pages.next(None).await?);
+            }
+        }
+    }
+    let step = i32::try_from(look.limit + 1).unwrap_or(i32::MAX);
+    loop {
+        let lagging = streams
+            .iter_mut()
+            .filter(|stream| !stream.pages.is_done())
+            .min_by_key(|stream| stream.read_to);
+        let all_read = match lagging {
+            Some(stream) => {
+                stream.read(step).await?;
+                streams.iter().all(|stream| stream.pages.is_done())
+            }
+            None => true,
+        };
+        let horizon = if all_read {
+            Some(look.window.end)
+        } else {
+            horizon(&streams)
+        };
+        let Some(horizon) = horizon else { continue };
+        let events = streams
+            .iter()
+            .flat_map(|stream| &stream.events)
+            .chain(&rest);
+        let mut seen = seen_until(events, &look, horizon);
+        if seen.len() <= look.limit && !all_read {
+            continue;
+        }
+        let more = seen.len() > look.limit;
+        seen.truncate(look.limit);
+        let last = seen
+            .last()
+            .filter(|_| more)
+            .map(|one| (one.starts_at, one.id.to_string()));
+        return Ok(Page {
+            seen: seen.iter().map(view).collect(),
+            next: last,
+        });
+    }
+}
+
+struct Stream<'a> {
+    pages: SpanPages<'a>,
+    events: Vec<Event>,
+    /// The place in the index of the last event that was read.
+    read_to: Option<DateTime<Utc>>,
+}
+
+impl Stream<'_> {
+    async fn read(&mut self, step: i32) -> Result<(), StoreError> {
+        let events = self.pages.next(Some(step)).await?;
+        self.read_to = events
+            .last()
+            .map(|event| event.start.instant(chrono_tz::UTC))
+            .or(self.read_to);
+        self.events.extend(events);
+        Ok(())
+    }
+}
+
+/// The part of the index that can hold what this page shows.
+fn bounds(look: &Look<'_>, span: Span) -> (DateTime<Utc>, DateTime<Utc>) {
+    let window = &look.window;
+    let low = match (&look.after, span.reach()) {
+        // What began before the last item has been shown.
+        (Some((start, _)), Some(reach)) => {
+            (*start - MAX_ZONE_SHIFT).max(window.index_start() - reach)
+        }
+        (None, Some(reach)) => window.index_start() - reach,
+        (Some((start, _)), None) => (*start - MAX_ZONE_SHIFT).max(window.index_start()),
+        (None, None) => window.index_start(),
+    };
+    (low, window.index_end())
+}
+
+/// As far as every stream has been read; `None` while one has not been read at all.
+fn horizon(streams: &[Stream<'_>]) -> Option<DateTime<Utc>> {
+    let unread = streams.iter().filter(|stream| !stream.pages.is_done());
+    let read: Option<Vec<_>> = unread.map(|stream| stream.read_to).collect();
+    read?.into_iter().min().map(|at| at - MAX_ZONE_SHIFT)
+}
+
+fn seen_until<'e>(
+    events: impl Iterator<Item = &'e Event>,
+    look: &Look<'_>,
+    horizon: DateTime<Utc>,
+) -> Vec<Occurrence<'e>> {
+    // A series is followed only as far as this page can show it.
+    let until = look.window.end.min(
+        horizon
+            .checked_add_signed(TimeDelta::seconds(1))
+            .unwrap_or(horizon),
+    );
+    let part = Window {
+        end: until,
+        ..look.window
+    };
+    let after_start = look.after.as_ref().map(|(start, _)| *start);
+    let resumed = Window {
+        start: after_start.map_or(part.start, |start| start.max(part.start)),
+        ..part
+    };
+    let mut seen = Vec::new();
+    for event in events.filter(|event| look.calendars.contains(&event.calendar())) {
+        let window =
+            if event.series.is_some() && after_start.is_some_and(|start| start >= part.start) {
+                &resumed
+            } else {
+                &part
+            };
+        seen.extend(occurrences(event, window).0);
+    }
+    seen.retain(|one| one.starts_at <= horizon);
+    if let Some((start, id)) = &look.after {
+        seen.retain(|one| {
+            one.starts_at > *start || (one.starts_at == *start && one.id.to_string() > *id)
+        });
+    }
+    seen.sort_by_cached_key(|one| (one.starts_at, one.id.to_string()));
+    seen
+}

@@ -1,0 +1,139 @@
+//! A person's calendars.
+
+use std::collections::{HashMap, HashSet};
+
+use calweave_domain::calendar::{Calendar, CalendarState, Source, normalise_color};
+use calweave_domain::ids::{CalendarId, UserId};
+use chrono_tz::Tz;
+
+use crate::{Context, Error, Result};
+
+/// A connected calendar of a person.
+///
+/// # Errors
+/// [`Error::NotFound`], also when the calendar is somebody else's or was disconnected.
+pub async fn connected_calendar(
+    context: &Context,
+    user: UserId,
+    calendar: CalendarId,
+) -> Result<CalendarState> {
+    let state = context.store.calendar(user, calendar).await?;
+    state
+        .filter(|state| state.calendar.is_connected)
+        .ok_or(Error::NotFound)
+}
+
+/// A connected calendar whose events can be changed.
+///
+/// # Errors
+/// [`Error::NotFound`], or [`Error::ReadOnly`].
+pub async fn writable_calendar(
+    context: &Context,
+    user: UserId,
+    calendar: CalendarId,
+) -> Result<Calendar> {
+    let calendar = connected_calendar(context, user, calendar).await?.calendar;
+    if calendar.is_writable() {
+        return Ok(calendar);
+    }
+    Err(Error::ReadOnly(format!(
+        "{:?} can only be read",
+        calendar.name
+    )))
+}
+
+/// The connected calendars of a person, by id.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn connected_calendars(
+    context: &Context,
+    user: UserId,
+) -> Result<HashMap<CalendarId, Calendar>> {
+    let all = context.store.calendars(user).await?.into_iter();
+    let connected = all
+        .map(|state| state.calendar)
+        .filter(|calendar| calendar.is_connected);
+    Ok(connected.map(|calendar| (calendar.id, calendar)).collect())
+}
+
+/// The calendars that a comma-separated list of ids names; all of them without a list.
+///
+/// # Errors
+/// [`Error::Invalid`] for an empty list, [`Error::NotFound`] for an id that is not among them.
+pub fn choose_calendars(
+    calendars: &HashMap<CalendarId, Calendar>,
+    list: Option<&str>,
+) -> Result<HashSet<CalendarId>> {
+    let Some(list) = list else {
+        return Ok(calendars.keys().copied().collect());
+    };
+    let mut ids = list
+        .split(',')
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
+        .peekable();
+    if ids.peek().is_none() {
+        let message = "names no calendar; leave it out for all of them";
+        return Err(Error::field("calendarIds", message));
+    }
+    let known = |id: &str| id.parse().ok().filter(|id| calendars.contains_key(id));
+    ids.map(|id| known(id).ok_or(Error::NotFound)).collect()
+}
+
+/// The zone that a reader sees events in: the one that was asked for, else the person's own.
+///
+/// # Errors
+/// [`Error::Invalid`] when there is no such zone, [`Error::NotFound`] when there is no such person.
+pub async fn reader_zone(context: &Context, user: UserId, name: Option<&str>) -> Result<Tz> {
+    match name {
+        Some(name) => name.parse().map_err(|_| unknown_zone("timezone")),
+        None => {
+            let user = context.store.user(user).await?;
+            Ok(user.ok_or(Error::NotFound)?.timezone)
+        }
+    }
+}
+
+/// What is wrong with a field that names no IANA zone.
+pub(crate) fn unknown_zone(field: &str) -> Error {
+    Error::field(field, NO_IANA_ZONE)
+}
+
+/// The message for a name that is no IANA zone.
+pub(crate) const NO_IANA_ZONE: &str = "is not an IANA time zone such as Europe/Berlin";
+
+/// The zone of a calendar's floating times, for a reader in `reader`.
+pub(crate) fn calendar_zone(calendar: &Calendar, reader: Tz) -> Tz {
+    match &calendar.source {
+        Source::Account(account) => account.time_zone.unwrap_or(reader),
+        Source::Feed(_) => reader,
+    }
+}
+
+/// Changes the colour that a calendar is shown in.
+///
+/// # Errors
+/// [`Error::Invalid`] for a text that is no colour, or [`Error::NotFound`].
+pub async fn change_color(
+    context: &Context,
+    user: UserId,
+    calendar: CalendarId,
+    color: &str,
+) -> Result<CalendarState> {
+    let color = check_color(color)?;
+    connected_calendar(context, user, calendar).await?;
+    let store = &context.store;
+    store
+        .update_calendar(user, calendar, None, Some(&color))
+        .await?;
+    connected_calendar(context, user, calendar).await
+}
+
+/// A colour as `#RRGGBB`.
+///
+/// # Errors
+/// [`Error::Invalid`] for a text that is no colour.
+pub(crate) fn check_color(text: &str) -> Result<String> {
+    normalise_color(text).ok_or_else(|| Error::field("color", "must be #RGB or #RRGGBB"))
+}

@@ -1,0 +1,48 @@
+//! Overrides follow what becomes of their series.
+
+use calweave_domain::agenda::places;
+use calweave_domain::event::Event;
+use calweave_domain::ids::UserId;
+use calweave_domain::recurrence::Series;
+use calweave_store::{Outcome, Store, StoreError};
+
+/// Has the changed occurrences of a series fit what has become of it here: of one that is to go none is seen, and of one that
+/// has moved those are seen that its rule still places. The others are hidden until the series has nothing left to be
+/// written, and go then. One whose change is still to be written is left to whoever writes it.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn fit(
+    store: &Store,
+    user: UserId,
+    before: &Event,
+    after: &Event,
+) -> Result<(), StoreError> {
+    let rule = |event: &Event| {
+        (
+            event.start,
+            event.series.as_deref().map(Series::without_overrides),
+        )
+    };
+    let is_settled = before.is_edited() && !after.is_edited();
+    if before.series.is_none()
+        || (rule(before) == rule(after) && before.is_leaving() == after.is_leaving() && !is_settled)
+    {
+        return Ok(());
+    }
+    for mut event in store.overrides(user, &after.id).await? {
+        let is_placed = event.is_edited()
+            || event
+                .original_start()
+                .is_none_or(|original| places(after, original));
+        let is_hidden = after.is_leaving() || !is_placed;
+        // Refused when somebody else writes the occurrence just now: then it is theirs.
+        if !is_placed && !after.is_edited() {
+            let _: Outcome = store.delete_event(user, &event).await?;
+        } else if event.link.as_ref().is_some_and(|link| link.is_hidden) != is_hidden {
+            event.link.get_or_insert_default().is_hidden = is_hidden;
+            let _: Outcome = store.put_event(user, &mut event).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! One event, series, or occurrence, as a reader sees it.
+
+use calweave_domain::agenda::{Occurrence, alone, find};
+use calweave_domain::calendar::Calendar;
+use calweave_domain::event::Event;
+use calweave_domain::ids::{EventId, UserId};
+use chrono_tz::Tz;
+
+use crate::calendars::{connected_calendar, reader_zone};
+use crate::{Context, Error, Result};
+
+/// An event as it was read.
+#[derive(Clone, Debug)]
+pub struct ReadEvent {
+    /// The calendar that holds it.
+    pub calendar: Calendar,
+    /// The reader's zone.
+    pub zone: Tz,
+    id: EventId,
+    /// The event itself; for an occurrence that the rule yields, its series.
+    event: Event,
+}
+
+impl ReadEvent {
+    /// The event or occurrence.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the series yields no such occurrence.
+    pub fn occurrence(&self) -> Result<Occurrence<'_>> {
+        match self.id.original_start() {
+            Some(original) if self.event.id != self.id => {
+                find(&self.event, original, self.zone).ok_or(Error::NotFound)
+            }
+            _ => Ok(alone(&self.event, self.zone)),
+        }
+    }
+}
+
+/// Reads an event, a series, or one occurrence of a series. `zone` is the reader's zone; the person's own unless given.
+///
+/// # Errors
+/// [`Error::NotFound`], or [`Error::Invalid`] for an unknown zone.
+pub async fn read_event(
+    context: &Context,
+    user: UserId,
+    id: EventId,
+    zone: Option<&str>,
+) -> Result<ReadEvent> {
+    let calendar = connected_calendar(context, user, id.calendar())
+        .await?
+        .calendar;
+    let zone = reader_zone(context, user, zone).await?;
+    let event = match context.store.event(user, &id).await? {
+        Some(event) if event.is_shown() => event,
+        None if id.original_start().is_some() => {
+            let series = context.store.event(user, &id.series()).await?;
+            series.ok_or(Error::NotFound)?
+        }
+        _ => return Err(Error::NotFound),
+    };
+    Ok(ReadEvent {
+        calendar,
+        zone,
+        id,
+        event,
+    })
+}
+
+/// The event as it is stored, or the occurrence that the rule of a series yields, to be changed.
+pub(super) async fn editable_event(
+    context: &Context,
+    user: UserId,
+    id: &EventId,
+    zone: Tz,
+) -> Result<Event> {
+    let found = match context.store.event(user, id).await? {
+        Some(event) => Some(event).filter(Event::is_shown),
+        None => yielded(context, user, id, zone).await?,
+    };
+    let event = found.ok_or(Error::NotFound)?;
+    if event.details.event_type.is_some() {
+        let message = "the provider lets nobody change events of this kind from outside";
+        return Err(Error::ReadOnly(message.to_owned()));
+    }
+    Ok(event)
+}
+
+async fn yielded(context: &Context, user: UserId, id: &EventId, zone: Tz) -> Result<Option<Event>> {
+    let Some(original) = id.original_start() else {
+        return Ok(None);
+    };
+    let Some(series) = context.store.event(user, &id.series()).await? else {
+        return Ok(None);
+    };
+    Ok(find(&series, original, zone).map(|one| Event {
+        id: id.clone(),
+        start: one.start,
+        end: one.end,
+        series: None,
+        link: None,
+        ..series.clone()
+    }))
+}

@@ -1,0 +1,87 @@
+//! Answering an invitation.
+
+use std::time::Duration;
+
+use calweave_domain::event::RsvpStatus;
+use calweave_domain::ids::{EventId, UserId};
+use calweave_domain::link::{Content, Response};
+
+use super::edits::{How, change_event};
+use super::read::editable_event;
+use super::write::{UpdatedEvent, pushed};
+use crate::calendars::{reader_zone, writable_calendar};
+use crate::{Context, Error, Result};
+
+/// The longest comment to an organizer, in characters.
+const MAX_COMMENT: usize = 1_000;
+
+/// An answer to an invitation.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Whether the account's owner comes.
+    pub status: RsvpStatus,
+    /// A comment to the organizer; at most 1,000 characters.
+    pub comment: Option<String>,
+    /// Whether the organizer is notified by mail.
+    pub notify: bool,
+}
+
+/// Answers an invitation to an event, a series, or one occurrence. With Microsoft a declined event leaves the calendar.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::ReadOnly`], or [`Error::Invalid`] where nobody has invited the account.
+pub async fn respond(
+    context: &Context,
+    user: UserId,
+    id: &EventId,
+    reply: Reply,
+) -> Result<UpdatedEvent> {
+    let is_long = |comment: &String| comment.chars().count() > MAX_COMMENT;
+    if reply.comment.as_ref().is_some_and(is_long) {
+        let message = format!("must have at most {MAX_COMMENT} characters");
+        return Err(Error::field("comment", message));
+    }
+    let calendar = writable_calendar(context, user, id.calendar()).await?;
+    let zone = reader_zone(context, user, None).await?;
+    let event = editable_event(context, user, id, zone).await?;
+    let mut wanted = Content::of(&event);
+    let mut attendees = wanted.details.attendees.iter_mut();
+    let own = attendees.find(|one| one.is_self && !one.is_organizer);
+    let uninvited = || {
+        let message = "is to an invitation, and nobody has invited this account";
+        Error::field("response", message)
+    };
+    own.ok_or_else(uninvited)?.rsvp_status = reply.status;
+    let comment = reply.comment.filter(|comment| !comment.trim().is_empty());
+    let response = Response {
+        status: reply.status,
+        comment,
+        notify: reply.notify,
+    };
+    let how = How {
+        response: Some(response),
+        ..How::default()
+    };
+    let changed = change_event(context, user, event, wanted, &how).await?;
+    let event = changed.ok_or(Error::NotFound)?;
+    Ok(UpdatedEvent::new(calendar, zone, event))
+}
+
+/// Has a reply written to the provider, and waits for that up to `limit`.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn push_reply(
+    context: &Context,
+    replied: UpdatedEvent,
+    limit: Duration,
+) -> Result<UpdatedEvent> {
+    let (user, id) = (replied.calendar.user_id, replied.event.id.clone());
+    let mut event = replied.event;
+    match pushed(context, user, &id, limit).await? {
+        Some(now) => event = now,
+        // Declined, and removed for that.
+        None => event.link.get_or_insert_default().edit = None,
+    }
+    Ok(UpdatedEvent::new(replied.calendar, replied.zone, event))
+}

@@ -1,0 +1,225 @@
+//! Connecting feeds.
+
+use calweave_domain::calendar::{
+    Calendar, CalendarState, Cursor, DEFAULT_COLOR, FeedSource, ProviderKind, Source, Validators,
+};
+use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
+use calweave_domain::secret::Secret;
+use calweave_egress::address::{self, masked};
+use calweave_egress::fetch::{Fetched, fetch};
+use calweave_feeds::{Feed, ReadFor};
+use calweave_store::Outcome;
+use calweave_vault::{FEED_URL, Place};
+use chrono_tz::Tz;
+use url::Url;
+
+use crate::calendars::{check_color, connected_calendar};
+use crate::sync_requests::request_sync;
+use crate::{Context, Error, FeedContext, Result};
+
+/// The longest name of a calendar, in characters.
+const MAX_NAME: usize = 255;
+
+/// What a person says about a feed's calendar; `None` keeps what the feed says, or what is stored.
+#[derive(Clone, Debug, Default)]
+pub struct FeedDetails {
+    name: Option<String>,
+    color: Option<String>,
+}
+
+impl FeedDetails {
+    /// Checks a name and a colour as a person gives them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a name that is too long, or a colour that is none.
+    pub fn new(name: Option<String>, color: Option<&str>) -> Result<Self> {
+        let plain = |name: String| name.chars().filter(|c| !c.is_control()).collect::<String>();
+        let name = name.map(|name| plain(name).trim().to_owned());
+        let name = name.filter(|name| !name.is_empty());
+        let is_long = |name: &String| name.chars().count() > MAX_NAME;
+        if name.as_ref().is_some_and(is_long) {
+            let message = format!("must have at most {MAX_NAME} characters");
+            return Err(Error::field("displayName", message));
+        }
+        let color = color.map(check_color).transpose()?;
+        Ok(Self { name, color })
+    }
+}
+
+/// Fetches and reads the feed at an address; nothing is stored.
+///
+/// # Errors
+/// [`Error::FeedUnusable`] says why, for whoever gave the address.
+pub async fn preview_feed(context: &FeedContext, address: &str) -> Result<(Url, Feed)> {
+    let unusable = |error: &dyn std::fmt::Display| Error::FeedUnusable(error.to_string());
+    let policy = context.policy;
+    let url = address::parse(address, policy).map_err(|error| unusable(&error))?;
+    let fetched = fetch(&url, &Validators::default(), policy).await;
+    let Fetched::Body { bytes, charset, .. } = fetched.map_err(|error| unusable(&error))? else {
+        return Err(unusable(&"the server did not answer with a calendar"));
+    };
+    let target = ReadFor {
+        calendar: CalendarId::new(&context.clock),
+        zone: Tz::UTC,
+        now: context.clock.now(),
+    };
+    let read = move || calweave_feeds::read(&bytes, charset.as_deref(), target);
+    let read = tokio::task::spawn_blocking(read).await;
+    let read = read.map_err(|_| unusable(&"the feed could not be read"))?;
+    Ok((url, read.map_err(|error| unusable(&error))?))
+}
+
+/// Connects a feed and requests its first sync. One that was disconnected is revived under its old id.
+///
+/// # Errors
+/// [`Error::FeedUnusable`], or [`Error::Conflict`] when this person has connected the feed already.
+pub async fn connect_feed(
+    context: &FeedContext,
+    user: UserId,
+    address: &str,
+    details: FeedDetails,
+) -> Result<CalendarState> {
+    let (url, feed) = preview_feed(context, address).await?;
+    let fingerprint = context.vault.fingerprint(user, url.as_str()).await?;
+    let known = context.store.calendar_of(user, &fingerprint).await?;
+    let calendar = match known {
+        Some(known) => revive(context, user, known, &url, &details).await?,
+        None => create(context, user, &url, feed, fingerprint, details).await?,
+    };
+    request_sync(context, user, calendar.id, 0).await?;
+    let state = context.store.calendar(user, calendar.id).await?;
+    Ok(state.unwrap_or(CalendarState {
+        calendar,
+        cursor: Cursor::default(),
+    }))
+}
+
+async fn create(
+    context: &FeedContext,
+    user: UserId,
+    url: &Url,
+    feed: Feed,
+    fingerprint: String,
+    details: FeedDetails,
+) -> Result<Calendar> {
+    let host = || url.host_str().unwrap_or("Calendar").to_owned();
+    let color = details.color.or(feed.color);
+    let calendar = Calendar {
+        id: CalendarId::new(&context.clock),
+        user_id: user,
+        connection_id: ConnectionId::new(&context.clock),
+        provider: ProviderKind::Ics,
+        name: details.name.or(feed.name).unwrap_or_else(host),
+        color: color.unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
+        is_connected: true,
+        is_unwatched: false,
+        created_at: context.clock.now(),
+        source: Source::Feed(FeedSource {
+            masked_url: masked(url),
+            fingerprint,
+        }),
+    };
+    // The address first: a calendar without one could never be synced, an address without a calendar does no harm.
+    let (place, address) = (place(&calendar), Secret::new(url.to_string()));
+    context.vault.put(place, &address).await?;
+    if context.store.create_calendar(&calendar).await? == Outcome::Refused {
+        context.vault.remove(place).await?;
+        return Err(already_connected());
+    }
+    Ok(calendar)
+}
+
+async fn revive(
+    context: &FeedContext,
+    user: UserId,
+    calendar: CalendarId,
+    url: &Url,
+    details: &FeedDetails,
+) -> Result<Calendar> {
+    let store = &context.store;
+    let state = store.calendar(user, calendar).await?;
+    let state = state
+        .filter(|state| !state.calendar.is_connected)
+        .ok_or_else(already_connected)?;
+    let (place, address) = (place(&state.calendar), Secret::new(url.to_string()));
+    context.vault.put(place, &address).await?;
+    if store.set_connected(user, calendar, true).await? == Outcome::Refused {
+        return Err(already_connected());
+    }
+    let (name, color) = (details.name.as_deref(), details.color.as_deref());
+    let updated = store.update_calendar(user, calendar, name, color).await?;
+    updated.ok_or(Error::NotFound)
+}
+
+/// A connected calendar that is a feed.
+///
+/// # Errors
+/// [`Error::NotFound`], also for a calendar of an account.
+pub async fn connected_feed(
+    context: &Context,
+    user: UserId,
+    calendar: CalendarId,
+) -> Result<CalendarState> {
+    let state = connected_calendar(context, user, calendar).await?;
+    if state.calendar.provider == ProviderKind::Ics {
+        Ok(state)
+    } else {
+        Err(Error::NotFound)
+    }
+}
+
+/// Changes name, colour or address of a connected feed.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::FeedUnusable`], or [`Error::Conflict`] when this person has connected that address already.
+pub async fn change_feed(
+    context: &FeedContext,
+    user: UserId,
+    calendar: CalendarId,
+    address: Option<&str>,
+    details: &FeedDetails,
+) -> Result<CalendarState> {
+    let known = connected_feed(context, user, calendar).await?.calendar;
+    if let Some(address) = address {
+        move_feed(context, &known, address).await?;
+    }
+    let (name, color) = (details.name.as_deref(), details.color.as_deref());
+    let store = &context.store;
+    store.update_calendar(user, calendar, name, color).await?;
+    connected_calendar(context, user, calendar).await
+}
+
+async fn move_feed(context: &FeedContext, calendar: &Calendar, address: &str) -> Result<()> {
+    let (store, user) = (&context.store, calendar.user_id);
+    let (url, _) = preview_feed(context, address).await?;
+    let fingerprint = context.vault.fingerprint(user, url.as_str()).await?;
+    let is_another = fingerprint != calendar.source.key(calendar.connection_id);
+    let feed = FeedSource {
+        masked_url: masked(&url),
+        fingerprint,
+    };
+    if is_another && store.move_feed(calendar, feed).await? == Outcome::Refused {
+        return Err(already_connected());
+    }
+    // Stored even if it seems to be there: an earlier move may have been interrupted right here.
+    let address = Secret::new(url.to_string());
+    context.vault.put(place(calendar), &address).await?;
+    if is_another {
+        store.forget_freshness(user, calendar.id).await?;
+    }
+    request_sync(context, user, calendar.id, 0).await?;
+    Ok(())
+}
+
+fn already_connected() -> Error {
+    Error::Conflict("this feed is connected already".to_owned())
+}
+
+/// Where the address of a calendar's feed is sealed.
+pub fn place(calendar: &Calendar) -> Place {
+    Place {
+        user: calendar.user_id,
+        connection: calendar.connection_id,
+        field: FEED_URL,
+    }
+}

@@ -1,0 +1,181 @@
+//! What a caller says about a slot, checked field by field.
+
+use calweave_domain::ids::CalendarId;
+use calweave_domain::rule::Rule;
+use calweave_domain::slot::When;
+use calweave_domain::time::to_instant;
+use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, Weekday};
+use chrono_tz::Tz;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::calendars::unknown_zone;
+use crate::{Error, Result};
+
+/// What a slot is to be. A new one needs `title`, `startTime` and `endTime`; in a change what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SlotBody)]
+pub struct SlotDraft {
+    /// 1 to 200 characters.
+    #[serde(default)]
+    title: Option<String>,
+    /// At most 100 characters.
+    #[serde(default)]
+    label: Option<String>,
+    /// The weekday of a weekly slot: `MONDAY` or `MO`.
+    #[serde(default, alias = "day_of_week")]
+    day_of_week: Option<String>,
+    /// Of a dated slot RFC 3339, or a wall-clock time in `timezone`; of a weekly one a time of day.
+    #[serde(default, alias = "start_time", alias = "google_start_datetime")]
+    #[schema(example = "09:00")]
+    start_time: Option<String>,
+    /// In the same form, and later.
+    #[serde(default, alias = "end_time", alias = "google_end_datetime")]
+    #[schema(example = "10:00")]
+    end_time: Option<String>,
+    /// IANA name; the person's own unless given.
+    #[serde(default)]
+    timezone: Option<String>,
+    /// The calendar that is to show it, `cal_…`; it cannot be changed later.
+    #[serde(default, alias = "calendar_id")]
+    #[schema(value_type = Option<String>)]
+    pub calendar_id: Option<CalendarId>,
+}
+
+/// The longest slot that is no weekly one.
+const LONGEST: TimeDelta = TimeDelta::days(31);
+
+impl SlotDraft {
+    /// The title, checked.
+    ///
+    /// # Errors
+    /// When it is empty or too long.
+    pub fn title(&self) -> Result<Option<String>> {
+        let title = self.title.as_ref().map(|title| title.trim().to_owned());
+        match &title {
+            Some(text) if text.is_empty() || text.chars().count() > 200 => {
+                Err(Error::field("title", "must have 1 to 200 characters"))
+            }
+            _ => Ok(title),
+        }
+    }
+
+    /// The label, checked.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn label(&self) -> Result<Option<String>> {
+        match &self.label {
+            Some(text) if text.chars().count() > 100 => {
+                Err(Error::field("label", "must have at most 100 characters"))
+            }
+            label => Ok(label.clone()),
+        }
+    }
+
+    /// When it is to be, where it was `before`; `None` when nothing is said of that.
+    ///
+    /// # Errors
+    /// The field that cannot be used.
+    pub fn when(&self, reader: Tz, before: Option<When>) -> Result<Option<When>> {
+        if [
+            &self.start_time,
+            &self.end_time,
+            &self.day_of_week,
+            &self.timezone,
+        ]
+        .into_iter()
+        .all(Option::is_none)
+        {
+            return Ok(None);
+        }
+        let unknown = || unknown_zone("timezone");
+        let known = before.map_or(reader, |before| before.zone());
+        let zone = self
+            .timezone
+            .as_ref()
+            .map_or(Ok(known), |name| name.parse().map_err(|_| unknown()))?;
+        let weekday = match (&self.day_of_week, before) {
+            (Some(name), _) => Some(Rule::weekday(name).ok_or_else(|| {
+                Error::field("dayOfWeek", "must be a weekday such as MONDAY or MO")
+            })?),
+            (None, Some(When::Weekly { weekday, .. })) => Some(weekday),
+            (None, _) => None,
+        };
+        match weekday {
+            Some(weekday) => self.weekly(weekday, zone, before),
+            None => self.dated(zone, before),
+        }
+        .map(Some)
+    }
+
+    fn weekly(&self, weekday: Weekday, zone: Tz, before: Option<When>) -> Result<When> {
+        let (from, to) = match before {
+            Some(When::Weekly { start, end, .. }) => (Some(start), Some(end)),
+            _ => (None, None),
+        };
+        let read = |field: &'static str, text: Option<&String>, known: Option<NaiveTime>| match text
+        {
+            Some(text) => NaiveTime::parse_from_str(text, "%H:%M")
+                .or_else(|_| NaiveTime::parse_from_str(text, "%H:%M:%S"))
+                .map_err(|_| {
+                    Error::field(
+                        field,
+                        "of a weekly slot must be a time of day such as 09:00",
+                    )
+                }),
+            None => known.ok_or_else(|| Error::field(field, "is needed")),
+        };
+        let (start, end) = (
+            read("startTime", self.start_time.as_ref(), from)?,
+            read("endTime", self.end_time.as_ref(), to)?,
+        );
+        if start < end {
+            Ok(When::Weekly {
+                weekday,
+                start,
+                end,
+                zone,
+            })
+        } else {
+            Err(late())
+        }
+    }
+
+    fn dated(&self, zone: Tz, before: Option<When>) -> Result<When> {
+        let (from, to) = match before {
+            Some(When::Dated { start, end, .. }) => (Some(start), Some(end)),
+            _ => (None, None),
+        };
+        let read =
+            |field: &'static str, text: Option<&String>, known: Option<NaiveDateTime>| match text {
+                Some(text) => {
+                    let moment = DateTime::parse_from_rfc3339(text)
+                        .map(|at| at.with_timezone(&zone).naive_local());
+                    let local = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").ok();
+                    moment.ok().or_else(local).ok_or_else(|| {
+                        Error::field(field, "must be RFC 3339, or a wall-clock time")
+                    })
+                }
+                None => known.ok_or_else(|| Error::field(field, "is needed")),
+            };
+        let (start, end) = (
+            read("startTime", self.start_time.as_ref(), from)?,
+            read("endTime", self.end_time.as_ref(), to)?,
+        );
+        // As instants: a wall clock may jump between the two.
+        match to_instant(end, zone) - to_instant(start, zone) {
+            length if length <= TimeDelta::zero() => Err(late()),
+            length if length > LONGEST => Err(Error::field(
+                "endTime",
+                "must be at most 31 days after startTime",
+            )),
+            _ => Ok(When::Dated { start, end, zone }),
+        }
+    }
+}
+
+fn late() -> Error {
+    Error::field("endTime", "must be later than startTime")
+}

@@ -1,0 +1,251 @@
+//! Slots: times that a person reserves, shown in a calendar where the person wants that. No two of them overlap.
+
+mod draft;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use calweave_domain::calendar::CalendarState;
+use calweave_domain::event::Event;
+use calweave_domain::ids::{EventId, SlotId, UserId};
+use calweave_domain::link::{Content, Link, LinkStatus};
+use calweave_domain::slot::{Slot, When};
+use calweave_store::Outcome;
+use calweave_store::slots::SlotBook;
+use chrono_tz::Tz;
+
+pub use self::draft::SlotDraft;
+use crate::calendars::{connected_calendar, reader_zone};
+use crate::events::{How, change_event, create_event, remove_event};
+use crate::sync_requests::push_soon;
+use crate::{Context, Error, Result};
+
+/// How often a write is repeated because another slot was written meanwhile.
+const MAX_ATTEMPTS: usize = 20;
+/// The most slots of one person: each is compared with all others.
+const MAX_SLOTS: usize = 500;
+
+/// A slot, and whether the provider of its calendar has it; no status for a slot without a calendar.
+#[derive(Debug)]
+pub struct SlotState {
+    /// The slot.
+    pub slot: Slot,
+    /// How its event stands with the provider.
+    pub sync_status: Option<LinkStatus>,
+}
+
+/// All slots of a person, in the order in which they were created. One that a calendar shows is where its event is now; if
+/// that was removed there, so is the slot.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn list_slots(context: &Context, user: UserId) -> Result<Vec<SlotState>> {
+    let (book, events) = current(context, user).await?;
+    let slots = book.slots.into_iter();
+    Ok(slots.map(|slot| state(slot, &events)).collect())
+}
+
+/// One slot.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn read_slot(context: &Context, user: UserId, id: SlotId) -> Result<SlotState> {
+    let (slot, events) = find(context, user, id).await?;
+    Ok(state(slot, &events))
+}
+
+/// Reserves a time. With a calendar, that calendar shows it.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::NotFound`] or [`Error::ReadOnly`] for the calendar, and [`Error::Conflict`] when another slot
+/// overlaps: of any number of concurrent requests one succeeds.
+pub async fn create_slot(context: &Context, user: UserId, draft: SlotDraft) -> Result<SlotState> {
+    let needed = |field: &str| Error::field(field, "is needed");
+    let title = draft.title()?.ok_or_else(|| needed("title"))?;
+    let zone: Tz = reader_zone(context, user, None).await?;
+    let when = draft.when(zone, None)?;
+    let when = when.ok_or_else(|| needed("startTime"))?;
+    let calendar = match draft.calendar_id {
+        Some(id) => Some(connected_calendar(context, user, id).await?.calendar),
+        None => None,
+    };
+    if calendar.as_ref().is_some_and(|one| !one.is_writable()) {
+        let message = "this calendar can only be read";
+        return Err(Error::ReadOnly(message.to_owned()));
+    }
+    let now = context.clock.now();
+    let mut slot = Slot {
+        id: SlotId::new(&context.clock),
+        title,
+        label: draft.label()?,
+        when,
+        calendar_id: draft.calendar_id,
+        event_id: None,
+        created_at: now,
+        updated_at: now,
+    };
+    reserve(context, user, &slot, None).await?;
+    if let Some(calendar) = &calendar {
+        // The time is reserved first: a request that is refused has written nothing at the provider.
+        let content = when.content(&slot.title, now);
+        let event = create_event(context, calendar, content, &How::default()).await?;
+        slot.event_id = Some(event.id);
+        reserve(context, user, &slot, Some(slot.id)).await?;
+        push_soon(context, user, calendar.id, Duration::ZERO).await;
+    }
+    let events = events_of(context, user, std::slice::from_ref(&slot)).await?;
+    Ok(state(slot, &events))
+}
+
+/// Changes a slot, and the event that shows it.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Invalid`], or [`Error::Conflict`] when another slot overlaps.
+pub async fn change_slot(
+    context: &Context,
+    user: UserId,
+    id: SlotId,
+    draft: SlotDraft,
+) -> Result<SlotState> {
+    let (title, label) = (draft.title()?, draft.label()?);
+    if draft.calendar_id.is_some() {
+        let message = "cannot be changed; remove the slot and make another";
+        return Err(Error::field("calendarId", message));
+    }
+    let (mut slot, events) = find(context, user, id).await?;
+    let when = draft.when(slot.when.zone(), Some(slot.when))?;
+    let now = context.clock.now();
+    slot.title = title.unwrap_or(slot.title);
+    slot.label = label.or(slot.label);
+    slot.when = when.unwrap_or(slot.when);
+    slot.updated_at = now;
+    reserve(context, user, &slot, Some(id)).await?;
+    if let Some(event) = slot.event_id.as_ref().and_then(|id| events.get(id)) {
+        let new = slot.when.content(&slot.title, now);
+        let mut wanted = Content::of(event);
+        slot.title.clone_into(&mut wanted.details.title);
+        if when.is_some() {
+            (wanted.start, wanted.end, wanted.series) = (new.start, new.end, new.series);
+        }
+        change_event(context, user, event.clone(), wanted, &How::default()).await?;
+        push_soon(context, user, event.calendar(), Duration::ZERO).await;
+    }
+    let events = events_of(context, user, std::slice::from_ref(&slot)).await?;
+    Ok(state(slot, &events))
+}
+
+/// Releases a time, and removes the event that shows it.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn remove_slot(context: &Context, user: UserId, id: SlotId) -> Result<()> {
+    let slot = context.store.slot(user, id).await?;
+    let slot = slot.ok_or(Error::NotFound)?;
+    // The event first: a slot that is still there can be removed again.
+    if let Some(event) = slot.event_id.as_ref() {
+        if let Some(event) = context.store.event(user, event).await? {
+            remove_event(context, user, event, &How::default()).await?;
+        }
+        push_soon(context, user, event.calendar(), Duration::ZERO).await;
+    }
+    Ok(context.store.delete_slot(user, id).await?)
+}
+
+async fn find(
+    context: &Context,
+    user: UserId,
+    id: SlotId,
+) -> Result<(Slot, HashMap<EventId, Event>)> {
+    let (book, events) = current(context, user).await?;
+    let slot = book.slots.into_iter().find(|slot| slot.id == id);
+    Ok((slot.ok_or(Error::NotFound)?, events))
+}
+
+/// Writes a slot unless another one overlaps.
+async fn reserve(
+    context: &Context,
+    user: UserId,
+    slot: &Slot,
+    known: Option<SlotId>,
+) -> Result<()> {
+    for _ in 0..MAX_ATTEMPTS {
+        let (book, _) = current(context, user).await?;
+        if known.is_none() && book.slots.len() >= MAX_SLOTS {
+            return Err(Error::Conflict(format!(
+                "nobody has more than {MAX_SLOTS} slots"
+            )));
+        }
+        let now = context.clock.now();
+        let mut others = book.slots.iter().filter(|other| other.id != slot.id);
+        if let Some(other) = others.find(|other| slot.when.collides(&other.when, now)) {
+            let (title, id) = (&other.title, other.id);
+            return Err(Error::Conflict(format!(
+                "{title:?} ({id}) has some of this time"
+            )));
+        }
+        if context.store.put_slot(user, &book, slot).await? == Outcome::Done {
+            return Ok(());
+        }
+    }
+    let message = "others are changing these slots at this moment; try again";
+    Err(Error::Conflict(message.to_owned()))
+}
+
+/// The slots as they are now: where their events are, and without those whose event was removed.
+async fn current(context: &Context, user: UserId) -> Result<(SlotBook, HashMap<EventId, Event>)> {
+    let store = &context.store;
+    let mut book = store.slot_book(user).await?;
+    let events = events_of(context, user, &book.slots).await?;
+    let mut slots = Vec::with_capacity(book.slots.len());
+    for mut slot in book.slots {
+        match slot.event_id.as_ref().map(|id| (id, events.get(id))) {
+            None => {}
+            Some((_, Some(event))) => {
+                event.details.title.clone_into(&mut slot.title);
+                slot.when = When::of(&Content::of(event)).unwrap_or(slot.when);
+            }
+            Some((id, None)) => {
+                let state = store.calendar(user, id.calendar()).await?;
+                let state = state.filter(|state| state.calendar.is_connected);
+                if state.as_ref().is_some_and(is_read) {
+                    store.delete_slot(user, slot.id).await?;
+                    continue;
+                }
+                // A calendar that is connected again has not been read yet. Without its calendar the slot is kept alone.
+                if state.is_none() {
+                    (slot.event_id, slot.calendar_id) = (None, None);
+                }
+            }
+        }
+        slots.push(slot);
+    }
+    book.slots = slots;
+    Ok((book, events))
+}
+
+/// Whether a calendar of an account has been read since it was connected.
+fn is_read(state: &CalendarState) -> bool {
+    state.cursor.position.is_some()
+}
+
+/// The events that show these slots, by id; without those that are to go.
+async fn events_of(
+    context: &Context,
+    user: UserId,
+    slots: &[Slot],
+) -> Result<HashMap<EventId, Event>> {
+    let ids = slots.iter().filter_map(|slot| slot.event_id.clone());
+    let ids: Vec<EventId> = ids.collect();
+    let events = context.store.events(user, &ids).await?.into_iter();
+    let shown = events.filter(Event::is_shown);
+    Ok(shown.map(|event| (event.id.clone(), event)).collect())
+}
+
+fn state(slot: Slot, events: &HashMap<EventId, Event>) -> SlotState {
+    let event = slot.event_id.as_ref().and_then(|id| events.get(id));
+    let link = event.and_then(|event| event.link.as_deref());
+    SlotState {
+        sync_status: link.map(Link::status),
+        slot,
+    }
+}

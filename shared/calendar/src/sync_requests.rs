@@ -1,0 +1,270 @@
+//! Sync requests: counted in the calendar's cursor, with at most one message in flight for each calendar.
+
+use std::time::Duration;
+
+use calweave_domain::calendar::{Calendar, CalendarState, Cursor, Source};
+use calweave_domain::ids::{CalendarId, UserId};
+use calweave_store::Outcome;
+use calweave_store::channels::Watched;
+use calweave_store::queue::Job;
+use futures::future::try_join_all;
+use tracing::warn;
+
+use crate::calendars::connected_calendar;
+use crate::events::retry_edit;
+use crate::{BackendError, Context, Error, Result};
+
+/// Requests a sync: counts the request, and sends a message unless one is in flight. Answers with the number of the
+/// request, or `None` when there is no such calendar. The worker sees the message after `delay` seconds.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn request_sync(
+    context: &Context,
+    user: UserId,
+    calendar: CalendarId,
+    delay: i32,
+) -> Result<Option<u64>, BackendError> {
+    let Some(wish) = context.store.wish_for_sync(user, calendar).await? else {
+        return Ok(None);
+    };
+    let job = Job::SyncCalendar {
+        user_id: user,
+        calendar_id: calendar,
+    };
+    if wish.send
+        && let Err(error) = context.queue.send(&job, delay).await
+    {
+        context.store.wish_was_unheard(user, calendar).await?;
+        return Err(error.into());
+    }
+    Ok(Some(wish.number))
+}
+
+/// Waits until a request is completed, at most `limit`. Answers with the calendar's cursor as it then is.
+///
+/// # Errors
+/// When a table does not answer.
+pub async fn wait_for_sync(
+    context: &Context,
+    user: UserId,
+    calendar: CalendarId,
+    request: u64,
+    limit: Duration,
+) -> Result<Option<Cursor>, BackendError> {
+    let waited = tokio::time::timeout(limit, async {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match context.store.calendar(user, calendar).await? {
+                Some(state) if state.cursor.done < request => {}
+                state => return Ok(state.map(|state| state.cursor)),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(Duration::from_secs(1));
+        }
+    });
+    waited.await.unwrap_or(Ok(None))
+}
+
+/// Has the worker write local changes to the provider, and waits up to `limit` for that. The changes are stored: when the
+/// request fails, the schedule has them written later.
+pub async fn push_soon(context: &Context, user: UserId, calendar: CalendarId, limit: Duration) {
+    let waited = async {
+        match request_sync(context, user, calendar, 0)
+            .await?
+            .filter(|_| !limit.is_zero())
+        {
+            Some(request) => wait_for_sync(context, user, calendar, request, limit)
+                .await
+                .map(drop),
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = waited.await {
+        warn!(calendar.id = %calendar, "could not request a push of {calendar}: {error}");
+    }
+}
+
+/// One calendar's sync, as requested: its cursor, and whether the sync was completed within the caller's limit.
+#[derive(Debug)]
+pub struct RequestedSync {
+    /// The calendar.
+    pub calendar: CalendarId,
+    /// The cursor: after the sync when it is completed, else before it.
+    pub cursor: Cursor,
+    /// Whether the sync was completed.
+    pub is_completed: bool,
+}
+
+/// Requests a sync of a connected calendar, and waits for it up to `limit`.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such calendar.
+pub async fn sync_one(
+    context: &Context,
+    user: UserId,
+    calendar: CalendarId,
+    limit: Option<Duration>,
+) -> Result<RequestedSync> {
+    let state = connected_calendar(context, user, calendar).await?;
+    let request = request_sync(context, user, calendar, 0)
+        .await?
+        .ok_or(Error::NotFound)?;
+    let completed = match limit {
+        Some(limit) => wait_for_sync(context, user, calendar, request, limit).await?,
+        None => None,
+    };
+    Ok(RequestedSync {
+        calendar,
+        is_completed: completed.is_some(),
+        cursor: completed.unwrap_or(state.cursor),
+    })
+}
+
+/// Requests a sync of all connected calendars, and waits for all of them up to `limit`. Answers with how many there are,
+/// and with those that were completed.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn sync_all(
+    context: &Context,
+    user: UserId,
+    limit: Option<Duration>,
+) -> Result<(usize, Vec<RequestedSync>)> {
+    let states = context.store.calendars(user).await?;
+    let connected = states.iter().filter(|state| state.calendar.is_connected);
+    let ids: Vec<CalendarId> = connected.map(|state| state.calendar.id).collect();
+    let completed = try_join_all(ids.iter().map(|id| async move {
+        let request = request_sync(context, user, *id, 0).await?;
+        let (Some(request), Some(limit)) = (request, limit) else {
+            return Ok::<_, Error>(None);
+        };
+        let cursor = wait_for_sync(context, user, *id, request, limit).await?;
+        Ok(cursor.map(|cursor| RequestedSync {
+            calendar: *id,
+            cursor,
+            is_completed: true,
+        }))
+    }));
+    Ok((ids.len(), completed.await?.into_iter().flatten().collect()))
+}
+
+/// Has the next sync of every connected calendar read it in full. What is unchanged is not written again. Answers with how
+/// many calendars there are.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn reset_all(context: &Context, user: UserId) -> Result<usize> {
+    let mut count = 0;
+    for state in context.store.calendars(user).await? {
+        let calendar = state.calendar;
+        if calendar.is_connected {
+            context.store.forget_position(user, calendar.id).await?;
+            request_sync(context, user, calendar.id, 0).await?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Puts every failed change of a person's writable calendars back in line. Reads all events of those calendars. Answers
+/// with how many changes and calendars that are.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn retry_all(context: &Context, user: UserId) -> Result<(usize, usize)> {
+    let (mut retried, mut count) = (0, 0);
+    for state in context.store.calendars(user).await? {
+        let calendar = state.calendar;
+        if !calendar.is_connected || !calendar.is_writable() {
+            continue;
+        }
+        let stored = context.store.stored_hashes(user, calendar.id).await?;
+        for failed in stored.into_iter().filter(|stored| stored.is_failed) {
+            retried += usize::from(retry_edit(context, user, &failed.id).await?.is_some());
+        }
+        request_sync(context, user, calendar.id, 0).await?;
+        count += 1;
+    }
+    Ok((retried, count))
+}
+
+/// Requests a sync of everything that a channel watches. Answers with how many calendars that are.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn request_watched(
+    context: &Context,
+    user: UserId,
+    watched: Watched,
+) -> Result<usize, BackendError> {
+    let connection_id = match watched {
+        Watched::Calendar { calendar_id } => {
+            let requested = request_sync(context, user, calendar_id, 0).await?;
+            return Ok(usize::from(requested.is_some()));
+        }
+        Watched::Account { connection_id } => connection_id,
+    };
+    let mut count = 0;
+    for CalendarState { calendar, .. } in context.store.calendars(user).await? {
+        let is_own = matches!(&calendar.source, Source::Account(account) if !account.is_shared);
+        if calendar.connection_id == connection_id
+            && calendar.is_connected
+            && is_own
+            && !calendar.is_unwatched
+        {
+            let requested = request_sync(context, user, calendar.id, 0).await?;
+            count += usize::from(requested.is_some());
+        }
+    }
+    Ok(count)
+}
+
+/// Says whether the provider is to push changes of a calendar of an account. Where a channel could not be opened before, the
+/// next sync tries again.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such calendar, or it is a feed.
+pub async fn set_watched(
+    context: &Context,
+    user: UserId,
+    calendar: CalendarId,
+    is_watched: bool,
+) -> Result<()> {
+    let calendar = connected_calendar(context, user, calendar).await?.calendar;
+    let is_of_account = matches!(calendar.source, Source::Account(_));
+    if is_of_account && mark_watched(context, &calendar, is_watched).await? {
+        Ok(())
+    } else {
+        Err(Error::NotFound)
+    }
+}
+
+/// Has the providers push changes of all connected calendars of a person's accounts. Answers with how many that are.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn watch_all(context: &Context, user: UserId) -> Result<usize> {
+    let mut count = 0;
+    for CalendarState { calendar, .. } in context.store.calendars(user).await? {
+        let is_of_account = matches!(calendar.source, Source::Account(_));
+        if calendar.is_connected && is_of_account && mark_watched(context, &calendar, true).await? {
+            request_sync(context, user, calendar.id, 0).await?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// False when the calendar is gone.
+async fn mark_watched(context: &Context, calendar: &Calendar, is_watched: bool) -> Result<bool> {
+    let (store, user) = (&context.store, calendar.user_id);
+    if store.set_watched(user, calendar.id, is_watched).await? == Outcome::Refused {
+        return Ok(false);
+    }
+    if is_watched {
+        store.retry_channel(user, calendar.id).await?;
+        store.retry_watching(user, calendar.connection_id).await?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,71 @@
+//! The audit log: who did what, when. An entry that cannot be written is logged, and fails nothing.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use calweave_base::error_chain::Chain;
+use calweave_store::Store;
+use calweave_store::audit::AuditEntry;
+
+use super::HttpState;
+use super::layers::RequestOrigin;
+
+/// Adds entries to the audit log, on behalf of one request.
+#[derive(Clone)]
+pub struct AuditLog {
+    store: Store,
+    origin: RequestOrigin,
+}
+
+impl<S: HttpState> FromRequestParts<S> for AuditLog {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let origin = parts.extensions.get::<RequestOrigin>();
+        Ok(Self {
+            store: state.as_ref().store.clone(),
+            origin: origin.cloned().unwrap_or_default(),
+        })
+    }
+}
+
+impl AuditLog {
+    /// Notes that something was done.
+    pub async fn success(&self, actor: impl ToString, action: &str, resource: Option<String>) {
+        self.append(actor.to_string(), action, resource, "SUCCESS", None)
+            .await;
+    }
+
+    /// Notes that something was tried in vain.
+    pub async fn failure(&self, actor: impl ToString, action: &str, detail: &str) {
+        self.append(
+            actor.to_string(),
+            action,
+            None,
+            "FAILURE",
+            Some(detail.to_owned()),
+        )
+        .await;
+    }
+
+    async fn append(
+        &self,
+        actor: String,
+        action: &str,
+        resource: Option<String>,
+        outcome: &str,
+        detail: Option<String>,
+    ) {
+        let entry = AuditEntry {
+            actor,
+            action: action.to_owned(),
+            resource,
+            outcome: outcome.to_owned(),
+            detail,
+            ip_address: Some(self.origin.ip.clone()).filter(|ip| !ip.is_empty()),
+            request_id: self.origin.request_id.clone(),
+        };
+        if let Err(error) = self.store.append_audit(&entry).await {
+            tracing::error!(error.chain = %Chain(&error), "could not write the audit trail");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The layers around every router: request id, log line, limits, idempotency, problems, CORS and security headers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::header::{self, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tracing::{Instrument, info, info_span};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use super::idempotency;
+use super::limits::{Shown, Steps};
+use super::problem::{Problem, ProblemType};
+use super::{HttpContext, Web};
+
+/// Where a request came from, as the gateway says it.
+#[derive(Clone, Debug, Default)]
+pub struct RequestOrigin {
+    /// The caller's address.
+    pub ip: String,
+    /// The request's id, as the gateway's own log has it.
+    pub request_id: String,
+}
+
+/// The largest body of a request, in bytes.
+const MAX_BODY: usize = 256 << 10;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Puts all layers around a function's routes.
+pub fn service<C>(routes: OpenApiRouter<Web<C>>, web: Web<C>) -> Router
+where
+    C: Clone + Send + Sync + 'static,
+{
+    let (router, _) = routes.split_for_parts();
+    let http = web.http.clone();
+    let cors = cors(&http.config.cors_origins);
+    router
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::new(ProblemType::MethodNotAllowed) })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(
+            http.clone(),
+            idempotency::layer,
+        ))
+        .layer(CatchPanicLayer::custom(|_| {
+            Problem::new(ProblemType::Internal).into_response()
+        }))
+        .layer(middleware::from_fn_with_state(
+            (http.clone(), Arc::<Steps>::default()),
+            limit,
+        ))
+        .layer(cors)
+        .layer(middleware::from_fn_with_state(http, frame))
+        .with_state(web)
+}
+
+/// The same endpoint at another path, in the router and in the OpenAPI document.
+pub fn alias<S>(
+    (schemas, mut paths, methods): UtoipaMethodRouter<S>,
+    path: &str,
+) -> UtoipaMethodRouter<S> {
+    let suffix: String = path
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("_");
+    for (_, mut item) in std::mem::take(&mut paths.paths) {
+        for operation in [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+            &mut item.patch,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            if let Some(id) = &mut operation.operation_id {
+                id.push_str("__");
+                id.push_str(&suffix);
+            }
+        }
+        paths.paths.insert(path.to_owned(), item);
+    }
+    (schemas, paths, methods)
+}
+
+/// The outermost layer: gives the request its id, logs it once, and writes problems and headers down.
+async fn frame(State(http): State<HttpContext>, mut request: Request, next: Next) -> Response {
+    let origin = request.extensions().get::<RequestOrigin>().cloned();
+    let origin = origin.unwrap_or_default();
+    let (method, route) = (
+        request.method().clone(),
+        request
+            .extensions()
+            .get::<MatchedPath>()
+            .map(|path| path.as_str().to_owned()),
+    );
+    let route = route.unwrap_or_else(|| "unknown".to_owned());
+    let shown = Shown::default();
+    request.extensions_mut().insert(shown.clone());
+    let started = http.clock.now();
+    let span = info_span!("request", request.id = %origin.request_id);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let headers = std::mem::take(response.headers_mut());
+        let body = serde_json::to_string(&problem.body(&origin.request_id)).unwrap_or_default();
+        let status = response.status();
+        response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        // An empty answer has said how long it is; this one is longer.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    if let Some(standing) = shown.take() {
+        standing.write(response.headers_mut());
+    }
+    secure(response.headers_mut(), &origin);
+    let millis = (http.clock.now() - started).num_milliseconds();
+    let status = response.status().as_u16();
+    span.in_scope(
+        || info!(http.method = %method, http.route = route, http.status = status, duration_ms = millis, "{method} {route} {status}"),
+    );
+    response
+}
+
+fn secure(headers: &mut HeaderMap, origin: &RequestOrigin) {
+    let always = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            header::STRICT_TRANSPORT_SECURITY,
+            "max-age=31536000; includeSubDomains",
+        ),
+    ];
+    for (name, value) in always {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(
+            "default-src 'none'; frame-ancestors 'none'",
+        ));
+    if let Ok(id) = HeaderValue::from_str(&origin.request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+}
+
+/// The broad limit per address. The health checks of a load balancer are not counted, nor what providers push: from few
+/// addresses, in storms, each verified by its secret.
+async fn limit(
+    State((http, steps)): State<(HttpContext, Arc<Steps>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let address = request
+        .extensions()
+        .get::<RequestOrigin>()
+        .map(|origin| origin.ip.clone())
+        .unwrap_or_default();
+    if !http.config.rate_limits || address.is_empty() || is_uncounted(request.uri().path()) {
+        return next.run(request).await;
+    }
+    match steps.count(&http, &address).await {
+        Ok(standing) => {
+            let mut response = next.run(request).await;
+            standing.write(response.headers_mut());
+            response
+        }
+        Err((standing, problem)) => {
+            let mut response = problem.into_response();
+            standing.write(response.headers_mut());
+            response
+        }
+    }
+}
+
+fn is_uncounted(path: &str) -> bool {
+    path.contains("/health")
+        || path.contains("/webhooks/google")
+        || path.contains("/webhooks/microsoft")
+}
+
+/// Browsers may call from the configured origins only. Tokens travel in a header; credentials are allowed for the one
+/// cookie that ties a sign-in with a provider to its browser.
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok())
+        .collect();
+    let methods = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ];
+    let sent = [
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        HeaderName::from_static("idempotency-key"),
+    ];
+    let read = [
+        "etag",
+        "ratelimit",
+        "ratelimit-policy",
+        "retry-after",
+        "x-request-id",
+        "idempotency-replayed",
+    ]
+    .map(HeaderName::from_static);
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods(methods)
+        .allow_headers(sent)
+        .expose_headers(read)
+        .allow_credentials(true)
+        .max_age(Duration::from_secs(600))
+}
+
+/// `304 Not Modified` when the caller's copy is still good, else the answer with its `ETag` (RFC 9110 13.1.2).
+pub fn conditional(headers: &HeaderMap, etag: &str, answer: impl IntoResponse) -> Response {
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    let matches = known
+        .split(',')
+        .map(|tag| tag.trim().trim_start_matches("W/"))
+        .any(|tag| tag == etag || tag == "*");
+    let mut response = if matches {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        answer.into_response()
+    };
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response.headers_mut().insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
+    response
+}

@@ -1,0 +1,297 @@
+//! How often somebody may call. The strict counters lie in DynamoDB and hold across Lambdas; the broad one per address
+//! is counted here in steps, so that a read does not cost a write of its own.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::caller::Caller;
+use super::layers::RequestOrigin;
+use super::problem::{Problem, ProblemType};
+use super::{HttpContext, HttpState};
+
+/// A limit: at most `quota` calls in a window of `seconds`.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Its name, as the headers show it.
+    pub name: &'static str,
+    /// Calls.
+    pub quota: u64,
+    /// Window, in seconds.
+    pub seconds: i64,
+}
+
+/// Everything, per address.
+pub const EVERYTHING: Policy = Policy {
+    name: "everything",
+    quota: 100,
+    seconds: 60,
+};
+/// Signing up and in, per address.
+pub const SIGN_IN: Policy = Policy {
+    name: "sign-in",
+    quota: 30,
+    seconds: 60,
+};
+/// Asking for a sync, per person.
+pub const SYNC: Policy = Policy {
+    name: "sync",
+    quota: 5,
+    seconds: 60,
+};
+/// Beginning to link accounts, per person.
+pub const OAUTH: Policy = Policy {
+    name: "oauth",
+    quota: 10,
+    seconds: 60,
+};
+/// Writing events, per person.
+pub const EVENT_WRITES: Policy = Policy {
+    name: "event-writes",
+    quota: 30,
+    seconds: 60,
+};
+/// Looking at and connecting feeds, per person: each makes this server fetch something.
+pub const FEEDS: Policy = Policy {
+    name: "feeds",
+    quota: 20,
+    seconds: 60,
+};
+
+/// Calls that are counted in memory before they are written.
+const STEP: u64 = 10;
+/// Addresses that are counted at once; more are counted without a memory of their own.
+const MAX_ADDRESSES: usize = 10_000;
+
+/// Where somebody stands with a limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    policy: Policy,
+    used: u64,
+    reset: i64,
+}
+
+impl Standing {
+    fn is_over(&self) -> bool {
+        self.used > self.policy.quota
+    }
+
+    /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
+    pub fn write(&self, headers: &mut HeaderMap) {
+        let Policy {
+            name,
+            quota,
+            seconds,
+        } = self.policy;
+        let left = quota.saturating_sub(self.used);
+        let mut set = |name: &'static str, value: String| {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        set(
+            "ratelimit-policy",
+            format!("\"{name}\";q={quota};w={seconds}"),
+        );
+        set("ratelimit", format!("\"{name}\";r={left};t={}", self.reset));
+    }
+
+    fn check(self) -> Result<Self, (Self, Problem)> {
+        if self.is_over() {
+            let Policy { quota, seconds, .. } = self.policy;
+            let problem = Problem::because(
+                ProblemType::RateLimited,
+                format!("at most {quota} of these in {seconds} seconds"),
+            );
+            return Err((self, problem.retry_after(self.reset)));
+        }
+        Ok(self)
+    }
+}
+
+/// The window that holds `now`: its start and the seconds until its end.
+fn window(policy: Policy, now: i64) -> (i64, i64) {
+    let start = now - now.rem_euclid(policy.seconds);
+    (start, start + policy.seconds - now)
+}
+
+async fn count(http: &HttpContext, policy: Policy, subject: &str) -> Result<Standing, Problem> {
+    let (start, reset) = window(policy, http.clock.now().timestamp());
+    let used = http
+        .store
+        .count_calls(policy.name, subject, start, policy.seconds, 1)
+        .await?;
+    Ok(Standing {
+        policy,
+        used,
+        reset,
+    })
+}
+
+macro_rules! limited {
+    ($(#[$doc:meta])* $name:ident, $policy:expr, caller) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl<S: HttpState> FromRequestParts<S> for $name {
+            type Rejection = Problem;
+            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+                let subject = Caller::from_request_parts(parts, state).await?.user().to_string();
+                strictly(state.as_ref(), parts, $policy, &subject).await.map(|()| Self)
+            }
+        }
+    };
+    ($(#[$doc:meta])* $name:ident, $policy:expr, address) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl<S: HttpState> FromRequestParts<S> for $name {
+            type Rejection = Problem;
+            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+                let subject = parts.extensions.get::<RequestOrigin>().map(|origin| origin.ip.clone()).unwrap_or_default();
+                strictly(state.as_ref(), parts, $policy, &subject).await.map(|()| Self)
+            }
+        }
+    };
+}
+
+limited!(
+    /// Lets a person ask for a sync only so often.
+    SyncLimit, SYNC, caller
+);
+limited!(
+    /// Lets a person begin to link accounts only so often.
+    OAuthLimit, OAUTH, caller
+);
+limited!(
+    /// Lets a person write events only so often.
+    EventWriteLimit, EVENT_WRITES, caller
+);
+limited!(
+    /// Lets a person have feeds fetched only so often.
+    FeedLimit, FEEDS, caller
+);
+limited!(
+    /// Lets an address sign up or in only so often.
+    SignInLimit, SIGN_IN, address
+);
+
+/// Counts a call under a strict policy; the headers of the answer then speak of that policy.
+async fn strictly(
+    http: &HttpContext,
+    parts: &Parts,
+    policy: Policy,
+    subject: &str,
+) -> Result<(), Problem> {
+    if !http.config.rate_limits {
+        return Ok(());
+    }
+    let standing = count(http, policy, subject).await?;
+    if let Some(shown) = parts.extensions.get::<Shown>() {
+        shown.set(standing);
+    }
+    standing.check().map(drop).map_err(|(_, problem)| problem)
+}
+
+/// The standing that an answer's headers show: the strictest that was asked.
+#[derive(Clone, Debug, Default)]
+pub struct Shown(std::sync::Arc<Mutex<Option<Standing>>>);
+
+impl Shown {
+    fn set(&self, standing: Standing) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(standing);
+    }
+
+    /// Takes what was asked.
+    pub fn take(&self) -> Option<Standing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Counts all calls of each address, in steps.
+#[derive(Debug, Default)]
+pub struct Steps(Mutex<HashMap<String, Step>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Step {
+    window: i64,
+    /// Counted here and not yet written.
+    pending: u64,
+    /// Counted everywhere, as of the last time it was written.
+    known: u64,
+}
+
+impl Steps {
+    /// Counts a call from `address`.
+    ///
+    /// # Errors
+    /// The standing and the problem, when there were too many.
+    pub async fn count(
+        &self,
+        http: &HttpContext,
+        address: &str,
+    ) -> Result<Standing, (Standing, Problem)> {
+        let policy = EVERYTHING;
+        let (start, reset) = window(policy, http.clock.now().timestamp());
+        let (used, flush) = self.add(address, start);
+        let mut standing = Standing {
+            policy,
+            used,
+            reset,
+        };
+        if flush {
+            match http
+                .store
+                .count_calls(policy.name, address, start, policy.seconds, STEP)
+                .await
+            {
+                Ok(known) => {
+                    self.flushed(address, start, known);
+                    standing.used = standing.used.max(known);
+                }
+                // A limit that cannot be counted must not close the house; the strict ones still hold.
+                Err(error) => {
+                    tracing::warn!(error.chain = %calweave_base::error_chain::Chain(&error), "could not count the calls of an address");
+                }
+            }
+        }
+        standing.check()
+    }
+
+    fn add(&self, address: &str, window: i64) -> (u64, bool) {
+        let mut steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if steps.len() >= MAX_ADDRESSES {
+            steps.retain(|_, step| step.window == window);
+        }
+        if steps.len() >= MAX_ADDRESSES && !steps.contains_key(address) {
+            return (1, false);
+        }
+        let step = steps.entry(address.to_owned()).or_default();
+        if step.window != window {
+            *step = Step {
+                window,
+                ..Step::default()
+            };
+        }
+        step.pending += 1;
+        let used = step.known + step.pending;
+        let flush = step.pending >= STEP;
+        if flush {
+            step.pending -= STEP;
+            step.known += STEP;
+        }
+        (used, flush)
+    }
+
+    fn flushed(&self, address: &str, window: i64, known: u64) {
+        let mut steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(step) = steps.get_mut(address).filter(|step| step.window == window) {
+            step.known = step.known.max(known);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Requesting syncs over HTTP.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use calweave_calendar::removal::disconnect_calendar;
+use calweave_calendar::{Context, sync_requests};
+use calweave_domain::calendar::SyncStats;
+use calweave_domain::ids::{CalendarId, UserId};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::audit::AuditLog;
+use super::views::SyncView;
+use super::{Answer, Json, Problem};
+
+/// How long the caller wants to wait for the result.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Wait {
+    /// Seconds, at most 25: a gateway gives up after 30.
+    #[serde(default)]
+    pub wait: Option<u32>,
+}
+
+impl Wait {
+    /// As a duration; `None` for not at all.
+    ///
+    /// # Errors
+    /// When it is more than a gateway would wait.
+    pub fn limit(self) -> Answer<Option<Duration>> {
+        match self.wait {
+            None | Some(0) => Ok(None),
+            Some(seconds @ 1..=25) => Ok(Some(Duration::from_secs(u64::from(seconds)))),
+            Some(_) => Err(Problem::field("wait", "must be at most 25 seconds")),
+        }
+    }
+}
+
+/// Requests a sync of one calendar, and waits for it if the caller wants to.
+///
+/// # Errors
+/// Not found, or a failure of ours.
+pub async fn sync_one(
+    context: &Context,
+    audit: &AuditLog,
+    user: UserId,
+    calendar: CalendarId,
+    wait: Wait,
+) -> Answer<Response> {
+    let requested = sync_requests::sync_one(context, user, calendar, wait.limit()?).await?;
+    audit
+        .success(user, "CALENDAR_SYNC", Some(calendar.to_string()))
+        .await;
+    let status = status(requested.is_completed);
+    let view = SyncView::new(calendar, requested.cursor);
+    Ok((status, Json(view)).into_response())
+}
+
+fn status(is_completed: bool) -> StatusCode {
+    if is_completed {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    }
+}
+
+/// What a sync of all calendars did.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncAll {
+    /// Calendars that were asked for.
+    calendar_count: usize,
+    /// Those that are finished.
+    finished_count: usize,
+    /// The sum over those that are finished.
+    stats: SyncStats,
+    /// Each calendar that is finished.
+    calendars: Vec<SyncView>,
+}
+
+/// Requests a sync of all connected calendars, and waits for all if the caller wants to.
+///
+/// # Errors
+/// A failure of ours.
+pub async fn sync_all(
+    context: &Context,
+    audit: &AuditLog,
+    user: UserId,
+    wait: Wait,
+) -> Answer<Response> {
+    let limit = wait.limit()?;
+    let (count, completed) = sync_requests::sync_all(context, user, limit).await?;
+    audit.success(user, "CALENDAR_SYNC", None).await;
+    let mut stats = SyncStats::default();
+    for sync in &completed {
+        stats.total += sync.cursor.stats.total;
+        stats.created += sync.cursor.stats.created;
+        stats.updated += sync.cursor.stats.updated;
+        stats.deleted += sync.cursor.stats.deleted;
+        stats.unchanged += sync.cursor.stats.unchanged;
+    }
+    let status = status(limit.is_some() && completed.len() == count);
+    let views = completed.into_iter();
+    let answer = SyncAll {
+        calendar_count: count,
+        finished_count: views.len(),
+        stats,
+        calendars: views
+            .map(|sync| SyncView::new(sync.calendar, sync.cursor))
+            .collect(),
+    };
+    Ok((status, Json(answer)).into_response())
+}
+
+/// Disconnects one calendar.
+///
+/// # Errors
+/// Not found, also when somebody else was faster, or a failure of ours.
+pub async fn disconnect_one(
+    context: &Context,
+    audit: &AuditLog,
+    user: UserId,
+    calendar: CalendarId,
+) -> Answer<StatusCode> {
+    disconnect_calendar(context, user, calendar).await?;
+    audit
+        .success(user, "CALENDAR_DISCONNECT", Some(calendar.to_string()))
+        .await;
+    Ok(StatusCode::NO_CONTENT)
+}

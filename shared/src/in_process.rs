@@ -1,0 +1,44 @@
+//! A function's router without the Lambda runtime.
+
+use std::sync::Arc;
+
+use axum::Router;
+use calweave_http::Web;
+use lambda_runtime::LambdaEvent;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::boot::router;
+
+/// Answers API Gateway events with a router, without the runtime: for the local gateway.
+#[derive(Clone)]
+pub struct InProcess(Arc<tokio::sync::Mutex<Router>>);
+
+impl InProcess {
+    /// Mounts a function's routes.
+    pub fn new<C>(routes: OpenApiRouter<Web<C>>, web: Web<C>) -> Self
+    where
+        C: Clone + Send + Sync + 'static,
+    {
+        Self(Arc::new(tokio::sync::Mutex::new(router(routes, web))))
+    }
+
+    /// The answer to one event (payload format 2.0), as Lambda would give it.
+    ///
+    /// # Errors
+    /// When the event is not one of API Gateway.
+    pub async fn invoke(
+        &self,
+        event: serde_json::Value,
+    ) -> Result<serde_json::Value, serde_json::Error> {
+        use lambda_http::Service;
+        let request: lambda_http::request::LambdaRequest = serde_json::from_value(event)?;
+        let router = self.0.lock().await.clone();
+        // The adapter itself cannot be held while waiting; what it answers can.
+        let answer = lambda_http::Adapter::from(router)
+            .call(LambdaEvent::new(request, lambda_http::Context::default()));
+        match answer.await {
+            Ok(answer) => serde_json::to_value(answer),
+            Err(never) => match never {},
+        }
+    }
+}

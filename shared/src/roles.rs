@@ -1,0 +1,142 @@
+//! What each kind of function holds, and so which variables it has to be given.
+//!
+//! A role asks the setup for its parts and for nothing else: what a function does not need cannot be reached in it, and is
+//! not in its environment (`tests/contracts/environment.rs`).
+
+use std::sync::Arc;
+
+use calweave_base::config::{HttpConfig, PasswordPolicy, SyncWindow};
+use calweave_calendar::{AccountContext, Context, EventContext, FeedContext};
+use calweave_http::HttpContext;
+pub use calweave_http::Web;
+use calweave_store::Store;
+use calweave_store::queue::Queue;
+use calweave_sync::SyncContext;
+use calweave_vault::Vault;
+
+use crate::setup::Setup;
+
+/// What a kind of function holds.
+pub trait Role: Clone + Send + Sync + 'static {
+    /// Whether somebody signed in calls it. A function without callers has no keys of tokens.
+    const HAS_CALLERS: bool = true;
+
+    /// Asks for its parts. What is missing is collected in [`Setup::env`].
+    fn build(setup: &mut Setup<'_>) -> Self;
+}
+
+impl Role for Context {
+    fn build(setup: &mut Setup<'_>) -> Self {
+        Self {
+            store: setup.store(),
+            queue: setup.queue(),
+            clock: setup.clock(),
+        }
+    }
+}
+
+impl Role for EventContext {
+    fn build(setup: &mut Setup<'_>) -> Self {
+        Self {
+            context: Context::build(setup),
+            window: SyncWindow::read(&mut setup.env),
+        }
+    }
+}
+
+impl Role for FeedContext {
+    fn build(setup: &mut Setup<'_>) -> Self {
+        Self {
+            context: Context::build(setup),
+            vault: setup.vault(),
+            policy: setup.feed_policy(),
+        }
+    }
+}
+
+impl Role for AccountContext {
+    fn build(setup: &mut Setup<'_>) -> Self {
+        Self {
+            context: Context::build(setup),
+            vault: setup.vault(),
+            providers: setup.providers(),
+        }
+    }
+}
+
+impl Role for SyncContext {
+    fn build(setup: &mut Setup<'_>) -> Self {
+        Self {
+            accounts: AccountContext::build(setup),
+            window: SyncWindow::read(&mut setup.env),
+            policy: setup.feed_policy(),
+        }
+    }
+}
+
+/// For accounts of people: sign-ins, and closing an account with all that hangs on it.
+#[derive(Clone)]
+pub struct IdentityContext {
+    /// Tables, queue, clock, vault and providers.
+    pub accounts: AccountContext,
+    /// Which passwords are accepted.
+    pub passwords: PasswordPolicy,
+}
+
+impl std::ops::Deref for IdentityContext {
+    type Target = AccountContext;
+
+    fn deref(&self) -> &AccountContext {
+        &self.accounts
+    }
+}
+
+impl Role for IdentityContext {
+    fn build(setup: &mut Setup<'_>) -> Self {
+        Self {
+            accounts: AccountContext::build(setup),
+            passwords: PasswordPolicy::read(&mut setup.env),
+        }
+    }
+}
+
+/// For health checks: what they ask, and no caller.
+#[derive(Clone)]
+pub struct HealthContext {
+    /// The tables.
+    pub store: Store,
+    /// The vault.
+    pub vault: Vault,
+    /// The queue.
+    pub queue: Queue,
+}
+
+impl Role for HealthContext {
+    const HAS_CALLERS: bool = false;
+
+    fn build(setup: &mut Setup<'_>) -> Self {
+        Self {
+            store: setup.store(),
+            vault: setup.vault(),
+            queue: setup.queue(),
+        }
+    }
+}
+
+impl<R: Role> Role for Web<R> {
+    fn build(setup: &mut Setup<'_>) -> Self {
+        let config = if R::HAS_CALLERS {
+            HttpConfig::read(&mut setup.env)
+        } else {
+            HttpConfig::without_callers(&mut setup.env)
+        };
+        Self {
+            http: HttpContext {
+                config: Arc::new(config),
+                store: setup.store(),
+                clock: setup.clock(),
+            },
+            context: R::build(setup),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Builds what a function holds: each part once, from the variables that it needs, with nothing connected to yet.
+
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedHttpClient};
+use aws_types::SdkConfig;
+use aws_types::sdk_config::{RetryConfig, SharedCredentialsProvider, TimeoutConfig};
+use calweave_base::clock::Clock;
+use calweave_base::config::{
+    AwsConfig, Environment, FeedsConfig, InvalidConfig, KeyConfig, ProvidersConfig, QueueConfig,
+    TableNames,
+};
+use calweave_egress::address::Policy;
+use calweave_providers::Providers;
+use calweave_store::Store;
+use calweave_store::queue::Queue;
+use calweave_vault::Vault;
+
+use crate::roles::Role;
+
+/// The parts that roles are built from. A part is built when a role first asks for it; roles built by one setup share it.
+pub struct Setup<'a> {
+    /// The variables.
+    pub env: Environment<'a>,
+    clock: Clock,
+    http: Option<SharedHttpClient>,
+    aws: Option<AwsConfig>,
+    store: Option<Store>,
+    queue: Option<Queue>,
+    vault: Option<Vault>,
+    providers: Option<Providers>,
+}
+
+impl<'a> Setup<'a> {
+    /// Parts that are configured by `env` and read the time from `clock`.
+    pub fn new(env: Environment<'a>, clock: Clock) -> Self {
+        Self {
+            env,
+            clock,
+            http: None,
+            aws: None,
+            store: None,
+            queue: None,
+            vault: None,
+            providers: None,
+        }
+    }
+
+    /// Has the SDK's requests sent by `http`: a test's chance to see and to fail them.
+    #[must_use]
+    pub fn over(mut self, http: Option<SharedHttpClient>) -> Self {
+        self.http = http;
+        self
+    }
+
+    /// Builds what a role holds.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] names every variable that is missing or wrong.
+    pub fn role<R: Role>(&mut self) -> Result<R, InvalidConfig> {
+        let role = R::build(self);
+        self.env.check()?;
+        Ok(role)
+    }
+
+    /// The current time.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    /// The tables.
+    pub fn store(&mut self) -> Store {
+        if let Some(store) = &self.store {
+            return store.clone();
+        }
+        let tables = TableNames::read(&mut self.env);
+        let store = Store::new(&self.sdk("DYNAMODB"), &tables, self.clock());
+        self.store.insert(store).clone()
+    }
+
+    /// The queue of sync work.
+    pub fn queue(&mut self) -> Queue {
+        if let Some(queue) = &self.queue {
+            return queue.clone();
+        }
+        let QueueConfig { url } = QueueConfig::read(&mut self.env);
+        let queue = Queue::new(aws_sdk_sqs::Client::new(&self.sdk("SQS")), url);
+        self.queue.insert(queue).clone()
+    }
+
+    /// The vault.
+    pub fn vault(&mut self) -> Vault {
+        if let Some(vault) = &self.vault {
+            return vault.clone();
+        }
+        let KeyConfig { kms_key_id } = KeyConfig::read(&mut self.env);
+        let kms = aws_sdk_kms::Client::new(&self.sdk("KMS"));
+        let vault = Vault::new(kms, kms_key_id, self.store(), self.clock());
+        self.vault.insert(vault).clone()
+    }
+
+    /// The providers.
+    pub fn providers(&mut self) -> Providers {
+        if let Some(providers) = &self.providers {
+            return providers.clone();
+        }
+        let config = ProvidersConfig::read(&mut self.env);
+        let providers = Providers::new(&config, &self.clock);
+        self.providers.insert(providers).clone()
+    }
+
+    /// Where feeds may be fetched from.
+    pub fn feed_policy(&mut self) -> Policy {
+        let FeedsConfig { allow_loopback } = FeedsConfig::read(&mut self.env);
+        Policy {
+            loopback: allow_loopback,
+        }
+    }
+
+    /// The SDK's configuration by hand: Lambda hands over region and credentials as variables, so nothing has to be looked
+    /// for at start-up.
+    fn sdk(&mut self, service: &str) -> SdkConfig {
+        let aws = match self.aws.take() {
+            Some(aws) => aws,
+            None => AwsConfig::read(&mut self.env),
+        };
+        let credentials = Credentials::new(
+            &aws.credentials.access_key_id,
+            aws.credentials.secret_access_key.as_str(),
+            aws.credentials.session_token.clone(),
+            None,
+            "environment",
+        );
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .operation_attempt_timeout(Duration::from_secs(5))
+            .operation_timeout(Duration::from_secs(15));
+        // The SDK begins with a second; somebody may be waiting, and a queue tries again by itself.
+        let retries = RetryConfig::standard()
+            .with_max_attempts(4)
+            .with_initial_backoff(Duration::from_millis(100));
+        let mut builder = SdkConfig::builder();
+        builder.set_endpoint_url(aws.endpoint(service).map(str::to_owned));
+        builder.set_http_client(self.http.clone());
+        let sdk = builder
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(aws.region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .retry_config(retries)
+            .timeout_config(timeouts.build())
+            .build();
+        self.aws = Some(aws);
+        sdk
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use calweave_sync::SyncContext;
+
+    use super::*;
+    use crate::roles::Web;
+
+    fn missing<R: Role>(lookup: &dyn Fn(&str) -> Option<String>) -> String {
+        let mut setup = Setup::new(Environment::new(lookup), Clock::System);
+        setup
+            .role::<R>()
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_named_at_once() {
+        let region = |name: &str| (name == "AWS_REGION").then(|| "eu-central-1".into());
+        let error = missing::<Web<SyncContext>>(&region);
+        for name in [
+            "IDENTITY_TABLE",
+            "VAULT_TABLE",
+            "CALENDAR_TABLE",
+            "AUDIT_TABLE",
+            "KMS_KEY_ID",
+            "SYNC_QUEUE_URL",
+            "JWT_KEYS",
+        ] {
+            assert_eq!(
+                error.matches(&format!("{name} is missing")).count(),
+                1,
+                "{error}"
+            );
+        }
+        assert!(!error.contains("AWS_REGION"));
+    }
+
+    #[test]
+    fn a_job_needs_no_secret() {
+        let error = missing::<calweave_calendar::Context>(&|_| None);
+        for name in ["JWT_KEYS", "KMS_KEY_ID"] {
+            assert!(!error.contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What the engine holds.
+
+use std::ops::Deref;
+
+use calweave_base::config::SyncWindow;
+use calweave_calendar::AccountContext;
+use calweave_egress::address::Policy;
+
+/// For syncs: everything that calls providers, and what is read of calendars and feeds.
+#[derive(Clone)]
+pub struct SyncContext {
+    /// Tables, queue, clock, vault and providers.
+    pub accounts: AccountContext,
+    /// How far back and ahead calendars of accounts are read.
+    pub window: SyncWindow,
+    /// Which addresses may be fetched.
+    pub policy: Policy,
+}
+
+impl Deref for SyncContext {
+    type Target = AccountContext;
+
+    fn deref(&self) -> &AccountContext {
+        &self.accounts
+    }
+}

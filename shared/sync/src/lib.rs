@@ -1,0 +1,53 @@
+//! Keeps the copy of a calendar fresh, and writes local changes to its provider. Knows nothing of HTTP.
+
+mod account;
+mod context;
+mod discover;
+mod engine;
+mod erase;
+mod feed;
+mod names;
+mod occurrences;
+mod plan;
+mod pull;
+mod push;
+mod reconcile;
+mod schedule;
+mod throttle;
+mod watch;
+
+pub use context::SyncContext;
+pub use engine::{Synced, sync_calendar};
+pub use erase::{erase_account, erase_calendar};
+pub use schedule::{refresh_due, refresh_tokens, renew_channels, resume_erasures};
+
+use calweave_calendar::BackendError;
+use calweave_store::StoreError;
+use calweave_store::queue::QueueError;
+use calweave_vault::VaultError;
+
+/// A sync could not be carried out for reasons of our own; a provider's failure is no error but an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// A table, the vault or the queue did not answer.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// Concurrent writers won every attempt to write an event.
+    #[error("concurrent writers changed an event at every attempt")]
+    Contended,
+    /// Another worker holds the lease; what was written is what its run would have written too.
+    #[error("lost the lease of the calendar")]
+    LeaseLost,
+}
+
+macro_rules! backend {
+    ($($error:ty),+) => {
+        $(impl From<$error> for SyncError {
+            fn from(error: $error) -> Self {
+                Self::Backend(error.into())
+            }
+        })+
+    };
+}
+
+backend!(StoreError, VaultError, QueueError);

@@ -1,0 +1,474 @@
+//! What becomes of an event when the provider says what it is there now. Pure: no I/O; the time comes from outside.
+
+use calweave_domain::event::{Event, RsvpStatus};
+use calweave_domain::link::{Content, Edit, Kept, Link, Merged, Operation, Response, merge};
+use chrono::{DateTime, Utc};
+
+/// What to do with the stored event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing: it is as it was.
+    Leave,
+    /// Store this in its place.
+    Store(Box<Event>),
+    /// Remove it.
+    Remove,
+}
+
+/// The provider has this event now, as `incoming` says. `overridden` of a series is what both sides know of.
+pub(super) fn arrived(stored: Option<&Event>, mut incoming: Event, now: DateTime<Utc>) -> Verdict {
+    let Some(stored) = stored else {
+        incoming.updated_at = now;
+        incoming.hash();
+        return Verdict::Store(Box::new(incoming));
+    };
+    if let (Some(series), Some(known)) = (&mut incoming.series, &stored.series) {
+        series.overridden.extend(&known.overridden);
+        series.overridden.sort_unstable();
+        series.overridden.dedup();
+    }
+    incoming.hash();
+    let old = stored.link.as_deref().cloned().unwrap_or_default();
+    let is_echo = old.version.is_some()
+        && incoming
+            .link
+            .as_ref()
+            .is_some_and(|link| link.version == old.version);
+    let Some(edit) = old.edit.clone() else {
+        if incoming.content_hash == stored.content_hash {
+            return Verdict::Leave;
+        }
+        incoming.link = Some(Box::new(Link {
+            failure: None,
+            ..followed(old, &incoming)
+        }));
+        incoming.updated_at = now;
+        return Verdict::Store(Box::new(incoming));
+    };
+    let link = Link {
+        failure: None,
+        ..followed(old, &incoming)
+    };
+    match edit.operation {
+        // Our own writing, seen before its answer was.
+        Operation::Create => ahead(stored, incoming, link, *edit, now),
+        Operation::Update if is_echo => with_overridden(stored, &incoming),
+        Operation::Update => {
+            let merged = merge(
+                edit.base.as_deref(),
+                &edit.earlier,
+                &Content::of(stored),
+                &Content::of(&incoming),
+            );
+            settle(stored, incoming, link, *edit, merged, now)
+        }
+        Operation::Delete if edit.base.is_none() => known_by(stored, incoming, link),
+        Operation::Delete if is_echo || is_known(&edit, &incoming) => {
+            with_overridden(stored, &incoming)
+        }
+        Operation::Delete => {
+            // Somebody wanted to keep it over there: it stays, and the wish to remove it is shown.
+            let kept = Kept {
+                at: now,
+                fields: vec!["deleted".to_owned()],
+                content: Content::of(stored),
+            };
+            incoming.link = Some(Box::new(Link {
+                edit: None,
+                kept: Some(Box::new(kept)),
+                ..link
+            }));
+            incoming.updated_at = now;
+            Verdict::Store(Box::new(incoming))
+        }
+    }
+}
+
+/// The stored event, with what both sides know of overridden.
+fn with_overridden(stored: &Event, incoming: &Event) -> Verdict {
+    let mut event = stored.clone();
+    match (&mut event.series, &incoming.series) {
+        (Some(series), Some(known)) if series.overridden != known.overridden => {
+            series.overridden.clone_from(&known.overridden);
+            event.hash();
+            Verdict::Store(Box::new(event))
+        }
+        _ => Verdict::Leave,
+    }
+}
+
+/// The link of a stored event that the provider has another version of.
+fn followed(old: Link, incoming: &Event) -> Link {
+    let new = incoming.link.as_deref().cloned().unwrap_or_default();
+    Link {
+        remote_id: new.remote_id,
+        version: new.version,
+        ..old
+    }
+}
+
+/// An event that was made and is to go again, found at the provider after all.
+fn known_by(stored: &Event, incoming: Event, link: Link) -> Verdict {
+    let edit = link.edit.map(|edit| {
+        Box::new(Edit {
+            base: Some(Box::new(Content::of(&incoming))),
+            ..*edit
+        })
+    });
+    Verdict::Store(Box::new(Event {
+        link: Some(Box::new(Link { edit, ..link })),
+        ..stored.clone()
+    }))
+}
+
+/// Whether the provider has nothing but what was known here, or was written from here, as far as either side can change it.
+pub(super) fn is_known(edit: &Edit, remote: &Event) -> bool {
+    let remote = Content::of(remote);
+    // Merging a change of nothing: whatever differs would be the provider's.
+    let is_same = |known: &Content| {
+        let mut known = known.clone();
+        // What others have answered is no change of theirs.
+        known.take_answers(&remote);
+        !merge(Some(&remote), &[], &known, &remote).is_ahead
+    };
+    edit.base
+        .as_deref()
+        .into_iter()
+        .chain(&edit.earlier)
+        .any(is_same)
+}
+
+/// What was made here is at the provider as it was when it was sent; what has changed here since is an update.
+fn ahead(stored: &Event, incoming: Event, link: Link, edit: Edit, now: DateTime<Utc>) -> Verdict {
+    let base = Content::of(&incoming);
+    let merged = merge(Some(&base), &[], &Content::of(stored), &base);
+    settle(
+        stored,
+        incoming,
+        link,
+        Edit {
+            operation: Operation::Update,
+            ..edit
+        },
+        merged,
+        now,
+    )
+}
+
+/// Stores what a merge came to, with what is still to be written.
+fn settle(
+    stored: &Event,
+    incoming: Event,
+    mut link: Link,
+    mut edit: Edit,
+    mut merged: Merged,
+    now: DateTime<Utc>,
+) -> Verdict {
+    if !merged.conflicts.is_empty() {
+        let fields = merged
+            .conflicts
+            .iter()
+            .map(|field| (*field).to_owned())
+            .collect();
+        link.kept = Some(Box::new(Kept {
+            at: now,
+            fields,
+            content: Content::of(stored),
+        }));
+    }
+    let theirs = Content::of(&incoming);
+    // An answer that the provider does not have yet, unless another was given there meanwhile.
+    let waits = |response: &Response| {
+        let (now, then) = (merged.content.own_answer(), theirs.own_answer());
+        then != Some(response.status) && (then.is_none() || now == Some(response.status))
+    };
+    edit.response = edit.response.filter(|response| waits(response));
+    merged.is_ahead |= edit.response.is_some();
+    if merged.is_ahead || edit.wants_conference {
+        if edit.base.is_some() {
+            edit.rewritten(now);
+        }
+        (edit.base, edit.earlier) = (Some(Box::new(theirs)), vec![]);
+        link.edit = Some(Box::new(edit));
+    } else {
+        link.edit = None;
+    }
+    let mut event = Event {
+        link: Some(Box::new(link)),
+        updated_at: now,
+        ..incoming
+    };
+    merged.content.write_to(&mut event);
+    event.hash();
+    Verdict::Store(Box::new(event))
+}
+
+/// The provider has this event no more.
+pub(super) fn vanished(stored: &Event, provider: &str) -> Verdict {
+    let Some(link) = stored.link.as_deref() else {
+        return Verdict::Remove;
+    };
+    let declined = |response: &Response| response.status == RsvpStatus::Declined;
+    match link.edit.as_deref() {
+        // That is what becomes of an invitation that is declined.
+        Some(edit) if edit.response.as_deref().is_some_and(declined) => Verdict::Remove,
+        // An edit that would be lost: it is kept, and its owner may have the event created anew.
+        Some(edit) if edit.operation == Operation::Update && stored.original_start().is_some() => {
+            let mut event = stored.clone();
+            let failure = format!(
+                "This occurrence was cancelled at {provider} meanwhile. Delete it here too, or make an event of its own."
+            );
+            event.link = Some(Box::new(Link {
+                failure: Some(failure),
+                ..link.clone()
+            }));
+            Verdict::Store(Box::new(event))
+        }
+        Some(edit) if edit.operation == Operation::Update => {
+            let mut event = stored.clone();
+            let failure = format!(
+                "The event was deleted at {provider} meanwhile. Retry to create it anew, or delete it here too."
+            );
+            event.link = Some(Box::new(Link {
+                remote_id: None,
+                version: None,
+                generation: link.generation + 1,
+                edit: Some(Box::new(Edit {
+                    operation: Operation::Create,
+                    base: None,
+                    ..edit.clone()
+                })),
+                failure: Some(failure),
+                ..link.clone()
+            }));
+            Verdict::Store(Box::new(event))
+        }
+        _ => Verdict::Remove,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use calweave_domain::event::{Attendee, Details};
+    use calweave_domain::ids::{CalendarId, EventId};
+    use calweave_domain::time::EventTime;
+
+    fn event(title: &str, version: &str) -> Event {
+        let start: EventTime = "2026-03-02T09:00:00[UTC]".parse().unwrap();
+        let mut event = Event {
+            id: EventId::of(CalendarId::from_bytes([1; 16]), "a"),
+            uid: "a".into(),
+            start,
+            end: start.plus(TimeDelta::hours(1)),
+            series: None,
+            zone_guessed: false,
+            details: Box::new(Details {
+                title: title.into(),
+                ..Details::default()
+            }),
+            link: Some(Box::new(Link {
+                remote_id: Some("a".into()),
+                version: Some(version.into()),
+                ..Link::default()
+            })),
+            content_hash: String::new(),
+            updated_at: DateTime::UNIX_EPOCH,
+        };
+        event.hash();
+        event
+    }
+
+    fn edited(base: &Event, title: &str, operation: Operation) -> Event {
+        let mut event = base.clone();
+        title.clone_into(&mut event.details.title);
+        let edit = Edit::new(
+            operation,
+            Some(Box::new(Content::of(base))),
+            DateTime::UNIX_EPOCH,
+        );
+        event.link.as_mut().unwrap().edit = Some(Box::new(edit));
+        event.hash();
+        event
+    }
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    #[test]
+    fn another_version_of_the_same_is_no_change() {
+        assert_eq!(
+            arrived(Some(&event("a", "1")), event("a", "2"), NOW),
+            Verdict::Leave
+        );
+        assert!(matches!(
+            arrived(Some(&event("a", "1")), event("b", "2"), NOW),
+            Verdict::Store(_)
+        ));
+    }
+
+    #[test]
+    fn an_echo_touches_no_edit() {
+        let stored = edited(&event("a", "1"), "b", Operation::Update);
+        assert_eq!(arrived(Some(&stored), event("a", "1"), NOW), Verdict::Leave);
+        let leaving = edited(&event("a", "1"), "a", Operation::Delete);
+        assert_eq!(
+            arrived(Some(&leaving), event("a", "1"), NOW),
+            Verdict::Leave
+        );
+        assert_eq!(
+            arrived(Some(&leaving), event("a", "2"), NOW),
+            Verdict::Leave
+        );
+    }
+
+    #[test]
+    fn a_conflict_is_shown_and_the_provider_wins() {
+        let stored = edited(&event("a", "1"), "b", Operation::Update);
+        let Verdict::Store(merged) = arrived(Some(&stored), event("c", "2"), NOW) else {
+            panic!("stored")
+        };
+        let link = merged.link.unwrap();
+        assert_eq!((merged.details.title.as_str(), link.edit), ("c", None));
+        assert_eq!(link.kept.unwrap().content.details.title, "b");
+        let leaving = edited(&event("a", "1"), "a", Operation::Delete);
+        let Verdict::Store(back) = arrived(Some(&leaving), event("c", "2"), NOW) else {
+            panic!("stored")
+        };
+        assert_eq!(
+            (back.details.title.as_str(), back.link.unwrap().edit),
+            ("c", None)
+        );
+    }
+
+    fn answered(mut event: Event, own: RsvpStatus, other: RsvpStatus) -> Event {
+        let person = |email: &str, rsvp_status, is_self| Attendee {
+            email: email.into(),
+            rsvp_status,
+            is_self,
+            ..Attendee::default()
+        };
+        event.details.attendees = vec![
+            person("me@x.test", own, true),
+            person("bob@x.test", other, false),
+        ];
+        event.hash();
+        event
+    }
+
+    #[test]
+    fn an_answer_is_not_lost_to_somebody_elses() {
+        use RsvpStatus::{Accepted, Declined, NeedsAction};
+        let invited = answered(event("a", "1"), NeedsAction, NeedsAction);
+        let mut stored = answered(
+            edited(&invited, "a", Operation::Update),
+            Accepted,
+            NeedsAction,
+        );
+        let response = Response {
+            status: Accepted,
+            comment: None,
+            notify: true,
+        };
+        stored
+            .link
+            .as_mut()
+            .unwrap()
+            .edit
+            .as_mut()
+            .unwrap()
+            .response = Some(Box::new(response.clone()));
+        let answers = |event: &Event| {
+            event
+                .details
+                .attendees
+                .iter()
+                .map(|one| one.rsvp_status)
+                .collect::<Vec<_>>()
+        };
+        let then = |incoming| match arrived(Some(&stored), incoming, NOW) {
+            Verdict::Store(event) => (
+                answers(&event),
+                event
+                    .link
+                    .clone()
+                    .unwrap()
+                    .edit
+                    .and_then(|edit| edit.response),
+            ),
+            other => panic!("{other:?}"),
+        };
+        let others = answered(event("a", "2"), NeedsAction, Declined);
+        assert_eq!(
+            then(others),
+            (vec![Accepted, Declined], Some(Box::new(response))),
+            "it waits yet"
+        );
+        let both = answered(event("a", "2"), Accepted, Declined);
+        assert_eq!(then(both), (vec![Accepted, Declined], None), "it is there");
+        let own = answered(event("a", "2"), Declined, NeedsAction);
+        assert_eq!(
+            then(own),
+            (vec![Declined, NeedsAction], None),
+            "another was given there"
+        );
+    }
+
+    #[test]
+    fn somebodys_answer_keeps_nothing_from_being_removed() {
+        use RsvpStatus::{Accepted, NeedsAction};
+        let stored = edited(
+            &answered(event("a", "1"), Accepted, NeedsAction),
+            "a",
+            Operation::Delete,
+        );
+        assert_eq!(
+            arrived(
+                Some(&stored),
+                answered(event("a", "2"), Accepted, Accepted),
+                NOW
+            ),
+            Verdict::Leave
+        );
+    }
+
+    #[test]
+    fn an_invitation_that_is_declined_may_go() {
+        let mut stored = edited(&event("a", "1"), "a", Operation::Update);
+        let response = Response {
+            status: RsvpStatus::Declined,
+            comment: None,
+            notify: true,
+        };
+        stored
+            .link
+            .as_mut()
+            .unwrap()
+            .edit
+            .as_mut()
+            .unwrap()
+            .response = Some(Box::new(response));
+        assert_eq!(vanished(&stored, "Microsoft"), Verdict::Remove);
+    }
+
+    #[test]
+    fn an_edit_of_what_was_deleted_is_kept() {
+        let Verdict::Store(kept) =
+            vanished(&edited(&event("a", "1"), "b", Operation::Update), "Google")
+        else {
+            panic!("kept")
+        };
+        let link = kept.link.unwrap();
+        assert_eq!((link.generation, link.remote_id.as_deref()), (1, None));
+        assert!(
+            link.failure
+                .is_some_and(|failure| failure.contains("deleted at Google"))
+        );
+        assert_eq!(vanished(&event("a", "1"), "Google"), Verdict::Remove);
+        assert_eq!(
+            vanished(&edited(&event("a", "1"), "a", Operation::Delete), "Google"),
+            Verdict::Remove
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! What the schedules do: find what is due, and ask for it.
+
+use calweave_calendar::accounts::renew_early;
+use calweave_calendar::sync_requests::{request_sync, request_watched};
+use calweave_calendar::{AccountContext, Context};
+use calweave_store::keys::{DUE_SHARDS, DueKind};
+use calweave_store::queue::Job;
+use chrono::TimeDelta;
+
+use super::SyncError;
+
+/// Calendars that one run asks for per shard; the next run, a quarter of an hour later, finds the rest still due.
+const CALENDARS_PER_SHARD: i32 = 500;
+/// Grants that one run renews per shard, one after the other.
+const GRANTS_PER_SHARD: i32 = 50;
+/// Erasures that one run resumes per shard.
+const ERASURES_PER_SHARD: i32 = 100;
+/// Over how many seconds the syncs of one run are spread.
+const SPREAD_SECONDS: usize = 300;
+/// A calendar that was asked for is not asked for again so soon, even if nobody has got to it yet.
+const POSTPONED: TimeDelta = TimeDelta::minutes(30);
+
+/// Asks for a sync of every calendar of this kind that is due. Idempotent: one for which a message is under way gets no
+/// other.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn refresh_due(context: &Context, kind: DueKind) -> Result<usize, SyncError> {
+    let now = context.clock.now();
+    let mut asked = 0;
+    for shard in 0..DUE_SHARDS {
+        let due = context
+            .store
+            .due(kind, shard, now, CALENDARS_PER_SHARD)
+            .await?;
+        let count = due.len().max(1);
+        for (index, due) in due.into_iter().enumerate() {
+            let Some(calendar) = due.calendar_id else {
+                continue;
+            };
+            let delay = i32::try_from(index * SPREAD_SECONDS / count).unwrap_or(0);
+            request_sync(context, due.user_id, calendar, delay).await?;
+            context.store.postpone(&due, now + POSTPONED).await?;
+            asked += 1;
+        }
+    }
+    Ok(asked)
+}
+
+/// Asks for a sync of every calendar whose channel should be renewed: the sync opens the new one before it closes the old.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn renew_channels(context: &Context, within: TimeDelta) -> Result<usize, SyncError> {
+    let until = context.clock.now() + within;
+    let mut asked = 0;
+    for shard in 0..DUE_SHARDS {
+        for due in context
+            .store
+            .channels_due(shard, until, CALENDARS_PER_SHARD)
+            .await?
+        {
+            asked += request_watched(context, due.user, due.watched).await?;
+        }
+    }
+    Ok(asked)
+}
+
+/// Renews the access tokens that are about to expire, so that no sync has to wait for one. One that cannot be renewed
+/// because of a passing failure is tried again by the next run.
+///
+/// # Errors
+/// When a table or the vault does not answer.
+pub async fn refresh_tokens(context: &AccountContext) -> Result<usize, SyncError> {
+    let now = context.clock.now();
+    let mut renewed = 0;
+    for shard in 0..DUE_SHARDS {
+        for due in context
+            .store
+            .grants_due(shard, now, GRANTS_PER_SHARD)
+            .await?
+        {
+            let Some(connection) = context
+                .store
+                .connection(due.user_id, due.connection_id)
+                .await?
+            else {
+                continue;
+            };
+            renewed += usize::from(renew_early(context, &connection).await?);
+        }
+    }
+    Ok(renewed)
+}
+
+/// Goes on with removals whose message was lost. Idempotent: each step removes what is still there.
+///
+/// # Errors
+/// When a table or the queue does not answer.
+pub async fn resume_erasures(context: &Context) -> Result<usize, SyncError> {
+    // One that has only just begun has a message of its own.
+    let until = context.clock.now() - TimeDelta::minutes(10);
+    let mut resumed = 0;
+    for shard in 0..DUE_SHARDS {
+        for due in context
+            .store
+            .due(DueKind::Erasure, shard, until, ERASURES_PER_SHARD)
+            .await?
+        {
+            let job = match due.calendar_id {
+                Some(calendar_id) => Job::EraseCalendar {
+                    user_id: due.user_id,
+                    calendar_id,
+                },
+                None => Job::EraseAccount {
+                    user_id: due.user_id,
+                },
+            };
+            context.queue.send(&job, 0).await?;
+            resumed += 1;
+        }
+    }
+    Ok(resumed)
+}
