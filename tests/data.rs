@@ -12,7 +12,7 @@ use shared::domain::agenda::{Window, occurrences};
 use shared::domain::ids::CalendarId;
 use shared::domain::recurrence::Series;
 use shared::domain::time::EventTime;
-use shared::feeds::{self, Feed, NotACalendar, ReadFor};
+use shared::feeds::{self, Feed, FeedTarget, NotACalendar};
 use shared::providers::microsoft::recurrence;
 
 /// No measure of speed (the benchmarks print that), only the line beyond which something runs away.
@@ -31,7 +31,7 @@ fn read(body: &[u8]) -> Result<Feed, NotACalendar> {
     feeds::read(
         body,
         None,
-        ReadFor {
+        FeedTarget {
             calendar: CalendarId::from_bytes([1; 16]),
             zone: Tz::UTC,
             now,

@@ -8,7 +8,7 @@ use shared::clock::Clock;
 use shared::config::OAuthClient;
 use shared::domain::secret::Secret;
 use shared::domain::time::{rfc3339, to_instant};
-use shared::providers::{Accounts, Provider};
+use shared::providers::{CalendarProvider, OAuthProvider};
 
 use crate::side::{Side, There, Trouble, What, browser};
 
@@ -289,7 +289,7 @@ impl Side for Sandbox {
         json!({ "method": Self::method(name), "status": status, "reason": reason, "after": after })
     }
 
-    fn session(&self) -> Box<dyn Provider> {
+    fn session(&self) -> Box<dyn CalendarProvider> {
         let client = OAuthClient {
             client_id: "calweave".into(),
             client_secret: String::new().into(),

@@ -10,7 +10,7 @@ use shared::domain::recurrence::Series;
 use shared::domain::secret::Secret;
 use shared::domain::time::EventTime;
 use shared::domain::zones::resolve;
-use shared::providers::{Accounts, Provider, microsoft};
+use shared::providers::{CalendarProvider, OAuthProvider, microsoft};
 
 use crate::side::{Side, There, Trouble, What, browser};
 
@@ -307,7 +307,7 @@ impl Side for Sandbox {
         json!({ "method": Self::method(name), "status": status, "reason": reason, "after": after, "retryAfter": if status == 429 { json!(1) } else { Value::Null } })
     }
 
-    fn session(&self) -> Box<dyn Provider> {
+    fn session(&self) -> Box<dyn CalendarProvider> {
         let client = OAuthClient {
             client_id: "calweave".into(),
             client_secret: String::new().into(),

@@ -6,7 +6,7 @@ use local::stack::Options;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::providers::Provider;
+use shared::providers::CalendarProvider;
 
 /// An event as the other side has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +95,7 @@ pub trait Side: Sized + Sync {
     fn method(name: &str) -> &'static str;
     fn fault(name: &str, trouble: Trouble) -> Value;
     /// The provider as our own code calls it, as the person themselves.
-    fn session(&self) -> Box<dyn Provider>;
+    fn session(&self) -> Box<dyn CalendarProvider>;
 
     async fn control(&self, what: &str, body: Value) -> Value {
         let request = self

@@ -20,7 +20,7 @@ use local::template::Template;
 use serde_json::{Value, json};
 use shared::domain::agenda::{Window, occurrences};
 use shared::domain::ids::CalendarId;
-use shared::feeds::{self, Feed, ReadFor};
+use shared::feeds::{self, Feed, FeedTarget};
 use tokio::net::TcpListener;
 
 const EVENTS: u32 = 20_000;
@@ -81,7 +81,7 @@ fn read(text: &str) -> Feed {
     feeds::read(
         text.as_bytes(),
         None,
-        ReadFor {
+        FeedTarget {
             calendar: CalendarId::from_bytes([1; 16]),
             zone: Tz::UTC,
             now,

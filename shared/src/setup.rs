@@ -11,7 +11,7 @@ use calweave_base::config::{
     AwsConfig, Environment, FeedsConfig, InvalidConfig, KeyConfig, ProvidersConfig, QueueConfig,
     TableNames,
 };
-use calweave_egress::address::Policy;
+use calweave_egress::address::EgressPolicy;
 use calweave_providers::Providers;
 use calweave_store::Store;
 use calweave_store::queue::Queue;
@@ -111,9 +111,9 @@ impl<'a> Setup<'a> {
     }
 
     /// Where feeds may be fetched from.
-    pub fn feed_policy(&mut self) -> Policy {
+    pub fn feed_policy(&mut self) -> EgressPolicy {
         let FeedsConfig { allow_loopback } = FeedsConfig::read(&mut self.env);
-        Policy {
+        EgressPolicy {
             loopback: allow_loopback,
         }
     }

@@ -138,7 +138,7 @@ pub(super) async fn synced(world: &World, person: &Person, calendar: &str) -> Va
                 .unwrap()
                 .unwrap()
                 .cursor;
-            (cursor.done >= cursor.wanted).then_some(())
+            (cursor.completed >= cursor.requested).then_some(())
         })
         .await;
     world
@@ -771,7 +771,7 @@ async fn delete_and_recreate_on_each_run<S: Side>() {
     let app = &world.stack.context;
     let (calls, meter) = (side.report().await["calls"].clone(), app.store.meter());
     meter.take();
-    let shared::sync::Synced::Done(cursor) =
+    let shared::sync::SyncOutcome::Completed(cursor) =
         shared::sync::sync_calendar(app, user, id).await.unwrap()
     else {
         panic!("synced")
@@ -785,10 +785,12 @@ async fn delete_and_recreate_on_each_run<S: Side>() {
         ),
         (0, 0, 0)
     );
-    // The lease, and the cursor's end with both its index entries; a seat where there are only so many. Nothing else is written.
-    let seat = f64::from(u8::from(side.session().manners().at_once.is_some()));
+    // The lease, and the cursor's end with both its index entries; a permit where there are only so many. Nothing else is written.
+    let permit = f64::from(u8::from(
+        side.session().capabilities().max_concurrent_syncs.is_some(),
+    ));
     assert!(
-        writes <= 6.0 + 2.0 * seat && reads <= 5.0 + seat,
+        writes <= 6.0 + 2.0 * permit && reads <= 5.0 + permit,
         "{writes} write and {reads} read units"
     );
     let after = side.report().await["calls"].clone();
@@ -1073,24 +1075,24 @@ async fn same_token_used_for_differently_filtered_lists<S: Side>() {
     let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
     let store = &world.stack.context.store;
     let lease = store.lease(user, id).await.unwrap().unwrap();
-    let position = lease.cursor().position.clone().unwrap();
-    let other = shared::domain::calendar::Position {
+    let sync_state = lease.cursor().sync_state.clone().unwrap();
+    let other = shared::domain::calendar::SyncState {
         query: "instances".to_owned(),
         token: "not even a token".to_owned(),
-        ..position
+        ..sync_state
     };
-    let success = shared::store::cursors::Success {
-        position: Some(other),
+    let success = shared::store::cursors::SyncSuccess {
+        sync_state: Some(other),
         ..Default::default()
     };
     let next = "2027-02-01T00:00:00Z".parse().unwrap();
-    let ending = shared::store::cursors::Ending {
+    let ending = shared::store::cursors::SyncReport {
         success: Some(success),
         error: None,
         next_sync_at: next,
         again_in: None,
     };
-    store.end_sync(lease, &ending).await.unwrap();
+    store.finish_sync(lease, &ending).await.unwrap();
     assert_eq!(
         synced(&world, &ada, &calendar).await["syncStatus"],
         "SYNCED"

@@ -300,7 +300,7 @@ async fn visible_jobs(world: &World) -> Vec<shared::queue::Job> {
     let mut jobs = Vec::new();
     for state in all_calendars(world).await {
         let cursor = &state.cursor;
-        if cursor.wanted > cursor.done {
+        if cursor.requested > cursor.completed {
             jobs.push(shared::queue::Job::SyncCalendar {
                 user_id: state.calendar.user_id,
                 calendar_id: state.calendar.id,

@@ -897,7 +897,8 @@ async fn throttling_is_kept_to_across_all_workers() {
         states
             .iter()
             .all(|state| {
-                state.cursor.done >= state.cursor.wanted && state.cursor.last_synced_at.is_some()
+                state.cursor.completed >= state.cursor.requested
+                    && state.cursor.last_synced_at.is_some()
             })
             .then_some(())
     };

@@ -7,8 +7,8 @@ use shared::config::Environment;
 use shared::domain::ids::{ConnectionId, UserId};
 use shared::domain::secret::Secret;
 use shared::setup::Setup;
-use shared::store::Outcome;
-use shared::vault::{FEED_URL, Place, VaultError};
+use shared::store::WriteOutcome;
+use shared::vault::{FEED_URL, SecretLocation, VaultError};
 
 use crate::world::World;
 
@@ -19,8 +19,8 @@ fn another(world: &World) -> AccountContext {
     setup.role().unwrap()
 }
 
-fn place(user: UserId) -> Place {
-    Place {
+fn location(user: UserId) -> SecretLocation {
+    SecretLocation {
         user,
         connection: ConnectionId::new(&Clock::System),
         field: FEED_URL,
@@ -31,23 +31,23 @@ fn place(user: UserId) -> Place {
 async fn functions_that_seal_at_once_share_one_key() {
     let world = World::new().await;
     let user = UserId::new(&Clock::System);
-    let places: Vec<Place> = (0..8).map(|_| place(user)).collect();
-    let functions: Vec<AccountContext> = places.iter().map(|_| another(&world)).collect();
+    let locations: Vec<SecretLocation> = (0..8).map(|_| location(user)).collect();
+    let functions: Vec<AccountContext> = locations.iter().map(|_| another(&world)).collect();
     let secrets: Vec<Secret> = (0..8)
         .map(|number| Secret::new(format!("https://example.org/{number}")))
         .collect();
     let sealing = functions
         .iter()
-        .zip(&places)
+        .zip(&locations)
         .zip(&secrets)
-        .map(|((function, place), secret)| function.vault.put(*place, secret));
+        .map(|((function, location), secret)| function.vault.put(*location, secret));
     join_all(sealing)
         .await
         .into_iter()
         .for_each(|sealed| sealed.unwrap());
     let reader = another(&world);
-    for (number, place) in places.iter().enumerate() {
-        let opened = reader.vault.get(*place).await.unwrap().unwrap();
+    for (number, location) in locations.iter().enumerate() {
+        let opened = reader.vault.get(*location).await.unwrap().unwrap();
         assert_eq!(opened.expose(), format!("https://example.org/{number}"));
     }
     assert!(!world.dump().await.contains("example.org"));
@@ -61,10 +61,10 @@ async fn a_key_that_was_moved_to_another_person_does_not_open() {
         .stack
         .context
         .vault
-        .put(place(ada), &Secret::new("of ada".into()))
+        .put(location(ada), &Secret::new("of ada".into()))
         .await
         .unwrap();
-    let eves = place(eve);
+    let eves = location(eve);
     world
         .stack
         .context
@@ -77,7 +77,7 @@ async fn a_key_that_was_moved_to_another_person_does_not_open() {
     store.shred_key(eve).await.unwrap();
     assert_eq!(
         store.create_wrapped_key(eve, &wrapped).await.unwrap(),
-        Outcome::Done
+        WriteOutcome::Written
     );
     let opened = another(&world).vault.get(eves).await;
     assert!(matches!(opened, Err(VaultError::Kms(_))), "{opened:?}");
@@ -87,17 +87,17 @@ async fn a_key_that_was_moved_to_another_person_does_not_open() {
 async fn what_was_shredded_never_opens_again() {
     let world = World::new().await;
     let user = UserId::new(&Clock::System);
-    let place = place(user);
+    let location = location(user);
     world
         .stack
         .context
         .vault
-        .put(place, &Secret::new("gone".into()))
+        .put(location, &Secret::new("gone".into()))
         .await
         .unwrap();
     world.stack.context.vault.shred(user).await.unwrap();
     for function in [&world.stack.accounts(), &another(&world)] {
-        let opened = function.vault.get(place).await;
+        let opened = function.vault.get(location).await;
         assert!(matches!(opened, Err(VaultError::Shredded)), "{opened:?}");
     }
 }

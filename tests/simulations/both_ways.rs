@@ -8,11 +8,11 @@ use chrono::{NaiveDateTime, TimeDelta};
 use local::stack::Options;
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::domain::agenda::places;
+use shared::domain::agenda::rule_yields;
 use shared::domain::event::Event;
 use shared::domain::ids::{CalendarId, EventId, OriginalStart, UserId};
-use shared::domain::link::Content;
-use shared::providers::{Ask, Change, Target};
+use shared::domain::link::EventContent;
+use shared::providers::{Change, ReadScope, RemoteCalendar};
 
 use super::{Dice, killed_after, seeds};
 use crate::side::{Side, Trouble, What, token_in};
@@ -287,12 +287,12 @@ impl<S: Side> Both<S> {
     async fn there(&self) -> (BTreeMap<EventId, Event>, BTreeSet<(EventId, OriginalStart)>) {
         let session = self.side.session();
         let remote_id = self.side.primary();
-        let target = Target {
+        let target = RemoteCalendar {
             calendar: self.calendar,
             remote_id: &remote_id,
             zone: chrono_tz::Tz::Europe__Berlin,
         };
-        let ask = Ask::All {
+        let ask = ReadScope::Window {
             from: "2026-01-01T00:00:00Z".parse().unwrap(),
             to: "2028-01-01T00:00:00Z".parse().unwrap(),
         };
@@ -301,18 +301,18 @@ impl<S: Side> Both<S> {
         let mut next = None;
         loop {
             let page = session
-                .changes(target, &ask, next.as_deref())
+                .list_changes(target, &ask, next.as_deref())
                 .await
                 .unwrap();
             for change in page.changes {
                 match change {
-                    Change::Put(event) => {
+                    Change::Upserted(event) => {
                         events.insert(event.id.clone(), *event);
                     }
-                    Change::Cancelled { series, original } => {
+                    Change::OccurrenceCancelled { series, original } => {
                         cancelled.insert((series, original));
                     }
-                    Change::Gone { .. } => {}
+                    Change::Removed { .. } => {}
                 }
             }
             next = page.next_page;
@@ -327,7 +327,7 @@ impl<S: Side> Both<S> {
                 .filter(|event| event.series.is_some());
             id.original_start()
                 .zip(series)
-                .is_some_and(|(original, series)| !places(series, original))
+                .is_some_and(|(original, series)| !rule_yields(series, original))
         };
         let strays: BTreeSet<EventId> = events.keys().filter(|id| stray(id)).cloned().collect();
         events.retain(|id, _| !strays.contains(id));
@@ -338,7 +338,7 @@ impl<S: Side> Both<S> {
     async fn here(&self) -> Vec<Event> {
         let store = &self.world.stack.context.store;
         let ids: Vec<EventId> = store
-            .stored_hashes(self.user, self.calendar)
+            .stored_event_hashes(self.user, self.calendar)
             .await
             .unwrap()
             .into_iter()
@@ -395,7 +395,7 @@ impl<S: Side> Both<S> {
         for (series, original) in &different {
             let is_placed = here
                 .iter()
-                .any(|event| event.id == *series && places(event, *original));
+                .any(|event| event.id == *series && rule_yields(event, *original));
             let known = !is_placed
                 || overridden
                     .get(series)
@@ -441,7 +441,7 @@ impl<S: Side> Both<S> {
                         .map(|(_, original)| *original)
                         .collect();
                 }
-                session.as_known(event, &mut there);
+                session.keep_equivalents(event, &mut there);
                 comparable(&there)
             });
             assert_eq!(
@@ -494,7 +494,7 @@ impl<S: Side> Both<S> {
         let synced = shared::sync::sync_calendar(app, self.user, self.calendar)
             .await
             .unwrap();
-        let shared::sync::Synced::Done(cursor) = synced else {
+        let shared::sync::SyncOutcome::Completed(cursor) = synced else {
             panic!("seed {seed}: {synced:?}")
         };
         let stats = cursor.stats;
@@ -522,8 +522,8 @@ impl<S: Side> Both<S> {
 }
 
 /// What has to be equal: all that both sides can change, apart from how each marks what is overridden.
-fn comparable(event: &Event) -> Content {
-    let mut content = Content::of(event);
+fn comparable(event: &Event) -> EventContent {
+    let mut content = EventContent::of(event);
     if let Some(series) = &mut content.series {
         series.overridden.clear();
     }

@@ -7,7 +7,7 @@ use local::stack::Options;
 use serde_json::json;
 use shared::clock::Clock;
 use shared::domain::ids::{CalendarId, UserId};
-use shared::sync::{Synced, sync_calendar};
+use shared::sync::{SyncOutcome, sync_calendar};
 
 use super::{Dice, killed_after, seeds};
 use crate::world::{World, calendar};
@@ -87,13 +87,15 @@ async fn a_killed_worker_loses_and_doubles_nothing() {
             sync_calendar(&world.stack.context, user, calendar)
         );
         assert!(
-            matches!(one, Ok(Synced::Done(_))) || matches!(two, Ok(Synced::Done(_))),
+            matches!(one, Ok(SyncOutcome::Completed(_)))
+                || matches!(two, Ok(SyncOutcome::Completed(_))),
             "seed {seed}: {one:?} {two:?}"
         );
         let person = world.sign_in(&person).await;
         assert_eq!(stored(&world, &person).await, expected, "seed {seed}");
         world.stack.context.store.meter().take();
-        let Ok(Synced::Done(cursor)) = sync_calendar(&world.stack.context, user, calendar).await
+        let Ok(SyncOutcome::Completed(cursor)) =
+            sync_calendar(&world.stack.context, user, calendar).await
         else {
             panic!("seed {seed}")
         };

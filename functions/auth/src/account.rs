@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use shared::calendar::removal::close_account;
 use shared::http::AuditLog;
-use shared::http::{Answer, Caller, Problems};
+use shared::http::{ApiResult, Caller, Problems};
 
 use crate::Context;
 
@@ -17,7 +17,7 @@ pub async fn delete(
     State(context): State<Context>,
     caller: Caller,
     audit: AuditLog,
-) -> Answer<StatusCode> {
+) -> ApiResult<StatusCode> {
     close_account(&context, caller.user()).await?;
     audit
         .success(

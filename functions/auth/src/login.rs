@@ -10,9 +10,9 @@ use shared::domain::secret::Secret;
 use shared::http::AuditLog;
 use shared::http::extract::Form;
 use shared::http::limits::SignInLimit;
-use shared::http::{Answer, Json, Problem, ProblemType, Problems};
-use shared::store::Outcome;
-use shared::store::counters::Attempt;
+use shared::http::{ApiResult, Json, Problem, ProblemType, Problems};
+use shared::store::WriteOutcome;
+use shared::store::counters::SignInAttempt;
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -50,7 +50,7 @@ pub async fn login(
     _: SignInLimit,
     audit: AuditLog,
     Json(body): Json<Login>,
-) -> Answer<Json<Tokens>> {
+) -> ApiResult<Json<Tokens>> {
     sign_in(&context, &audit, &body.email, Secret::new(body.password))
         .await
         .map(Json)
@@ -65,7 +65,7 @@ pub async fn login_form(
     _: SignInLimit,
     audit: AuditLog,
     Form(body): Form<LoginForm>,
-) -> Answer<Json<OAuthTokens>> {
+) -> ApiResult<Json<OAuthTokens>> {
     let tokens = sign_in(&context, &audit, &body.username, Secret::new(body.password)).await?;
     Ok(Json(tokens.into()))
 }
@@ -75,11 +75,11 @@ async fn sign_in(
     audit: &AuditLog,
     email: &str,
     password: Secret,
-) -> Answer<Tokens> {
+) -> ApiResult<Tokens> {
     // What cannot be an address is counted and refused like one that nobody has.
     let email = normalise_email(email).unwrap_or_else(|| email.trim().to_lowercase());
     let email_digest = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, email.as_bytes()));
-    if let Attempt::LockedUntil(until) = context.store.begin_attempt(&email_digest).await? {
+    if let SignInAttempt::LockedUntil(until) = context.store.begin_attempt(&email_digest).await? {
         audit.failure("anonymous", "LOGIN_FAILURE", "locked").await;
         let wait = (until - context.clock.now()).num_seconds();
         return Err(
@@ -101,7 +101,7 @@ async fn sign_in(
     };
     context.store.clear_attempts(&email_digest).await?;
     let (session, token) = begin(context, user.id);
-    if context.store.create_session(&session).await? == Outcome::Refused {
+    if context.store.create_session(&session).await? == WriteOutcome::ConditionFailed {
         return Err(Problem::new(ProblemType::InvalidCredentials));
     }
     audit

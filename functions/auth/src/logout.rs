@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use shared::http::AuditLog;
-use shared::http::{Answer, Caller, Problems};
+use shared::http::{ApiResult, Caller, Problems};
 
 use crate::Context;
 
@@ -13,7 +13,7 @@ pub async fn logout(
     State(context): State<Context>,
     caller: Caller,
     audit: AuditLog,
-) -> Answer<StatusCode> {
+) -> ApiResult<StatusCode> {
     context
         .store
         .end_session(caller.user(), caller.session())
@@ -30,7 +30,7 @@ pub async fn revoke_all(
     State(context): State<Context>,
     caller: Caller,
     audit: AuditLog,
-) -> Answer<StatusCode> {
+) -> ApiResult<StatusCode> {
     context.store.end_all_sessions(caller.user()).await?;
     audit.success(caller.user(), "LOGOUT_ALL", None).await;
     Ok(StatusCode::NO_CONTENT)

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use shared::http::{Answer, Caller, Json, Problem, Problems};
+use shared::http::{ApiResult, Caller, Json, Problem, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -11,7 +11,7 @@ use crate::tokens::UserView;
 
 /// Who is signed in.
 #[utoipa::path(get, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), responses((status = 200, body = UserView), Problems))]
-pub async fn get(State(context): State<Context>, caller: Caller) -> Answer<Json<UserView>> {
+pub async fn get(State(context): State<Context>, caller: Caller) -> ApiResult<Json<UserView>> {
     let user = context
         .store
         .user(caller.user())
@@ -39,7 +39,7 @@ pub async fn patch(
     State(context): State<Context>,
     caller: Caller,
     Json(body): Json<Profile>,
-) -> Answer<Json<UserView>> {
+) -> ApiResult<Json<UserView>> {
     let full_name = name(body.full_name).map_err(|error| Problem::fields(vec![error]))?;
     let timezone = body
         .timezone

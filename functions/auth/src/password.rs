@@ -4,7 +4,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Versio
 use shared::calendar::FieldError;
 use shared::clock::random_bytes;
 use shared::domain::secret::Secret;
-use shared::http::{Answer, Problem, ProblemType};
+use shared::http::{ApiResult, Problem, ProblemType};
 
 /// The longest password, in characters: longer ones only make hashing slow.
 const MAX_LENGTH: usize = 128;
@@ -41,7 +41,7 @@ pub fn complaint(password: &str, email: &str, min_length: usize) -> Option<Field
 }
 
 /// Hashes a password, off the async threads.
-pub async fn hash(password: Secret) -> Answer<String> {
+pub async fn hash(password: Secret) -> ApiResult<String> {
     let hash = move || {
         hasher()
             .ok()?
@@ -56,7 +56,7 @@ pub async fn hash(password: Secret) -> Answer<String> {
 
 /// Whether a password is the one that was hashed. Without a hash it takes as long and says no, so that nobody can tell
 /// who has an account.
-pub async fn verify(password: Secret, hash: Option<String>) -> Answer<bool> {
+pub async fn verify(password: Secret, hash: Option<String>) -> ApiResult<bool> {
     let verify = move || match hash {
         Some(hash) => hasher().is_ok_and(|hasher| {
             hasher

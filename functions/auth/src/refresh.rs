@@ -5,8 +5,8 @@ use serde::Deserialize;
 use shared::domain::account::Session;
 use shared::http::AuditLog;
 use shared::http::token::{REFRESH_LIFETIME, RefreshToken};
-use shared::http::{Answer, Json, Problem, ProblemType, Problems};
-use shared::store::Outcome;
+use shared::http::{ApiResult, Json, Problem, ProblemType, Problems};
+use shared::store::WriteOutcome;
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -31,7 +31,7 @@ pub async fn refresh(
     State(context): State<Context>,
     audit: AuditLog,
     Json(body): Json<Refresh>,
-) -> Answer<Json<Tokens>> {
+) -> ApiResult<Json<Tokens>> {
     let refused = || {
         Problem::because(
             ProblemType::Unauthenticated,
@@ -57,9 +57,9 @@ pub async fn refresh(
             .rotate_session(&rotated, &session.current_hash)
             .await?
     } else {
-        Outcome::Refused
+        WriteOutcome::ConditionFailed
     };
-    if outcome == Outcome::Refused {
+    if outcome == WriteOutcome::ConditionFailed {
         context.store.end_session(token.user, token.session).await?;
         audit
             .failure(

@@ -10,8 +10,8 @@ use shared::domain::ids::UserId;
 use shared::domain::secret::Secret;
 use shared::http::AuditLog;
 use shared::http::limits::SignInLimit;
-use shared::http::{Answer, Json, Problem, ProblemType, Problems};
-use shared::store::Outcome;
+use shared::http::{ApiResult, Json, Problem, ProblemType, Problems};
+use shared::store::WriteOutcome;
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -45,7 +45,7 @@ pub async fn signup(
     _: SignInLimit,
     audit: AuditLog,
     Json(body): Json<Signup>,
-) -> Answer<(StatusCode, Json<Tokens>)> {
+) -> ApiResult<(StatusCode, Json<Tokens>)> {
     let mut errors = Vec::new();
     let email = normalise_email(&body.email).unwrap_or_else(|| {
         errors.push(FieldError {
@@ -81,7 +81,7 @@ pub async fn signup(
         created_at: now,
     };
     let (session, token) = begin(&context, user.id);
-    if context.store.create_user(&user, &session).await? == Outcome::Refused {
+    if context.store.create_user(&user, &session).await? == WriteOutcome::ConditionFailed {
         audit
             .failure("anonymous", "SIGNUP_FAILURE", "the address is taken")
             .await;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use shared::domain::account::{Session, User};
 use shared::domain::ids::{SessionId, UserId};
 use shared::http::token::{ACCESS_LIFETIME, REFRESH_LIFETIME, RefreshToken, issue};
-use shared::http::{Answer, Problem, ProblemType};
+use shared::http::{ApiResult, Problem, ProblemType};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -105,7 +105,7 @@ pub fn hand_out(
     session: &Session,
     token: &RefreshToken,
     user: User,
-) -> Answer<Tokens> {
+) -> ApiResult<Tokens> {
     let access = issue(&context.http.config.jwt_keys, session, context.clock.now())
         .ok_or_else(|| Problem::new(ProblemType::Internal))?;
     Ok(Tokens {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::domain::calendar::{CalendarState, ProviderKind, SyncStatus};
 use shared::http::views::CalendarView;
-use shared::http::{Answer, Caller, Json, Problems};
+use shared::http::{ApiResult, Caller, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -23,7 +23,7 @@ pub struct Calendars {
 /// All connected calendars of the caller.
 #[utoipa::path(get, path = "/api/v1/calendar/calendars", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Calendars), Problems))]
-pub async fn list(State(context): State<Context>, caller: Caller) -> Answer<Json<Calendars>> {
+pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Calendars>> {
     let connected = context
         .store
         .calendars(caller.user())
@@ -66,7 +66,7 @@ pub struct Providers {
 /// Numbers about the caller's calendars.
 #[utoipa::path(get, path = "/api/v1/calendar/calendars/stats", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Stats), Problems))]
-pub async fn stats(State(context): State<Context>, caller: Caller) -> Answer<Json<Stats>> {
+pub async fn stats(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Stats>> {
     let all = context.store.calendars(caller.user()).await?;
     let connected: Vec<&CalendarState> = all
         .iter()

@@ -8,7 +8,7 @@ use shared::domain::ids::CalendarId;
 use shared::http::AuditLog;
 use shared::http::sync::disconnect_one;
 use shared::http::views::CalendarView;
-use shared::http::{Answer, Caller, Id, Json, Problems};
+use shared::http::{ApiResult, Caller, Id, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -20,7 +20,7 @@ pub async fn get(
     State(context): State<Context>,
     caller: Caller,
     Id(id): Id<CalendarId>,
-) -> Answer<Json<CalendarView>> {
+) -> ApiResult<Json<CalendarView>> {
     Ok(Json(
         connected_calendar(&context, caller.user(), id)
             .await?
@@ -36,7 +36,7 @@ pub async fn delete(
     caller: Caller,
     audit: AuditLog,
     Id(id): Id<CalendarId>,
-) -> Answer<StatusCode> {
+) -> ApiResult<StatusCode> {
     disconnect_one(&context, &audit, caller.user(), id).await
 }
 
@@ -56,7 +56,7 @@ pub async fn color(
     caller: Caller,
     Id(id): Id<CalendarId>,
     Json(body): Json<Color>,
-) -> Answer<Json<CalendarView>> {
+) -> ApiResult<Json<CalendarView>> {
     let state = change_color(&context, caller.user(), id, &body.color).await?;
     Ok(Json(state.into()))
 }

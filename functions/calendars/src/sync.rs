@@ -7,7 +7,7 @@ use shared::http::AuditLog;
 use shared::http::limits::SyncLimit;
 use shared::http::sync::{SyncAll, Wait, sync_all, sync_one};
 use shared::http::views::SyncView;
-use shared::http::{Answer, Caller, Id, Problems, Query};
+use shared::http::{ApiResult, Caller, Id, Problems, Query};
 
 use crate::Context;
 
@@ -22,7 +22,7 @@ pub async fn one(
     audit: AuditLog,
     Query(wait): Query<Wait>,
     Id(id): Id<CalendarId>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     sync_one(&context, &audit, caller.user(), id, wait).await
 }
 
@@ -35,6 +35,6 @@ pub async fn all(
     _: SyncLimit,
     audit: AuditLog,
     Query(wait): Query<Wait>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     sync_all(&context, &audit, caller.user(), wait).await
 }

@@ -8,7 +8,7 @@ use shared::http::AuditLog;
 use shared::http::limits::SyncLimit;
 use shared::http::sync::{Wait, sync_one};
 use shared::http::views::SyncView;
-use shared::http::{Answer, Caller, Id, Problems, Query};
+use shared::http::{ApiResult, Caller, Id, Problems, Query};
 
 use crate::Context;
 
@@ -25,7 +25,7 @@ pub async fn open(
     audit: AuditLog,
     Query(wait): Query<Wait>,
     Id(id): Id<CalendarId>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     set_watched(&context, caller.user(), id, true).await?;
     sync_one(&context, &audit, caller.user(), id, wait).await
 }
@@ -41,7 +41,7 @@ pub async fn close(
     audit: AuditLog,
     Query(wait): Query<Wait>,
     Id(id): Id<CalendarId>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     set_watched(&context, caller.user(), id, false).await?;
     sync_one(&context, &audit, caller.user(), id, wait).await
 }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use shared::calendar::events::{self, EventDraft, Precondition, Update};
 use shared::domain::ids::EventId;
 use shared::http::limits::EventWriteLimit;
-use shared::http::{Answer, AuditLog, Caller, Id, Json, Problems, Query};
+use shared::http::{ApiResult, AuditLog, Caller, Id, Json, Problems, Query};
 
 use crate::Context;
 use crate::if_match::IfMatch;
@@ -26,7 +26,7 @@ pub async fn change(
     (headers, Query(query)): (HeaderMap, Query<WaitQuery>),
     Id(id): Id<EventId>,
     Json(body): Json<EventDraft>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let limit = query.limit()?;
     let user = caller.user();
     let if_match = IfMatch::of(&headers);

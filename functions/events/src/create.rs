@@ -6,7 +6,7 @@ use axum::response::Response;
 use shared::calendar::events::{self, Create, EventDraft};
 use shared::http::idempotency;
 use shared::http::limits::EventWriteLimit;
-use shared::http::{Answer, AuditLog, Caller, Json, Problems, Query};
+use shared::http::{ApiResult, AuditLog, Caller, Json, Problems, Query};
 
 use crate::Context;
 use crate::view::EventView;
@@ -23,7 +23,7 @@ pub async fn create(
     audit: AuditLog,
     (headers, Query(query)): (HeaderMap, Query<WaitQuery>),
     Json(body): Json<EventDraft>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let limit = query.limit()?;
     let user = caller.user();
     let key = headers.get(idempotency::KEY);

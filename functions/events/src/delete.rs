@@ -8,7 +8,7 @@ use shared::calendar::events::{self, Precondition, Removed};
 use shared::domain::ids::EventId;
 use shared::domain::link::{LinkStatus, SendUpdates};
 use shared::http::limits::EventWriteLimit;
-use shared::http::{Answer, AuditLog, Caller, Id, Json, Problems, Query};
+use shared::http::{ApiResult, AuditLog, Caller, Id, Json, Problems, Query};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Context;
@@ -52,7 +52,7 @@ pub async fn delete(
     headers: HeaderMap,
     Query(query): Query<DeleteQuery>,
     Id(id): Id<EventId>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let limit = wait::limit(query.wait)?;
     let user = caller.user();
     let if_match = IfMatch::of(&headers);

@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, header};
 use chrono_tz::Tz;
 use shared::calendar::Error;
-use shared::domain::agenda::alone;
+use shared::domain::agenda::single_occurrence;
 use shared::domain::calendar::Calendar;
 use shared::domain::event::Event;
 
@@ -22,7 +22,7 @@ impl IfMatch {
     /// Holds for an event that has one of the tags.
     pub fn precondition(&self) -> impl Fn(&Event, &Calendar, Tz) -> Result<(), Error> + '_ {
         move |event, calendar, zone| {
-            let view = EventView::new(&alone(event, zone), calendar, zone);
+            let view = EventView::new(&single_occurrence(event, zone), calendar, zone);
             let is_own = |tag: &str| tag == "*" || content_of(tag) == content_of(view.etag());
             if self.0.split(',').map(str::trim).any(is_own) {
                 Ok(())

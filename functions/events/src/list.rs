@@ -7,14 +7,14 @@ use axum::response::Response;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use shared::calendar::agenda::{Look, look};
+use shared::calendar::agenda::{AgendaQuery, list_occurrences};
 use shared::calendar::calendars::{choose_calendars, connected_calendars, reader_zone};
 use shared::domain::agenda::Window;
 use shared::domain::digest::digest_of;
 use shared::domain::time::to_instant;
 use shared::http::layers::conditional;
 use shared::http::page::PageCursor;
-use shared::http::{Answer, Caller, Problem, Problems, Query};
+use shared::http::{ApiResult, Caller, Problem, Problems, Query};
 use utoipa::IntoParams;
 
 use crate::Context;
@@ -61,7 +61,7 @@ pub async fn list(
     caller: Caller,
     headers: HeaderMap,
     Query(query): Query<ListQuery>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let zone = reader_zone(&context, caller.user(), query.timezone.as_deref()).await?;
     let window = Window {
         start: instant("start", &query.start, zone)?,
@@ -99,14 +99,14 @@ pub async fn list(
         cursor.and_then(|cursor| Some((DateTime::from_timestamp_millis(cursor.start)?, cursor.id)));
     let calendars = connected_calendars(&context, caller.user()).await?;
     let chosen = choose_calendars(&calendars, query.calendar_ids.as_deref())?;
-    let wanted = Look {
+    let wanted = AgendaQuery {
         user: caller.user(),
         window,
         calendars: &chosen,
         after,
         limit: limit as usize,
     };
-    let page = look(&context.store, wanted, |one| {
+    let page = list_occurrences(&context.store, wanted, |one| {
         calendars
             .get(&one.event.calendar())
             .map(|calendar| EventView::new(one, calendar, zone))
@@ -121,7 +121,7 @@ pub async fn list(
         .encode()
     });
     let body = serde_json::to_string(&Events {
-        events: page.seen.into_iter().flatten().collect(),
+        events: page.occurrences.into_iter().flatten().collect(),
         next_cursor,
     })?;
     let tag = etag(&body);
@@ -133,7 +133,7 @@ pub async fn list(
 }
 
 /// RFC 3339, or a date in the reader's zone.
-fn instant(field: &str, text: &str, zone: Tz) -> Answer<DateTime<Utc>> {
+fn instant(field: &str, text: &str, zone: Tz) -> ApiResult<DateTime<Utc>> {
     // A plus that was not escaped has become a space on the way.
     let text = text.trim().replace(' ', "+");
     let date = || {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use shared::calendar::events::read_event;
 use shared::domain::ids::EventId;
 use shared::http::layers::conditional;
-use shared::http::{Answer, Caller, Id, Json, Problems, Query};
+use shared::http::{ApiResult, Caller, Id, Json, Problems, Query};
 use utoipa::IntoParams;
 
 use crate::Context;
@@ -32,7 +32,7 @@ pub async fn get(
     headers: HeaderMap,
     Query(query): Query<OneQuery>,
     Id(id): Id<EventId>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let zone = query.timezone.as_deref();
     let read = read_event(&context, caller.user(), id, zone).await?;
     let view = EventView::new(&read.occurrence()?, &read.calendar, read.zone);

@@ -6,7 +6,7 @@ use axum::response::Response;
 use shared::calendar::events;
 use shared::domain::ids::EventId;
 use shared::http::limits::EventWriteLimit;
-use shared::http::{Answer, Caller, Id, Problems, Query};
+use shared::http::{ApiResult, Caller, Id, Problems, Query};
 
 use crate::Context;
 use crate::view::EventView;
@@ -22,7 +22,7 @@ pub async fn retry(
     _: EventWriteLimit,
     Query(query): Query<WaitQuery>,
     Id(id): Id<EventId>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let limit = query.limit()?;
     let retried = events::retry(&context, caller.user(), &id).await?;
     let retried = retried.push(&context, limit).await?;

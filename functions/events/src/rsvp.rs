@@ -8,7 +8,7 @@ use shared::calendar::events;
 use shared::domain::event::RsvpStatus;
 use shared::domain::ids::EventId;
 use shared::http::limits::EventWriteLimit;
-use shared::http::{Answer, AuditLog, Caller, Id, Json, Problems, Query};
+use shared::http::{ApiResult, AuditLog, Caller, Id, Json, Problems, Query};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -62,7 +62,7 @@ pub async fn respond(
     Query(query): Query<WaitQuery>,
     Id(id): Id<EventId>,
     Json(body): Json<Rsvp>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let limit = query.limit()?;
     let user = caller.user();
     let reply = events::Reply {

@@ -3,10 +3,10 @@
 use axum::extract::State;
 use chrono::TimeDelta;
 use serde::Deserialize;
-use shared::calendar::agenda::{Look, look};
+use shared::calendar::agenda::{AgendaQuery, list_occurrences};
 use shared::calendar::calendars::{choose_calendars, connected_calendars, reader_zone};
 use shared::domain::agenda::Window;
-use shared::http::{Answer, Caller, Json, Problem, Problems, Query};
+use shared::http::{ApiResult, Caller, Json, Problem, Problems, Query};
 use utoipa::IntoParams;
 
 use crate::Context;
@@ -34,7 +34,7 @@ pub async fn upcoming(
     State(context): State<Context>,
     caller: Caller,
     Query(query): Query<UpcomingQuery>,
-) -> Answer<Json<Events>> {
+) -> ApiResult<Json<Events>> {
     let limit = query.limit.unwrap_or(10);
     if !(1..=100).contains(&limit) {
         return Err(Problem::field("limit", "must be between 1 and 100"));
@@ -48,20 +48,20 @@ pub async fn upcoming(
         end: now + AHEAD,
         zone,
     };
-    let wanted = Look {
+    let wanted = AgendaQuery {
         user: caller.user(),
         window,
         calendars: &chosen,
         after: None,
         limit: limit as usize,
     };
-    let page = look(&context.store, wanted, |one| {
+    let page = list_occurrences(&context.store, wanted, |one| {
         calendars
             .get(&one.event.calendar())
             .map(|calendar| EventView::new(one, calendar, zone))
     });
     Ok(Json(Events {
-        events: page.await?.seen.into_iter().flatten().collect(),
+        events: page.await?.occurrences.into_iter().flatten().collect(),
         next_cursor: None,
     }))
 }

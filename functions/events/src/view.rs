@@ -9,9 +9,11 @@ use shared::calendar::events::UpdatedEvent;
 use shared::domain::agenda::Occurrence;
 use shared::domain::calendar::{Calendar, ProviderKind};
 use shared::domain::digest::digest_of;
-use shared::domain::event::{Attendee, Importance, Reminder, Status, Transparency, Visibility};
+use shared::domain::event::{
+    Attendee, EventStatus, Importance, Reminder, Transparency, Visibility,
+};
 use shared::domain::ids::{CalendarId, EventId};
-use shared::domain::link::{Kept, Link, LinkStatus};
+use shared::domain::link::{EventLink, KeptEdit, LinkStatus};
 use shared::domain::time::EventTime;
 use shared::http::Json;
 use utoipa::ToSchema;
@@ -61,7 +63,7 @@ pub struct EventView {
     /// Whether the feed names a zone that nobody knows, so that the times may be wrong.
     is_timezone_guessed: bool,
     /// Whether it takes place.
-    status: Status,
+    status: EventStatus,
     /// Whether it takes up time.
     transparency: Transparency,
     /// Whether it takes up the person's time: not when it is cancelled, transparent, or declined by the person.
@@ -97,7 +99,7 @@ pub struct EventView {
     /// Why a change made here could not be written, and what to do about it.
     sync_error: Option<String>,
     /// A change made here that lost against one at the provider.
-    kept_edit: Option<KeptEdit>,
+    kept_edit: Option<KeptEditView>,
     /// `UID`
     ical_uid: String,
     /// When Calweave last saw it change.
@@ -113,7 +115,7 @@ pub struct EventView {
 /// A change made here that lost against one at the provider.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct KeptEdit {
+pub struct KeptEditView {
     /// When that was decided.
     at: DateTime<Utc>,
     /// Where the provider's values stand now; `deleted` where the event was to be removed.
@@ -130,8 +132,8 @@ pub struct KeptEdit {
     end_time: String,
 }
 
-impl KeptEdit {
-    fn new(kept: &Kept, zone: Tz) -> Self {
+impl KeptEditView {
+    fn new(kept: &KeptEdit, zone: Tz) -> Self {
         let content = &kept.content;
         Self {
             at: kept.at,
@@ -162,7 +164,7 @@ impl EventView {
             .link
             .as_deref()
             .filter(|_| !is_occurrence || event.original_start().is_some());
-        let sync_status = link.map_or(LinkStatus::Synced, Link::status);
+        let sync_status = link.map_or(LinkStatus::Synced, EventLink::status);
         let written_out = || {
             details
                 .unknown
@@ -205,7 +207,7 @@ impl EventView {
             event_type: details.event_type.clone(),
             sync_status,
             sync_error: link.and_then(|link| link.failure.clone()),
-            kept_edit: link.and_then(|link| Some(KeptEdit::new(link.kept.as_deref()?, zone))),
+            kept_edit: link.and_then(|link| Some(KeptEditView::new(link.kept.as_deref()?, zone))),
             ical_uid: event.uid.clone(),
             updated_at: event.updated_at,
             expanded_into: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use shared::http::{Answer, Problem};
+use shared::http::{ApiResult, Problem};
 use utoipa::IntoParams;
 
 /// Seconds, unless the caller says otherwise.
@@ -22,13 +22,13 @@ pub struct WaitQuery {
 
 impl WaitQuery {
     /// As a duration.
-    pub fn limit(self) -> Answer<Duration> {
+    pub fn limit(self) -> ApiResult<Duration> {
         limit(self.wait)
     }
 }
 
 /// As a duration.
-pub fn limit(wait: Option<u64>) -> Answer<Duration> {
+pub fn limit(wait: Option<u64>) -> ApiResult<Duration> {
     match wait.unwrap_or(DEFAULT) {
         seconds @ 0..=MAX => Ok(Duration::from_secs(seconds)),
         _ => Err(Problem::field("wait", "must be at most 25 seconds")),

@@ -8,7 +8,7 @@ use shared::calendar::feeds::{FeedDetails, connect_feed};
 use shared::http::AuditLog;
 use shared::http::limits::FeedLimit;
 use shared::http::views::CalendarView;
-use shared::http::{Answer, Caller, Json, Problems};
+use shared::http::{ApiResult, Caller, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -40,7 +40,7 @@ pub async fn connect(
     _: FeedLimit,
     audit: AuditLog,
     Json(body): Json<Connect>,
-) -> Answer<(StatusCode, Json<CalendarView>)> {
+) -> ApiResult<(StatusCode, Json<CalendarView>)> {
     let user = caller.user();
     let details = FeedDetails::new(body.display_name, body.color.as_deref())?;
     match connect_feed(&context, user, &body.url, details).await {

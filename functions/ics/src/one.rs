@@ -10,7 +10,7 @@ use shared::http::AuditLog;
 use shared::http::limits::{FeedLimit, SyncLimit};
 use shared::http::sync::{Wait, disconnect_one, sync_one};
 use shared::http::views::{CalendarView, SyncView};
-use shared::http::{Answer, Caller, Id, Json, Problems, Query};
+use shared::http::{ApiResult, Caller, Id, Json, Problems, Query};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -22,7 +22,7 @@ pub async fn get(
     State(context): State<Context>,
     caller: Caller,
     Id(id): Id<CalendarId>,
-) -> Answer<Json<CalendarView>> {
+) -> ApiResult<Json<CalendarView>> {
     Ok(Json(
         connected_feed(&context, caller.user(), id).await?.into(),
     ))
@@ -52,7 +52,7 @@ pub async fn put(
     _: FeedLimit,
     Id(id): Id<CalendarId>,
     Json(body): Json<Change>,
-) -> Answer<Json<CalendarView>> {
+) -> ApiResult<Json<CalendarView>> {
     let details = FeedDetails::new(body.display_name, body.color.as_deref())?;
     let (user, url) = (caller.user(), body.url.as_deref());
     let state = change_feed(&context, user, id, url, &details).await?;
@@ -67,7 +67,7 @@ pub async fn delete(
     caller: Caller,
     audit: AuditLog,
     Id(id): Id<CalendarId>,
-) -> Answer<StatusCode> {
+) -> ApiResult<StatusCode> {
     connected_feed(&context, caller.user(), id).await?;
     disconnect_one(&context, &audit, caller.user(), id).await
 }
@@ -83,7 +83,7 @@ pub async fn sync(
     audit: AuditLog,
     Query(wait): Query<Wait>,
     Id(id): Id<CalendarId>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     connected_feed(&context, caller.user(), id).await?;
     sync_one(&context, &audit, caller.user(), id, wait).await
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::calendar::Error;
 use shared::calendar::feeds::preview_feed;
 use shared::http::limits::FeedLimit;
-use shared::http::{Answer, Caller, Json, Problems};
+use shared::http::{ApiResult, Caller, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -42,7 +42,7 @@ pub async fn validate(
     _: Caller,
     _: FeedLimit,
     Json(body): Json<Validate>,
-) -> Answer<Json<Validation>> {
+) -> ApiResult<Json<Validation>> {
     Ok(Json(match preview_feed(&context, &body.url).await {
         Ok((_, feed)) => Validation {
             valid: true,

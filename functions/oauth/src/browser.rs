@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 use shared::domain::secret::secret_digest;
-use shared::http::{Answer, Problem};
+use shared::http::{ApiResult, Problem};
 use url::Url;
 
 use crate::Context;
@@ -44,7 +44,7 @@ pub fn shown(headers: &HeaderMap) -> Vec<String> {
 ///
 /// # Errors
 /// When the page is anywhere else.
-pub fn return_to(context: &Context, own_base: &str, wanted: Option<&str>) -> Answer<String> {
+pub fn return_to(context: &Context, own_base: &str, wanted: Option<&str>) -> ApiResult<String> {
     let own_origin = Url::parse(own_base)
         .map(|url| url.origin().ascii_serialization())
         .unwrap_or_default();

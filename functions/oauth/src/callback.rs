@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::calendar::accounts::{Finished, Linked, Returned, configured, finish_link};
-use shared::http::{Answer, AuditLog, Problems, Query};
+use shared::http::{ApiResult, AuditLog, Problems, Query};
 use utoipa::IntoParams;
 
 use crate::Context;
@@ -41,7 +41,7 @@ pub async fn callback(
     audit: AuditLog,
     Path(provider): Path<String>,
     Query(query): Query<CallbackQuery>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let (kind, accounts) = configured(&context.providers, &provider)?;
     let own_base = accounts.client().own_base().to_owned();
     let is_true = |given: &String| given.eq_ignore_ascii_case("true");

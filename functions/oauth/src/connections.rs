@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::domain::calendar::ProviderKind;
 use shared::domain::connection::{Connection, ConnectionStatus};
 use shared::domain::ids::ConnectionId;
-use shared::http::{Answer, Caller, Json, Problems};
+use shared::http::{ApiResult, Caller, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -63,7 +63,7 @@ impl From<Connection> for ConnectionView {
 /// The accounts that the caller has linked. One that needs a new grant is linked again in the same way as at first.
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/connections", tag = "oauth", security(("bearer" = [])),
     responses((status = 200, body = Connections), Problems))]
-pub async fn list(State(context): State<Context>, caller: Caller) -> Answer<Json<Connections>> {
+pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Connections>> {
     let linked = context.store.connections(caller.user()).await?.into_iter();
     let linked = linked.filter(|connection| connection.status != ConnectionStatus::Disconnected);
     Ok(Json(Connections {

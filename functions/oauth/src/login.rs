@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shared::calendar::accounts::{CONSENT_LIFETIME, begin_link, configured};
 use shared::http::limits::OAuthLimit;
-use shared::http::{Answer, Caller, Json, Problems, Query};
+use shared::http::{ApiResult, Caller, Json, Problems, Query};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Context;
@@ -47,7 +47,7 @@ pub async fn login(
     _: OAuthLimit,
     Path(provider): Path<String>,
     Query(query): Query<LoginQuery>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let (kind, accounts) = configured(&context.providers, &provider)?;
     let own_base = accounts.client().own_base();
     let return_to = return_to(&context, own_base, query.return_to.as_deref())?;

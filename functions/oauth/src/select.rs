@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::calendar::accounts::{SelectedCalendars, select_calendars};
 use shared::http::views::CalendarView;
-use shared::http::{Answer, AuditLog, Caller, Json, Problem, ProblemType, Problems};
+use shared::http::{ApiResult, AuditLog, Caller, Json, Problem, ProblemType, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -43,7 +43,7 @@ pub async fn select(
     audit: AuditLog,
     Path(provider): Path<String>,
     Json(body): Json<Select>,
-) -> Answer<(StatusCode, Json<Selected>)> {
+) -> ApiResult<(StatusCode, Json<Selected>)> {
     let (user, ids) = (caller.user(), &body.selected_calendar_ids);
     let selected = select_calendars(&context, user, &provider, &body.session_id, ids).await?;
     let SelectedCalendars {

@@ -4,8 +4,8 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::calendar::accounts::offered_calendars;
-use shared::domain::calendar::{Access, AccountCalendar, DEFAULT_COLOR, ProviderKind};
-use shared::http::{Answer, Caller, Json, Problems};
+use shared::domain::calendar::{AccessRole, AccountCalendar, DEFAULT_COLOR, ProviderKind};
+use shared::http::{ApiResult, Caller, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -43,7 +43,7 @@ struct Offered {
     /// Whether the account's owner has hidden it at the provider.
     is_hidden: bool,
     /// What the account may do with it.
-    access_role: Access,
+    access_role: AccessRole,
 }
 
 /// The calendars of an account that was just linked. Looking does not use the session up.
@@ -53,7 +53,7 @@ pub async fn get(
     State(context): State<Context>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Answer<Json<Session>> {
+) -> ApiResult<Json<Session>> {
     let offer = offered_calendars(&context, caller.user(), &id).await?;
     let connected = offer.connected;
     let calendars = offer.selection.calendars.into_iter();

@@ -8,7 +8,7 @@ use shared::calendar::slots::{
 };
 use shared::domain::ids::SlotId;
 use shared::http::limits::EventWriteLimit;
-use shared::http::{Answer, AuditLog, Caller, Id, Json, Problems};
+use shared::http::{ApiResult, AuditLog, Caller, Id, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -26,7 +26,7 @@ pub struct Slots {
 
 /// All slots of the caller. One that a calendar shows is where its event is now; if that was removed there, so is the slot.
 #[utoipa::path(get, path = "/api/v1/slots", tag = "slots", security(("bearer" = [])), responses((status = 200, body = Slots), Problems))]
-pub async fn list(State(context): State<Context>, caller: Caller) -> Answer<Json<Slots>> {
+pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Slots>> {
     let slots = list_slots(&context, caller.user()).await?;
     Ok(Json(Slots {
         slots: slots.into_iter().map(SlotView::from).collect(),
@@ -41,7 +41,7 @@ pub async fn get(
     State(context): State<Context>,
     caller: Caller,
     Id(id): Id<SlotId>,
-) -> Answer<Json<SlotView>> {
+) -> ApiResult<Json<SlotView>> {
     let slot = read_slot(&context, caller.user(), id).await?;
     Ok(Json(slot.into()))
 }
@@ -56,7 +56,7 @@ pub async fn create(
     _: EventWriteLimit,
     audit: AuditLog,
     Json(body): Json<SlotDraft>,
-) -> Answer<(StatusCode, Json<SlotView>)> {
+) -> ApiResult<(StatusCode, Json<SlotView>)> {
     let slot = create_slot(&context, caller.user(), body).await?;
     let id = slot.slot.id.to_string();
     audit.success(caller.user(), "SLOT_CREATE", Some(id)).await;
@@ -73,7 +73,7 @@ pub async fn change(
     audit: AuditLog,
     Id(id): Id<SlotId>,
     Json(body): Json<SlotDraft>,
-) -> Answer<Json<SlotView>> {
+) -> ApiResult<Json<SlotView>> {
     let slot = change_slot(&context, caller.user(), id, body).await?;
     let id = id.to_string();
     audit.success(caller.user(), "SLOT_UPDATE", Some(id)).await;
@@ -89,7 +89,7 @@ pub async fn delete(
     _: EventWriteLimit,
     audit: AuditLog,
     Id(id): Id<SlotId>,
-) -> Answer<StatusCode> {
+) -> ApiResult<StatusCode> {
     remove_slot(&context, caller.user(), id).await?;
     let id = id.to_string();
     audit.success(caller.user(), "SLOT_DELETE", Some(id)).await;

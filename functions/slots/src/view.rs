@@ -6,7 +6,7 @@ use shared::calendar::slots::SlotState;
 use shared::domain::ids::{CalendarId, EventId, SlotId};
 use shared::domain::link::LinkStatus;
 use shared::domain::rule::Rule;
-use shared::domain::slot::When;
+use shared::domain::slot::SlotTime;
 use shared::domain::time::{rfc3339, to_instant};
 use utoipa::ToSchema;
 
@@ -47,13 +47,13 @@ pub struct SlotView {
 impl From<SlotState> for SlotView {
     fn from(SlotState { slot, sync_status }: SlotState) -> Self {
         let (day_of_week, start_time, end_time, zone) = match slot.when {
-            When::Dated { start, end, zone } => (
+            SlotTime::Dated { start, end, zone } => (
                 None,
                 rfc3339(to_instant(start, zone), zone),
                 rfc3339(to_instant(end, zone), zone),
                 zone,
             ),
-            When::Weekly {
+            SlotTime::Weekly {
                 weekday,
                 start,
                 end,

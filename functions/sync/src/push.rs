@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::calendar::sync_requests::retry_all;
 use shared::http::AuditLog;
 use shared::http::limits::SyncLimit;
-use shared::http::{Answer, Caller, Json, Problems};
+use shared::http::{ApiResult, Caller, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -30,7 +30,7 @@ pub async fn push_all(
     caller: Caller,
     _: SyncLimit,
     audit: AuditLog,
-) -> Answer<(StatusCode, Json<Pushed>)> {
+) -> ApiResult<(StatusCode, Json<Pushed>)> {
     let user = caller.user();
     let (retried, calendar_count) = retry_all(&context, user).await?;
     audit.success(user, "SYNC_PUSH_ALL", None).await;

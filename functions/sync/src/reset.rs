@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::calendar::sync_requests::reset_all;
 use shared::http::AuditLog;
 use shared::http::limits::SyncLimit;
-use shared::http::{Answer, Caller, Json, Problems};
+use shared::http::{ApiResult, Caller, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -27,7 +27,7 @@ pub async fn reset(
     caller: Caller,
     _: SyncLimit,
     audit: AuditLog,
-) -> Answer<(StatusCode, Json<Reset>)> {
+) -> ApiResult<(StatusCode, Json<Reset>)> {
     let user = caller.user();
     let calendar_count = reset_all(&context, user).await?;
     audit.success(user, "SYNC_RESET", None).await;

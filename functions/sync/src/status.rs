@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::domain::calendar::{ProviderKind, SyncStatus};
 use shared::domain::ids::CalendarId;
-use shared::http::{Answer, Caller, Json, Problems};
+use shared::http::{ApiResult, Caller, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -63,7 +63,7 @@ struct Webhook {
 /// How the connected calendars of the caller stand.
 #[utoipa::path(get, path = "/api/v1/sync/status", tag = "sync", security(("bearer" = [])),
     responses((status = 200, body = Status), Problems))]
-pub async fn status(State(context): State<Context>, caller: Caller) -> Answer<Json<Status>> {
+pub async fn status(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Status>> {
     let user = caller.user();
     let mut calendars = Vec::new();
     for state in context
@@ -89,7 +89,7 @@ pub async fn status(State(context): State<Context>, caller: Caller) -> Answer<Js
             name: calendar.name,
             provider: calendar.provider,
             sync_status: cursor.status,
-            is_incremental: cursor.position.is_some() || cursor.validators.body_hash.is_some(),
+            is_incremental: cursor.sync_state.is_some() || cursor.validators.body_hash.is_some(),
             last_synced_at: cursor.last_synced_at,
             next_sync_at: cursor.next_sync_at,
             last_error: cursor.last_error,

@@ -5,7 +5,7 @@ use axum::response::Response;
 use shared::http::AuditLog;
 use shared::http::limits::SyncLimit;
 use shared::http::sync::{SyncAll, Wait, sync_all};
-use shared::http::{Answer, Caller, Problems, Query};
+use shared::http::{ApiResult, Caller, Problems, Query};
 
 use crate::Context;
 
@@ -18,6 +18,6 @@ pub async fn trigger(
     _: SyncLimit,
     audit: AuditLog,
     Query(wait): Query<Wait>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     sync_all(&context, &audit, caller.user(), wait).await
 }

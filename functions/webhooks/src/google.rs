@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use shared::calendar::sync_requests::request_watched;
 use shared::domain::secret::secret_digest;
-use shared::http::{Answer, Problems};
+use shared::http::{ApiResult, Problems};
 use tracing::info;
 
 use crate::Context;
@@ -20,7 +20,7 @@ use crate::Context;
         ("X-Goog-Resource-State" = String, Header, description = "`sync`, `exists` or `not_exists`"),
     ),
     responses((status = 204, description = "acknowledged"), Problems))]
-pub async fn notify(State(context): State<Context>, headers: HeaderMap) -> Answer<StatusCode> {
+pub async fn notify(State(context): State<Context>, headers: HeaderMap) -> ApiResult<StatusCode> {
     let header = |name: &str| {
         headers
             .get(name)

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::calendar::sync_requests::request_watched;
 use shared::domain::secret::secret_digest;
-use shared::http::{Answer, Problem, ProblemType, Problems, Query};
-use shared::store::channels::{Verified, Watched};
+use shared::http::{ApiResult, Problem, ProblemType, Problems, Query};
+use shared::store::channels::{VerifiedNotification, WatchedResource};
 use tracing::info;
 use utoipa::IntoParams;
 
@@ -45,7 +45,7 @@ struct Notifications {
 
 /// A notification that is told from others by nothing but this.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Shown {
+struct NotificationProof {
     client_state: String,
     subscription: String,
     event: String,
@@ -60,7 +60,7 @@ pub async fn notify(
     State(context): State<Context>,
     Query(handshake): Query<Handshake>,
     body: Body,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     if let Some(token) = handshake.validation_token {
         return echo(token);
     }
@@ -79,13 +79,13 @@ pub async fn lifecycle(
     State(context): State<Context>,
     Query(handshake): Query<Handshake>,
     body: Body,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     if let Some(token) = handshake.validation_token {
         return echo(token);
     }
     let body = body.map_err(|_| Problem::new(ProblemType::TooLarge))?;
     for (shown, verified) in verified(&context, &body).await? {
-        if let Watched::Account { connection_id } = verified.watched {
+        if let WatchedResource::Account { connection_id } = verified.watched {
             match shown.event.as_str() {
                 "reauthorizationRequired" => {
                     context
@@ -109,7 +109,7 @@ pub async fn lifecycle(
 }
 
 /// The token as plain text, which no browser takes for a page.
-fn echo(token: String) -> Answer<Response> {
+fn echo(token: String) -> ApiResult<Response> {
     if token.len() > LONGEST {
         return Err(Problem::field("validationToken", "is too long"));
     }
@@ -125,15 +125,18 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Whose notifications these are, as far as they prove it; each subscription once.
-async fn verified(context: &Context, body: &[u8]) -> Answer<HashMap<Shown, Verified>> {
+async fn verified(
+    context: &Context,
+    body: &[u8],
+) -> ApiResult<HashMap<NotificationProof, VerifiedNotification>> {
     let Ok(Notifications { value }) = serde_json::from_slice(body) else {
         info!("dropped a notification that cannot be read");
         return Ok(HashMap::new());
     };
-    let mut found: HashMap<Shown, Option<Verified>> = HashMap::new();
+    let mut found: HashMap<NotificationProof, Option<VerifiedNotification>> = HashMap::new();
     for one in value {
         let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
-        let shown = Shown {
+        let shown = NotificationProof {
             client_state: text("clientState"),
             subscription: text("subscriptionId"),
             event: text("lifecycleEvent"),

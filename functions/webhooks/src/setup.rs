@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::calendar::sync_requests::watch_all;
 use shared::http::AuditLog;
 use shared::http::limits::SyncLimit;
-use shared::http::{Answer, Caller, Json, Problems};
+use shared::http::{ApiResult, Caller, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -28,7 +28,7 @@ pub async fn setup(
     caller: Caller,
     _: SyncLimit,
     audit: AuditLog,
-) -> Answer<(StatusCode, Json<Setup>)> {
+) -> ApiResult<(StatusCode, Json<Setup>)> {
     let user = caller.user();
     let calendar_count = watch_all(&context, user).await?;
     audit.success(user, "WEBHOOK_SETUP", None).await;

@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 /// What to look for.
 #[derive(Clone, Debug)]
-pub struct Look<'a> {
+pub struct AgendaQuery<'a> {
     /// Whose calendars.
     pub user: UserId,
     /// From when to when.
@@ -32,9 +32,9 @@ pub struct Look<'a> {
 
 /// A page of what is seen.
 #[derive(Debug, Default)]
-pub struct Page<T> {
+pub struct OccurrencePage<T> {
     /// By start, then by id.
-    pub seen: Vec<T>,
+    pub occurrences: Vec<T>,
     /// Where the next page begins; the last one has none.
     pub next: Option<(DateTime<Utc>, String)>,
 }
@@ -43,16 +43,16 @@ pub struct Page<T> {
 ///
 /// # Errors
 /// When DynamoDB does not answer.
-pub async fn look<T>(
+pub async fn list_occurrences<T>(
     store: &Store,
-    look: Look<'_>,
+    query: AgendaQuery<'_>,
     view: impl Fn(&Occurrence<'_>) -> T,
-) -> Result<Page<T>, StoreError> {
+) -> Result<OccurrencePage<T>, StoreError> {
     let mut streams = Vec::new();
     let mut rest: Vec<Event> = Vec::new();
     for span in Span::ALL {
-        let (low, high) = bounds(&look, span);
-        let mut pages = store.span(look.user, span, low, high);
+        let (low, high) = bounds(&query, span);
+        let mut pages = store.span(query.user, span, low, high);
         if span.reach().is_some() {
             streams.push(Stream {
                 pages,
@@ -65,7 +65,7 @@ pub async fn look<T>(
             }
         }
     }
-    let step = i32::try_from(look.limit + 1).unwrap_or(i32::MAX);
+    let step = i32::try_from(query.limit + 1).unwrap_or(i32::MAX);
     loop {
         let lagging = streams
             .iter_mut()
@@ -79,7 +79,7 @@ pub async fn look<T>(
             None => true,
         };
         let horizon = if all_read {
-            Some(look.window.end)
+            Some(query.window.end)
         } else {
             horizon(&streams)
         };
@@ -88,18 +88,18 @@ pub async fn look<T>(
             .iter()
             .flat_map(|stream| &stream.events)
             .chain(&rest);
-        let mut seen = seen_until(events, &look, horizon);
-        if seen.len() <= look.limit && !all_read {
+        let mut seen = occurrences_until(events, &query, horizon);
+        if seen.len() <= query.limit && !all_read {
             continue;
         }
-        let more = seen.len() > look.limit;
-        seen.truncate(look.limit);
+        let more = seen.len() > query.limit;
+        seen.truncate(query.limit);
         let last = seen
             .last()
             .filter(|_| more)
             .map(|one| (one.starts_at, one.id.to_string()));
-        return Ok(Page {
-            seen: seen.iter().map(view).collect(),
+        return Ok(OccurrencePage {
+            occurrences: seen.iter().map(view).collect(),
             next: last,
         });
     }
@@ -125,9 +125,9 @@ impl Stream<'_> {
 }
 
 /// The part of the index that can hold what this page shows.
-fn bounds(look: &Look<'_>, span: Span) -> (DateTime<Utc>, DateTime<Utc>) {
-    let window = &look.window;
-    let low = match (&look.after, span.reach()) {
+fn bounds(query: &AgendaQuery<'_>, span: Span) -> (DateTime<Utc>, DateTime<Utc>) {
+    let window = &query.window;
+    let low = match (&query.after, span.reach()) {
         // What began before the last item has been shown.
         (Some((start, _)), Some(reach)) => {
             (*start - MAX_ZONE_SHIFT).max(window.index_start() - reach)
@@ -146,28 +146,28 @@ fn horizon(streams: &[Stream<'_>]) -> Option<DateTime<Utc>> {
     read?.into_iter().min().map(|at| at - MAX_ZONE_SHIFT)
 }
 
-fn seen_until<'e>(
+fn occurrences_until<'e>(
     events: impl Iterator<Item = &'e Event>,
-    look: &Look<'_>,
+    query: &AgendaQuery<'_>,
     horizon: DateTime<Utc>,
 ) -> Vec<Occurrence<'e>> {
     // A series is followed only as far as this page can show it.
-    let until = look.window.end.min(
+    let until = query.window.end.min(
         horizon
             .checked_add_signed(TimeDelta::seconds(1))
             .unwrap_or(horizon),
     );
     let part = Window {
         end: until,
-        ..look.window
+        ..query.window
     };
-    let after_start = look.after.as_ref().map(|(start, _)| *start);
+    let after_start = query.after.as_ref().map(|(start, _)| *start);
     let resumed = Window {
         start: after_start.map_or(part.start, |start| start.max(part.start)),
         ..part
     };
     let mut seen = Vec::new();
-    for event in events.filter(|event| look.calendars.contains(&event.calendar())) {
+    for event in events.filter(|event| query.calendars.contains(&event.calendar())) {
         let window =
             if event.series.is_some() && after_start.is_some_and(|start| start >= part.start) {
                 &resumed
@@ -177,7 +177,7 @@ fn seen_until<'e>(
         seen.extend(occurrences(event, window).0);
     }
     seen.retain(|one| one.starts_at <= horizon);
-    if let Some((start, id)) = &look.after {
+    if let Some((start, id)) = &query.after {
         seen.retain(|one| {
             one.starts_at > *start || (one.starts_at == *start && one.id.to_string() > *id)
         });

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use calweave_domain::calendar::{Calendar, CalendarState, Source, normalise_color};
+use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, normalise_color};
 use calweave_domain::ids::{CalendarId, UserId};
 use chrono_tz::Tz;
 
@@ -106,8 +106,8 @@ pub(crate) const NO_IANA_ZONE: &str = "is not an IANA time zone such as Europe/B
 /// The zone of a calendar's floating times, for a reader in `reader`.
 pub(crate) fn calendar_zone(calendar: &Calendar, reader: Tz) -> Tz {
     match &calendar.source {
-        Source::Account(account) => account.time_zone.unwrap_or(reader),
-        Source::Feed(_) => reader,
+        CalendarSource::Account(account) => account.time_zone.unwrap_or(reader),
+        CalendarSource::Feed(_) => reader,
     }
 }
 

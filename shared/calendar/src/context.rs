@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use calweave_base::clock::Clock;
 use calweave_base::config::SyncWindow;
-use calweave_egress::address::Policy;
+use calweave_egress::address::EgressPolicy;
 use calweave_providers::Providers;
 use calweave_store::Store;
 use calweave_store::queue::Queue;
@@ -39,7 +39,7 @@ pub struct FeedContext {
     /// Where feed addresses are sealed.
     pub vault: Vault,
     /// Which addresses may be fetched.
-    pub policy: Policy,
+    pub policy: EgressPolicy,
 }
 
 /// For use cases that call providers on behalf of an account.

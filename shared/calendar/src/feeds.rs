@@ -1,15 +1,16 @@
 //! Connecting feeds.
 
 use calweave_domain::calendar::{
-    Calendar, CalendarState, Cursor, DEFAULT_COLOR, FeedSource, ProviderKind, Source, Validators,
+    Calendar, CalendarSource, CalendarState, Cursor, DEFAULT_COLOR, FeedSource, ProviderKind,
+    Validators,
 };
 use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
 use calweave_domain::secret::Secret;
 use calweave_egress::address::{self, masked};
 use calweave_egress::fetch::{Fetched, fetch};
-use calweave_feeds::{Feed, ReadFor};
-use calweave_store::Outcome;
-use calweave_vault::{FEED_URL, Place};
+use calweave_feeds::{Feed, FeedTarget};
+use calweave_store::WriteOutcome;
+use calweave_vault::{FEED_URL, SecretLocation};
 use chrono_tz::Tz;
 use url::Url;
 
@@ -58,7 +59,7 @@ pub async fn preview_feed(context: &FeedContext, address: &str) -> Result<(Url, 
     let Fetched::Body { bytes, charset, .. } = fetched.map_err(|error| unusable(&error))? else {
         return Err(unusable(&"the server did not answer with a calendar"));
     };
-    let target = ReadFor {
+    let target = FeedTarget {
         calendar: CalendarId::new(&context.clock),
         zone: Tz::UTC,
         now: context.clock.now(),
@@ -114,16 +115,16 @@ async fn create(
         is_connected: true,
         is_unwatched: false,
         created_at: context.clock.now(),
-        source: Source::Feed(FeedSource {
+        source: CalendarSource::Feed(FeedSource {
             masked_url: masked(url),
             fingerprint,
         }),
     };
     // The address first: a calendar without one could never be synced, an address without a calendar does no harm.
-    let (place, address) = (place(&calendar), Secret::new(url.to_string()));
-    context.vault.put(place, &address).await?;
-    if context.store.create_calendar(&calendar).await? == Outcome::Refused {
-        context.vault.remove(place).await?;
+    let (location, address) = (location(&calendar), Secret::new(url.to_string()));
+    context.vault.put(location, &address).await?;
+    if context.store.create_calendar(&calendar).await? == WriteOutcome::ConditionFailed {
+        context.vault.remove(location).await?;
         return Err(already_connected());
     }
     Ok(calendar)
@@ -141,9 +142,9 @@ async fn revive(
     let state = state
         .filter(|state| !state.calendar.is_connected)
         .ok_or_else(already_connected)?;
-    let (place, address) = (place(&state.calendar), Secret::new(url.to_string()));
-    context.vault.put(place, &address).await?;
-    if store.set_connected(user, calendar, true).await? == Outcome::Refused {
+    let (location, address) = (location(&state.calendar), Secret::new(url.to_string()));
+    context.vault.put(location, &address).await?;
+    if store.set_connected(user, calendar, true).await? == WriteOutcome::ConditionFailed {
         return Err(already_connected());
     }
     let (name, color) = (details.name.as_deref(), details.color.as_deref());
@@ -198,14 +199,14 @@ async fn move_feed(context: &FeedContext, calendar: &Calendar, address: &str) ->
         masked_url: masked(&url),
         fingerprint,
     };
-    if is_another && store.move_feed(calendar, feed).await? == Outcome::Refused {
+    if is_another && store.move_feed(calendar, feed).await? == WriteOutcome::ConditionFailed {
         return Err(already_connected());
     }
     // Stored even if it seems to be there: an earlier move may have been interrupted right here.
     let address = Secret::new(url.to_string());
-    context.vault.put(place(calendar), &address).await?;
+    context.vault.put(location(calendar), &address).await?;
     if is_another {
-        store.forget_freshness(user, calendar.id).await?;
+        store.reset_sync_status(user, calendar.id).await?;
     }
     request_sync(context, user, calendar.id, 0).await?;
     Ok(())
@@ -216,8 +217,8 @@ fn already_connected() -> Error {
 }
 
 /// Where the address of a calendar's feed is sealed.
-pub fn place(calendar: &Calendar) -> Place {
-    Place {
+pub fn location(calendar: &Calendar) -> SecretLocation {
+    SecretLocation {
         user: calendar.user_id,
         connection: calendar.connection_id,
         field: FEED_URL,

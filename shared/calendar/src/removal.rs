@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use calweave_base::error_chain::Chain;
 use calweave_domain::account::User;
-use calweave_domain::calendar::{Calendar, Source};
+use calweave_domain::calendar::{Calendar, CalendarSource};
 use calweave_domain::ids::{CalendarId, UserId};
-use calweave_store::Outcome;
-use calweave_store::erasures::Due;
+use calweave_store::WriteOutcome;
+use calweave_store::erasures::DueItem;
 use calweave_store::queue::Job;
 use tracing::warn;
 
@@ -30,21 +30,21 @@ pub async fn disconnect_calendar(
 ) -> Result<()> {
     let calendar = connected_calendar(context, user, calendar).await?.calendar;
     match disconnect(context, &calendar).await? {
-        Outcome::Done => Ok(()),
-        Outcome::Refused => Err(Error::NotFound),
+        WriteOutcome::Written => Ok(()),
+        WriteOutcome::ConditionFailed => Err(Error::NotFound),
     }
 }
 
-async fn disconnect(context: &Context, calendar: &Calendar) -> Result<Outcome, BackendError> {
+async fn disconnect(context: &Context, calendar: &Calendar) -> Result<WriteOutcome, BackendError> {
     let (store, user) = (&context.store, calendar.user_id);
-    let due = Due {
+    let due = DueItem {
         user_id: user,
         calendar_id: Some(calendar.id),
     };
     // Recorded before anything else, so that the job completes an interrupted disconnect.
     store.begin_erasure(&due).await?;
     let outcome = store.set_connected(user, calendar.id, false).await?;
-    if matches!(calendar.source, Source::Feed(_)) {
+    if matches!(calendar.source, CalendarSource::Feed(_)) {
         let field = calweave_vault::FEED_URL;
         store
             .delete_secret(user, calendar.connection_id, field)
@@ -69,7 +69,7 @@ pub async fn close_account(context: &AccountContext, user: UserId) -> Result<()>
 }
 
 async fn close(context: &AccountContext, user: &User) -> Result<(), BackendError> {
-    let due = Due {
+    let due = DueItem {
         user_id: user.id,
         calendar_id: None,
     };

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use calweave_domain::calendar::{Calendar, CalendarState, Cursor, Source};
+use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, Cursor};
 use calweave_domain::ids::{CalendarId, UserId};
-use calweave_store::Outcome;
-use calweave_store::channels::Watched;
+use calweave_store::WriteOutcome;
+use calweave_store::channels::WatchedResource;
 use calweave_store::queue::Job;
 use futures::future::try_join_all;
 use tracing::warn;
@@ -25,7 +25,7 @@ pub async fn request_sync(
     calendar: CalendarId,
     delay: i32,
 ) -> Result<Option<u64>, BackendError> {
-    let Some(wish) = context.store.wish_for_sync(user, calendar).await? else {
+    let Some(wish) = context.store.request_sync(user, calendar).await? else {
         return Ok(None);
     };
     let job = Job::SyncCalendar {
@@ -35,7 +35,7 @@ pub async fn request_sync(
     if wish.send
         && let Err(error) = context.queue.send(&job, delay).await
     {
-        context.store.wish_was_unheard(user, calendar).await?;
+        context.store.sync_request_unsent(user, calendar).await?;
         return Err(error.into());
     }
     Ok(Some(wish.number))
@@ -56,7 +56,7 @@ pub async fn wait_for_sync(
         let mut pause = Duration::from_millis(50);
         loop {
             match context.store.calendar(user, calendar).await? {
-                Some(state) if state.cursor.done < request => {}
+                Some(state) if state.cursor.completed < request => {}
                 state => return Ok(state.map(|state| state.cursor)),
             }
             tokio::time::sleep(pause).await;
@@ -159,7 +159,7 @@ pub async fn reset_all(context: &Context, user: UserId) -> Result<usize> {
     for state in context.store.calendars(user).await? {
         let calendar = state.calendar;
         if calendar.is_connected {
-            context.store.forget_position(user, calendar.id).await?;
+            context.store.reset_sync_state(user, calendar.id).await?;
             request_sync(context, user, calendar.id, 0).await?;
             count += 1;
         }
@@ -179,7 +179,7 @@ pub async fn retry_all(context: &Context, user: UserId) -> Result<(usize, usize)
         if !calendar.is_connected || !calendar.is_writable() {
             continue;
         }
-        let stored = context.store.stored_hashes(user, calendar.id).await?;
+        let stored = context.store.stored_event_hashes(user, calendar.id).await?;
         for failed in stored.into_iter().filter(|stored| stored.is_failed) {
             retried += usize::from(retry_edit(context, user, &failed.id).await?.is_some());
         }
@@ -196,18 +196,19 @@ pub async fn retry_all(context: &Context, user: UserId) -> Result<(usize, usize)
 pub async fn request_watched(
     context: &Context,
     user: UserId,
-    watched: Watched,
+    watched: WatchedResource,
 ) -> Result<usize, BackendError> {
     let connection_id = match watched {
-        Watched::Calendar { calendar_id } => {
+        WatchedResource::Calendar { calendar_id } => {
             let requested = request_sync(context, user, calendar_id, 0).await?;
             return Ok(usize::from(requested.is_some()));
         }
-        Watched::Account { connection_id } => connection_id,
+        WatchedResource::Account { connection_id } => connection_id,
     };
     let mut count = 0;
     for CalendarState { calendar, .. } in context.store.calendars(user).await? {
-        let is_own = matches!(&calendar.source, Source::Account(account) if !account.is_shared);
+        let is_own =
+            matches!(&calendar.source, CalendarSource::Account(account) if !account.is_shared);
         if calendar.connection_id == connection_id
             && calendar.is_connected
             && is_own
@@ -232,7 +233,7 @@ pub async fn set_watched(
     is_watched: bool,
 ) -> Result<()> {
     let calendar = connected_calendar(context, user, calendar).await?.calendar;
-    let is_of_account = matches!(calendar.source, Source::Account(_));
+    let is_of_account = matches!(calendar.source, CalendarSource::Account(_));
     if is_of_account && mark_watched(context, &calendar, is_watched).await? {
         Ok(())
     } else {
@@ -247,7 +248,7 @@ pub async fn set_watched(
 pub async fn watch_all(context: &Context, user: UserId) -> Result<usize> {
     let mut count = 0;
     for CalendarState { calendar, .. } in context.store.calendars(user).await? {
-        let is_of_account = matches!(calendar.source, Source::Account(_));
+        let is_of_account = matches!(calendar.source, CalendarSource::Account(_));
         if calendar.is_connected && is_of_account && mark_watched(context, &calendar, true).await? {
             request_sync(context, user, calendar.id, 0).await?;
             count += 1;
@@ -259,7 +260,7 @@ pub async fn watch_all(context: &Context, user: UserId) -> Result<usize> {
 /// False when the calendar is gone.
 async fn mark_watched(context: &Context, calendar: &Calendar, is_watched: bool) -> Result<bool> {
     let (store, user) = (&context.store, calendar.user_id);
-    if store.set_watched(user, calendar.id, is_watched).await? == Outcome::Refused {
+    if store.set_watched(user, calendar.id, is_watched).await? == WriteOutcome::ConditionFailed {
         return Ok(false);
     }
     if is_watched {

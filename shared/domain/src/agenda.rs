@@ -47,7 +47,7 @@ impl Span {
 }
 
 /// Where the agenda index holds an event: its span, and the instant it is sorted by.
-pub fn place(event: &Event) -> (Span, DateTime<Utc>) {
+pub fn index_position(event: &Event) -> (Span, DateTime<Utc>) {
     let start = event.start.instant(Tz::UTC);
     let end = event.end.instant(Tz::UTC);
     match &event.series {
@@ -146,14 +146,14 @@ pub fn occurrences<'a>(event: &'a Event, window: &Window) -> (Vec<Occurrence<'a>
 }
 
 fn single<'a>(event: &'a Event, window: &Window) -> Option<Occurrence<'a>> {
-    let one = alone(event, window.zone);
+    let one = single_occurrence(event, window.zone);
     window
         .shows(one.starts_at, one.end.instant(window.zone))
         .then_some(one)
 }
 
 /// An event that is no series, as somebody in `zone` sees it.
-pub fn alone(event: &Event, zone: Tz) -> Occurrence<'_> {
+pub fn single_occurrence(event: &Event, zone: Tz) -> Occurrence<'_> {
     Occurrence {
         id: event.id.clone(),
         event,
@@ -182,7 +182,7 @@ fn occurrence(event: &Event, at: EventTime, zone: Tz) -> Occurrence<'_> {
 }
 
 /// The occurrence of a series that its rule places at `original`, if it has one there.
-pub fn find(event: &Event, original: OriginalStart, zone: Tz) -> Option<Occurrence<'_>> {
+pub fn find_occurrence(event: &Event, original: OriginalStart, zone: Tz) -> Option<Occurrence<'_>> {
     let series = event.series.as_ref()?;
     let at = series.shifted(original_time(original, event.start));
     let instant = at.instant(zone);
@@ -202,7 +202,7 @@ pub fn find(event: &Event, original: OriginalStart, zone: Tz) -> Option<Occurren
 
 /// Whether the rule of a series places an occurrence there, whatever became of it. What it does not place is no occurrence
 /// of the series any more, even if there is an event that says so.
-pub fn places(event: &Event, original: OriginalStart) -> bool {
+pub fn rule_yields(event: &Event, original: OriginalStart) -> bool {
     let Some(series) = &event.series else {
         return false;
     };

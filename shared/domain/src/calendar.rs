@@ -48,14 +48,14 @@ impl ProviderKind {
 /// What a calendar is a copy of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Source {
+pub enum CalendarSource {
     /// A feed.
     Feed(FeedSource),
     /// A calendar of somebody's account with a provider.
     Account(AccountCalendar),
 }
 
-impl Source {
+impl CalendarSource {
     /// What tells it from the person's other calendars; a second connect of the same one is recognised by it.
     pub fn key(&self, connection: ConnectionId) -> String {
         match self {
@@ -65,7 +65,7 @@ impl Source {
     }
 }
 
-impl Source {
+impl CalendarSource {
     /// What the provider calls a calendar of an account; nothing for a feed.
     pub fn remote_id(&self) -> &str {
         match self {
@@ -97,7 +97,7 @@ pub struct AccountCalendar {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
     /// What the account may do with it.
-    pub access: Access,
+    pub access: AccessRole,
     /// Whether it is the account's own.
     #[serde(default)]
     pub is_primary: bool,
@@ -115,7 +115,7 @@ pub struct AccountCalendar {
 /// What an account may do with a calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Access {
+pub enum AccessRole {
     /// Everything.
     Owner,
     /// Read and write events.
@@ -126,7 +126,7 @@ pub enum Access {
     FreeBusyReader,
 }
 
-impl Access {
+impl AccessRole {
     /// Whether events can be written.
     pub fn can_write(self) -> bool {
         matches!(self, Self::Owner | Self::Writer)
@@ -157,13 +157,13 @@ pub struct Calendar {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unwatched: bool,
     /// What it is a copy of.
-    pub source: Source,
+    pub source: CalendarSource,
 }
 
 impl Calendar {
     /// Whether its events can be changed here.
     pub fn is_writable(&self) -> bool {
-        matches!(&self.source, Source::Account(calendar) if calendar.access.can_write())
+        matches!(&self.source, CalendarSource::Account(calendar) if calendar.access.can_write())
     }
 }
 
@@ -220,7 +220,7 @@ pub struct Validators {
 /// How far a calendar of an account has been read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Position {
+pub struct SyncState {
     /// What the provider wants to be shown to say what has changed since.
     pub token: String,
     /// The query that the token was given for: it is good for no other.
@@ -231,7 +231,7 @@ pub struct Position {
     pub to: DateTime<Utc>,
     /// Whether something was removed since everything was read that nobody here knows: only reading everything tells what.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub has_riddles: bool,
+    pub has_unexplained_removals: bool,
 }
 
 /// Whether the provider pushes changes of a calendar, and by which channel.
@@ -257,9 +257,9 @@ pub struct Cursor {
     /// The partition of the due index that the calendar is found in once it is due.
     pub due_in: String,
     /// Counts the wishes for a sync.
-    pub wanted: u64,
+    pub requested: u64,
     /// The wish that the last finished sync answered.
-    pub done: u64,
+    pub completed: u64,
     /// When the message that is under way was sent; none is under way without it. Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queued_at: Option<i64>,
@@ -272,7 +272,7 @@ pub struct Cursor {
     pub validators: Validators,
     /// How far a calendar of an account has been read; absent before the first sync.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub position: Option<Position>,
+    pub sync_state: Option<SyncState>,
     /// Whether the provider pushes its changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelState>,

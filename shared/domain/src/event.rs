@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{CalendarId, EventId, OriginalStart};
-use super::link::Link;
+use super::link::EventLink;
 use super::recurrence::Series;
 use super::time::EventTime;
 
@@ -22,7 +22,7 @@ macro_rules! wire_enum {
 
 wire_enum!(
     /// `STATUS` of an event (RFC 5545 3.8.1.11).
-    Status {
+    EventStatus {
         /// Definite.
         #[default]
         Confirmed,
@@ -127,7 +127,7 @@ pub struct Reminder {
 /// What an event says, apart from when it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Details {
+pub struct EventDetails {
     /// `SUMMARY`
     #[serde(skip_serializing_if = "String::is_empty")]
     pub title: String,
@@ -139,7 +139,7 @@ pub struct Details {
     pub location: Option<String>,
     /// `STATUS`
     #[serde(skip_serializing_if = "is_default")]
-    pub status: Status,
+    pub status: EventStatus,
     /// `TRANSP`
     #[serde(skip_serializing_if = "is_default")]
     pub transparency: Transparency,
@@ -208,10 +208,10 @@ pub struct Event {
     pub zone_guessed: bool,
     /// What it says.
     #[serde(flatten)]
-    pub details: Box<Details>,
+    pub details: Box<EventDetails>,
     /// How it stands with the account that it belongs to; none in a feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<Box<Link>>,
+    pub link: Option<Box<EventLink>>,
     /// Digest of everything above but the link: what decides whether a sync writes the event.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content_hash: String,
@@ -270,7 +270,7 @@ impl Event {
             .attendees
             .iter()
             .any(|one| one.is_self && one.rsvp_status == RsvpStatus::Declined);
-        details.status != Status::Cancelled
+        details.status != EventStatus::Cancelled
             && details.transparency == Transparency::Opaque
             && !declined
     }

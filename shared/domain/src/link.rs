@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::event::{Attendee, Details, Event, RsvpStatus};
+use super::event::{Attendee, Event, EventDetails, RsvpStatus};
 use super::ids::OriginalStart;
 use super::recurrence::Series;
 use super::time::EventTime;
@@ -14,7 +14,7 @@ use super::time::EventTime;
 /// An event's tie to its provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Link {
+pub struct EventLink {
     /// Counts the writes of the stored event: whoever has an older one in hand must look again.
     pub revision: u64,
     /// What the provider calls it; none before the provider has seen it.
@@ -33,7 +33,7 @@ pub struct Link {
     pub failure: Option<String>,
     /// A local edit that lost against one at the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kept: Option<Box<Kept>>,
+    pub kept: Option<Box<KeptEdit>>,
     /// Whether nobody sees this changed occurrence for now: its series is to go, or has moved away from it, and the provider
     /// has not agreed yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -54,7 +54,7 @@ pub enum LinkStatus {
     Paused,
 }
 
-impl Link {
+impl EventLink {
     /// How it stands.
     pub fn status(&self) -> LinkStatus {
         match &self.edit {
@@ -114,7 +114,7 @@ impl SendUpdates {
 /// An answer to an invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Response {
+pub struct RsvpResponse {
     /// Whether the account's owner comes.
     pub status: RsvpStatus,
     /// A word to the organizer.
@@ -133,10 +133,10 @@ pub struct Edit {
     /// What both sides last agreed on; none for an event that the provider has never seen, or an occurrence of a series that
     /// is made anew there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<Box<Content>>,
+    pub base: Option<Box<EventContent>>,
     /// What the event was to be before it was to be this: it may have been written, and the answer been lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier: Vec<Content>,
+    pub earlier: Vec<EventContent>,
     /// Who is told.
     #[serde(default)]
     pub send_updates: SendUpdates,
@@ -145,7 +145,7 @@ pub struct Edit {
     pub wants_conference: bool,
     /// What the account's owner has answered to an invitation: it is written by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub response: Option<Box<Response>>,
+    pub response: Option<Box<RsvpResponse>>,
     /// When it was made.
     pub made_at: DateTime<Utc>,
     /// When it was written again because the other side had changed too.
@@ -163,7 +163,11 @@ const REWRITES_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 impl Edit {
     /// A change made now.
-    pub fn new(operation: Operation, base: Option<Box<Content>>, made_at: DateTime<Utc>) -> Self {
+    pub fn new(
+        operation: Operation,
+        base: Option<Box<EventContent>>,
+        made_at: DateTime<Utc>,
+    ) -> Self {
         let (send_updates, wants_conference, response) = (SendUpdates::None, false, None);
         let (earlier, rewrites) = (vec![], vec![]);
         Self {
@@ -190,7 +194,7 @@ impl Edit {
 /// What both sides can change of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Content {
+pub struct EventContent {
     /// When it starts.
     pub start: EventTime,
     /// When it ends, exclusively.
@@ -200,10 +204,10 @@ pub struct Content {
     pub series: Option<Box<Series>>,
     /// What it says.
     #[serde(flatten)]
-    pub details: Box<Details>,
+    pub details: Box<EventDetails>,
 }
 
-impl Content {
+impl EventContent {
     /// That of an event.
     pub fn of(event: &Event) -> Self {
         Self {
@@ -250,20 +254,20 @@ impl Content {
 /// A local edit that lost, kept to be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Kept {
+pub struct KeptEdit {
     /// When that was decided.
     pub at: DateTime<Utc>,
     /// The fields in which the provider's value stands now, by the names that the API gives them.
     pub fields: Vec<String>,
     /// What the event was to say.
-    pub content: Content,
+    pub content: EventContent,
 }
 
 /// What comes of two changes of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
     /// The event as both sides should have it.
-    pub content: Content,
+    pub content: EventContent,
     /// Whether the provider does not have all of it yet.
     pub is_ahead: bool,
     /// The fields that both sides had changed: there the provider's value stands.
@@ -273,10 +277,10 @@ pub struct Merged {
 /// Merges by field what was changed here with what was changed at the provider, since both had `base`. What stands there as
 /// it is in one of `earlier` was written from here. Without a base every other field that differs is a conflict.
 pub fn merge(
-    base: Option<&Content>,
-    earlier: &[Content],
-    local: &Content,
-    remote: &Content,
+    base: Option<&EventContent>,
+    earlier: &[EventContent],
+    local: &EventContent,
+    remote: &EventContent,
 ) -> Merged {
     let mut content = remote.clone();
     let mut merger = Merger {
@@ -288,14 +292,14 @@ pub fn merge(
         conflicts: vec![],
     };
     // When an event is, is one thing: a rule without the start that it was made for means something else.
-    let times = |content: &Content| {
+    let times = |content: &EventContent| {
         (
             content.start,
             content.end,
             content.series.as_deref().map(Series::without_overrides),
         )
     };
-    let rule = |content: &Content| {
+    let rule = |content: &EventContent| {
         (
             content.start,
             content.end,
@@ -312,7 +316,7 @@ pub fn merge(
         (&mut content.series, &local.series, &remote.series)
     {
         // Of a rule that is new, every exception is.
-        let excepted = |known: &Content| -> Vec<OriginalStart> {
+        let excepted = |known: &EventContent| -> Vec<OriginalStart> {
             let same = known
                 .series
                 .as_deref()
@@ -391,7 +395,7 @@ pub fn merge(
             .collect::<Vec<_>>()
     });
     for one in &mut out.attendees {
-        let answer = |content: &Content| content.answer_of(&one.email);
+        let answer = |content: &EventContent| content.answer_of(&one.email);
         let (agreed, ours, theirs) = (base.and_then(answer), answer(local), answer(remote));
         let is_ours = theirs.is_none() || (agreed == theirs && ours.is_some());
         one.rsvp_status = (if is_ours { ours } else { theirs }).unwrap_or_default();
@@ -411,17 +415,17 @@ pub fn merge(
 }
 
 struct Merger<'a> {
-    base: Option<&'a Content>,
-    earlier: &'a [Content],
-    local: &'a Content,
-    remote: &'a Content,
+    base: Option<&'a EventContent>,
+    earlier: &'a [EventContent],
+    local: &'a EventContent,
+    remote: &'a EventContent,
     is_ahead: bool,
     conflicts: Vec<&'static str>,
 }
 
 impl Merger<'_> {
     /// What one field comes to.
-    fn pick<T: PartialEq>(&mut self, name: &'static str, field: impl Fn(&Content) -> T) -> T {
+    fn pick<T: PartialEq>(&mut self, name: &'static str, field: impl Fn(&EventContent) -> T) -> T {
         let (base, local, remote) = (self.base.map(&field), field(self.local), field(self.remote));
         if local == remote {
             return remote;
@@ -443,14 +447,14 @@ impl Merger<'_> {
 mod tests {
     use super::*;
 
-    fn content(title: &str, location: &str, start: &str) -> Content {
-        let details = Details {
+    fn content(title: &str, location: &str, start: &str) -> EventContent {
+        let details = EventDetails {
             title: title.into(),
             location: Some(location.into()),
-            ..Details::default()
+            ..EventDetails::default()
         };
         let start: EventTime = start.parse().unwrap();
-        Content {
+        EventContent {
             start,
             end: start.plus(TimeDelta::hours(1)),
             series: None,
@@ -499,7 +503,7 @@ mod tests {
                 except_dates,
                 ..Series::default()
             };
-            Content {
+            EventContent {
                 series: Some(Box::new(series)),
                 ..content("a", "x", "2026-03-02T09:00:00[UTC]")
             }

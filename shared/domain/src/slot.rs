@@ -6,9 +6,9 @@ use chrono::{
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::event::Details;
+use super::event::EventDetails;
 use super::ids::{CalendarId, EventId, SlotId};
-use super::link::Content;
+use super::link::EventContent;
 use super::recurrence::Series;
 use super::rule::{ByDay, Frequency, Rule};
 use super::time::{EventTime, to_instant};
@@ -25,7 +25,7 @@ pub struct Slot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// When it is.
-    pub when: When,
+    pub when: SlotTime,
     /// The calendar that shows it, where one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar_id: Option<CalendarId>,
@@ -41,7 +41,7 @@ pub struct Slot {
 /// When a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum When {
+pub enum SlotTime {
     /// Once.
     Dated {
         /// First moment.
@@ -67,7 +67,7 @@ pub enum When {
 /// Weekly slots are compared over a year from now: by then each has met both changes of the clocks.
 const WEEKS: u64 = 53;
 
-impl When {
+impl SlotTime {
     /// Whose clocks it goes by.
     pub fn zone(&self) -> Tz {
         match self {
@@ -134,11 +134,11 @@ impl When {
     }
 
     /// The event that shows it, from the first day at or after `now` on.
-    pub fn content(&self, title: &str, now: DateTime<Utc>) -> Content {
-        let details = Details {
+    pub fn content(&self, title: &str, now: DateTime<Utc>) -> EventContent {
+        let details = EventDetails {
             title: title.to_owned(),
             uses_default_reminders: true,
-            ..Details::default()
+            ..EventDetails::default()
         };
         let (start, end, zone, series) = match *self {
             Self::Dated { start, end, zone } => (start, end, zone, None),
@@ -165,7 +165,7 @@ impl When {
             }
         };
         let series = series.map(Box::new);
-        Content {
+        EventContent {
             start: EventTime::Zoned(start, zone),
             end: EventTime::Zoned(end, zone),
             series,
@@ -174,7 +174,7 @@ impl When {
     }
 
     /// What an event that shows a slot says of when it is now; `None` when it has become something else than a slot can be.
-    pub fn of(content: &Content) -> Option<Self> {
+    pub fn of(content: &EventContent) -> Option<Self> {
         let (EventTime::Zoned(start, zone), EventTime::Zoned(end, _)) =
             (content.start, content.end)
         else {
@@ -222,8 +222,8 @@ fn overlap(
 mod tests {
     use super::*;
 
-    fn weekly(weekday: Weekday, start: &str, end: &str, zone: Tz) -> When {
-        When::Weekly {
+    fn weekly(weekday: Weekday, start: &str, end: &str, zone: Tz) -> SlotTime {
+        SlotTime::Weekly {
             weekday,
             start: start.parse().unwrap(),
             end: end.parse().unwrap(),
@@ -231,8 +231,8 @@ mod tests {
         }
     }
 
-    fn dated(start: &str, end: &str) -> When {
-        When::Dated {
+    fn dated(start: &str, end: &str) -> SlotTime {
+        SlotTime::Dated {
             start: start.parse().unwrap(),
             end: end.parse().unwrap(),
             zone: Tz::Europe__Berlin,

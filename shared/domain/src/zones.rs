@@ -207,7 +207,7 @@ const COMPARED_YEARS: std::ops::Range<i32> = 2020..2032;
 
 /// The clocks of a `VTIMEZONE`, worked out once: when they change, and to what.
 #[derive(Clone, Debug)]
-pub struct Clocks {
+pub struct ZoneTransitions {
     before: i32,
     /// When each change happens, on the clock that it replaces, and the offsets before and after, in seconds.
     changes: Vec<(NaiveDateTime, i32, i32)>,
@@ -216,7 +216,7 @@ pub struct Clocks {
 /// The years for which the clocks of a `VTIMEZONE` are worked out.
 const CLOCK_YEARS: (i32, i32) = (1900, 2100);
 
-impl Clocks {
+impl ZoneTransitions {
     /// The clocks that these rules describe; `None` when there are none.
     pub fn of(observances: &[Observance]) -> Option<Self> {
         let first = observances.iter().min_by_key(|part| part.start)?;
@@ -427,15 +427,16 @@ mod tests {
                 Some("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3"),
             ),
         ];
-        let own = Clocks::of(&own).unwrap();
+        let own = ZoneTransitions::of(&own).unwrap();
         assert_eq!(own.matching(), Some(Tz::Europe__Berlin));
         assert_eq!(
             own.offset_of_local("2026-07-01T09:00:00".parse().unwrap()),
             7200
         );
-        let fixed = Clocks::of(&[part("1970-01-01T00:00:00", 20700, 20700, None)]).unwrap();
+        let fixed =
+            ZoneTransitions::of(&[part("1970-01-01T00:00:00", 20700, 20700, None)]).unwrap();
         assert_eq!(fixed.matching(), Some(Tz::Asia__Kathmandu));
-        let odd = Clocks::of(&[part("1970-01-01T00:00:00", 1234, 1234, None)]).unwrap();
+        let odd = ZoneTransitions::of(&[part("1970-01-01T00:00:00", 1234, 1234, None)]).unwrap();
         assert_eq!(odd.matching(), None);
         assert_eq!(
             odd.offset_of_local("2026-07-01T09:00:00".parse().unwrap()),

@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 /// Why a feed's address cannot be used, in words for the person who gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadAddress {
+pub enum AddressError {
     /// It is no URL.
     #[error("this is not a web address")]
     Syntax,
@@ -36,7 +36,7 @@ pub enum BadAddress {
 
 /// Where feeds may come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct EgressPolicy {
     /// Whether this very machine may be asked, at any port and over plain HTTP. For development only.
     pub loopback: bool,
 }
@@ -44,11 +44,11 @@ pub struct Policy {
 /// Reads an address as a person gives it: `webcal://` and `webcals://` mean `https://`, a fragment means nothing.
 ///
 /// # Errors
-/// [`BadAddress`] says what is wrong with it.
-pub fn parse(text: &str, policy: Policy) -> Result<Url, BadAddress> {
+/// [`AddressError`] says what is wrong with it.
+pub fn parse(text: &str, policy: EgressPolicy) -> Result<Url, AddressError> {
     let text = text.trim();
     if text.len() > 2048 {
-        return Err(BadAddress::TooLong);
+        return Err(AddressError::TooLong);
     }
     let text = match text.split_once("://") {
         Some((scheme, rest))
@@ -61,7 +61,7 @@ pub fn parse(text: &str, policy: Policy) -> Result<Url, BadAddress> {
         }
         _ => text.to_owned(),
     };
-    let mut url = Url::parse(&text).map_err(|_| BadAddress::Syntax)?;
+    let mut url = Url::parse(&text).map_err(|_| AddressError::Syntax)?;
     url.set_fragment(None);
     check(&url, policy)?;
     Ok(url)
@@ -70,19 +70,19 @@ pub fn parse(text: &str, policy: Policy) -> Result<Url, BadAddress> {
 /// Checks what an address says, before anything is resolved.
 ///
 /// # Errors
-/// [`BadAddress`] says what is wrong with it.
-pub fn check(url: &Url, policy: Policy) -> Result<(), BadAddress> {
+/// [`AddressError`] says what is wrong with it.
+pub fn check(url: &Url, policy: EgressPolicy) -> Result<(), AddressError> {
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(BadAddress::Credentials);
+        return Err(AddressError::Credentials);
     }
     if policy.loopback && matches!(url.scheme(), "http" | "https") && is_loopback_host(url) {
         return Ok(());
     }
     if url.scheme() != "https" {
-        return Err(BadAddress::Scheme);
+        return Err(AddressError::Scheme);
     }
     if url.port_or_known_default() != Some(443) {
-        return Err(BadAddress::Port);
+        return Err(AddressError::Port);
     }
     // The URL parser has made 0x7f.1, 0177.0.0.1 and 2130706433 plain IPv4 by now.
     match url.host() {
@@ -101,12 +101,12 @@ pub fn check(url: &Url, policy: Policy) -> Result<(), BadAddress> {
                     .iter()
                     .any(|zone| name == *zone || name.ends_with(&format!(".{zone}")))
             {
-                return Err(BadAddress::Private);
+                return Err(AddressError::Private);
             }
             Ok(())
         }
-        Some(Host::Ipv4(_) | Host::Ipv6(_)) => Err(BadAddress::NumericHost),
-        None => Err(BadAddress::Syntax),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => Err(AddressError::NumericHost),
+        None => Err(AddressError::Syntax),
     }
 }
 
@@ -120,7 +120,7 @@ fn is_loopback_host(url: &Url) -> bool {
 }
 
 /// Whether a request may go to this address.
-pub fn may_connect(address: IpAddr, policy: Policy) -> bool {
+pub fn may_connect(address: IpAddr, policy: EgressPolicy) -> bool {
     if policy.loopback && address.to_canonical().is_loopback() {
         return true;
     }
@@ -180,7 +180,7 @@ pub fn masked(url: &Url) -> String {
 mod tests {
     use super::*;
 
-    const PUBLIC: Policy = Policy { loopback: false };
+    const PUBLIC: EgressPolicy = EgressPolicy { loopback: false };
 
     #[test]
     fn feed_address_points_inward() {
@@ -233,20 +233,20 @@ mod tests {
     #[test]
     fn an_address_says_what_is_wrong_with_it() {
         for (text, error) in [
-            ("calendar", BadAddress::Syntax),
-            ("file:///etc/passwd", BadAddress::Scheme),
-            ("ftp://example.org/a.ics", BadAddress::Scheme),
-            ("javascript:alert(1)", BadAddress::Scheme),
-            ("http://example.org/a.ics", BadAddress::Scheme),
-            ("https://user@example.org/a.ics", BadAddress::Credentials),
-            ("https://example.org:8443/a.ics", BadAddress::Port),
-            ("https://127.0.0.1/", BadAddress::NumericHost),
-            ("https://0x7f.1/", BadAddress::NumericHost),
-            ("https://2130706433/", BadAddress::NumericHost),
-            ("https://0177.0.0.1/", BadAddress::NumericHost),
-            ("https://[::ffff:7f00:1]/", BadAddress::NumericHost),
-            ("https://localhost/", BadAddress::Private),
-            ("https://metadata.google.internal/", BadAddress::Private),
+            ("calendar", AddressError::Syntax),
+            ("file:///etc/passwd", AddressError::Scheme),
+            ("ftp://example.org/a.ics", AddressError::Scheme),
+            ("javascript:alert(1)", AddressError::Scheme),
+            ("http://example.org/a.ics", AddressError::Scheme),
+            ("https://user@example.org/a.ics", AddressError::Credentials),
+            ("https://example.org:8443/a.ics", AddressError::Port),
+            ("https://127.0.0.1/", AddressError::NumericHost),
+            ("https://0x7f.1/", AddressError::NumericHost),
+            ("https://2130706433/", AddressError::NumericHost),
+            ("https://0177.0.0.1/", AddressError::NumericHost),
+            ("https://[::ffff:7f00:1]/", AddressError::NumericHost),
+            ("https://localhost/", AddressError::Private),
+            ("https://metadata.google.internal/", AddressError::Private),
         ] {
             assert_eq!(parse(text, PUBLIC), Err(error), "{text}");
         }
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn development_may_ask_this_machine_and_nothing_else() {
-        let policy = Policy { loopback: true };
+        let policy = EgressPolicy { loopback: true };
         assert!(parse("http://127.0.0.1:9000/a.ics", policy).is_ok());
         assert_eq!(
             parse("webcal://localhost:9000/a.ics", policy)

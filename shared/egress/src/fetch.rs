@@ -12,7 +12,7 @@ use reqwest::header::{
 use reqwest::{Client, StatusCode, redirect};
 use url::{Host, Url};
 
-use super::address::{self, BadAddress, Policy};
+use super::address::{self, AddressError, EgressPolicy};
 
 /// The largest feed, decompressed, in bytes.
 pub const MAX_BODY: usize = 10 << 20;
@@ -43,7 +43,7 @@ pub enum Fetched {
 pub enum FetchError {
     /// The address, or one that it redirects to, cannot be used.
     #[error("{0}")]
-    Address(#[from] BadAddress),
+    Address(#[from] AddressError),
     /// Nothing answered.
     #[error("the server could not be reached")]
     Unreachable,
@@ -82,13 +82,21 @@ fn hint(status: u16) -> &'static str {
 ///
 /// # Errors
 /// [`FetchError`] in words for the feed's owner.
-pub async fn fetch(url: &Url, known: &Validators, policy: Policy) -> Result<Fetched, FetchError> {
+pub async fn fetch(
+    url: &Url,
+    known: &Validators,
+    policy: EgressPolicy,
+) -> Result<Fetched, FetchError> {
     tokio::time::timeout(TOTAL, follow(url.clone(), known, policy))
         .await
         .unwrap_or(Err(FetchError::Timeout))
 }
 
-async fn follow(mut url: Url, known: &Validators, policy: Policy) -> Result<Fetched, FetchError> {
+async fn follow(
+    mut url: Url,
+    known: &Validators,
+    policy: EgressPolicy,
+) -> Result<Fetched, FetchError> {
     for _ in 0..=MAX_REDIRECTS {
         address::check(&url, policy)?;
         let response = send(&url, known, policy).await?;
@@ -122,7 +130,7 @@ async fn follow(mut url: Url, known: &Validators, policy: Policy) -> Result<Fetc
 async fn send(
     url: &Url,
     known: &Validators,
-    policy: Policy,
+    policy: EgressPolicy,
 ) -> Result<reqwest::Response, FetchError> {
     let port = url.port_or_known_default().unwrap_or(443);
     let mut builder = Client::builder();
@@ -140,14 +148,14 @@ async fn send(
                 .iter()
                 .any(|address| !address::may_connect(address.ip(), policy))
             {
-                return Err(BadAddress::Private.into());
+                return Err(AddressError::Private.into());
             }
             builder = builder.resolve_to_addrs(name, &addresses);
         }
         // A number is never resolved, so it is checked here; only development lets one come this far.
         Some(Host::Ipv4(ip)) if address::may_connect(ip.into(), policy) => {}
         Some(Host::Ipv6(ip)) if address::may_connect(ip.into(), policy) => {}
-        _ => return Err(BadAddress::Private.into()),
+        _ => return Err(AddressError::Private.into()),
     }
     // A client for each hop, because the pinned addresses are the client's; none of its connections is used again.
     let client = builder

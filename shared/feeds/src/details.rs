@@ -7,7 +7,8 @@ use calcard::icalendar::{
     ICalendarValue, Uri,
 };
 use calweave_domain::event::{
-    Attendee, Details, Reminder, ReminderMethod, RsvpStatus, Status, Transparency, Visibility,
+    Attendee, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
+    Visibility,
 };
 
 use super::lines::Texts;
@@ -20,20 +21,20 @@ const MAX_PEOPLE: usize = 500;
 const MAX_REMINDERS: usize = 20;
 
 /// What the texts alone say.
-pub(super) fn of_texts(texts: Texts) -> Details {
-    Details {
+pub(super) fn of_texts(texts: Texts) -> EventDetails {
+    EventDetails {
         title: texts
             .summary
             .and_then(|text| kept(text, MAX_TITLE))
             .unwrap_or_default(),
         description: texts.description.and_then(|text| kept(text, MAX_TEXT)),
         location: texts.location.and_then(|text| kept(text, MAX_TITLE)),
-        ..Details::default()
+        ..EventDetails::default()
     }
 }
 
 /// Reads what says something other than when the event is.
-pub(super) fn detail(entry: &ICalendarEntry, details: &mut Details) {
+pub(super) fn detail(entry: &ICalendarEntry, details: &mut EventDetails) {
     let value = entry.values.first();
     let text = |max| {
         let text = value
@@ -68,10 +69,10 @@ pub(super) fn detail(entry: &ICalendarEntry, details: &mut Details) {
         }
         ICalendarProperty::Status => match value {
             Some(ICalendarValue::Status(ICalendarStatus::Tentative)) => {
-                details.status = Status::Tentative;
+                details.status = EventStatus::Tentative;
             }
             Some(ICalendarValue::Status(ICalendarStatus::Cancelled)) => {
-                details.status = Status::Cancelled;
+                details.status = EventStatus::Cancelled;
             }
             Some(ICalendarValue::Status(ICalendarStatus::Confirmed)) | None => {}
             Some(other) => unknown(details, "STATUS", other),
@@ -121,7 +122,7 @@ pub(super) fn detail(entry: &ICalendarEntry, details: &mut Details) {
     }
 }
 
-fn unknown(details: &mut Details, name: &str, value: &ICalendarValue) {
+fn unknown(details: &mut EventDetails, name: &str, value: &ICalendarValue) {
     let text = value
         .as_text()
         .map_or_else(|| format!("{value:?}"), str::to_owned);

@@ -17,12 +17,12 @@ use calweave_domain::zones::resolve;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use self::lines::{Block, Frame};
+use self::lines::{Block, CalendarFrame};
 use self::zones::Zones;
 
 /// Whose copy a feed is read for.
 #[derive(Clone, Copy, Debug)]
-pub struct ReadFor {
+pub struct FeedTarget {
     /// The calendar, which event ids are made from.
     pub calendar: CalendarId,
     /// The zone for times whose own nobody knows.
@@ -103,7 +103,7 @@ impl Warnings {
 ///
 /// # Errors
 /// [`NotACalendar`] says what the bytes are instead.
-pub fn read(body: &[u8], charset: Option<&str>, target: ReadFor) -> Result<Feed, NotACalendar> {
+pub fn read(body: &[u8], charset: Option<&str>, target: FeedTarget) -> Result<Feed, NotACalendar> {
     let mut events = Events::default();
     let mut file = lines::split(body, charset, |block, frame, warnings| {
         events.read(block, frame, target, warnings);
@@ -141,12 +141,18 @@ pub fn read(body: &[u8], charset: Option<&str>, target: ReadFor) -> Result<Feed,
 #[derive(Default)]
 struct Events {
     /// The zones, made when the first event is read, and what they were made from.
-    zones: Option<(Zones, Frame)>,
+    zones: Option<(Zones, CalendarFrame)>,
     components: Vec<vevent::Component>,
 }
 
 impl Events {
-    fn read(&mut self, block: Block, frame: &Frame, target: ReadFor, warnings: &mut Warnings) {
+    fn read(
+        &mut self,
+        block: Block,
+        frame: &CalendarFrame,
+        target: FeedTarget,
+        warnings: &mut Warnings,
+    ) {
         let (zones, _) = self
             .zones
             .get_or_insert_with(|| (Zones::new(frame, target.zone), frame.clone()));
@@ -177,7 +183,7 @@ struct Header {
 }
 
 impl Header {
-    fn read(frame: &Frame) -> Self {
+    fn read(frame: &CalendarFrame) -> Self {
         let mut header = Self::default();
         let calendar = parse(&format!(
             "BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n",
@@ -276,7 +282,7 @@ mod tests {
         let zone = "BEGIN:VTIMEZONE\nTZID:Here\nBEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:+0530\nTZOFFSETTO:+0530\n\
                     END:STANDARD\nEND:VTIMEZONE\n";
         let event = "BEGIN:VEVENT\nUID:a\nDTSTART;TZID=Here:20260302T090000\nDTEND;TZID=Here:20260302T100000\nEND:VEVENT\n";
-        let target = ReadFor {
+        let target = FeedTarget {
             calendar: CalendarId::from_bytes([1; 16]),
             zone: Tz::UTC,
             now: DateTime::UNIX_EPOCH,

@@ -43,7 +43,7 @@ pub(super) struct Texts {
 
 /// What the events of a file stand in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Frame {
+pub(super) struct CalendarFrame {
     /// The calendar's own properties, a line each.
     pub header: String,
     /// The text of each `VTIMEZONE`.
@@ -53,7 +53,7 @@ pub(super) struct Frame {
 /// A file without its events, which have been handed over one by one.
 #[derive(Debug, Default)]
 pub(super) struct File {
-    pub frame: Frame,
+    pub frame: CalendarFrame,
     pub event_count: usize,
     pub complete: bool,
     pub warnings: Warnings,
@@ -120,7 +120,7 @@ const ALARM_PROPERTIES: [&str; 2] = ["TRIGGER", "ACTION"];
 pub(super) fn split(
     body: &[u8],
     charset: Option<&str>,
-    each: impl FnMut(Block, &Frame, &mut Warnings),
+    each: impl FnMut(Block, &CalendarFrame, &mut Warnings),
 ) -> Result<File, NotACalendar> {
     let (body, encoding) = encoding_of(body, charset);
     let body: Cow<'_, [u8]> = match encoding {
@@ -224,7 +224,7 @@ struct Splitter<F> {
     each: F,
 }
 
-impl<F: FnMut(Block, &Frame, &mut Warnings)> Splitter<F> {
+impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
     fn line(&mut self, bytes: &[u8], fallback: &'static Encoding) {
         if bytes.len() > MAX_LINE {
             self.file

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use calweave_domain::event::{Event, Status};
+use calweave_domain::event::{Event, EventStatus};
 use calweave_domain::ids::{EventId, OriginalStart};
 use calweave_domain::recurrence::Series;
 use chrono::TimeDelta;
 
 use super::vevent::{Component, original_start, short};
-use super::{ReadFor, Warnings};
+use super::{FeedTarget, Warnings};
 
 /// The most overrides that a series can list in its own item.
 const MAX_OVERRIDES: usize = 5_000;
@@ -16,7 +16,7 @@ const MAX_OVERRIDES: usize = 5_000;
 /// Joins components into events, in the order of their ids.
 pub(super) fn assemble(
     components: Vec<Component>,
-    target: ReadFor,
+    target: FeedTarget,
     warnings: &mut Warnings,
 ) -> Vec<Event> {
     let mut by_uid: BTreeMap<String, Vec<Component>> = BTreeMap::new();
@@ -82,7 +82,7 @@ fn fits(event: &mut Event, warnings: &mut Warnings) -> bool {
 fn masters_of(
     uid: &str,
     mut masters: Vec<Component>,
-    target: ReadFor,
+    target: FeedTarget,
     warnings: &mut Warnings,
 ) -> Vec<Event> {
     if masters.len() > 1 {
@@ -144,7 +144,7 @@ fn place_override(
     component: Component,
     segments: &mut Vec<Event>,
     events: &mut BTreeMap<EventId, Event>,
-    target: ReadFor,
+    target: FeedTarget,
 ) {
     // Occurrences are taken in order, so the last segment is the one that the occurrence lies in.
     let segment = segments
@@ -153,7 +153,7 @@ fn place_override(
     let following = component.replaces.is_some_and(|(_, following)| following);
     let Some(segment) = segment else {
         // Invited to single occurrences only: there is no series to belong to.
-        if component.details.status != Status::Cancelled {
+        if component.details.status != EventStatus::Cancelled {
             let id = EventId::of(target.calendar, uid).occurrence(original);
             events.insert(
                 id.clone(),
@@ -175,7 +175,7 @@ fn place_override(
     if let Some(series) = &mut segment.series {
         series.overridden.push(original);
     }
-    if component.details.status != Status::Cancelled {
+    if component.details.status != EventStatus::Cancelled {
         events.insert(
             id.clone(),
             Event {
@@ -192,7 +192,7 @@ fn split_following(
     original: OriginalStart,
     component: Component,
     segment: &mut Event,
-    target: ReadFor,
+    target: FeedTarget,
 ) -> Option<Event> {
     let (at, _) = component.replaces?;
     let zone = segment.start.zone();
@@ -202,7 +202,7 @@ fn split_following(
     };
     let series = segment.series.as_mut()?;
     series.ends_before = Some(series.ends_before.map_or(from, |end| end.min(from)));
-    if component.details.status == Status::Cancelled {
+    if component.details.status == EventStatus::Cancelled {
         return None;
     }
     let to = match zone {
@@ -238,7 +238,7 @@ fn split_following(
     Some(event)
 }
 
-fn event(id: EventId, component: Component, target: ReadFor) -> Event {
+fn event(id: EventId, component: Component, target: FeedTarget) -> Event {
     Event {
         id,
         uid: component.uid,

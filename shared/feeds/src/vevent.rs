@@ -8,7 +8,7 @@ use calcard::icalendar::{
     ICalendarParameterValue, ICalendarPeriod, ICalendarProperty, ICalendarValue,
 };
 use calweave_domain::digest::digest_of;
-use calweave_domain::event::Details;
+use calweave_domain::event::EventDetails;
 use calweave_domain::ids::OriginalStart;
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::{Rule, Until};
@@ -26,7 +26,7 @@ pub(super) struct Component {
     pub start: EventTime,
     pub end: EventTime,
     pub zone_guessed: bool,
-    pub details: Box<Details>,
+    pub details: Box<EventDetails>,
     pub series: Option<Box<Series>>,
     /// `RECURRENCE-ID`, and whether it stands for all that follow too.
     pub replaces: Option<(EventTime, bool)>,
@@ -322,7 +322,7 @@ impl Reader<'_> {
         &mut self,
         series: &mut Series,
         start: Option<(NaiveDateTime, &str)>,
-        details: &mut Details,
+        details: &mut EventDetails,
     ) {
         let Some((start, clocks)) =
             start.and_then(|(start, name)| Some((start, self.zones.own_clocks(name)?)))

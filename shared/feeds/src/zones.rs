@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use calcard::icalendar::{ICalendarComponentType, ICalendarProperty, ICalendarValue};
 use calweave_domain::time::EventTime;
-use calweave_domain::zones::{Clocks, Observance, resolve};
+use calweave_domain::zones::{Observance, ZoneTransitions, resolve};
 use chrono::{NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
 
-use super::lines::Frame;
+use super::lines::CalendarFrame;
 use super::vevent::{Wall, wall};
 use super::{Header, Warnings, parse};
 
@@ -17,7 +17,7 @@ const MAX_TIMEZONES: usize = 100;
 const MAX_OBSERVANCES: usize = 20;
 
 /// The instant of a wall-clock time by these clocks, written in UTC.
-pub(super) fn by_clocks(clocks: &Clocks, local: NaiveDateTime) -> NaiveDateTime {
+pub(super) fn by_clocks(clocks: &ZoneTransitions, local: NaiveDateTime) -> NaiveDateTime {
     local
         .checked_sub_signed(TimeDelta::seconds(i64::from(clocks.offset_of_local(local))))
         .unwrap_or(local)
@@ -27,7 +27,7 @@ pub(super) fn by_clocks(clocks: &Clocks, local: NaiveDateTime) -> NaiveDateTime 
 pub(super) struct Zones {
     by_name: HashMap<String, Meaning>,
     own: HashMap<String, Vec<Observance>>,
-    clocks: HashMap<String, Clocks>,
+    clocks: HashMap<String, ZoneTransitions>,
     feed_zone: Option<Tz>,
     reader: Tz,
     guessed: Vec<String>,
@@ -44,7 +44,7 @@ enum Meaning {
 
 impl Zones {
     /// The zones that stand in a feed's frame; `reader` is where nobody knows better.
-    pub fn new(frame: &Frame, reader: Tz) -> Self {
+    pub fn new(frame: &CalendarFrame, reader: Tz) -> Self {
         let own = frame
             .timezones
             .iter()
@@ -87,7 +87,7 @@ impl Zones {
     }
 
     /// The clocks of a zone that only the feed's own rules describe.
-    pub fn own_clocks(&self, name: &str) -> Option<&Clocks> {
+    pub fn own_clocks(&self, name: &str) -> Option<&ZoneTransitions> {
         self.clocks.get(name)
     }
 
@@ -113,8 +113,8 @@ impl Zones {
             return Meaning::Known(zone);
         }
         if let Some(rules) = self.own.get(name) {
-            let clocks = Clocks::of(rules);
-            if let Some(zone) = clocks.as_ref().and_then(Clocks::matching) {
+            let clocks = ZoneTransitions::of(rules);
+            if let Some(zone) = clocks.as_ref().and_then(ZoneTransitions::matching) {
                 return Meaning::Known(zone);
             }
             if let Some(clocks) = clocks {

@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use calweave_store::idempotency::KeptAnswer;
+use calweave_store::idempotency::StoredResponse;
 use http_body_util::BodyExt;
 
 use super::HttpContext;
@@ -120,7 +120,7 @@ async fn keep(
         .map(str::to_owned);
     match std::str::from_utf8(&body) {
         Ok(text) if text.len() <= MAX_KEPT => {
-            let answer = KeptAnswer {
+            let answer = StoredResponse {
                 status: status.as_u16(),
                 content_type,
                 body: text.to_owned(),
@@ -134,7 +134,7 @@ async fn keep(
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-fn replay(answer: KeptAnswer) -> Response {
+fn replay(answer: StoredResponse) -> Response {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     if let Some(content_type) = answer

@@ -16,7 +16,7 @@ use tracing::{Instrument, info, info_span};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::idempotency;
-use super::limits::{Shown, Steps};
+use super::limits::{LocalCounter, RateLimitHeaders};
 use super::problem::{Problem, ProblemType};
 use super::{HttpContext, Web};
 
@@ -54,7 +54,7 @@ where
             Problem::new(ProblemType::Internal).into_response()
         }))
         .layer(middleware::from_fn_with_state(
-            (http.clone(), Arc::<Steps>::default()),
+            (http.clone(), Arc::<LocalCounter>::default()),
             limit,
         ))
         .layer(cors)
@@ -105,8 +105,8 @@ async fn frame(State(http): State<HttpContext>, mut request: Request, next: Next
             .map(|path| path.as_str().to_owned()),
     );
     let route = route.unwrap_or_else(|| "unknown".to_owned());
-    let shown = Shown::default();
-    request.extensions_mut().insert(shown.clone());
+    let rate_limit_headers = RateLimitHeaders::default();
+    request.extensions_mut().insert(rate_limit_headers.clone());
     let started = http.clock.now();
     let span = info_span!("request", request.id = %origin.request_id);
     let mut response = next.run(request).instrument(span.clone()).await;
@@ -124,8 +124,8 @@ async fn frame(State(http): State<HttpContext>, mut request: Request, next: Next
         // An empty answer has said how long it is; this one is longer.
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
-    if let Some(standing) = shown.take() {
-        standing.write(response.headers_mut());
+    if let Some(status) = rate_limit_headers.take() {
+        status.write(response.headers_mut());
     }
     secure(response.headers_mut(), &origin);
     let millis = (http.clock.now() - started).num_milliseconds();
@@ -165,7 +165,7 @@ fn secure(headers: &mut HeaderMap, origin: &RequestOrigin) {
 /// The broad limit per address. The health checks of a load balancer are not counted, nor what providers push: from few
 /// addresses, in storms, each verified by its secret.
 async fn limit(
-    State((http, steps)): State<(HttpContext, Arc<Steps>)>,
+    State((http, steps)): State<(HttpContext, Arc<LocalCounter>)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -178,14 +178,14 @@ async fn limit(
         return next.run(request).await;
     }
     match steps.count(&http, &address).await {
-        Ok(standing) => {
+        Ok(status) => {
             let mut response = next.run(request).await;
-            standing.write(response.headers_mut());
+            status.write(response.headers_mut());
             response
         }
-        Err((standing, problem)) => {
+        Err((status, problem)) => {
             let mut response = problem.into_response();
-            standing.write(response.headers_mut());
+            status.write(response.headers_mut());
             response
         }
     }

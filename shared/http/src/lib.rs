@@ -21,7 +21,7 @@ pub use layers::{alias, service};
 pub use problem::{Problem, ProblemType, Problems};
 
 /// The answer of an endpoint.
-pub type Answer<T> = Result<T, Problem>;
+pub type ApiResult<T> = Result<T, Problem>;
 
 /// A state that extractors can work with.
 pub trait HttpState: AsRef<HttpContext> + Send + Sync {}

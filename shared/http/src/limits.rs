@@ -15,7 +15,7 @@ use super::{HttpContext, HttpState};
 
 /// A limit: at most `quota` calls in a window of `seconds`.
 #[derive(Clone, Copy, Debug)]
-pub struct Policy {
+pub struct RateLimitPolicy {
     /// Its name, as the headers show it.
     pub name: &'static str,
     /// Calls.
@@ -25,37 +25,37 @@ pub struct Policy {
 }
 
 /// Everything, per address.
-pub const EVERYTHING: Policy = Policy {
+pub const EVERYTHING: RateLimitPolicy = RateLimitPolicy {
     name: "everything",
     quota: 100,
     seconds: 60,
 };
 /// Signing up and in, per address.
-pub const SIGN_IN: Policy = Policy {
+pub const SIGN_IN: RateLimitPolicy = RateLimitPolicy {
     name: "sign-in",
     quota: 30,
     seconds: 60,
 };
 /// Asking for a sync, per person.
-pub const SYNC: Policy = Policy {
+pub const SYNC: RateLimitPolicy = RateLimitPolicy {
     name: "sync",
     quota: 5,
     seconds: 60,
 };
 /// Beginning to link accounts, per person.
-pub const OAUTH: Policy = Policy {
+pub const OAUTH: RateLimitPolicy = RateLimitPolicy {
     name: "oauth",
     quota: 10,
     seconds: 60,
 };
 /// Writing events, per person.
-pub const EVENT_WRITES: Policy = Policy {
+pub const EVENT_WRITES: RateLimitPolicy = RateLimitPolicy {
     name: "event-writes",
     quota: 30,
     seconds: 60,
 };
 /// Looking at and connecting feeds, per person: each makes this server fetch something.
-pub const FEEDS: Policy = Policy {
+pub const FEEDS: RateLimitPolicy = RateLimitPolicy {
     name: "feeds",
     quota: 20,
     seconds: 60,
@@ -68,20 +68,20 @@ const MAX_ADDRESSES: usize = 10_000;
 
 /// Where somebody stands with a limit.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
-    policy: Policy,
+pub struct RateLimitStatus {
+    policy: RateLimitPolicy,
     used: u64,
     reset: i64,
 }
 
-impl Standing {
+impl RateLimitStatus {
     fn is_over(&self) -> bool {
         self.used > self.policy.quota
     }
 
     /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
     pub fn write(&self, headers: &mut HeaderMap) {
-        let Policy {
+        let RateLimitPolicy {
             name,
             quota,
             seconds,
@@ -101,7 +101,7 @@ impl Standing {
 
     fn check(self) -> Result<Self, (Self, Problem)> {
         if self.is_over() {
-            let Policy { quota, seconds, .. } = self.policy;
+            let RateLimitPolicy { quota, seconds, .. } = self.policy;
             let problem = Problem::because(
                 ProblemType::RateLimited,
                 format!("at most {quota} of these in {seconds} seconds"),
@@ -113,18 +113,22 @@ impl Standing {
 }
 
 /// The window that holds `now`: its start and the seconds until its end.
-fn window(policy: Policy, now: i64) -> (i64, i64) {
+fn window(policy: RateLimitPolicy, now: i64) -> (i64, i64) {
     let start = now - now.rem_euclid(policy.seconds);
     (start, start + policy.seconds - now)
 }
 
-async fn count(http: &HttpContext, policy: Policy, subject: &str) -> Result<Standing, Problem> {
+async fn count(
+    http: &HttpContext,
+    policy: RateLimitPolicy,
+    subject: &str,
+) -> Result<RateLimitStatus, Problem> {
     let (start, reset) = window(policy, http.clock.now().timestamp());
     let used = http
         .store
         .count_calls(policy.name, subject, start, policy.seconds, 1)
         .await?;
-    Ok(Standing {
+    Ok(RateLimitStatus {
         policy,
         used,
         reset,
@@ -185,40 +189,40 @@ limited!(
 async fn strictly(
     http: &HttpContext,
     parts: &Parts,
-    policy: Policy,
+    policy: RateLimitPolicy,
     subject: &str,
 ) -> Result<(), Problem> {
     if !http.config.rate_limits {
         return Ok(());
     }
-    let standing = count(http, policy, subject).await?;
-    if let Some(shown) = parts.extensions.get::<Shown>() {
-        shown.set(standing);
+    let status = count(http, policy, subject).await?;
+    if let Some(rate_limit_headers) = parts.extensions.get::<RateLimitHeaders>() {
+        rate_limit_headers.set(status);
     }
-    standing.check().map(drop).map_err(|(_, problem)| problem)
+    status.check().map(drop).map_err(|(_, problem)| problem)
 }
 
 /// The standing that an answer's headers show: the strictest that was asked.
 #[derive(Clone, Debug, Default)]
-pub struct Shown(std::sync::Arc<Mutex<Option<Standing>>>);
+pub struct RateLimitHeaders(std::sync::Arc<Mutex<Option<RateLimitStatus>>>);
 
-impl Shown {
-    fn set(&self, standing: Standing) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(standing);
+impl RateLimitHeaders {
+    fn set(&self, status: RateLimitStatus) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
     }
 
     /// Takes what was asked.
-    pub fn take(&self) -> Option<Standing> {
+    pub fn take(&self) -> Option<RateLimitStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 /// Counts all calls of each address, in steps.
 #[derive(Debug, Default)]
-pub struct Steps(Mutex<HashMap<String, Step>>);
+pub struct LocalCounter(Mutex<HashMap<String, WindowCount>>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Step {
+struct WindowCount {
     window: i64,
     /// Counted here and not yet written.
     pending: u64,
@@ -226,7 +230,7 @@ struct Step {
     known: u64,
 }
 
-impl Steps {
+impl LocalCounter {
     /// Counts a call from `address`.
     ///
     /// # Errors
@@ -235,11 +239,11 @@ impl Steps {
         &self,
         http: &HttpContext,
         address: &str,
-    ) -> Result<Standing, (Standing, Problem)> {
+    ) -> Result<RateLimitStatus, (RateLimitStatus, Problem)> {
         let policy = EVERYTHING;
         let (start, reset) = window(policy, http.clock.now().timestamp());
         let (used, flush) = self.add(address, start);
-        let mut standing = Standing {
+        let mut status = RateLimitStatus {
             policy,
             used,
             reset,
@@ -252,7 +256,7 @@ impl Steps {
             {
                 Ok(known) => {
                     self.flushed(address, start, known);
-                    standing.used = standing.used.max(known);
+                    status.used = status.used.max(known);
                 }
                 // A limit that cannot be counted must not close the house; the strict ones still hold.
                 Err(error) => {
@@ -260,7 +264,7 @@ impl Steps {
                 }
             }
         }
-        standing.check()
+        status.check()
     }
 
     fn add(&self, address: &str, window: i64) -> (u64, bool) {
@@ -273,9 +277,9 @@ impl Steps {
         }
         let step = steps.entry(address.to_owned()).or_default();
         if step.window != window {
-            *step = Step {
+            *step = WindowCount {
                 window,
-                ..Step::default()
+                ..WindowCount::default()
             };
         }
         step.pending += 1;

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::audit::AuditLog;
 use super::views::SyncView;
-use super::{Answer, Json, Problem};
+use super::{ApiResult, Json, Problem};
 
 /// How long the caller wants to wait for the result.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
@@ -29,7 +29,7 @@ impl Wait {
     ///
     /// # Errors
     /// When it is more than a gateway would wait.
-    pub fn limit(self) -> Answer<Option<Duration>> {
+    pub fn limit(self) -> ApiResult<Option<Duration>> {
         match self.wait {
             None | Some(0) => Ok(None),
             Some(seconds @ 1..=25) => Ok(Some(Duration::from_secs(u64::from(seconds)))),
@@ -48,7 +48,7 @@ pub async fn sync_one(
     user: UserId,
     calendar: CalendarId,
     wait: Wait,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let requested = sync_requests::sync_one(context, user, calendar, wait.limit()?).await?;
     audit
         .success(user, "CALENDAR_SYNC", Some(calendar.to_string()))
@@ -89,7 +89,7 @@ pub async fn sync_all(
     audit: &AuditLog,
     user: UserId,
     wait: Wait,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let limit = wait.limit()?;
     let (count, completed) = sync_requests::sync_all(context, user, limit).await?;
     audit.success(user, "CALENDAR_SYNC", None).await;
@@ -123,7 +123,7 @@ pub async fn disconnect_one(
     audit: &AuditLog,
     user: UserId,
     calendar: CalendarId,
-) -> Answer<StatusCode> {
+) -> ApiResult<StatusCode> {
     disconnect_calendar(context, user, calendar).await?;
     audit
         .success(user, "CALENDAR_DISCONNECT", Some(calendar.to_string()))

@@ -1,7 +1,7 @@
 //! What more than one function shows: a calendar.
 
 use calweave_domain::calendar::{
-    Access, CalendarState, Cursor, ProviderKind, Source, SyncStats, SyncStatus,
+    AccessRole, CalendarSource, CalendarState, Cursor, ProviderKind, SyncStats, SyncStatus,
 };
 use calweave_domain::ids::CalendarId;
 use chrono::{DateTime, Utc};
@@ -25,7 +25,7 @@ pub struct CalendarView {
     /// The feed's address, with its secret parts hidden; null for a calendar of an account.
     pub url: Option<String>,
     /// What the account may do with the calendar; null for a feed.
-    pub access_role: Option<Access>,
+    pub access_role: Option<AccessRole>,
     /// Whether it is the account's own calendar.
     pub is_primary: bool,
     /// Whether it is kept fresh.
@@ -54,8 +54,8 @@ impl From<CalendarState> for CalendarView {
     fn from(CalendarState { calendar, cursor }: CalendarState) -> Self {
         let is_read_only = !calendar.is_writable();
         let (url, account) = match calendar.source {
-            Source::Feed(feed) => (Some(feed.masked_url), None),
-            Source::Account(account) => (None, Some(account)),
+            CalendarSource::Feed(feed) => (Some(feed.masked_url), None),
+            CalendarSource::Account(account) => (None, Some(account)),
         };
         Self {
             id: calendar.id,

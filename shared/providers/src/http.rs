@@ -15,10 +15,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// A client that is made when it is first needed: few functions call a provider.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Http(Arc<OnceLock<Client>>);
+pub(super) struct ProviderClient(Arc<OnceLock<Client>>);
 
 /// What is asked.
-pub(super) struct Call<'a> {
+pub(super) struct ProviderRequest<'a> {
     pub method: Method,
     pub url: url::Url,
     pub headers: &'a [(&'static str, &'a str)],
@@ -26,13 +26,13 @@ pub(super) struct Call<'a> {
 }
 
 /// What was answered.
-pub(super) struct Answer {
+pub(super) struct ProviderResponse {
     pub status: u16,
     pub retry_after: Option<Duration>,
     pub body: Vec<u8>,
 }
 
-impl Http {
+impl ProviderClient {
     fn client(&self) -> Result<&Client, reqwest::Error> {
         if let Some(client) = self.0.get() {
             return Ok(client);
@@ -52,8 +52,8 @@ impl Http {
     pub async fn ask(
         &self,
         provider: &'static str,
-        call: Call<'_>,
-    ) -> Result<Answer, ProviderError> {
+        call: ProviderRequest<'_>,
+    ) -> Result<ProviderResponse, ProviderError> {
         self.send(call)
             .await
             .map_err(|source| ProviderError::Unreachable {
@@ -62,7 +62,7 @@ impl Http {
             })
     }
 
-    async fn send(&self, call: Call<'_>) -> Result<Answer, reqwest::Error> {
+    async fn send(&self, call: ProviderRequest<'_>) -> Result<ProviderResponse, reqwest::Error> {
         let mut request = self.client()?.request(call.method, call.url);
         for (name, value) in call.headers {
             request = request.header(*name, *value);
@@ -76,7 +76,7 @@ impl Http {
             .get("retry-after")
             .and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let status = response.status().as_u16();
-        Ok(Answer {
+        Ok(ProviderResponse {
             status,
             retry_after: retry_after.map(Duration::from_secs),
             body: response.bytes().await?.to_vec(),

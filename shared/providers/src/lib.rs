@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use calweave_base::clock::Clock;
 use calweave_base::config::{OAuthClient, ProvidersConfig};
-use calweave_domain::calendar::{AccountCalendar, Position, ProviderKind};
+use calweave_domain::calendar::{AccountCalendar, ProviderKind, SyncState};
 use calweave_domain::event::Event;
 use calweave_domain::grant::Grant;
 use calweave_domain::ids::{CalendarId, EventId, OriginalStart};
-use calweave_domain::link::{Content, Response, SendUpdates};
+use calweave_domain::link::{EventContent, RsvpResponse, SendUpdates};
 use calweave_domain::secret::Secret;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use futures::future::BoxFuture;
 use google::Google;
 use microsoft::Microsoft;
-use oauth::{Authorize, Came, SignedIn};
+use oauth::{AuthorizationCallback, AuthorizationRequest, AuthorizedAccount};
 
 /// A call of a provider failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum ProviderError {
     },
     /// Something failed over there.
     #[error("{provider} answered {status}")]
-    Failing {
+    ServerError {
         /// Who.
         provider: &'static str,
         /// HTTP status.
@@ -62,7 +62,7 @@ pub enum ProviderError {
     },
     /// The grant is gone: the person has to grant anew.
     #[error("{provider} does not accept the grant any more: {reason}")]
-    GrantGone {
+    GrantRevoked {
         /// Who.
         provider: &'static str,
         /// The provider's word for it.
@@ -70,19 +70,19 @@ pub enum ProviderError {
     },
     /// The position is too old: everything has to be read again.
     #[error("{provider} has forgotten what was read before")]
-    PositionGone {
+    SyncStateExpired {
         /// Who.
         provider: &'static str,
     },
     /// It has changed since the version that the call named.
     #[error("the event was changed at {provider} meanwhile")]
-    Changed {
+    PreconditionFailed {
         /// Who.
         provider: &'static str,
     },
     /// The id is taken already.
     #[error("{provider} has an event of this id already")]
-    Taken {
+    AlreadyExists {
         /// Who.
         provider: &'static str,
     },
@@ -94,7 +94,7 @@ pub enum ProviderError {
     },
     /// The calendar cannot be watched.
     #[error("{provider} does not push changes of this calendar")]
-    Unwatchable {
+    PushUnsupported {
         /// Who.
         provider: &'static str,
     },
@@ -124,9 +124,9 @@ pub enum Remedy {
     /// Try again, not before the time that is given.
     Retry(Option<Duration>),
     /// Renew the access token, once.
-    Renew,
+    RefreshToken,
     /// Read everything anew.
-    Resync,
+    FullSync,
     /// The person has to grant anew.
     Reconnect,
     /// Nothing: it was refused for good.
@@ -137,17 +137,17 @@ impl ProviderError {
     /// What to do about it.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Unreachable { .. } | Self::Failing { .. } | Self::Malformed { .. } => {
+            Self::Unreachable { .. } | Self::ServerError { .. } | Self::Malformed { .. } => {
                 Remedy::Retry(None)
             }
             Self::Throttled { retry_after, .. } => Remedy::Retry(*retry_after),
-            Self::Unauthorized { .. } => Remedy::Renew,
-            Self::GrantGone { .. } => Remedy::Reconnect,
-            Self::PositionGone { .. } => Remedy::Resync,
-            Self::Changed { .. }
-            | Self::Taken { .. }
+            Self::Unauthorized { .. } => Remedy::RefreshToken,
+            Self::GrantRevoked { .. } => Remedy::Reconnect,
+            Self::SyncStateExpired { .. } => Remedy::FullSync,
+            Self::PreconditionFailed { .. }
+            | Self::AlreadyExists { .. }
             | Self::NotFound { .. }
-            | Self::Unwatchable { .. }
+            | Self::PushUnsupported { .. }
             | Self::Refused { .. } => Remedy::GiveUp,
         }
     }
@@ -158,7 +158,7 @@ pub type Result<T> = std::result::Result<T, ProviderError>;
 
 /// A calendar as a call names it.
 #[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
+pub struct RemoteCalendar<'a> {
     /// Ours.
     pub calendar: CalendarId,
     /// What the provider calls it.
@@ -169,21 +169,21 @@ pub struct Target<'a> {
 
 /// What to read.
 #[derive(Clone, Debug)]
-pub enum Ask<'a> {
+pub enum ReadScope<'a> {
     /// Everything between two instants.
-    All {
+    Window {
         /// Events that end before this are left out.
         from: DateTime<Utc>,
         /// Events that start after this are left out.
         to: DateTime<Utc>,
     },
     /// What has changed.
-    Since(&'a Position),
+    Changes(&'a SyncState),
 }
 
 /// One page of what was read.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct ChangePage {
     /// In the provider's order; of two about the same, the later counts.
     pub changes: Vec<Change>,
     /// The provider's ids of series of which not everything could be read that is different.
@@ -200,16 +200,16 @@ pub struct Page {
 #[derive(Clone, Debug)]
 pub enum Change {
     /// An event, a series, or a changed occurrence, as it is now.
-    Put(Box<Event>),
-    /// It is gone, or has left what is read ([`Manners::removals_are_certain`]).
-    Gone {
+    Upserted(Box<Event>),
+    /// It is gone, or has left what is read ([`Capabilities::removals_are_definitive`]).
+    Removed {
         /// Which.
         id: EventId,
         /// What the provider called it.
         remote_id: String,
     },
     /// One occurrence of a series does not take place.
-    Cancelled {
+    OccurrenceCancelled {
         /// The series.
         series: EventId,
         /// Where the rule places the occurrence.
@@ -219,7 +219,7 @@ pub enum Change {
 
 /// How to write an event.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Writing {
+pub struct WriteOptions {
     /// Who is told.
     pub send_updates: SendUpdates,
     /// Whether to make a meeting to go with it.
@@ -228,7 +228,7 @@ pub struct Writing {
 
 /// An event as the provider has it now.
 #[derive(Clone, Debug)]
-pub struct Remote {
+pub struct RemoteEvent {
     /// As we understand it.
     pub event: Event,
     /// As it came, with all that we have no word for.
@@ -237,7 +237,7 @@ pub struct Remote {
 
 /// A channel that was opened.
 #[derive(Clone, Debug)]
-pub struct Opened {
+pub struct OpenedChannel {
     /// What the provider calls that which is watched.
     pub resource_id: String,
     /// When it ends.
@@ -246,29 +246,29 @@ pub struct Opened {
 
 /// How a provider goes about things, as far as a sync has to know.
 #[derive(Clone, Copy, Debug)]
-pub struct Manners {
+pub struct Capabilities {
     /// Which one it is.
     pub kind: ProviderKind,
-    /// Names the query that positions are given for: one that is given for another query is not used.
+    /// Names the query that sync states are given for: one that is given for another query is not used.
     pub query: &'static str,
     /// The far end of what is read is moved, by reading everything anew, once it is this much nearer than it was.
-    pub rebased: TimeDelta,
+    pub rebase_after: TimeDelta,
     /// Whether what is made here has an id there that ours is read from again, whatever else is said of it.
-    pub keeps_our_ids: bool,
+    pub ids_are_reversible: bool,
     /// Whether an event that is said to be gone is. Otherwise it may only have left the window, and has to be looked for.
-    pub removals_are_certain: bool,
+    pub removals_are_definitive: bool,
     /// Whether a series comes with all of its occurrences that were changed or cancelled. Otherwise those that are not told of
     /// stay as they are.
-    pub series_come_whole: bool,
+    pub series_include_exceptions: bool,
     /// What a channel watches.
-    pub watches: Watches,
+    pub channel_scope: ChannelScope,
     /// How many syncs of one account may call at once; any number where there is none.
-    pub at_once: Option<usize>,
+    pub max_concurrent_syncs: Option<usize>,
 }
 
 /// What a channel watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watches {
+pub enum ChannelScope {
     /// One calendar.
     Calendar,
     /// All calendars of an account's own.
@@ -276,14 +276,14 @@ pub enum Watches {
 }
 
 /// What a call answers, in time.
-pub type Asked<'a, T> = BoxFuture<'a, Result<T>>;
+pub type ProviderFuture<'a, T> = BoxFuture<'a, Result<T>>;
 
 /// What of a change the provider cannot keep, or would do more than is asked for: the field and the reason. `before` is
 /// nothing for a new event.
 pub fn unwritable(
     kind: ProviderKind,
-    before: Option<&Content>,
-    now: &Content,
+    before: Option<&EventContent>,
+    now: &EventContent,
     told: SendUpdates,
 ) -> Vec<(&'static str, String)> {
     match kind {
@@ -305,9 +305,9 @@ pub fn undeletable(
 }
 
 /// What is asked of the providers whose calendars belong to an account. An implementation is bound to an access token.
-pub trait Provider: Send + Sync {
+pub trait CalendarProvider: Send + Sync {
     /// How it goes about things.
-    fn manners(&self) -> Manners;
+    fn capabilities(&self) -> Capabilities;
 
     /// Our id of an event that the provider calls `remote_id`, as far as that name tells.
     fn event_id(&self, calendar: CalendarId, remote_id: &str) -> EventId;
@@ -317,89 +317,100 @@ pub trait Provider: Send + Sync {
     fn remote_id(&self, event: &EventId, generation: u32) -> Option<String>;
 
     /// Where the provider cannot tell two values apart, that which is known of an event stands.
-    fn as_known(&self, _known: &Event, _incoming: &mut Event) {}
+    fn keep_equivalents(&self, _known: &Event, _incoming: &mut Event) {}
 
     /// Where the provider forgets what is different about the occurrences of a series when `event` is made of what it has:
     /// those that it has cancelled now.
-    fn redraws(&self, _now: &Remote, _event: &Event) -> Option<Vec<OriginalStart>> {
+    fn resets_exceptions(&self, _now: &RemoteEvent, _event: &Event) -> Option<Vec<OriginalStart>> {
         None
     }
 
     /// All calendars of the account.
-    fn calendars(&self) -> Asked<'_, Vec<AccountCalendar>>;
+    fn list_calendars(&self) -> ProviderFuture<'_, Vec<AccountCalendar>>;
 
     /// One page of what is there or has changed.
-    fn changes<'a>(
+    fn list_changes<'a>(
         &'a self,
-        target: Target<'a>,
-        ask: &'a Ask<'a>,
+        target: RemoteCalendar<'a>,
+        ask: &'a ReadScope<'a>,
         page: Option<&'a str>,
-    ) -> Asked<'a, Page>;
+    ) -> ProviderFuture<'a, ChangePage>;
 
     /// One event as it is now; `None` when it is gone. An occurrence that the provider has no event of its own for yet is
     /// found through its series, whose id there is `series`. What an event by itself does not say, such as which occurrences are overridden,
     /// is as it is known of `event`.
-    fn current<'a>(
+    fn get_event<'a>(
         &'a self,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
         event: &'a Event,
         series: Option<&'a str>,
-    ) -> Asked<'a, Option<Remote>>;
+    ) -> ProviderFuture<'a, Option<RemoteEvent>>;
 
-    /// What an earlier [`Provider::create`] of this event has made, if that got through.
-    fn created<'a>(&'a self, target: Target<'a>, event: &'a Event) -> Asked<'a, Option<Remote>>;
-
-    /// Creates an event. Doing so twice makes one event, or is answered with [`ProviderError::Taken`].
-    fn create<'a>(
+    /// What an earlier [`CalendarProvider::create_event`] of this event has made, if that got through.
+    fn find_created<'a>(
         &'a self,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
         event: &'a Event,
-        writing: Writing,
-    ) -> Asked<'a, Event>;
+    ) -> ProviderFuture<'a, Option<RemoteEvent>>;
+
+    /// Creates an event. Doing so twice makes one event, or is answered with [`ProviderError::AlreadyExists`].
+    fn create_event<'a>(
+        &'a self,
+        target: RemoteCalendar<'a>,
+        event: &'a Event,
+        options: WriteOptions,
+    ) -> ProviderFuture<'a, Event>;
 
     /// Makes `event` of what the provider has, unless that has changed since.
-    fn update<'a>(
+    fn update_event<'a>(
         &'a self,
-        target: Target<'a>,
-        now: &'a Remote,
+        target: RemoteCalendar<'a>,
+        now: &'a RemoteEvent,
         event: &'a Event,
-        writing: Writing,
-    ) -> Asked<'a, Event>;
+        options: WriteOptions,
+    ) -> ProviderFuture<'a, Event>;
 
     /// Tells the organizer whether the account's owner comes. `None` when the provider takes the event away for that.
     fn respond<'a>(
         &'a self,
-        target: Target<'a>,
-        now: &'a Remote,
-        response: &'a Response,
-    ) -> Asked<'a, Option<Event>>;
+        target: RemoteCalendar<'a>,
+        now: &'a RemoteEvent,
+        response: &'a RsvpResponse,
+    ) -> ProviderFuture<'a, Option<Event>>;
 
     /// Removes an event, unless it has changed since `event` was read. That it is gone already is no error.
-    fn delete<'a>(
+    fn delete_event<'a>(
         &'a self,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
         event: &'a Event,
-        writing: Writing,
-    ) -> Asked<'a, ()>;
+        options: WriteOptions,
+    ) -> ProviderFuture<'a, ()>;
 
     /// Opens a channel by which changes are pushed to `address`. Each message shows the channel's id and its secret.
-    fn watch<'a>(
+    fn open_channel<'a>(
         &'a self,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
         channel: &'a str,
         secret: &'a str,
         address: &'a str,
-    ) -> Asked<'a, Opened>;
+    ) -> ProviderFuture<'a, OpenedChannel>;
 
     /// Has a channel live longer; `None` where another has to take its place.
-    fn extend<'a>(&'a self, resource_id: &'a str) -> Asked<'a, Option<Opened>>;
+    fn extend_channel<'a>(
+        &'a self,
+        resource_id: &'a str,
+    ) -> ProviderFuture<'a, Option<OpenedChannel>>;
 
     /// Closes a channel. That it is closed already is no error.
-    fn stop<'a>(&'a self, channel: &'a str, resource_id: &'a str) -> Asked<'a, ()>;
+    fn close_channel<'a>(
+        &'a self,
+        channel: &'a str,
+        resource_id: &'a str,
+    ) -> ProviderFuture<'a, ()>;
 }
 
 /// A provider of accounts, as this deployment is known there.
-pub trait Accounts: Send + Sync {
+pub trait OAuthProvider: Send + Sync {
     /// What this deployment is known as.
     fn client(&self) -> &OAuthClient;
 
@@ -407,29 +418,33 @@ pub trait Accounts: Send + Sync {
     ///
     /// # Errors
     /// When the configured addresses are none.
-    fn authorize(&self) -> Result<Authorize>;
+    fn authorize(&self) -> Result<AuthorizationRequest>;
 
     /// Begins the consent of an administrator for all of an organisation's people, where the provider has such a thing.
     ///
     /// # Errors
     /// When the configured addresses are none.
-    fn authorize_all(&self) -> Result<Option<Authorize>>;
+    fn authorize_all(&self) -> Result<Option<AuthorizationRequest>>;
 
     /// Exchanges what somebody came back with. Refused with [`ProviderError::Refused`] and the reason `missing_scopes` where
     /// too little was granted to sync anything.
-    fn exchange<'a>(&'a self, came: Came<'a>, now: DateTime<Utc>) -> Asked<'a, SignedIn>;
+    fn exchange<'a>(
+        &'a self,
+        callback: AuthorizationCallback<'a>,
+        now: DateTime<Utc>,
+    ) -> ProviderFuture<'a, AuthorizedAccount>;
 
     /// A new access token. Where the provider sends a new refresh token too, that one counts from now on.
-    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> Asked<'a, Grant>;
+    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> ProviderFuture<'a, Grant>;
 
     /// Takes back what the account's owner has granted, where the provider has a way to. That it is gone already is fine.
-    fn revoke<'a>(&'a self, refresh_token: &'a Secret) -> Asked<'a, ()>;
+    fn revoke<'a>(&'a self, refresh_token: &'a Secret) -> ProviderFuture<'a, ()>;
 
     /// What is often the reason why a grant of this age is lost.
     fn why_lost(&self, age: TimeDelta) -> Option<&'static str>;
 
     /// Calls on behalf of whoever an access token speaks for, whose address is `email`.
-    fn session(&self, access_token: Secret, email: &str) -> Box<dyn Provider>;
+    fn session(&self, access_token: Secret, email: &str) -> Box<dyn CalendarProvider>;
 }
 
 /// The providers that this deployment is known to.
@@ -453,8 +468,8 @@ impl Providers {
     ///
     /// # Errors
     /// [`ProviderError::Refused`] where this deployment is not known there.
-    pub fn of(&self, kind: ProviderKind) -> Result<&dyn Accounts> {
-        let found: Option<&dyn Accounts> = match kind {
+    pub fn of(&self, kind: ProviderKind) -> Result<&dyn OAuthProvider> {
+        let found: Option<&dyn OAuthProvider> = match kind {
             ProviderKind::Google => self.google.as_ref().map(|google| google as _),
             ProviderKind::Microsoft => self.microsoft.as_ref().map(|microsoft| microsoft as _),
             ProviderKind::Ics => None,

@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::http::{Call, Http};
+use super::http::{ProviderClient, ProviderRequest};
 use super::{ProviderError, Result};
 
 /// Where to send somebody, and what to remember until they come back.
 #[derive(Debug)]
-pub struct Authorize {
+pub struct AuthorizationRequest {
     /// The provider's consent page.
     pub url: String,
     /// What comes back with them.
@@ -40,18 +40,18 @@ pub struct Authorize {
 
 /// What somebody came back with, and what was remembered of them.
 #[derive(Clone, Copy, Debug)]
-pub struct Came<'a> {
+pub struct AuthorizationCallback<'a> {
     /// To be exchanged for tokens.
     pub code: &'a str,
-    /// As [`Authorize::verifier`].
+    /// As [`AuthorizationRequest::verifier`].
     pub verifier: &'a Secret,
-    /// As [`Authorize::nonce`].
+    /// As [`AuthorizationRequest::nonce`].
     pub nonce: &'a str,
 }
 
 /// Who came back, and what they have granted.
 #[derive(Debug)]
-pub struct SignedIn {
+pub struct AuthorizedAccount {
     /// What the provider calls the account, for ever.
     pub account_id: String,
     /// The account's address.
@@ -90,7 +90,7 @@ type Configured = Client<
 /// The endpoints of a provider, and what this deployment is known as there.
 pub(super) struct Endpoints<'a> {
     pub provider: &'static str,
-    pub http: &'a Http,
+    pub http: &'a ProviderClient,
     pub client: &'a OAuthClient,
     pub authorize: Url,
     pub token: Url,
@@ -164,7 +164,7 @@ impl Endpoints<'_> {
         &self,
         scopes: &[&str],
         parameters: &[(&'static str, &'static str)],
-    ) -> Result<Authorize> {
+    ) -> Result<AuthorizationRequest> {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let nonce = CsrfToken::new_random_len(16).secret().clone();
         let configured = self.configured()?;
@@ -177,7 +177,7 @@ impl Endpoints<'_> {
             request = request.add_extra_param(*name, *value);
         }
         let (url, state) = request.url();
-        Ok(Authorize {
+        Ok(AuthorizationRequest {
             url: url.into(),
             state: Secret::new(state.into_secret()),
             verifier: Secret::new(verifier.into_secret()),
@@ -270,7 +270,7 @@ impl Endpoints<'_> {
             ("content-type", "application/x-www-form-urlencoded"),
             ("accept", "application/json"),
         ];
-        let call = Call {
+        let call = ProviderRequest {
             method: parts.method,
             url,
             headers: &headers,
@@ -286,7 +286,7 @@ impl Endpoints<'_> {
             });
         }
         if answer.status >= 500 {
-            return Err(ProviderError::Failing {
+            return Err(ProviderError::ServerError {
                 provider,
                 status: answer.status,
             });
@@ -311,7 +311,7 @@ impl Endpoints<'_> {
         issuer: impl Fn(&Value) -> Option<String>,
     ) -> Result<Value> {
         let wrong = || self.malformed(&"an id token that is not for this sign-in");
-        let call = Call {
+        let call = ProviderRequest {
             method: Method::GET,
             url: self.keys.clone(),
             headers: &[],

@@ -6,7 +6,7 @@ use calweave_domain::ids::UserId;
 use chrono_tz::Tz;
 use serde::Deserialize;
 
-use super::{Item, Outcome, Result, Store, StoreError, from_item, keys, s, to_item};
+use super::{Item, Result, Store, StoreError, WriteOutcome, from_item, keys, s, to_item};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,7 +20,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn create_user(&self, user: &User, session: &Session) -> Result<Outcome> {
+    pub async fn create_user(&self, user: &User, session: &Session) -> Result<WriteOutcome> {
         let operation = "create a user";
         let marker = Item::from([("userId".to_owned(), s(user.id.to_string()))]);
         let marker = marker
@@ -134,7 +134,7 @@ impl Store {
             .transact(operation, writes.collect::<Result<_>>()?)
             .await?
         {
-            Outcome::Done | Outcome::Refused => Ok(()),
+            WriteOutcome::Written | WriteOutcome::ConditionFailed => Ok(()),
         }
     }
 }

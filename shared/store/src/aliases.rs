@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use calweave_domain::ids::{CalendarId, EventId, UserId};
 
-use super::{Item, Outcome, Result, Store, keys, s};
+use super::{Item, Result, Store, WriteOutcome, keys, s};
 
 impl Store {
     /// Notes that what would be called `foreign` here, had it come from the provider, is `event`.
@@ -80,7 +80,7 @@ impl Store {
             )
             .await?
         {
-            Outcome::Done | Outcome::Refused => Ok(()),
+            WriteOutcome::Written | WriteOutcome::ConditionFailed => Ok(()),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Result, Store, from_item, keys, n, to_item};
 /// A sign-in with a provider, from the first link to the way back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Authorization {
+pub struct PendingAuthorization {
     /// Who began it.
     pub user_id: UserId,
     /// With whom.
@@ -31,7 +31,7 @@ pub struct Authorization {
 /// What somebody may choose from after a sign-in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Selection {
+pub struct CalendarSelection {
     /// Which account.
     pub connection_id: ConnectionId,
     /// With whom.
@@ -52,7 +52,7 @@ impl Store {
     pub async fn begin_authorization(
         &self,
         state_digest: &str,
-        authorization: &Authorization,
+        authorization: &PendingAuthorization,
     ) -> Result<()> {
         let operation = "begin an authorization";
         let mut item = to_item(operation, keys::authorization(state_digest), authorization)?;
@@ -64,8 +64,11 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn take_authorization(&self, state_digest: &str) -> Result<Option<Authorization>> {
-        let found: Option<Authorization> = self
+    pub async fn take_authorization(
+        &self,
+        state_digest: &str,
+    ) -> Result<Option<PendingAuthorization>> {
+        let found: Option<PendingAuthorization> = self
             .take(
                 "end an authorization",
                 &self.calendar,
@@ -79,7 +82,12 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_selection(&self, user: UserId, id: &str, selection: &Selection) -> Result<()> {
+    pub async fn put_selection(
+        &self,
+        user: UserId,
+        id: &str,
+        selection: &CalendarSelection,
+    ) -> Result<()> {
         let operation = "store a selection";
         let mut item = to_item(operation, keys::selection(user, id), selection)?;
         item.insert(keys::TTL.to_owned(), n(selection.until.timestamp()));
@@ -90,8 +98,8 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn selection(&self, user: UserId, id: &str) -> Result<Option<Selection>> {
-        let found: Option<Selection> = self
+    pub async fn selection(&self, user: UserId, id: &str) -> Result<Option<CalendarSelection>> {
+        let found: Option<CalendarSelection> = self
             .get(
                 "read a selection",
                 &self.calendar,
@@ -116,7 +124,7 @@ impl Store {
             )
             .consistent_read(true);
         let now = self.clock.now();
-        let found: Vec<Selection> = self
+        let found: Vec<CalendarSelection> = self
             .all(operation, query)
             .await?
             .into_iter()
@@ -131,8 +139,12 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn take_selection(&self, user: UserId, id: &str) -> Result<Option<Selection>> {
-        let found: Option<Selection> = self
+    pub async fn take_selection(
+        &self,
+        user: UserId,
+        id: &str,
+    ) -> Result<Option<CalendarSelection>> {
+        let found: Option<CalendarSelection> = self
             .take("end a selection", &self.calendar, keys::selection(user, id))
             .await?;
         Ok(found.filter(|selection| selection.until > self.clock.now()))

@@ -1,13 +1,13 @@
 //! Calendars, and what each is a copy of.
 
 use aws_sdk_dynamodb::types::ReturnValue;
-use calweave_domain::calendar::{Calendar, CalendarState, Cursor, FeedSource, Source};
+use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, Cursor, FeedSource};
 use calweave_domain::ids::{CalendarId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::accounts::put;
 use super::keys::DueKind;
-use super::{Item, Outcome, Result, Store, from_item, keys, s, to_item};
+use super::{Item, Result, Store, WriteOutcome, from_item, keys, s, to_item};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,15 +20,15 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn create_calendar(&self, calendar: &Calendar) -> Result<Outcome> {
+    pub async fn create_calendar(&self, calendar: &Calendar) -> Result<WriteOutcome> {
         let operation = "create a calendar";
         let user = calendar.user_id;
         let marker = SourceMarker {
             calendar_id: calendar.id,
         };
         let due = match calendar.source {
-            Source::Feed(_) => DueKind::Feed,
-            Source::Account(_) => DueKind::Account,
+            CalendarSource::Feed(_) => DueKind::Feed,
+            CalendarSource::Account(_) => DueKind::Account,
         };
         let cursor = Cursor {
             due_in: due.partition_of(user),
@@ -58,7 +58,7 @@ impl Store {
         self.transact(operation, writes).await
     }
 
-    /// The calendar that is a copy of this source (see [`Source::key`]), connected or not.
+    /// The calendar that is a copy of this source (see [`CalendarSource::key`]), connected or not.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -167,7 +167,7 @@ impl Store {
         user: UserId,
         calendar: CalendarId,
         connected: bool,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let request = self
             .change(&self.calendar, keys::calendar(user, calendar))
             .update_expression("SET isConnected = :new")
@@ -192,7 +192,7 @@ impl Store {
         user: UserId,
         calendar: CalendarId,
         watched: bool,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let request = self
             .change(&self.calendar, keys::calendar(user, calendar))
             .update_expression("SET isUnwatched = :unwatched")
@@ -208,7 +208,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn update_source(&self, calendar: &Calendar) -> Result<Outcome> {
+    pub async fn update_source(&self, calendar: &Calendar) -> Result<WriteOutcome> {
         let operation = "update what a calendar is a copy of";
         let source = serde_dynamo::to_attribute_value(&calendar.source)
             .map_err(|error| super::StoreError::new(operation, error))?;
@@ -231,11 +231,11 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn move_feed(&self, calendar: &Calendar, feed: FeedSource) -> Result<Outcome> {
+    pub async fn move_feed(&self, calendar: &Calendar, feed: FeedSource) -> Result<WriteOutcome> {
         let operation = "move a calendar to another feed";
         let user = calendar.user_id;
         let moved = Calendar {
-            source: Source::Feed(feed),
+            source: CalendarSource::Feed(feed),
             ..calendar.clone()
         };
         let (from, to) = (
@@ -255,7 +255,7 @@ impl Store {
             )?,
         ];
         let outcome = self.transact(operation, writes).await?;
-        if outcome == Outcome::Done {
+        if outcome == WriteOutcome::Written {
             self.delete(operation, &self.calendar, keys::source(user, &from))
                 .await?;
         }

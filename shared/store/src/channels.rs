@@ -19,7 +19,7 @@ pub struct Channel {
     pub user_id: UserId,
     /// What it watches.
     #[serde(flatten)]
-    pub watched: Watched,
+    pub watched: WatchedResource,
     /// Digest of the secret that each notification shows.
     pub secret_digest: String,
     /// What the provider calls that which is watched; none before it has said so.
@@ -35,7 +35,7 @@ pub struct Channel {
 /// What a channel watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all_fields = "camelCase", untagged)]
-pub enum Watched {
+pub enum WatchedResource {
     /// One calendar.
     Calendar {
         /// Which.
@@ -50,11 +50,11 @@ pub enum Watched {
 
 /// A notification that was proven to come from whom the channel was given to.
 #[derive(Clone, Copy, Debug)]
-pub struct Verified {
+pub struct VerifiedNotification {
     /// For whom something has changed.
     pub user: UserId,
     /// Where.
-    pub watched: Watched,
+    pub watched: WatchedResource,
 }
 
 impl Store {
@@ -114,7 +114,7 @@ impl Store {
         shard: u32,
         until: DateTime<Utc>,
         limit: i32,
-    ) -> Result<Vec<Verified>> {
+    ) -> Result<Vec<VerifiedNotification>> {
         let mut due = Vec::new();
         for item in self
             .due_items(DueKind::Channel, shard, until, limit)
@@ -129,7 +129,7 @@ impl Store {
             let found: Option<Channel> = self
                 .get("read a channel", &self.calendar, keys::channel(id), false)
                 .await?;
-            due.extend(found.map(|channel| Verified {
+            due.extend(found.map(|channel| VerifiedNotification {
                 user: channel.user_id,
                 watched: channel.watched,
             }));
@@ -147,7 +147,7 @@ impl Store {
         id: &str,
         resource_id: &str,
         secret_digest: &str,
-    ) -> Result<Option<Verified>> {
+    ) -> Result<Option<VerifiedNotification>> {
         let found: Option<Channel> = self
             .get("read a channel", &self.calendar, keys::channel(id), true)
             .await?;
@@ -160,7 +160,7 @@ impl Store {
                     .as_deref()
                     .is_none_or(|known| same(known, resource_id))
             })
-            .map(|channel| Verified {
+            .map(|channel| VerifiedNotification {
                 user: channel.user_id,
                 watched: channel.watched,
             }))

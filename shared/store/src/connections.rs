@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE, DueKind};
-use super::{Item, Outcome, Result, Store, from_item, keys, n, s, to_item};
+use super::{Item, Result, Store, WriteOutcome, from_item, keys, n, s, to_item};
 
 /// How long somebody may take to open a channel before another tries.
 const WATCHING: TimeDelta = TimeDelta::minutes(1);
@@ -54,7 +54,7 @@ impl Store {
         provider: ProviderKind,
         id: &str,
         owner: AccountOwner,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let operation = "claim an account";
         let item = to_item(operation, account(provider, id), &owner)?;
         let put = self
@@ -83,7 +83,7 @@ impl Store {
             )
             .await?
         {
-            Outcome::Done | Outcome::Refused => Ok(()),
+            WriteOutcome::Written | WriteOutcome::ConditionFailed => Ok(()),
         }
     }
 
@@ -160,7 +160,7 @@ impl Store {
         user: UserId,
         connection: ConnectionId,
         reason: &str,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let operation = "mark a connection";
         let text = |status| {
             serde_dynamo::to_attribute_value(status)
@@ -181,7 +181,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn end_connection(&self, connection: &Connection) -> Result<Outcome> {
+    pub async fn end_connection(&self, connection: &Connection) -> Result<WriteOutcome> {
         let operation = "end a connection";
         let wrong = |error| super::StoreError::new(operation, error);
         let status =
@@ -206,7 +206,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn revive_connection(&self, connection: &Connection) -> Result<Outcome> {
+    pub async fn revive_connection(&self, connection: &Connection) -> Result<WriteOutcome> {
         let operation = "revive a connection";
         let wrong = |error| super::StoreError::new(operation, error);
         let now = self.clock.now();
@@ -247,7 +247,7 @@ impl Store {
         user: UserId,
         connection: ConnectionId,
         before: DateTime<Utc>,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let request = self
             .change(&self.calendar, keys::connection(user, connection))
             .update_expression("SET listedAt = :now")
@@ -263,7 +263,11 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn take_watching(&self, user: UserId, connection: ConnectionId) -> Result<Outcome> {
+    pub async fn take_watching(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+    ) -> Result<WriteOutcome> {
         let now = self.clock.now();
         let request = self
             .change(&self.calendar, keys::connection(user, connection))

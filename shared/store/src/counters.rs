@@ -13,7 +13,7 @@ pub const LOCKOUT: TimeDelta = TimeDelta::minutes(30);
 
 /// Whether a sign-in may be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
+pub enum SignInAttempt {
     /// It may.
     Allowed,
     /// Not before this instant.
@@ -37,7 +37,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn begin_attempt(&self, email_digest: &str) -> Result<Attempt> {
+    pub async fn begin_attempt(&self, email_digest: &str) -> Result<SignInAttempt> {
         let operation = "count a sign-in";
         let now = self.clock.now();
         let table = &self.identity;
@@ -55,7 +55,7 @@ impl Store {
             .expression_attribute_values(":now", n(now.timestamp()))
             .expression_attribute_values(":max", n(MAX_FAILURES));
         if self.update(operation, counted).await?.is_some() {
-            return Ok(Attempt::Allowed);
+            return Ok(SignInAttempt::Allowed);
         }
         let first = update()
             .update_expression("SET expiresAt = :until, failures = :one")
@@ -64,13 +64,13 @@ impl Store {
             .expression_attribute_values(":one", n(1))
             .expression_attribute_values(":now", n(now.timestamp()));
         if self.update(operation, first).await?.is_some() {
-            return Ok(Attempt::Allowed);
+            return Ok(SignInAttempt::Allowed);
         }
         let lockout: Option<Lockout> = self
             .get(operation, &self.identity, keys::lockout(email_digest), true)
             .await?;
         let until = lockout.and_then(|lockout| DateTime::from_timestamp(lockout.expires_at, 0));
-        Ok(Attempt::LockedUntil(until.unwrap_or(now + LOCKOUT)))
+        Ok(SignInAttempt::LockedUntil(until.unwrap_or(now + LOCKOUT)))
     }
 
     /// Forgets the failures of an address.

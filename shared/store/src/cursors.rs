@@ -6,14 +6,14 @@
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValue;
 use calweave_domain::calendar::{
-    ChannelState, Cursor, Position, SyncStats, SyncStatus, Validators,
+    ChannelState, Cursor, SyncState, SyncStats, SyncStatus, Validators,
 };
 use calweave_domain::ids::{CalendarId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::seats::Seat;
-use super::{Outcome, Result, Store, StoreError, from_item, keys, n, s};
+use super::permits::Permit;
+use super::{Result, Store, StoreError, WriteOutcome, from_item, keys, n, s};
 
 /// How long a lease is held without a sign of life. A killed worker's calendar waits this long.
 pub const LEASE: TimeDelta = TimeDelta::seconds(60);
@@ -29,7 +29,7 @@ pub struct Lease {
     until: DateTime<Utc>,
     cursor: Cursor,
     /// Kept and given back with the lease.
-    seat: Option<Seat>,
+    permit: Option<Permit>,
 }
 
 impl Lease {
@@ -43,14 +43,14 @@ impl Lease {
         self.calendar
     }
 
-    /// Whether a seat is taken along already.
-    pub fn has_seat(&self) -> bool {
-        self.seat.is_some()
+    /// Whether a permit is taken along already.
+    pub fn has_permit(&self) -> bool {
+        self.permit.is_some()
     }
 
-    /// Takes a seat along ([`Store::take_seat`]).
-    pub fn sit(&mut self, seat: Seat) {
-        self.seat = Some(seat);
+    /// Takes a permit along ([`Store::acquire_permit`]).
+    pub fn attach_permit(&mut self, permit: Permit) {
+        self.permit = Some(permit);
     }
 
     /// The cursor as it was when the lease began.
@@ -61,8 +61,8 @@ impl Lease {
 
 /// What came of a wish for a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish {
-    /// Its number: it is answered once [`Cursor::done`] has reached it.
+pub struct SyncRequest {
+    /// Its number: it is answered once [`Cursor::completed`] has reached it.
     pub number: u64,
     /// Whether a message has to be sent; otherwise one is under way.
     pub send: bool,
@@ -70,9 +70,9 @@ pub struct Wish {
 
 /// How a sync ended.
 #[derive(Clone, Debug)]
-pub struct Ending {
+pub struct SyncReport {
     /// `None` for a failure: then what the last success left stands.
-    pub success: Option<Success>,
+    pub success: Option<SyncSuccess>,
     /// Why it failed, in words for the person. Without this and without success it was not tried, and is still wanted.
     pub error: Option<String>,
     /// When the calendar is next due.
@@ -81,7 +81,7 @@ pub struct Ending {
     pub again_in: Option<i32>,
 }
 
-impl Ending {
+impl SyncReport {
     /// Whether it was not tried.
     pub fn is_postponed(&self) -> bool {
         self.success.is_none() && self.error.is_none()
@@ -90,11 +90,11 @@ impl Ending {
 
 /// What a successful sync leaves behind.
 #[derive(Clone, Debug, Default)]
-pub struct Success {
+pub struct SyncSuccess {
     /// What to compare a feed's next answer with; `None` when there was nothing new and they stay as they are.
     pub validators: Option<Validators>,
     /// How far an account's calendar has been read; `None` leaves it as it is.
-    pub position: Option<Position>,
+    pub sync_state: Option<SyncState>,
     /// Who pushes changes of the calendar; `None` leaves it as it is.
     pub channel: Option<ChannelState>,
     /// How often the producer wants to be asked, in seconds; `None` leaves it as it is.
@@ -114,14 +114,18 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn wish_for_sync(&self, user: UserId, calendar: CalendarId) -> Result<Option<Wish>> {
+    pub async fn request_sync(
+        &self,
+        user: UserId,
+        calendar: CalendarId,
+    ) -> Result<Option<SyncRequest>> {
         let operation = "ask for a sync";
         let now = self.clock.now();
         let first = self
             .cursor_update(user, calendar)
             // Also due, if it is not yet: should the message be lost, the job finds the calendar.
             .update_expression(
-                "SET queuedAt = :now, duePk = if_not_exists(duePk, dueIn), dueSk = if_not_exists(dueSk, :dueSk) ADD wanted :one",
+                "SET queuedAt = :now, duePk = if_not_exists(duePk, dueIn), dueSk = if_not_exists(dueSk, :dueSk) ADD requested :one",
             )
             .expression_attribute_values(":dueSk", s(keys::due_sort(now + MESSAGE_LOST, &calendar.to_string())))
             .condition_expression("attribute_exists(pk) AND (attribute_not_exists(queuedAt) OR queuedAt < :lost)")
@@ -130,21 +134,21 @@ impl Store {
             .expression_attribute_values(":one", n(1))
             .return_values(ReturnValue::AllNew);
         if let Some(item) = self.update(operation, first).await? {
-            return Ok(Some(Wish {
-                number: from_item::<Cursor>(operation, item)?.wanted,
+            return Ok(Some(SyncRequest {
+                number: from_item::<Cursor>(operation, item)?.requested,
                 send: true,
             }));
         }
         let joined = self
             .cursor_update(user, calendar)
-            .update_expression("ADD wanted :one")
+            .update_expression("ADD requested :one")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":one", n(1))
             .return_values(ReturnValue::AllNew);
         let item = self.update(operation, joined).await?;
         item.map(|item| {
-            Ok(Wish {
-                number: from_item::<Cursor>(operation, item)?.wanted,
+            Ok(SyncRequest {
+                number: from_item::<Cursor>(operation, item)?.requested,
                 send: false,
             })
         })
@@ -156,7 +160,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn wish_was_unheard(&self, user: UserId, calendar: CalendarId) -> Result<()> {
+    pub async fn sync_request_unsent(&self, user: UserId, calendar: CalendarId) -> Result<()> {
         let request = self
             .cursor_update(user, calendar)
             .update_expression(
@@ -199,7 +203,7 @@ impl Store {
             fencing: cursor.fencing,
             until,
             cursor,
-            seat: None,
+            permit: None,
         }))
     }
 
@@ -208,10 +212,10 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn keep_lease(&self, lease: &mut Lease) -> Result<Outcome> {
+    pub async fn renew_lease(&self, lease: &mut Lease) -> Result<WriteOutcome> {
         let now = self.clock.now();
         if lease.until - now > LEASE / 2 {
-            return Ok(Outcome::Done);
+            return Ok(WriteOutcome::Written);
         }
         let until = now + LEASE;
         let request = self
@@ -219,11 +223,13 @@ impl Store {
             .update_expression("SET leasedUntil = :until")
             .expression_attribute_values(":until", n(until.timestamp_millis()));
         let outcome = outcome(self.update("keep a lease", request).await?.is_some());
-        if outcome == Outcome::Done {
+        if outcome == WriteOutcome::Written {
             lease.until = until;
         }
-        match &mut lease.seat {
-            Some(seat) if outcome == Outcome::Done => self.keep_seat(lease.user, seat).await,
+        match &mut lease.permit {
+            Some(permit) if outcome == WriteOutcome::Written => {
+                self.renew_permit(lease.user, permit).await
+            }
             _ => Ok(outcome),
         }
     }
@@ -233,7 +239,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn begin_writes(&self, lease: &Lease) -> Result<Outcome> {
+    pub async fn begin_writes(&self, lease: &Lease) -> Result<WriteOutcome> {
         let request = self
             .held(lease)
             .update_expression("SET validators = :none")
@@ -248,16 +254,16 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn end_sync(&self, lease: Lease, ending: &Ending) -> Result<Option<Cursor>> {
+    pub async fn finish_sync(&self, lease: Lease, ending: &SyncReport) -> Result<Option<Cursor>> {
         let operation = "end a sync";
         if ending.is_postponed() {
-            return self.drop_lease(lease).await;
+            return self.release_lease(lease).await;
         }
-        if let Some(seat) = &lease.seat {
-            self.leave_seat(lease.user, seat).await?;
+        if let Some(permit) = &lease.permit {
+            self.release_permit(lease.user, permit).await?;
         }
         let mut sets = vec![
-            "done = :done",
+            "completed = :completed",
             "nextSyncAt = :next",
             "duePk = dueIn",
             "dueSk = :dueSk",
@@ -268,7 +274,7 @@ impl Store {
         let mut removes = vec!["leasedUntil", "queuedAt"];
         let mut request = self
             .held(&lease)
-            .expression_attribute_values(":done", n(lease.cursor.wanted))
+            .expression_attribute_values(":completed", n(lease.cursor.requested))
             .expression_attribute_values(":next", value(operation, &ending.next_sync_at)?)
             .expression_attribute_values(
                 ":dueSk",
@@ -299,11 +305,11 @@ impl Store {
                     request = request
                         .expression_attribute_values(":validators", value(operation, validators)?);
                 }
-                if let Some(position) = &success.position {
-                    sets.push("#position = :position");
+                if let Some(sync_state) = &success.sync_state {
+                    sets.push("#state = :state");
                     request = request
-                        .expression_attribute_names("#position", "position")
-                        .expression_attribute_values(":position", value(operation, position)?);
+                        .expression_attribute_names("#state", "syncState")
+                        .expression_attribute_values(":state", value(operation, sync_state)?);
                 }
                 if let Some(channel) = &success.channel {
                     sets.push("channel = :channel");
@@ -358,9 +364,9 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn drop_lease(&self, lease: Lease) -> Result<Option<Cursor>> {
-        if let Some(seat) = &lease.seat {
-            self.leave_seat(lease.user, seat).await?;
+    pub async fn release_lease(&self, lease: Lease) -> Result<Option<Cursor>> {
+        if let Some(permit) = &lease.permit {
+            self.release_permit(lease.user, permit).await?;
         }
         let request = self
             .held(&lease)
@@ -376,16 +382,16 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn end_disconnected(&self, lease: Lease) -> Result<Option<Cursor>> {
+    pub async fn finish_disconnected(&self, lease: Lease) -> Result<Option<Cursor>> {
         let operation = "end work on a disconnected calendar";
         let request = self
             .held(&lease)
             .update_expression(
-                "SET done = :done, validators = :none, eventCount = :zero, #status = :pending, warnings = :nothing \
-                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError, #position, channel",
+                "SET completed = :completed, validators = :none, eventCount = :zero, #status = :pending, warnings = :nothing \
+                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError, #state, channel",
             )
-            .expression_attribute_names("#position", "position")
-            .expression_attribute_values(":done", n(lease.cursor.wanted))
+            .expression_attribute_names("#state", "syncState")
+            .expression_attribute_values(":completed", n(lease.cursor.requested))
             .expression_attribute_values(":none", value(operation, &Validators::default())?)
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":pending", value(operation, &SyncStatus::Pending)?)
@@ -416,7 +422,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn forget_position(&self, user: UserId, calendar: CalendarId) -> Result<()> {
+    pub async fn reset_sync_state(&self, user: UserId, calendar: CalendarId) -> Result<()> {
         let operation = "forget how far a calendar was read";
         let request = self
             .cursor_update(user, calendar)
@@ -427,9 +433,9 @@ impl Store {
         // How far back it has been read stays known: a position without its query is used for nothing else.
         let request = self
             .cursor_update(user, calendar)
-            .update_expression("SET #position.#query = :nothing")
-            .condition_expression("attribute_exists(#position)")
-            .expression_attribute_names("#position", "position")
+            .update_expression("SET #state.#query = :nothing")
+            .condition_expression("attribute_exists(#state)")
+            .expression_attribute_names("#state", "syncState")
             .expression_attribute_names("#query", "query")
             .expression_attribute_values(":nothing", s(""));
         self.update(operation, request).await.map(drop)
@@ -439,7 +445,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn forget_freshness(&self, user: UserId, calendar: CalendarId) -> Result<()> {
+    pub async fn reset_sync_status(&self, user: UserId, calendar: CalendarId) -> Result<()> {
         let operation = "forget how fresh a calendar is";
         let request = self
             .cursor_update(user, calendar)
@@ -465,11 +471,11 @@ impl Store {
     }
 }
 
-fn outcome(done: bool) -> Outcome {
+fn outcome(done: bool) -> WriteOutcome {
     if done {
-        Outcome::Done
+        WriteOutcome::Written
     } else {
-        Outcome::Refused
+        WriteOutcome::ConditionFailed
     }
 }
 

@@ -8,7 +8,7 @@ use calweave_domain::link::LinkStatus;
 
 use super::accounts::put;
 use super::events::event_item;
-use super::{Outcome, Result, Store, StoreError, keys, n};
+use super::{Result, Store, StoreError, WriteOutcome, keys, n};
 
 const UNCHANGED: &str = "revision = :revision";
 const NEW: &str = "attribute_not_exists(pk)";
@@ -73,7 +73,7 @@ impl Store {
                 EventUpdate::Put(mut event) => (self.put_event(user, &mut event).await?, event),
                 EventUpdate::PutEdit(mut event) => (self.put_edit(user, &mut event).await?, event),
             };
-            if outcome == Outcome::Done {
+            if outcome == WriteOutcome::Written {
                 return Ok(EventUpdated::Written { before, after });
             }
             before = self.event(user, id).await?;
@@ -85,7 +85,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_event(&self, user: UserId, event: &mut Event) -> Result<Outcome> {
+    pub async fn put_event(&self, user: UserId, event: &mut Event) -> Result<WriteOutcome> {
         let before = next_revision(event);
         let request = self
             .dynamo
@@ -105,7 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_edit(&self, user: UserId, event: &mut Event) -> Result<Outcome> {
+    pub async fn put_edit(&self, user: UserId, event: &mut Event) -> Result<WriteOutcome> {
         let operation = "write an edit";
         let before = next_revision(event);
         let item = event_item(user, event)?;
@@ -134,7 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_linked(&self, user: UserId, event: &mut Event) -> Result<Outcome> {
+    pub async fn put_linked(&self, user: UserId, event: &mut Event) -> Result<WriteOutcome> {
         let waits = event
             .link
             .as_ref()
@@ -150,7 +150,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn delete_event(&self, user: UserId, event: &Event) -> Result<Outcome> {
+    pub async fn delete_event(&self, user: UserId, event: &Event) -> Result<WriteOutcome> {
         let revision = event.link.as_ref().map_or(0, |link| link.revision);
         let deletion = self
             .deletion(&self.calendar, keys::event(user, &event.id))
@@ -197,7 +197,7 @@ impl Store {
             )
             .await?
         {
-            Outcome::Done | Outcome::Refused => Ok(()),
+            WriteOutcome::Written | WriteOutcome::ConditionFailed => Ok(()),
         }
     }
 

@@ -10,7 +10,7 @@ use super::{Item, Result, Store, keys, n, s, to_item};
 /// Something that a job finds to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Due {
+pub struct DueItem {
     /// Whose it is.
     pub user_id: UserId,
     /// Which calendar; none for a whole account.
@@ -20,7 +20,7 @@ pub struct Due {
 
 const ACCOUNT: &str = "ACCOUNT";
 
-fn subject(due: &Due) -> String {
+fn subject(due: &DueItem) -> String {
     due.calendar_id
         .map_or_else(|| ACCOUNT.to_owned(), |calendar| calendar.to_string())
 }
@@ -30,7 +30,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn begin_erasure(&self, due: &Due) -> Result<()> {
+    pub async fn begin_erasure(&self, due: &DueItem) -> Result<()> {
         let operation = "begin an erasure";
         let subject = subject(due);
         let mut item = to_item(operation, keys::erasure(due.user_id, &subject), due)?;
@@ -49,7 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn end_erasure(&self, due: &Due) -> Result<()> {
+    pub async fn end_erasure(&self, due: &DueItem) -> Result<()> {
         self.delete(
             "end an erasure",
             &self.calendar,
@@ -68,7 +68,7 @@ impl Store {
         shard: u32,
         until: DateTime<Utc>,
         limit: i32,
-    ) -> Result<Vec<Due>> {
+    ) -> Result<Vec<DueItem>> {
         Ok(self
             .due_items(kind, shard, until, limit)
             .await?
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn postpone(&self, due: &Due, until: DateTime<Utc>) -> Result<()> {
+    pub async fn postpone(&self, due: &DueItem, until: DateTime<Utc>) -> Result<()> {
         let Some(calendar) = due.calendar_id else {
             return Ok(());
         };
@@ -115,7 +115,7 @@ impl Store {
 }
 
 /// The index carries keys only; they say whose and which it is.
-fn read_due(item: &Item) -> Option<Due> {
+fn read_due(item: &Item) -> Option<DueItem> {
     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
     let user_id = text(keys::PK)?.strip_prefix("USER#")?.parse().ok()?;
     let sk = text(keys::SK)?;
@@ -123,7 +123,7 @@ fn read_due(item: &Item) -> Option<Due> {
         .strip_prefix(keys::CALENDAR_PREFIX)
         .and_then(|rest| rest.strip_suffix(keys::CURSOR_SUFFIX));
     let calendar = calendar.or_else(|| sk.strip_prefix("ERASURE#"))?;
-    Some(Due {
+    Some(DueItem {
         user_id,
         calendar_id: calendar.parse().ok(),
     })

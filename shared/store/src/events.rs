@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{
     DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest,
 };
-use calweave_domain::agenda::place;
+use calweave_domain::agenda::index_position;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{CalendarId, EventId, UserId};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ const READ_BATCH: usize = 100;
 /// Which event, and what it said when it was stored.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StoredHash {
+pub struct StoredEventHash {
     /// Which.
     pub id: EventId,
     /// Its content.
@@ -75,11 +75,11 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn stored_hashes(
+    pub async fn stored_event_hashes(
         &self,
         user: UserId,
         calendar: CalendarId,
-    ) -> Result<Vec<StoredHash>> {
+    ) -> Result<Vec<StoredEventHash>> {
         let operation = "compare a calendar";
         let query = self
             .query(&self.calendar, keys::events_partition(user, calendar), "")
@@ -321,7 +321,7 @@ fn delete_request(
 }
 
 pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
-    let (span, at) = place(event);
+    let (span, at) = index_position(event);
     let operation = "write events";
     let body = serde_json::to_string(event).map_err(|error| StoreError::new(operation, error))?;
     let stored = StoredEvent {

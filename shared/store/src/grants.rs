@@ -4,7 +4,7 @@ use calweave_domain::ids::{ConnectionId, UserId};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Result, Store, keys, n, s};
+use super::{Result, Store, WriteOutcome, keys, n, s};
 
 /// How long a renewal may take before somebody else may try.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
@@ -48,7 +48,7 @@ impl Store {
         connection: ConnectionId,
         sealed: &str,
         over: Option<u64>,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let request = self
             .change(&self.vault, keys::grant(user, connection))
             .update_expression("SET sealed = :sealed ADD version :one REMOVE renewingUntil")
@@ -73,7 +73,7 @@ impl Store {
         user: UserId,
         connection: ConnectionId,
         version: u64,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let now = self.clock.now();
         let request = self
             .change(&self.vault, keys::grant(user, connection))
@@ -105,7 +105,7 @@ impl Store {
             )
             .await?
         {
-            Outcome::Done | Outcome::Refused => Ok(()),
+            WriteOutcome::Written | WriteOutcome::ConditionFailed => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@ use calweave_domain::ids::UserId;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Result, Store, keys, n, to_item};
+use super::{Result, Store, WriteOutcome, keys, n, to_item};
 
 /// How long an answer is kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);
@@ -19,7 +19,7 @@ pub struct IdempotencyRecord {
     pub request_hash: String,
     /// The answer, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<KeptAnswer>,
+    pub answer: Option<StoredResponse>,
     /// Unix seconds (DynamoDB TTL).
     #[serde(default)]
     pub expires_at: i64,
@@ -28,7 +28,7 @@ pub struct IdempotencyRecord {
 /// An answer as it was given.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct KeptAnswer {
+pub struct StoredResponse {
     /// HTTP status.
     pub status: u16,
     /// `Content-Type`, where there was a body.
@@ -68,8 +68,8 @@ impl Store {
             .condition_expression("attribute_not_exists(pk) OR expiresAt <= :now")
             .expression_attribute_values(":now", n(now.timestamp()));
         match self.put(operation, put).await? {
-            Outcome::Done => Ok(None),
-            Outcome::Refused => {
+            WriteOutcome::Written => Ok(None),
+            WriteOutcome::ConditionFailed => {
                 let found = self
                     .get(
                         operation,
@@ -92,7 +92,7 @@ impl Store {
         user: UserId,
         key_digest: &str,
         request_hash: &str,
-        answer: KeptAnswer,
+        answer: StoredResponse,
     ) -> Result<()> {
         let operation = "keep an answer";
         let expires_at = (self.clock.now() + KEPT).timestamp();
@@ -112,7 +112,7 @@ impl Store {
             )
             .await?
         {
-            Outcome::Done | Outcome::Refused => Ok(()),
+            WriteOutcome::Written | WriteOutcome::ConditionFailed => Ok(()),
         }
     }
 

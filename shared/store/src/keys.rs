@@ -214,7 +214,7 @@ pub fn alias(user: UserId, foreign: &EventId) -> Key {
 }
 
 /// `calendar`: who may call about an account just now.
-pub fn seats(user: UserId, connection: ConnectionId) -> Key {
+pub fn permits(user: UserId, connection: ConnectionId) -> Key {
     Key::new(user_partition(user), format!("SEATS#{connection}"))
 }
 

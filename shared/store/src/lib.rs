@@ -40,8 +40,8 @@ pub mod events;
 pub mod grants;
 pub mod idempotency;
 pub mod keys;
+pub mod permits;
 pub mod queue;
-pub mod seats;
 pub mod secrets;
 pub mod sessions;
 pub mod slots;
@@ -55,18 +55,18 @@ pub struct Store {
     calendar: String,
     audit: String,
     clock: Clock,
-    meter: Arc<Meter>,
+    meter: Arc<CapacityMeter>,
 }
 
 /// DynamoDB units that were consumed, in thousandths.
 #[derive(Debug, Default)]
-pub struct Meter {
+pub struct CapacityMeter {
     read: AtomicU64,
     write: AtomicU64,
     calls: AtomicU64,
 }
 
-impl Meter {
+impl CapacityMeter {
     /// Read units, write units, and calls since the last time this was asked.
     pub fn take(&self) -> (f64, f64, u64) {
         #[expect(
@@ -136,11 +136,11 @@ impl StoreError {
 /// What came of a write that had a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Outcome {
+pub enum WriteOutcome {
     /// It was written.
-    Done,
+    Written,
     /// The condition did not hold; nothing was written.
-    Refused,
+    ConditionFailed,
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -161,7 +161,7 @@ impl Store {
     }
 
     /// What this store has consumed.
-    pub fn meter(&self) -> &Meter {
+    pub fn meter(&self) -> &CapacityMeter {
         &self.meter
     }
 
@@ -214,7 +214,7 @@ impl Store {
             )
             .await?
         {
-            Outcome::Done | Outcome::Refused => Ok(()),
+            WriteOutcome::Written | WriteOutcome::ConditionFailed => Ok(()),
         }
     }
 
@@ -242,7 +242,11 @@ impl Store {
             .transpose()
     }
 
-    async fn put(&self, operation: &'static str, request: PutItemFluentBuilder) -> Result<Outcome> {
+    async fn put(
+        &self,
+        operation: &'static str,
+        request: PutItemFluentBuilder,
+    ) -> Result<WriteOutcome> {
         let answer = request
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
@@ -253,7 +257,7 @@ impl Store {
                 .as_ref()
                 .and_then(|answer| answer.consumed_capacity()),
         );
-        Ok(answer.map_or(Outcome::Refused, |_| Outcome::Done))
+        Ok(answer.map_or(WriteOutcome::ConditionFailed, |_| WriteOutcome::Written))
     }
 
     /// The item's attributes after the update (as far as the request asks for them), or `None` when refused.
@@ -293,7 +297,7 @@ impl Store {
         &self,
         operation: &'static str,
         request: DeleteItemFluentBuilder,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let answer = request
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
@@ -304,7 +308,7 @@ impl Store {
                 .as_ref()
                 .and_then(|answer| answer.consumed_capacity()),
         );
-        Ok(answer.map_or(Outcome::Refused, |_| Outcome::Done))
+        Ok(answer.map_or(WriteOutcome::ConditionFailed, |_| WriteOutcome::Written))
     }
 
     /// The removal of an item, to be given a condition.
@@ -328,11 +332,11 @@ impl Store {
         &self,
         operation: &'static str,
         request: UpdateItemFluentBuilder,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         Ok(if self.update(operation, request).await?.is_some() {
-            Outcome::Done
+            WriteOutcome::Written
         } else {
-            Outcome::Refused
+            WriteOutcome::ConditionFailed
         })
     }
 
@@ -340,7 +344,7 @@ impl Store {
         &self,
         operation: &'static str,
         writes: Vec<TransactWriteItem>,
-    ) -> Result<Outcome> {
+    ) -> Result<WriteOutcome> {
         let request = self.dynamo.transact_write_items();
         let answer = request
             .set_transact_items(Some(writes))
@@ -353,7 +357,7 @@ impl Store {
                     .consumed_capacity()
                     .iter()
                     .for_each(|consumed| self.meter.writes(Some(consumed)));
-                Ok(Outcome::Done)
+                Ok(WriteOutcome::Written)
             }
             Err(error) => {
                 let service = error.as_service_error();
@@ -365,7 +369,7 @@ impl Store {
                         .any(|reason| reason.code() == Some("ConditionalCheckFailed")))
                 });
                 if conditional {
-                    Ok(Outcome::Refused)
+                    Ok(WriteOutcome::ConditionFailed)
                 } else {
                     Err(StoreError::new(operation, error))
                 }

@@ -3,7 +3,7 @@
 use calweave_domain::ids::{ConnectionId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Result, Store, keys, to_item};
+use super::{Result, Store, WriteOutcome, keys, to_item};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,7 +38,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn create_wrapped_key(&self, user: UserId, wrapped: &str) -> Result<Outcome> {
+    pub async fn create_wrapped_key(&self, user: UserId, wrapped: &str) -> Result<WriteOutcome> {
         let operation = "store a wrapped key";
         let item = to_item(
             operation,

@@ -4,14 +4,14 @@ use calweave_domain::account::Session;
 use calweave_domain::ids::{SessionId, UserId};
 
 use super::accounts::{check, put};
-use super::{Outcome, Result, Store, from_item, keys, n, s, to_item};
+use super::{Result, Store, WriteOutcome, from_item, keys, n, s, to_item};
 
 impl Store {
     /// Begins a session; refused when the person's account is gone.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn create_session(&self, session: &Session) -> Result<Outcome> {
+    pub async fn create_session(&self, session: &Session) -> Result<WriteOutcome> {
         let operation = "begin a session";
         let writes = vec![
             check(
@@ -52,7 +52,7 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn rotate_session(&self, session: &Session, old_hash: &str) -> Result<Outcome> {
+    pub async fn rotate_session(&self, session: &Session, old_hash: &str) -> Result<WriteOutcome> {
         let request = self
             .change(&self.identity, keys::session(session.user_id, session.id))
             .update_expression("SET currentHash = :new, expiresAt = :expires")

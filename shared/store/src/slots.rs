@@ -7,7 +7,7 @@ use calweave_domain::slot::Slot;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::put;
-use super::{Outcome, Result, Store, StoreError, from_item, keys, n, to_item};
+use super::{Result, Store, StoreError, WriteOutcome, from_item, keys, n, to_item};
 
 /// A person's slots as they were read.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +65,12 @@ impl Store {
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn put_slot(&self, user: UserId, book: &SlotBook, slot: &Slot) -> Result<Outcome> {
+    pub async fn put_slot(
+        &self,
+        user: UserId,
+        book: &SlotBook,
+        slot: &Slot,
+    ) -> Result<WriteOutcome> {
         let operation = "write a slot";
         let item = to_item(
             operation,

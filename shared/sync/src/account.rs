@@ -9,16 +9,16 @@ use calweave_calendar::accounts::{access_token, close_channel, revoke};
 use calweave_domain::calendar::{AccountCalendar, Calendar, ChannelState};
 use calweave_domain::connection::Connection;
 use calweave_domain::ids::{ConnectionId, UserId};
-use calweave_providers::{Provider, ProviderError, Remedy, Target};
-use calweave_store::cursors::{Ending, Lease, Success};
-use calweave_store::{Outcome, StoreError};
+use calweave_providers::{CalendarProvider, ProviderError, Remedy, RemoteCalendar};
+use calweave_store::cursors::{Lease, SyncReport, SyncSuccess};
+use calweave_store::{StoreError, WriteOutcome};
 use chrono::TimeDelta;
 use tracing::{error, warn};
 
 use super::SyncError;
 use super::engine::spread;
 use super::pull::Pull;
-use super::push::{self, Pushed};
+use super::push::{self, PushReport};
 use super::{discover, throttle, watch};
 use crate::SyncContext;
 
@@ -35,36 +35,36 @@ const QUICK_TRIES: u32 = 6;
 
 /// Why a run stops.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum SyncStop {
     /// The provider's doing: noted with the calendar.
-    Provider(ProviderError),
+    CalendarProvider(ProviderError),
     /// The provider is not to be called just now: to be tried again after this long.
     Later(TimeDelta),
     /// Ours: the message comes again.
     Ours(SyncError),
 }
 
-pub(super) type Step<T> = Result<T, Stop>;
+pub(super) type SyncResult<T> = Result<T, SyncStop>;
 
-impl From<ProviderError> for Stop {
+impl From<ProviderError> for SyncStop {
     fn from(error: ProviderError) -> Self {
-        Self::Provider(error)
+        Self::CalendarProvider(error)
     }
 }
 
-impl From<SyncError> for Stop {
+impl From<SyncError> for SyncStop {
     fn from(error: SyncError) -> Self {
         Self::Ours(error)
     }
 }
 
-impl From<StoreError> for Stop {
+impl From<StoreError> for SyncStop {
     fn from(error: StoreError) -> Self {
         Self::Ours(error.into())
     }
 }
 
-impl From<BackendError> for Stop {
+impl From<BackendError> for SyncStop {
     fn from(error: BackendError) -> Self {
         Self::Ours(error.into())
     }
@@ -79,7 +79,7 @@ pub(super) async fn run(
     lease: &mut Lease,
     calendar: &Calendar,
     account: &AccountCalendar,
-) -> Result<Ending, SyncError> {
+) -> Result<SyncReport, SyncError> {
     Ok(match attempt(context, lease, calendar, account).await {
         Ok((success, left)) => {
             let watched = success
@@ -89,26 +89,26 @@ pub(super) async fn run(
                 .is_some_and(|channel| channel.id.is_some());
             let interval = spread(if watched { WATCHED } else { POLLED }, calendar);
             let again_in = left.and_then(|failure| soon(&failure, success.push_failures));
-            Ending {
+            SyncReport {
                 success: Some(success),
                 error: None,
                 next_sync_at: context.clock.now() + interval,
                 again_in,
             }
         }
-        Err(Stop::Ours(error)) => return Err(error),
-        Err(Stop::Later(pause)) => {
+        Err(SyncStop::Ours(error)) => return Err(error),
+        Err(SyncStop::Later(pause)) => {
             let seconds = i32::try_from(pause.num_seconds() + 1)
                 .unwrap_or(i32::MAX)
                 .min(900);
-            Ending {
+            SyncReport {
                 success: None,
                 error: None,
                 next_sync_at: context.clock.now() + POLLED,
                 again_in: Some(seconds),
             }
         }
-        Err(Stop::Provider(failure)) => {
+        Err(SyncStop::CalendarProvider(failure)) => {
             warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
             let stale = lease
                 .cursor()
@@ -124,7 +124,7 @@ pub(super) async fn run(
                 POLLED * (1 << failures.min(5))
             };
             let next_sync_at = context.clock.now() + pause;
-            Ending {
+            SyncReport {
                 success: None,
                 error: Some(failure.to_string()),
                 next_sync_at,
@@ -153,10 +153,10 @@ async fn attempt(
     lease: &mut Lease,
     calendar: &Calendar,
     account: &AccountCalendar,
-) -> Step<(Success, Option<ProviderError>)> {
+) -> SyncResult<(SyncSuccess, Option<ProviderError>)> {
     let accounts = context.providers.of(calendar.provider)?;
     let provider = calendar.provider.label();
-    let gone = || ProviderError::GrantGone {
+    let gone = || ProviderError::GrantRevoked {
         provider,
         reason: "the account is not linked".to_owned(),
     };
@@ -173,7 +173,7 @@ async fn attempt(
             .await?
             .map_or(chrono_tz::Tz::UTC, |user| user.timezone),
     };
-    let target = Target {
+    let target = RemoteCalendar {
         calendar: calendar.id,
         remote_id: &account.remote_id,
         zone,
@@ -182,11 +182,11 @@ async fn attempt(
     loop {
         let token = access_token(context, &connection, refused.as_ref()).await??;
         let session = accounts.session(token.clone(), &connection.email);
-        throttle::take_seat(context, lease, &*session, &connection).await?;
+        throttle::acquire_permit(context, lease, &*session, &connection).await?;
         match both_ways(context, &*session, lease, calendar, target, &connection).await {
             // A token may be taken back at any time: once, a new one may help.
-            Err(Stop::Provider(failure))
-                if failure.remedy() == Remedy::Renew && refused.is_none() =>
+            Err(SyncStop::CalendarProvider(failure))
+                if failure.remedy() == Remedy::RefreshToken && refused.is_none() =>
             {
                 refused = Some(token);
             }
@@ -197,13 +197,13 @@ async fn attempt(
 
 async fn both_ways(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     lease: &mut Lease,
     calendar: &Calendar,
-    target: Target<'_>,
+    target: RemoteCalendar<'_>,
     connection: &Connection,
-) -> Step<(Success, Option<ProviderError>)> {
-    throttle::heed(
+) -> SyncResult<(SyncSuccess, Option<ProviderError>)> {
+    throttle::honor_retry_after(
         context,
         provider,
         connection,
@@ -211,8 +211,8 @@ async fn both_ways(
     )
     .await?;
     let pulled = Pull::new(context, provider, lease, target).run().await;
-    let mut success = throttle::heed(context, provider, connection, pulled).await?;
-    let Pushed {
+    let mut success = throttle::honor_retry_after(context, provider, connection, pulled).await?;
+    let PushReport {
         created,
         removed,
         left,
@@ -293,20 +293,20 @@ pub(super) async fn unlink_unused(
     };
     let held = context.store.sealed_grant(user, id).await?;
     // Nothing is asked to be renewed from here on; the provider is told while the token can still be read.
-    if context.store.end_connection(&connection).await? == Outcome::Refused {
+    if context.store.end_connection(&connection).await? == WriteOutcome::ConditionFailed {
         // Linked again at this very moment.
         return Ok(true);
     }
     if is_used(context, user, id).await? {
         // Chosen at this very moment.
-        let _: Outcome = context.store.revive_connection(&connection).await?;
+        let _: WriteOutcome = context.store.revive_connection(&connection).await?;
         return Ok(true);
     }
     revoke(context, &connection).await?;
     if let Some(held) = held {
         context.store.delete_grant(user, id, held.version).await?;
     }
-    context.store.remove_seats(user, id).await?;
+    context.store.delete_permits(user, id).await?;
     context.store.release_account(&connection).await?;
     Ok(true)
 }
@@ -320,9 +320,9 @@ async fn is_used(context: &SyncContext, user: UserId, id: ConnectionId) -> Resul
 }
 
 /// Goes on holding the lease, or stops.
-pub(super) async fn hold(context: &SyncContext, lease: &mut Lease) -> Step<()> {
-    match context.store.keep_lease(lease).await? {
-        Outcome::Done => Ok(()),
-        Outcome::Refused => Err(SyncError::LeaseLost.into()),
+pub(super) async fn renew_lease(context: &SyncContext, lease: &mut Lease) -> SyncResult<()> {
+    match context.store.renew_lease(lease).await? {
+        WriteOutcome::Written => Ok(()),
+        WriteOutcome::ConditionFailed => Err(SyncError::LeaseLost.into()),
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use calweave_base::config::SyncWindow;
 use calweave_calendar::AccountContext;
-use calweave_egress::address::Policy;
+use calweave_egress::address::EgressPolicy;
 
 /// For syncs: everything that calls providers, and what is read of calendars and feeds.
 #[derive(Clone)]
@@ -14,7 +14,7 @@ pub struct SyncContext {
     /// How far back and ahead calendars of accounts are read.
     pub window: SyncWindow,
     /// Which addresses may be fetched.
-    pub policy: Policy,
+    pub policy: EgressPolicy,
 }
 
 impl Deref for SyncContext {

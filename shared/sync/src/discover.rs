@@ -1,14 +1,14 @@
 //! Once a day: what an account's list of calendars says of those that are connected. Changes of rights and the like come by
 //! no sync token.
 
-use calweave_domain::calendar::{AccountCalendar, Calendar, Source};
+use calweave_domain::calendar::{AccountCalendar, Calendar, CalendarSource};
 use calweave_domain::connection::Connection;
-use calweave_providers::{Provider, ProviderError, Remedy};
-use calweave_store::Outcome;
+use calweave_providers::{CalendarProvider, ProviderError, Remedy};
+use calweave_store::WriteOutcome;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
-use super::account::Step;
+use super::account::SyncResult;
 use crate::SyncContext;
 
 /// How often the list is read.
@@ -17,21 +17,21 @@ const EVERY: TimeDelta = TimeDelta::hours(24);
 /// Follows the account's list, if its day is over and nobody else is at it.
 pub(super) async fn run(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     connection: &Connection,
-) -> Step<()> {
+) -> SyncResult<()> {
     let before: DateTime<Utc> = context.clock.now() - EVERY;
     if connection.listed_at.is_some_and(|listed| listed > before) {
         return Ok(());
     }
     let (user, id) = (connection.user_id, connection.id);
-    if context.store.take_listing(user, id, before).await? == Outcome::Refused {
+    if context.store.take_listing(user, id, before).await? == WriteOutcome::ConditionFailed {
         return Ok(());
     }
-    let listed = match provider.calendars().await {
+    let listed = match provider.list_calendars().await {
         Ok(listed) => listed,
         Err(failure)
-            if failure.remedy() == Remedy::Renew
+            if failure.remedy() == Remedy::RefreshToken
                 || matches!(failure, ProviderError::Throttled { .. }) =>
         {
             return Err(failure.into());
@@ -53,7 +53,7 @@ pub(super) async fn run(
         if let Some(changed) = now.and_then(|now| followed(&calendar, now)) {
             info!(calendar.id = %calendar.id, "{} has changed in its account's list", calendar.id);
             // Refused when it is gone by now.
-            let _: Outcome = context.store.update_source(&changed).await?;
+            let _: WriteOutcome = context.store.update_source(&changed).await?;
         }
     }
     Ok(())
@@ -61,7 +61,7 @@ pub(super) async fn run(
 
 /// The calendar as the list has it now; `None` when that is as before. A colour that its owner has chosen here stays.
 fn followed(calendar: &Calendar, now: &AccountCalendar) -> Option<Calendar> {
-    let Source::Account(before) = &calendar.source else {
+    let CalendarSource::Account(before) = &calendar.source else {
         return None;
     };
     if before == now {
@@ -74,7 +74,7 @@ fn followed(calendar: &Calendar, now: &AccountCalendar) -> Option<Calendar> {
     Some(Calendar {
         name: now.name.clone(),
         color,
-        source: Source::Account(now.clone()),
+        source: CalendarSource::Account(now.clone()),
         ..calendar.clone()
     })
 }

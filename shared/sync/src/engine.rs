@@ -4,9 +4,9 @@
 //! the first of them: wherever a run is interrupted, the next one finds out what is missing and writes that.
 
 use calweave_calendar::sync_requests::request_sync;
-use calweave_domain::calendar::{Calendar, Cursor, Source};
+use calweave_domain::calendar::{Calendar, CalendarSource, Cursor};
 use calweave_domain::ids::{CalendarId, UserId};
-use calweave_store::cursors::{Ending, Lease};
+use calweave_store::cursors::{Lease, SyncReport};
 use chrono::TimeDelta;
 use tracing::info;
 
@@ -15,9 +15,9 @@ use crate::SyncContext;
 
 /// What came of [`sync_calendar`].
 #[derive(Clone, Debug)]
-pub enum Synced {
+pub enum SyncOutcome {
     /// It was carried out; the cursor says with what success.
-    Done(Box<Cursor>),
+    Completed(Box<Cursor>),
     /// Somebody else is at it, and will go on while anything is wanted.
     Busy,
     /// There is no such calendar, or it was disconnected.
@@ -32,12 +32,12 @@ pub async fn sync_calendar(
     context: &SyncContext,
     user: UserId,
     calendar: CalendarId,
-) -> Result<Synced, SyncError> {
+) -> Result<SyncOutcome, SyncError> {
     let Some(mut lease) = context.store.lease(user, calendar).await? else {
         return Ok(if context.store.calendar(user, calendar).await?.is_some() {
-            Synced::Busy
+            SyncOutcome::Busy
         } else {
-            Synced::Gone
+            SyncOutcome::Gone
         });
     };
     let state = context.store.calendar(user, calendar).await?;
@@ -45,12 +45,14 @@ pub async fn sync_calendar(
         .map(|state| state.calendar)
         .filter(|calendar| calendar.is_connected)
     else {
-        context.store.end_disconnected(lease).await?;
-        return Ok(Synced::Gone);
+        context.store.finish_disconnected(lease).await?;
+        return Ok(SyncOutcome::Gone);
     };
     let ended = match &calendar.source {
-        Source::Feed(feed) => Box::pin(feed::run(context, &mut lease, &calendar, feed)).await,
-        Source::Account(account) => {
+        CalendarSource::Feed(feed) => {
+            Box::pin(feed::run(context, &mut lease, &calendar, feed)).await
+        }
+        CalendarSource::Account(account) => {
             Box::pin(account::run(context, &mut lease, &calendar, account)).await
         }
     };
@@ -58,17 +60,21 @@ pub async fn sync_calendar(
         Ok(ending) => finish(context, lease, &ending).await,
         Err(error) => {
             // So that whoever tries next need not wait; should this fail too, the lease ends by itself.
-            drop(context.store.drop_lease(lease).await);
+            drop(context.store.release_lease(lease).await);
             Err(error)
         }
     }
 }
 
-async fn finish(context: &SyncContext, lease: Lease, ending: &Ending) -> Result<Synced, SyncError> {
+async fn finish(
+    context: &SyncContext,
+    lease: Lease,
+    ending: &SyncReport,
+) -> Result<SyncOutcome, SyncError> {
     let (user, calendar) = (lease.user(), lease.calendar());
     let cursor = context
         .store
-        .end_sync(lease, ending)
+        .finish_sync(lease, ending)
         .await?
         .ok_or(SyncError::LeaseLost)?;
     let stats = cursor.stats;
@@ -78,13 +84,13 @@ async fn finish(context: &SyncContext, lease: Lease, ending: &Ending) -> Result<
     );
     if ending.is_postponed() {
         request_sync(context, user, calendar, ending.again_in.unwrap_or(0)).await?;
-    } else if cursor.wanted > cursor.done {
+    } else if cursor.requested > cursor.completed {
         // Asked for while this one was under way: what it read may have been older than the wish.
         request_sync(context, user, calendar, 0).await?;
     } else if let Some(seconds) = ending.again_in {
         request_sync(context, user, calendar, seconds).await?;
     }
-    Ok(Synced::Done(Box::new(cursor)))
+    Ok(SyncOutcome::Completed(Box::new(cursor)))
 }
 
 /// A little more than `interval`, by up to a tenth and always the same for a calendar, so that not all are due at once.

@@ -1,13 +1,13 @@
 //! Removes what belonged to a calendar or a person: at once for them, in bounded steps for the tables.
 
 use calweave_calendar::sync_requests::request_sync;
-use calweave_domain::calendar::Source;
+use calweave_domain::calendar::CalendarSource;
 use calweave_domain::connection::ConnectionStatus;
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_store::calendars::Table;
-use calweave_store::erasures::Due;
+use calweave_store::erasures::DueItem;
 use calweave_store::queue::Job;
-use calweave_store::{Outcome, StoreError};
+use calweave_store::{StoreError, WriteOutcome};
 
 use super::{SyncError, account};
 use crate::SyncContext;
@@ -26,7 +26,7 @@ pub async fn erase_calendar(
     user: UserId,
     calendar: CalendarId,
 ) -> Result<(), SyncError> {
-    let due = Due {
+    let due = DueItem {
         user_id: user,
         calendar_id: Some(calendar),
     };
@@ -54,29 +54,29 @@ pub async fn erase_calendar(
         account::leave(context, &state.calendar, channel).await?;
     }
     for _ in 0..STEPS {
-        if context.store.keep_lease(&mut lease).await? == Outcome::Refused {
+        if context.store.renew_lease(&mut lease).await? == WriteOutcome::ConditionFailed {
             return Err(SyncError::LeaseLost);
         }
         let edits = context.store.erase_edits(user, calendar, STEP).await?
             && context.store.erase_aliases(user, calendar, STEP).await?;
         if context.store.erase_events(user, calendar, STEP).await? && edits {
             let is_settled = match state.calendar.source {
-                Source::Account(_) => {
+                CalendarSource::Account(_) => {
                     account::unlink_unused(context, user, state.calendar.connection_id).await?
                 }
-                Source::Feed(_) => true,
+                CalendarSource::Feed(_) => true,
             };
-            let cursor = context.store.end_disconnected(lease).await?;
+            let cursor = context.store.finish_disconnected(lease).await?;
             if is_settled {
                 context.store.end_erasure(&due).await?;
             }
-            if cursor.is_some_and(|cursor| cursor.wanted > cursor.done) {
+            if cursor.is_some_and(|cursor| cursor.requested > cursor.completed) {
                 request_sync(context, user, calendar, 0).await?;
             }
             return Ok(());
         }
     }
-    context.store.end_disconnected(lease).await?;
+    context.store.finish_disconnected(lease).await?;
     Ok(context
         .queue
         .send(
@@ -98,7 +98,7 @@ pub async fn erase_account(context: &SyncContext, user: UserId) -> Result<(), Sy
         // Interrupted before the account was closed: its owner still has it and can ask again.
         return Ok(context
             .store
-            .end_erasure(&Due {
+            .end_erasure(&DueItem {
                 user_id: user,
                 calendar_id: None,
             })
@@ -125,7 +125,9 @@ pub async fn erase_account(context: &SyncContext, user: UserId) -> Result<(), Sy
         loop {
             steps = steps.saturating_sub(1);
             let lost = match &mut lease {
-                Some(lease) => context.store.keep_lease(lease).await? == Outcome::Refused,
+                Some(lease) => {
+                    context.store.renew_lease(lease).await? == WriteOutcome::ConditionFailed
+                }
                 None => false,
             };
             if steps == 0 || lost {
@@ -140,7 +142,7 @@ pub async fn erase_account(context: &SyncContext, user: UserId) -> Result<(), Sy
             }
         }
         if let (false, Some(lease)) = (finished, lease) {
-            context.store.end_disconnected(lease).await?;
+            context.store.finish_disconnected(lease).await?;
         }
     }
     for connection in context.store.connections(user).await? {
@@ -151,7 +153,7 @@ pub async fn erase_account(context: &SyncContext, user: UserId) -> Result<(), Sy
     if finished && erase_partitions(context, user).await? {
         return Ok(context
             .store
-            .end_erasure(&Due {
+            .end_erasure(&DueItem {
                 user_id: user,
                 calendar_id: None,
             })

@@ -3,20 +3,20 @@
 use std::collections::HashMap;
 
 use calweave_domain::calendar::{Calendar, FeedSource, SyncStats, Validators};
-use calweave_egress::address::{self, BadAddress, Policy};
+use calweave_egress::address::{self, AddressError, EgressPolicy};
 use calweave_egress::fetch::{FetchError, Fetched, fetch};
-use calweave_feeds::{Feed, ReadFor};
-use calweave_store::Outcome;
-use calweave_store::cursors::{Ending, Lease, Success};
+use calweave_feeds::{Feed, FeedTarget};
+use calweave_store::WriteOutcome;
+use calweave_store::cursors::{Lease, SyncReport, SyncSuccess};
 use calweave_store::events::{BATCH, EventWrite};
-use calweave_vault::{FEED_URL, Place};
+use calweave_vault::{FEED_URL, SecretLocation};
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use tracing::warn;
 
 use super::SyncError;
 use super::engine::spread;
-use super::plan::{Plan, Remote, plan};
+use super::plan::{Plan, RemoteEvents, plan};
 use crate::SyncContext;
 
 /// The shortest and the longest time between two syncs of a feed, whatever its producer says.
@@ -32,7 +32,7 @@ pub(super) async fn run(
     lease: &mut Lease,
     calendar: &Calendar,
     feed: &FeedSource,
-) -> Result<Ending, SyncError> {
+) -> Result<SyncReport, SyncError> {
     let zone = context
         .store
         .user(calendar.user_id)
@@ -49,11 +49,11 @@ pub(super) async fn run(
                 .refresh_seconds
                 .map_or(SOONEST, TimeDelta::seconds);
             let stats = unchanged(lease);
-            let success = Success {
+            let success = SyncSuccess {
                 stats,
-                ..Success::default()
+                ..SyncSuccess::default()
             };
-            Ok(Ending {
+            Ok(SyncReport {
                 success: Some(success),
                 error: None,
                 again_in: None,
@@ -70,7 +70,7 @@ pub(super) async fn run(
         Err(failure) => {
             let next = started + retry_in(&failure, lease.cursor().failures);
             warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
-            Ok(Ending {
+            Ok(SyncReport {
                 success: None,
                 error: Some(failure.to_string()),
                 again_in: None,
@@ -86,11 +86,11 @@ enum Failure {
     #[error("{0}")]
     Fetch(#[from] FetchError),
     #[error("{0}")]
-    Content(#[from] calweave_feeds::NotACalendar),
+    EventContent(#[from] calweave_feeds::NotACalendar),
     #[error("the feed's address is not stored any more; connect it again")]
     AddressLost,
     #[error("{0}")]
-    Address(#[from] BadAddress),
+    Address(#[from] AddressError),
     #[error("the feed could not be read")]
     Crashed,
 }
@@ -104,16 +104,16 @@ async fn pull(
     zone: Tz,
     known: &Validators,
 ) -> Result<Pulled, SyncError> {
-    let place = Place {
+    let location = SecretLocation {
         user: calendar.user_id,
         connection: calendar.connection_id,
         field: FEED_URL,
     };
-    let Some(address) = context.vault.get(place).await? else {
+    let Some(address) = context.vault.get(location).await? else {
         return Ok(Err(Failure::AddressLost));
     };
     let policy = context.policy;
-    let target = ReadFor {
+    let target = FeedTarget {
         calendar: calendar.id,
         zone,
         now: context.clock.now(),
@@ -121,7 +121,12 @@ async fn pull(
     Ok(read_feed(address.expose(), known, policy, target).await)
 }
 
-async fn read_feed(address: &str, known: &Validators, policy: Policy, target: ReadFor) -> Pulled {
+async fn read_feed(
+    address: &str,
+    known: &Validators,
+    policy: EgressPolicy,
+    target: FeedTarget,
+) -> Pulled {
     let url = address::parse(address, policy)?;
     let Fetched::Body {
         bytes,
@@ -148,7 +153,7 @@ async fn write(
     calendar: &Calendar,
     feed: Feed,
     mut validators: Validators,
-) -> Result<Ending, SyncError> {
+) -> Result<SyncReport, SyncError> {
     let interval = feed.refresh.unwrap_or(SOONEST).clamp(SOONEST, LATEST);
     let refresh_seconds = Some(interval.num_seconds());
     let next_sync_at = context.clock.now() + spread(interval, calendar);
@@ -158,14 +163,14 @@ async fn write(
     if feed.complete && known.content_hash.as_ref() == Some(&content_hash) {
         // Another file, but the same events: a producer that stamps or shuffles them anew on each fetch.
         let stats = unchanged(lease);
-        let success = Success {
+        let success = SyncSuccess {
             validators: Some(validators),
             refresh_seconds,
             warnings: Some(warnings),
             stats,
-            ..Success::default()
+            ..SyncSuccess::default()
         };
-        return Ok(Ending {
+        return Ok(SyncReport {
             success: Some(success),
             error: None,
             again_in: None,
@@ -174,13 +179,13 @@ async fn write(
     }
     let stored = context
         .store
-        .stored_hashes(calendar.user_id, calendar.id)
+        .stored_event_hashes(calendar.user_id, calendar.id)
         .await?;
     let stored: HashMap<_, _> = stored
         .into_iter()
         .map(|stored| (stored.id, stored.content_hash))
         .collect();
-    let remote = Remote {
+    let remote = RemoteEvents {
         events: &feed.events,
         complete: feed.complete,
         content_hash: &content_hash,
@@ -194,15 +199,15 @@ async fn write(
         // Ask again in full next time.
         validators = Validators::default();
     }
-    let success = Success {
+    let success = SyncSuccess {
         validators: Some(validators),
         refresh_seconds,
         suspect: plan.suspect,
         warnings: Some(warnings),
         stats: plan.stats,
-        ..Success::default()
+        ..SyncSuccess::default()
     };
-    Ok(Ending {
+    Ok(SyncReport {
         success: Some(success),
         error: None,
         again_in: None,
@@ -222,12 +227,12 @@ async fn carry_out(
     if writes.is_empty() {
         return Ok(());
     }
-    if context.store.begin_writes(lease).await? == Outcome::Refused {
+    if context.store.begin_writes(lease).await? == WriteOutcome::ConditionFailed {
         return Err(SyncError::LeaseLost);
     }
     // A few batches at once: DynamoDB takes them side by side, and the lease is looked at before each handful.
     for handful in writes.chunks(BATCH * 8) {
-        if context.store.keep_lease(lease).await? == Outcome::Refused {
+        if context.store.renew_lease(lease).await? == WriteOutcome::ConditionFailed {
             return Err(SyncError::LeaseLost);
         }
         context

@@ -17,7 +17,7 @@ mod throttle;
 mod watch;
 
 pub use context::SyncContext;
-pub use engine::{Synced, sync_calendar};
+pub use engine::{SyncOutcome, sync_calendar};
 pub use erase::{erase_account, erase_calendar};
 pub use schedule::{refresh_due, refresh_tokens, renew_channels, resume_erasures};
 

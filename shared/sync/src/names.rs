@@ -5,34 +5,34 @@ use std::collections::HashMap;
 
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, UserId};
-use calweave_providers::{Change, Provider};
+use calweave_providers::{CalendarProvider, Change};
 
 use super::SyncError;
 use crate::SyncContext;
 
 /// Which event a change is about.
-pub(super) fn subject(change: &Change) -> EventId {
+pub(super) fn event_of(change: &Change) -> EventId {
     match change {
-        Change::Put(event) => event.id.clone(),
-        Change::Gone { id, .. } => id.clone(),
-        Change::Cancelled { series, original } => series.occurrence(*original),
+        Change::Upserted(event) => event.id.clone(),
+        Change::Removed { id, .. } => id.clone(),
+        Change::OccurrenceCancelled { series, original } => series.occurrence(*original),
     }
 }
 
 /// Gives a change the id that the event has here which the provider has named otherwise.
-pub(super) fn rename(change: &mut Change, aliases: &HashMap<EventId, EventId>) {
-    let Some(own) = aliases.get(&subject(change).series()) else {
+pub(super) fn apply_alias(change: &mut Change, aliases: &HashMap<EventId, EventId>) {
+    let Some(own) = aliases.get(&event_of(change).series()) else {
         return;
     };
     match change {
-        Change::Put(event) => {
+        Change::Upserted(event) => {
             event.id = event
                 .original_start()
                 .map_or_else(|| own.clone(), |original| own.occurrence(original));
             event.hash();
         }
-        Change::Gone { id, .. } => id.clone_from(own),
-        Change::Cancelled { series, .. } => series.clone_from(own),
+        Change::Removed { id, .. } => id.clone_from(own),
+        Change::OccurrenceCancelled { series, .. } => series.clone_from(own),
     }
 }
 
@@ -40,9 +40,9 @@ pub(super) fn rename(change: &mut Change, aliases: &HashMap<EventId, EventId>) {
 ///
 /// # Errors
 /// When a table does not answer.
-pub(super) async fn note_alias(
+pub(super) async fn record_alias(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     user: UserId,
     event: &Event,
 ) -> Result<(), SyncError> {
@@ -54,7 +54,7 @@ pub(super) async fn note_alias(
 
 /// What an event would be called here, had it come from the provider, where that is not what it is called. The provider
 /// calls occurrences by names that nobody looks for.
-pub(super) fn foreign_name(provider: &dyn Provider, event: &Event) -> Option<EventId> {
+pub(super) fn foreign_name(provider: &dyn CalendarProvider, event: &Event) -> Option<EventId> {
     let remote_id = remote_id(event).filter(|_| event.original_start().is_none())?;
     Some(provider.event_id(event.calendar(), remote_id)).filter(|foreign| *foreign != event.id)
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use calweave_domain::agenda::places;
+use calweave_domain::agenda::rule_yields;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{OriginalStart, UserId};
-use calweave_domain::link::{Content, Edit, Operation};
-use calweave_store::Outcome;
+use calweave_domain::link::{Edit, EventContent, Operation};
+use calweave_store::WriteOutcome;
 
 use super::SyncError;
 use crate::SyncContext;
@@ -36,7 +36,7 @@ pub(super) async fn keep_for_occurrences(
         .iter()
         .any(changed)
     {
-        let base = Some(Box::new(Content::of(series)));
+        let base = Some(Box::new(EventContent::of(series)));
         series.link.get_or_insert_default().edit = Some(Box::new(Edit::new(
             Operation::Update,
             base,
@@ -52,7 +52,7 @@ pub(super) async fn keep_for_occurrences(
 ///
 /// # Errors
 /// When a table does not answer.
-pub(super) async fn part_from_provider(
+pub(super) async fn detach_occurrences(
     context: &SyncContext,
     user: UserId,
     series: &mut Event,
@@ -66,12 +66,12 @@ pub(super) async fn part_from_provider(
     else {
         return Ok(false);
     };
-    let (mut has_parted, is_gone) = (false, cancelled.is_none());
+    let (mut has_detached, is_gone) = (false, cancelled.is_none());
     let overrides = context.store.overrides(user, &series.id).await?;
     let changed: HashSet<OriginalStart> =
         overrides.iter().filter_map(Event::original_start).collect();
     let is_cancelled =
-        |original: &&OriginalStart| !changed.contains(original) && places(series, **original);
+        |original: &&OriginalStart| !changed.contains(original) && rule_yields(series, **original);
     let known = series
         .series
         .as_deref()
@@ -93,11 +93,11 @@ pub(super) async fn part_from_provider(
         if !is_edited
             && event
                 .original_start()
-                .is_some_and(|original| !places(series, original))
+                .is_some_and(|original| !rule_yields(series, original))
         {
             // Hidden as it is, it goes once the provider has the series so; with a series that is gone, at once.
             if is_gone {
-                let _: Outcome = context.store.delete_event(user, &event).await?;
+                let _: WriteOutcome = context.store.delete_event(user, &event).await?;
             }
             continue;
         }
@@ -115,7 +115,7 @@ pub(super) async fn part_from_provider(
         });
         (edit.base, edit.send_updates) = (None, edit.send_updates.or(told));
         // Refused when somebody else writes the occurrence just now: then it is theirs.
-        has_parted |= context.store.put_edit(user, &mut event).await? == Outcome::Done;
+        has_detached |= context.store.put_edit(user, &mut event).await? == WriteOutcome::Written;
     }
-    Ok(has_parted)
+    Ok(has_detached)
 }

@@ -8,7 +8,7 @@ use calweave_domain::ids::EventId;
 
 /// What the provider has now.
 #[derive(Clone, Copy, Debug)]
-pub struct Remote<'a> {
+pub struct RemoteEvents<'a> {
     /// All of it.
     pub events: &'a [Event],
     /// Whether the answer was whole. What a cut-off answer lacks or shortens may still be there.
@@ -36,7 +36,7 @@ const GUARDED: usize = 20;
 /// Compares `stored` (content hashes by id) with `remote`. `suspect` is the digest that an earlier sync did not believe.
 pub fn plan<'a>(
     mut stored: HashMap<EventId, String>,
-    remote: Remote<'a>,
+    remote: RemoteEvents<'a>,
     suspect: Option<&str>,
 ) -> Plan<'a> {
     let mut plan = Plan::default();
@@ -79,7 +79,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use calweave_domain::event::Details;
+    use calweave_domain::event::EventDetails;
     use calweave_domain::ids::CalendarId;
     use calweave_domain::time::EventTime;
 
@@ -93,9 +93,9 @@ mod tests {
             series: None,
             link: None,
             zone_guessed: false,
-            details: Box::new(Details {
+            details: Box::new(EventDetails {
                 title: title.to_owned(),
-                ..Details::default()
+                ..EventDetails::default()
             }),
             content_hash: String::new(),
             updated_at: DateTime::UNIX_EPOCH,
@@ -114,8 +114,8 @@ mod tests {
             .collect()
     }
 
-    fn remote(events: &[Event]) -> Remote<'_> {
-        Remote {
+    fn remote(events: &[Event]) -> RemoteEvents<'_> {
+        RemoteEvents {
             events,
             complete: true,
             content_hash: "hash",
@@ -185,7 +185,7 @@ mod tests {
         let new = events(1..5, "b");
         let plan = plan(
             stored(&old),
-            Remote {
+            RemoteEvents {
                 complete: false,
                 ..remote(&new)
             },

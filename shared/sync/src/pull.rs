@@ -3,29 +3,31 @@
 use std::collections::{HashMap, HashSet};
 
 use calweave_calendar::events::fit;
-use calweave_domain::agenda::{place, places};
-use calweave_domain::calendar::{Position, SyncStats};
+use calweave_domain::agenda::{index_position, rule_yields};
+use calweave_domain::calendar::{SyncState, SyncStats};
 use calweave_domain::digest::digest_of;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, OriginalStart, UserId};
-use calweave_providers::{Ask, Change, Provider, ProviderError, Remedy, Target};
-use calweave_store::Outcome;
-use calweave_store::cursors::{Lease, Success};
-use calweave_store::events::{BATCH, EventWrite, StoredHash};
+use calweave_providers::{
+    CalendarProvider, Change, ProviderError, ReadScope, Remedy, RemoteCalendar,
+};
+use calweave_store::WriteOutcome;
+use calweave_store::cursors::{Lease, SyncSuccess};
+use calweave_store::events::{BATCH, EventWrite, StoredEventHash};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use futures::{StreamExt, stream};
 
 use super::SyncError;
-use super::account::{Step, Stop, hold};
-use super::names::{foreign_name, note_alias, remote_id, rename, subject};
-use super::occurrences::{keep_for_occurrences, part_from_provider};
+use super::account::{SyncResult, SyncStop, renew_lease};
+use super::names::{apply_alias, event_of, foreign_name, record_alias, remote_id};
+use super::occurrences::{detach_occurrences, keep_for_occurrences};
 use super::plan::is_doubtful;
-use super::reconcile::{Verdict, arrived, vanished};
+use super::reconcile::{Reconciliation, reconcile_removal, reconcile_upsert};
 use crate::SyncContext;
 
 /// How long what the provider has said may go unexplained.
-const RIDDLES: TimeDelta = TimeDelta::days(1);
+const UNEXPLAINED_LIMIT: TimeDelta = TimeDelta::days(1);
 /// Writes that are under way at once.
 const AT_ONCE: usize = 16;
 /// How often a write is made anew because somebody else wrote the same event.
@@ -35,9 +37,9 @@ const MAX_WARNINGS: usize = 20;
 
 pub(super) struct Pull<'a> {
     context: &'a SyncContext,
-    provider: &'a dyn Provider,
+    provider: &'a dyn CalendarProvider,
     lease: &'a mut Lease,
-    target: Target<'a>,
+    target: RemoteCalendar<'a>,
     user: UserId,
     now: DateTime<Utc>,
     stats: SyncStats,
@@ -47,23 +49,23 @@ pub(super) struct Pull<'a> {
     /// Changed occurrences whose series has not been seen yet in this run.
     orphans: HashMap<EventId, Vec<OriginalStart>>,
     /// Whether the provider said of something that it is gone which is not known here: it may be an occurrence.
-    has_riddles: bool,
+    has_unexplained_removals: bool,
     /// All other names of events, where everything is read; otherwise they are looked up as they come.
     aliases: Option<HashMap<EventId, EventId>>,
 }
 
 /// What a full read knows of what is stored.
-struct Known {
-    stored: HashMap<EventId, StoredHash>,
+struct StoredIndex {
+    stored: HashMap<EventId, StoredEventHash>,
     seen: HashSet<EventId>,
 }
 
 impl<'a> Pull<'a> {
     pub fn new(
         context: &'a SyncContext,
-        provider: &'a dyn Provider,
+        provider: &'a dyn CalendarProvider,
         lease: &'a mut Lease,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
     ) -> Self {
         let (user, now, count) = (
             lease.user(),
@@ -82,79 +84,87 @@ impl<'a> Pull<'a> {
             stats,
             warnings,
             orphans,
-            has_riddles: false,
+            has_unexplained_removals: false,
             aliases: None,
         }
     }
 
     /// Reads on from where the last run ended, or everything where there is no such place.
-    pub async fn run(mut self) -> Step<Success> {
+    pub async fn run(mut self) -> SyncResult<SyncSuccess> {
         let window = self.context.window;
-        let last = self.lease.cursor().position.clone();
-        let manners = self.provider.manners();
+        let last = self.lease.cursor().sync_state.clone();
+        let capabilities = self.provider.capabilities();
         let past = self.now - window.past;
         // What was once read stays within what is read, unless everything is read anew too often for that.
         let from = last
             .as_ref()
-            .filter(|_| manners.removals_are_certain)
-            .map_or(past, |position| position.from.min(past));
+            .filter(|_| capabilities.removals_are_definitive)
+            .map_or(past, |sync_state| sync_state.from.min(past));
         let to = self.now + window.future;
-        let (position, suspect) = match last.filter(|position| {
-            position.query == manners.query && to - position.to < manners.rebased
+        let (sync_state, suspect) = match last.filter(|sync_state| {
+            sync_state.query == capabilities.query && to - sync_state.to < capabilities.rebase_after
         }) {
-            Some(position) => match self.since(&position).await {
-                Err(Stop::Provider(failure)) if failure.remedy() == Remedy::Resync => {
-                    self.everything(from, to).await?
+            Some(sync_state) => match self.incremental_sync(&sync_state).await {
+                Err(SyncStop::CalendarProvider(failure))
+                    if failure.remedy() == Remedy::FullSync =>
+                {
+                    self.full_sync(from, to).await?
                 }
                 other => (other?, None),
             },
-            None => self.everything(from, to).await?,
+            None => self.full_sync(from, to).await?,
         };
         self.stats.total = (self.count + self.stats.created).saturating_sub(self.stats.deleted);
         if suspect.is_some() {
             self.warnings.push("The calendar suddenly lacks most of its events; they are kept until it says so a second time.".to_owned());
         }
         self.warnings.truncate(MAX_WARNINGS);
-        let position = suspect.is_none().then_some(position);
-        Ok(Success {
-            position,
+        let sync_state = suspect.is_none().then_some(sync_state);
+        Ok(SyncSuccess {
+            sync_state,
             suspect,
             warnings: Some(self.warnings),
             stats: self.stats,
-            ..Success::default()
+            ..SyncSuccess::default()
         })
     }
 
-    async fn since(&mut self, position: &Position) -> Step<Position> {
+    async fn incremental_sync(&mut self, sync_state: &SyncState) -> SyncResult<SyncState> {
         let mut page: Option<String> = None;
         loop {
             let read = self
                 .provider
-                .changes(self.target, &Ask::Since(position), page.as_deref())
+                .list_changes(
+                    self.target,
+                    &ReadScope::Changes(sync_state),
+                    page.as_deref(),
+                )
                 .await?;
-            hold(self.context, self.lease).await?;
+            renew_lease(self.context, self.lease).await?;
             self.warn(read.warnings);
             self.apply(
                 read.changes,
                 &read.partial,
-                Some((position.from, position.to)),
+                Some((sync_state.from, sync_state.to)),
                 None,
             )
             .await?;
             if let Some(token) = read.token {
                 // A name that says nothing may be that of an occurrence: reading everything answers it, once a day.
-                let is_late = self.now + self.context.window.future - position.to > RIDDLES;
-                let has_riddles = self.has_riddles || position.has_riddles;
-                let query = if has_riddles && is_late {
+                let is_late =
+                    self.now + self.context.window.future - sync_state.to > UNEXPLAINED_LIMIT;
+                let has_unexplained_removals =
+                    self.has_unexplained_removals || sync_state.has_unexplained_removals;
+                let query = if has_unexplained_removals && is_late {
                     String::new()
                 } else {
-                    position.query.clone()
+                    sync_state.query.clone()
                 };
-                return Ok(Position {
+                return Ok(SyncState {
                     token,
                     query,
-                    has_riddles,
-                    ..position.clone()
+                    has_unexplained_removals,
+                    ..sync_state.clone()
                 });
             }
             page = read.next_page;
@@ -163,19 +173,19 @@ impl<'a> Pull<'a> {
 
     /// Reads everything into what will be stored, then removes what was not seen. Answers also with the digest of an
     /// answer that lacks too much to be believed at once.
-    async fn everything(
+    async fn full_sync(
         &mut self,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
-    ) -> Step<(Position, Option<String>)> {
+    ) -> SyncResult<(SyncState, Option<String>)> {
         let stored = self
             .context
             .store
-            .stored_hashes(self.user, self.target.calendar)
+            .stored_event_hashes(self.user, self.target.calendar)
             .await?;
         let count = stored.len();
         self.count = number(count);
-        if !self.provider.manners().keeps_our_ids {
+        if !self.provider.capabilities().ids_are_reversible {
             self.aliases = Some(
                 self.context
                     .store
@@ -187,7 +197,7 @@ impl<'a> Pull<'a> {
             .into_iter()
             .map(|stored| (stored.id.clone(), stored))
             .collect();
-        let mut known = Known {
+        let mut known = StoredIndex {
             stored,
             seen: HashSet::new(),
         };
@@ -195,9 +205,13 @@ impl<'a> Pull<'a> {
         let token = loop {
             let read = self
                 .provider
-                .changes(self.target, &Ask::All { from, to }, page.as_deref())
+                .list_changes(
+                    self.target,
+                    &ReadScope::Window { from, to },
+                    page.as_deref(),
+                )
                 .await?;
-            hold(self.context, self.lease).await?;
+            renew_lease(self.context, self.lease).await?;
             self.warn(read.warnings);
             self.apply(read.changes, &read.partial, None, Some(&mut known))
                 .await?;
@@ -206,12 +220,12 @@ impl<'a> Pull<'a> {
             }
             page = read.next_page;
         };
-        let position = Position {
+        let sync_state = SyncState {
             token,
-            query: self.provider.manners().query.to_owned(),
+            query: self.provider.capabilities().query.to_owned(),
             from,
             to,
-            has_riddles: false,
+            has_unexplained_removals: false,
         };
         // What the provider has never had cannot be missing there, and what was not asked for cannot have been answered.
         let unseen = known
@@ -239,17 +253,17 @@ impl<'a> Pull<'a> {
         );
         let doubtful = is_doubtful(count, gone.len(), known.seen.is_empty());
         if doubtful && self.lease.cursor().suspect.as_ref() != Some(&answer) {
-            return Ok((position, Some(answer)));
+            return Ok((sync_state, Some(answer)));
         }
         for ids in gone.chunks(100) {
-            hold(self.context, self.lease).await?;
+            renew_lease(self.context, self.lease).await?;
             for event in self.context.store.events(self.user, ids).await? {
                 if self.is_gone(&event, &known.seen).await? {
-                    self.gone(event).await?;
+                    self.reconcile_gone(event).await?;
                 }
             }
         }
-        Ok((position, None))
+        Ok((sync_state, None))
     }
 
     fn warn(&mut self, warnings: Vec<String>) {
@@ -261,8 +275,8 @@ impl<'a> Pull<'a> {
     }
 
     /// The changes, with the ids that events have here which the provider has named otherwise.
-    async fn named(&self, mut changes: Vec<Change>) -> Step<Vec<Change>> {
-        if self.provider.manners().keeps_our_ids {
+    async fn resolve_aliases(&self, mut changes: Vec<Change>) -> SyncResult<Vec<Change>> {
+        if self.provider.capabilities().ids_are_reversible {
             return Ok(changes);
         }
         let found;
@@ -271,7 +285,7 @@ impl<'a> Pull<'a> {
             None => {
                 let mut ids: Vec<EventId> = changes
                     .iter()
-                    .map(|change| subject(change).series())
+                    .map(|change| event_of(change).series())
                     .collect();
                 ids.sort_unstable();
                 ids.dedup();
@@ -280,7 +294,7 @@ impl<'a> Pull<'a> {
             }
         };
         for change in &mut changes {
-            rename(change, aliases);
+            apply_alias(change, aliases);
         }
         Ok(changes)
     }
@@ -289,26 +303,29 @@ impl<'a> Pull<'a> {
     /// by now, as it is.
     ///
     /// Answers also which events were read by themselves for that: of a series such a reading says nothing of what is different.
-    async fn verified(&mut self, changes: Vec<Change>) -> Step<(Vec<Change>, HashSet<EventId>)> {
-        if self.provider.manners().removals_are_certain {
+    async fn confirm_removals(
+        &mut self,
+        changes: Vec<Change>,
+    ) -> SyncResult<(Vec<Change>, HashSet<EventId>)> {
+        if self.provider.capabilities().removals_are_definitive {
             return Ok((changes, HashSet::new()));
         }
         let mut gone: Vec<EventId> = changes
             .iter()
-            .filter(|change| matches!(change, Change::Gone { .. }))
-            .map(subject)
+            .filter(|change| matches!(change, Change::Removed { .. }))
+            .map(event_of)
             .collect();
         // What was said may be said again.
         gone.sort_unstable();
         gone.dedup();
         let mut stored = self.context.store.events(self.user, &gone).await?;
         stored.sort_by(|a, b| a.id.cmp(&b.id));
-        self.has_riddles |= stored.len() < gone.len();
+        self.has_unexplained_removals |= stored.len() < gone.len();
         let mut verified = Vec::with_capacity(changes.len());
         let mut renamed: HashMap<EventId, EventId> = HashMap::new();
         let mut known: HashSet<EventId> = HashSet::new();
         for event in stored {
-            let remote = match self.provider.current(self.target, &event, None).await {
+            let remote = match self.provider.get_event(self.target, &event, None).await {
                 Ok(Some(remote)) => remote,
                 Ok(None) => continue,
                 // It is there, though nobody can read it: it stays as it is.
@@ -337,11 +354,11 @@ impl<'a> Pull<'a> {
                 renamed.insert(foreign, event.id.clone());
             }
             known.insert(event.id);
-            verified.push(Change::Put(Box::new(found)));
+            verified.push(Change::Upserted(Box::new(found)));
         }
         for mut change in changes {
-            rename(&mut change, &renamed);
-            if !known.contains(&subject(&change)) {
+            apply_alias(&mut change, &renamed);
+            if !known.contains(&event_of(&change)) {
                 verified.push(change);
             }
         }
@@ -349,11 +366,11 @@ impl<'a> Pull<'a> {
     }
 
     /// Whether the provider has an event no more that it has left out; `seen` is what it has not.
-    async fn is_gone(&self, event: &Event, seen: &HashSet<EventId>) -> Step<bool> {
-        if self.provider.manners().removals_are_certain {
+    async fn is_gone(&self, event: &Event, seen: &HashSet<EventId>) -> SyncResult<bool> {
+        if self.provider.capabilities().removals_are_definitive {
             return Ok(true);
         }
-        match self.provider.current(self.target, event, None).await {
+        match self.provider.get_event(self.target, event, None).await {
             Ok(Some(remote)) => {
                 // It may have come under another name.
                 let found = Event {
@@ -371,11 +388,11 @@ impl<'a> Pull<'a> {
 
     /// Where a series comes whole, what does not come with it is not different any more: what was changed or cancelled here
     /// and is still to be written alone stays. Answers with all that is different.
-    async fn reduce(
+    async fn drop_missing_exceptions(
         &mut self,
         id: &EventId,
         mut originals: Vec<OriginalStart>,
-    ) -> Step<Vec<OriginalStart>> {
+    ) -> SyncResult<Vec<OriginalStart>> {
         for event in self.context.store.overrides(self.user, id).await? {
             let Some(original) = event
                 .original_start()
@@ -386,7 +403,7 @@ impl<'a> Pull<'a> {
             if event.is_edited() {
                 originals.push(original);
             } else {
-                self.gone(event).await?;
+                self.reconcile_gone(event).await?;
             }
         }
         originals.sort_unstable();
@@ -401,21 +418,21 @@ impl<'a> Pull<'a> {
         changes: Vec<Change>,
         partial: &[String],
         window: Option<(DateTime<Utc>, DateTime<Utc>)>,
-        known: Option<&mut Known>,
-    ) -> Step<()> {
-        let changes = self.named(changes).await?;
-        let (changes, mut alone) = self.verified(changes).await?;
+        known: Option<&mut StoredIndex>,
+    ) -> SyncResult<()> {
+        let changes = self.resolve_aliases(changes).await?;
+        let (changes, mut alone) = self.confirm_removals(changes).await?;
         let is_partial = |event: &Event| {
             remote_id(event).is_some_and(|id| partial.iter().any(|partial| partial == id))
         };
         alone.extend(
             changes
                 .iter()
-                .filter(|change| matches!(change, Change::Put(event) if is_partial(event)))
-                .map(subject),
+                .filter(|change| matches!(change, Change::Upserted(event) if is_partial(event)))
+                .map(event_of),
         );
         let mut changes = latest(changes);
-        let whole = self.provider.manners().series_come_whole;
+        let whole = self.provider.capabilities().series_include_exceptions;
         // What is changed or cancelled of a series is hidden in the series itself.
         for id in changes.keys() {
             let Some(original) = id.original_start() else {
@@ -425,16 +442,16 @@ impl<'a> Pull<'a> {
         }
         let there: Vec<EventId> = changes
             .iter()
-            .filter(|(_, change)| matches!(change, Change::Put(_)))
+            .filter(|(_, change)| matches!(change, Change::Upserted(_)))
             .map(|(id, _)| id.clone())
             .collect();
         if let Some(known) = known.as_deref() {
             changes.retain(|id, change| {
-                if !matches!(change, Change::Put(_)) {
+                if !matches!(change, Change::Upserted(_)) {
                     return true;
                 }
                 // The version alone tells that nothing has changed; of a series that comes whole, nothing of itself.
-                if whole && matches!(change, Change::Put(event) if event.series.is_some()) {
+                if whole && matches!(change, Change::Upserted(event) if event.series.is_some()) {
                     return true;
                 }
                 let same = known.stored.get(id).is_some_and(|stored| {
@@ -469,19 +486,19 @@ impl<'a> Pull<'a> {
 
         // A series that has moved leaves changed occurrences behind that its rule places no more: nobody sees them.
         let series_of = |id: &EventId| match changes.get(&id.series()) {
-            Some(Change::Put(event)) => Some(&**event),
+            Some(Change::Upserted(event)) => Some(&**event),
             _ => stored.get(&id.series()),
         };
         let is_stray = |id: &EventId| {
             let series = series_of(id).filter(|event| event.series.is_some());
             id.original_start()
                 .zip(series)
-                .is_some_and(|(original, series)| !places(series, original))
+                .is_some_and(|(original, series)| !rule_yields(series, original))
         };
         let strays: HashSet<EventId> = changes.keys().filter(|id| is_stray(id)).cloned().collect();
         if whole {
             let series = changes.iter().filter(
-                |(_, change)| matches!(change, Change::Put(event) if event.series.is_some()),
+                |(_, change)| matches!(change, Change::Upserted(event) if event.series.is_some()),
             );
             for id in series
                 .map(|(id, _)| id.clone())
@@ -490,19 +507,19 @@ impl<'a> Pull<'a> {
             {
                 let originals = self.orphans.remove(&id).unwrap_or_default();
                 let originals = if stored.contains_key(&id) {
-                    self.reduce(&id, originals).await?
+                    self.drop_missing_exceptions(&id, originals).await?
                 } else {
                     originals
                 };
                 if let Some(known) = stored.get_mut(&id).filter(|known| known.is_edited()) {
                     // What is still to be written may leave it as it is: what it hides is known all the same.
-                    self.overridden_by(known, &originals).await?;
+                    self.set_hidden_occurrences(known, &originals).await?;
                 }
                 let known = stored
                     .get_mut(&id)
                     .and_then(|known| known.series.as_deref_mut());
                 let new = changes.get_mut(&id).and_then(|change| match change {
-                    Change::Put(event) => event.series.as_deref_mut(),
+                    Change::Upserted(event) => event.series.as_deref_mut(),
                     _ => None,
                 });
                 for series in [known, new].into_iter().flatten() {
@@ -514,7 +531,7 @@ impl<'a> Pull<'a> {
         let mut series: Vec<EventId> = self.orphans.keys().cloned().collect();
         series.sort_unstable();
         for id in series {
-            if let Some(Change::Put(event)) = changes.get_mut(&id) {
+            if let Some(Change::Upserted(event)) = changes.get_mut(&id) {
                 if let Some(series) = &mut event.series {
                     series
                         .overridden
@@ -522,35 +539,35 @@ impl<'a> Pull<'a> {
                 }
             } else if let Some(event) = stored.get(&id) {
                 let originals = self.orphans.remove(&id).unwrap_or_default();
-                self.override_in(event.clone(), &originals).await?;
+                self.hide_occurrences(event.clone(), &originals).await?;
             }
         }
         for (id, change) in changes {
             let before = stored.remove(&id);
             match change {
-                Change::Put(_) if strays.contains(&id) => {
+                Change::Upserted(_) if strays.contains(&id) => {
                     if let Some(event) = before {
-                        self.gone(event).await?;
+                        self.reconcile_gone(event).await?;
                     }
                 }
-                Change::Put(event) => {
+                Change::Upserted(event) => {
                     let outside = window
                         .is_some_and(|window| before.is_none() && !lies_within(&event, window));
                     if !outside {
                         writes.push((before, *event));
                     }
                 }
-                Change::Gone { remote_id, .. } => {
+                Change::Removed { remote_id, .. } => {
                     // An id that ours had at the provider before it was created anew says nothing of what it is now.
                     if let Some(event) =
                         before.filter(|event| is_called(self.provider, event, &remote_id))
                     {
-                        self.gone(event).await?;
+                        self.reconcile_gone(event).await?;
                     }
                 }
-                Change::Cancelled { .. } => {
+                Change::OccurrenceCancelled { .. } => {
                     if let Some(event) = before {
-                        self.gone(event).await?;
+                        self.reconcile_gone(event).await?;
                     }
                 }
             }
@@ -559,7 +576,7 @@ impl<'a> Pull<'a> {
     }
 
     /// New ones in batches, as nobody else can have written them; the others one by one, each over what was read.
-    async fn write(&mut self, writes: Vec<(Option<Event>, Event)>) -> Step<()> {
+    async fn write(&mut self, writes: Vec<(Option<Event>, Event)>) -> SyncResult<()> {
         // An occurrence may have become an event of its own here at this very moment, so it is written like those.
         let single = |(before, event): &(Option<Event>, Event)| {
             before.is_some() || event.original_start().is_some()
@@ -567,16 +584,16 @@ impl<'a> Pull<'a> {
         let (old, new): (Vec<_>, Vec<_>) = writes.into_iter().partition(single);
         let mut events: Vec<Event> = Vec::with_capacity(new.len());
         for (_, incoming) in new {
-            if let Verdict::Store(mut event) = arrived(None, incoming, self.now) {
+            if let Reconciliation::Store(mut event) = reconcile_upsert(None, incoming, self.now) {
                 event.link.get_or_insert_default().revision = 1;
                 events.push(*event);
             }
         }
         for event in &events {
-            note_alias(self.context, self.provider, self.user, event).await?;
+            record_alias(self.context, self.provider, self.user, event).await?;
         }
         for handful in events.chunks(BATCH * 8) {
-            hold(self.context, self.lease).await?;
+            renew_lease(self.context, self.lease).await?;
             self.context
                 .store
                 .write_all_events(
@@ -589,7 +606,7 @@ impl<'a> Pull<'a> {
         let (context, provider, user, now) = (self.context, self.provider, self.user, self.now);
         let merged = |(before, incoming): (Option<Event>, Event)| async move {
             if before.as_ref().and_then(remote_id) != remote_id(&incoming) {
-                note_alias(context, provider, user, &incoming).await?;
+                record_alias(context, provider, user, &incoming).await?;
                 if let Some((before, old)) = before
                     .as_ref()
                     .and_then(|before| Some((before, foreign_name(provider, before)?)))
@@ -599,9 +616,9 @@ impl<'a> Pull<'a> {
             }
             merge_in(context, provider, user, now, before, incoming).await
         };
-        let mut writing = stream::iter(old).map(merged).buffer_unordered(AT_ONCE);
-        while let Some(written) = writing.next().await {
-            hold(self.context, self.lease).await?;
+        let mut options = stream::iter(old).map(merged).buffer_unordered(AT_ONCE);
+        while let Some(written) = options.next().await {
+            renew_lease(self.context, self.lease).await?;
             match written? {
                 Written::Created => self.stats.created += 1,
                 Written::Updated => self.stats.updated += 1,
@@ -612,7 +629,11 @@ impl<'a> Pull<'a> {
     }
 
     /// Hides occurrences of a stored series behind what became of them.
-    async fn override_in(&mut self, mut event: Event, originals: &[OriginalStart]) -> Step<()> {
+    async fn hide_occurrences(
+        &mut self,
+        mut event: Event,
+        originals: &[OriginalStart],
+    ) -> SyncResult<()> {
         for _ in 0..TRIES {
             let Some(series) = &mut event.series else {
                 return Ok(());
@@ -626,7 +647,7 @@ impl<'a> Pull<'a> {
             }
             event.updated_at = self.now;
             event.hash();
-            if self.context.store.put_event(self.user, &mut event).await? == Outcome::Done {
+            if self.context.store.put_event(self.user, &mut event).await? == WriteOutcome::Written {
                 self.stats.updated += 1;
                 return Ok(());
             }
@@ -639,7 +660,11 @@ impl<'a> Pull<'a> {
     }
 
     /// Has a stored series hide `originals`, and nothing else. Where somebody changes it meanwhile it is read anew later.
-    async fn overridden_by(&self, event: &mut Event, originals: &[OriginalStart]) -> Step<()> {
+    async fn set_hidden_occurrences(
+        &self,
+        event: &mut Event,
+        originals: &[OriginalStart],
+    ) -> SyncResult<()> {
         let Some(series) = event
             .series
             .as_deref_mut()
@@ -650,21 +675,23 @@ impl<'a> Pull<'a> {
         series.overridden = originals.to_vec();
         event.updated_at = self.now;
         event.hash();
-        let _: Outcome = self.context.store.put_event(self.user, event).await?;
+        let _: WriteOutcome = self.context.store.put_event(self.user, event).await?;
         Ok(())
     }
 
     /// The provider has an event no more.
-    async fn gone(&mut self, mut event: Event) -> Step<()> {
+    async fn reconcile_gone(&mut self, mut event: Event) -> SyncResult<()> {
         for _ in 0..TRIES {
             keep_for_occurrences(self.context, self.user, &mut event).await?;
-            let is_done = match vanished(&event, self.provider.manners().kind.label()) {
-                Verdict::Leave => return Ok(()),
-                Verdict::Store(mut kept) => {
-                    part_from_provider(self.context, self.user, &mut kept, None).await?;
-                    self.context.store.put_event(self.user, &mut kept).await? == Outcome::Done
+            let is_done = match reconcile_removal(&event, self.provider.capabilities().kind.label())
+            {
+                Reconciliation::Unchanged => return Ok(()),
+                Reconciliation::Store(mut kept) => {
+                    detach_occurrences(self.context, self.user, &mut kept, None).await?;
+                    self.context.store.put_event(self.user, &mut kept).await?
+                        == WriteOutcome::Written
                 }
-                Verdict::Remove => {
+                Reconciliation::Remove => {
                     let removed = remove(self.context, self.provider, self.user, &event).await?;
                     self.stats.deleted += removed.unwrap_or(0);
                     removed.is_some()
@@ -692,7 +719,7 @@ enum Written {
 /// Stores an event of the provider over the one that was read; again, should somebody else have written it meanwhile.
 async fn merge_in(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     user: UserId,
     now: DateTime<Utc>,
     mut before: Option<Event>,
@@ -700,17 +727,17 @@ async fn merge_in(
 ) -> Result<Written, SyncError> {
     for _ in 0..TRIES {
         if let Some(known) = &before {
-            provider.as_known(known, &mut incoming);
+            provider.keep_equivalents(known, &mut incoming);
         }
-        let mut stored = match arrived(before.as_ref(), incoming.clone(), now) {
-            Verdict::Leave | Verdict::Remove => return Ok(Written::Nothing),
-            Verdict::Store(event) => event,
+        let mut stored = match reconcile_upsert(before.as_ref(), incoming.clone(), now) {
+            Reconciliation::Unchanged | Reconciliation::Remove => return Ok(Written::Nothing),
+            Reconciliation::Store(event) => event,
         };
         if let Some(before) = &before {
             // First: a run that ends in between finds the series as it was, and goes on.
             fit(&context.store, user, before, &stored).await?;
         }
-        if context.store.put_linked(user, &mut stored).await? == Outcome::Done {
+        if context.store.put_linked(user, &mut stored).await? == WriteOutcome::Written {
             return Ok(if before.is_some() {
                 Written::Updated
             } else {
@@ -726,7 +753,7 @@ async fn merge_in(
 /// is not any more as it was read.
 pub(super) async fn remove(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     user: UserId,
     event: &Event,
 ) -> Result<Option<u32>, SyncError> {
@@ -740,7 +767,7 @@ pub(super) async fn remove(
         context.store.write_all_events(user, &deletes).await?;
         removed += number(deletes.len());
     }
-    let is_done = context.store.delete_event(user, event).await? == Outcome::Done;
+    let is_done = context.store.delete_event(user, event).await? == WriteOutcome::Written;
     if let Some(foreign) = foreign_name(provider, event).filter(|_| is_done) {
         context
             .store
@@ -765,10 +792,10 @@ pub(super) fn revision(event: &Event) -> u64 {
 fn latest(changes: Vec<Change>) -> std::collections::BTreeMap<EventId, Change> {
     let mut latest = std::collections::BTreeMap::new();
     for change in changes {
-        let id = subject(&change);
+        let id = event_of(&change);
         // What was created anew has the id of what was deleted before it, whichever of the two comes first.
         let is_older = match (&change, latest.get(&id)) {
-            (Change::Gone { remote_id, .. }, Some(Change::Put(event))) => event
+            (Change::Removed { remote_id, .. }, Some(Change::Upserted(event))) => event
                 .link
                 .as_ref()
                 .and_then(|link| link.remote_id.as_ref())
@@ -783,7 +810,7 @@ fn latest(changes: Vec<Change>) -> std::collections::BTreeMap<EventId, Change> {
 }
 
 /// Whether the provider calls a stored event by this id, or will.
-fn is_called(provider: &dyn Provider, event: &Event, remote_id: &str) -> bool {
+fn is_called(provider: &dyn CalendarProvider, event: &Event, remote_id: &str) -> bool {
     event
         .link
         .as_ref()
@@ -797,7 +824,7 @@ fn is_called(provider: &dyn Provider, event: &Event, remote_id: &str) -> bool {
 
 fn version(change: &Change) -> Option<String> {
     match change {
-        Change::Put(event) => event.link.as_ref().and_then(|link| link.version.clone()),
+        Change::Upserted(event) => event.link.as_ref().and_then(|link| link.version.clone()),
         _ => None,
     }
 }
@@ -806,7 +833,7 @@ fn version(change: &Change) -> Option<String> {
 fn lies_within(event: &Event, (from, to): (DateTime<Utc>, DateTime<Utc>)) -> bool {
     let start = event.start.instant(Tz::UTC);
     let end = match &event.series {
-        Some(_) => place(event).1,
+        Some(_) => index_position(event).1,
         None => event.end.instant(Tz::UTC),
     };
     start < to && end > from

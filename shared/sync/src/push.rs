@@ -1,24 +1,27 @@
 //! Writes to the provider what was changed here.
 
 use calweave_calendar::events::fit;
-use calweave_domain::agenda::places;
+use calweave_domain::agenda::rule_yields;
 use calweave_domain::calendar::ProviderKind;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, UserId};
-use calweave_domain::link::{Content, Edit, Kept, Link, Operation, Response, merge};
-use calweave_providers::{
-    Provider, ProviderError, Remedy, Remote, Target, Writing, undeletable, unwritable,
+use calweave_domain::link::{
+    Edit, EventContent, EventLink, KeptEdit, Operation, RsvpResponse, merge,
 };
-use calweave_store::Outcome;
+use calweave_providers::{
+    CalendarProvider, ProviderError, Remedy, RemoteCalendar, RemoteEvent, WriteOptions,
+    undeletable, unwritable,
+};
+use calweave_store::WriteOutcome;
 use calweave_store::cursors::Lease;
 use chrono::{DateTime, Utc};
 
 use super::SyncError;
-use super::account::{Step, Stop, hold};
-use super::names::{note_alias, remote_id};
-use super::occurrences::part_from_provider;
+use super::account::{SyncResult, SyncStop, renew_lease};
+use super::names::{record_alias, remote_id};
+use super::occurrences::detach_occurrences;
 use super::pull::{remove, revision};
-use super::reconcile::{Verdict, arrived, is_known, vanished};
+use super::reconcile::{Reconciliation, is_known, reconcile_removal, reconcile_upsert};
 use crate::SyncContext;
 
 /// Changes of one calendar that one run writes; the next run writes the rest.
@@ -27,7 +30,7 @@ const AT_MOST: i32 = 200;
 const TRIES: usize = 4;
 
 /// What is left to do about one change.
-enum Next {
+enum PushStep {
     /// Nothing.
     Done,
     /// Look at the event again: it is not any more as it was read.
@@ -48,18 +51,18 @@ enum Belonging {
 
 struct Push<'a> {
     context: &'a SyncContext,
-    provider: &'a dyn Provider,
-    target: Target<'a>,
+    provider: &'a dyn CalendarProvider,
+    target: RemoteCalendar<'a>,
     user: UserId,
     now: DateTime<Utc>,
     created: u32,
     removed: u32,
     /// Whether there are changes now that were not there when the run began.
-    has_parted: bool,
+    has_detached: bool,
 }
 
 /// What was written.
-pub(super) struct Pushed {
+pub(super) struct PushReport {
     /// Events that were made here and are at the provider now.
     pub created: u32,
     /// Events that are gone on both sides.
@@ -72,10 +75,10 @@ pub(super) struct Pushed {
 /// and answered; where the provider does not answer at all, the rest waits too.
 pub(super) async fn run(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     lease: &mut Lease,
-    target: Target<'_>,
-) -> Step<Pushed> {
+    target: RemoteCalendar<'_>,
+) -> SyncResult<PushReport> {
     let user = lease.user();
     let mut left = None;
     let mut push = Push {
@@ -86,22 +89,24 @@ pub(super) async fn run(
         now: context.clock.now(),
         created: 0,
         removed: 0,
-        has_parted: false,
+        has_detached: false,
     };
     let mut edited = context.store.edited(user, target.calendar, AT_MOST).await?;
     while !edited.is_empty() {
         for id in edited {
-            hold(context, lease).await?;
+            renew_lease(context, lease).await?;
             match push.one(&id).await {
                 Ok(()) => {}
-                Err(Stop::Provider(failure)) if matches!(failure.remedy(), Remedy::Retry(_)) => {
+                Err(SyncStop::CalendarProvider(failure))
+                    if matches!(failure.remedy(), Remedy::Retry(_)) =>
+                {
                     let is_general = matches!(
                         failure,
                         ProviderError::Throttled { .. } | ProviderError::Unreachable { .. }
                     );
                     left = Some(failure);
                     if is_general {
-                        return Ok(Pushed {
+                        return Ok(PushReport {
                             created: push.created,
                             removed: push.removed,
                             left,
@@ -111,14 +116,14 @@ pub(super) async fn run(
                 Err(stop) => return Err(stop),
             }
         }
-        let again = std::mem::take(&mut push.has_parted) && left.is_none();
+        let again = std::mem::take(&mut push.has_detached) && left.is_none();
         edited = if again {
             context.store.edited(user, target.calendar, AT_MOST).await?
         } else {
             vec![]
         };
     }
-    Ok(Pushed {
+    Ok(PushReport {
         created: push.created,
         removed: push.removed,
         left,
@@ -126,7 +131,7 @@ pub(super) async fn run(
 }
 
 impl Push<'_> {
-    async fn one(&mut self, id: &EventId) -> Step<()> {
+    async fn one(&mut self, id: &EventId) -> SyncResult<()> {
         for _ in 0..TRIES {
             let event = self.context.store.event(self.user, id).await?;
             let read = event.as_ref().map_or(u64::MAX, revision);
@@ -149,9 +154,9 @@ impl Push<'_> {
                 Operation::Delete => self.delete(event.clone(), &edit).await,
             };
             match done {
-                Ok(Next::Done) => return Ok(()),
-                Ok(Next::Again) => {}
-                Err(Stop::Provider(failure)) if failure.remedy() == Remedy::GiveUp => {
+                Ok(PushStep::Done) => return Ok(()),
+                Ok(PushStep::Again) => {}
+                Err(SyncStop::CalendarProvider(failure)) if failure.remedy() == Remedy::GiveUp => {
                     return self.fail(event, &failure).await;
                 }
                 Err(stop) => return Err(stop),
@@ -161,19 +166,19 @@ impl Push<'_> {
         Ok(())
     }
 
-    fn writing(edit: &Edit) -> Writing {
-        Writing {
+    fn options(edit: &Edit) -> WriteOptions {
+        WriteOptions {
             send_updates: edit.send_updates,
             wants_conference: edit.wants_conference,
         }
     }
 
     fn kind(&self) -> ProviderKind {
-        self.provider.manners().kind
+        self.provider.capabilities().kind
     }
 
     /// What was permitted when it was changed here may not be any more, such as for people who were invited since.
-    fn permitted(&self, wrong: Vec<(&'static str, String)>) -> Step<()> {
+    fn permitted(&self, wrong: Vec<(&'static str, String)>) -> SyncResult<()> {
         let Some((field, message)) = wrong.into_iter().find(|(field, _)| *field == "sendUpdates")
         else {
             return Ok(());
@@ -186,16 +191,16 @@ impl Push<'_> {
         .into())
     }
 
-    async fn create(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
+    async fn create(&mut self, mut event: Event, edit: &Edit) -> SyncResult<PushStep> {
         self.permitted(unwritable(
             self.kind(),
             None,
-            &Content::of(&event),
+            &EventContent::of(&event),
             edit.send_updates,
         ))?;
         match self
             .provider
-            .create(self.target, &event, Self::writing(edit))
+            .create_event(self.target, &event, Self::options(edit))
             .await
         {
             Ok(made) => {
@@ -203,21 +208,24 @@ impl Push<'_> {
                 self.settle(event, made).await
             }
             // It was made, and changed over there before it was as it should be.
-            Err(ProviderError::Changed { .. }) => Ok(Next::Again),
+            Err(ProviderError::PreconditionFailed { .. }) => Ok(PushStep::Again),
             // An earlier try got through; or the event was made, and deleted over there since.
-            Err(ProviderError::Taken { .. }) => {
-                match self.provider.created(self.target, &event).await? {
+            Err(ProviderError::AlreadyExists { .. }) => {
+                match self.provider.find_created(self.target, &event).await? {
                     Some(mut remote) => {
                         self.created += 1;
                         remote.event.id = event.id.clone();
-                        note_alias(self.context, self.provider, self.user, &remote.event).await?;
-                        self.store(arrived(Some(&event), remote.event, self.now), &event)
-                            .await
+                        record_alias(self.context, self.provider, self.user, &remote.event).await?;
+                        self.store(
+                            reconcile_upsert(Some(&event), remote.event, self.now),
+                            &event,
+                        )
+                        .await
                     }
                     None => {
                         let link = event.link.get_or_insert_default();
                         link.generation += 1;
-                        let verdict = Verdict::Store(Box::new(event.clone()));
+                        let verdict = Reconciliation::Store(Box::new(event.clone()));
                         self.store(verdict, &event).await
                     }
                 }
@@ -226,25 +234,25 @@ impl Push<'_> {
         }
     }
 
-    async fn update(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
+    async fn update(&mut self, mut event: Event, edit: &Edit) -> SyncResult<PushStep> {
         let series = match self.series_of(&event).await? {
             Belonging::To(series) => series,
-            Belonging::Waits => return Ok(Next::Done),
+            Belonging::Waits => return Ok(PushStep::Done),
             Belonging::Stray => {
                 return self
-                    .store(vanished(&event, self.kind().label()), &event)
+                    .store(reconcile_removal(&event, self.kind().label()), &event)
                     .await;
             }
-            Belonging::Nowhere => return self.store(Verdict::Remove, &event).await,
+            Belonging::Nowhere => return self.store(Reconciliation::Remove, &event).await,
         };
         let Some(remote) = self
             .provider
-            .current(self.target, &event, series.as_deref())
+            .get_event(self.target, &event, series.as_deref())
             .await?
         else {
-            let mut verdict = vanished(&event, self.kind().label());
-            if let Verdict::Store(kept) = &mut verdict {
-                part_from_provider(self.context, self.user, kept, None).await?;
+            let mut verdict = reconcile_removal(&event, self.kind().label());
+            if let Reconciliation::Store(kept) = &mut verdict {
+                detach_occurrences(self.context, self.user, kept, None).await?;
             }
             return self.store(verdict, &event).await;
         };
@@ -255,15 +263,15 @@ impl Push<'_> {
             (None, Some(base)) => merge(
                 Some(base),
                 &[],
-                &Content::of(&remote.event),
-                &Content::of(&event),
+                &EventContent::of(&remote.event),
+                &EventContent::of(&event),
             )
             .content
             .write_to(&mut event),
             // Changed over there since it was read: first the two have to be one.
             (known @ Some(_), _) if version(&remote.event) != known => {
-                if let verdict @ Verdict::Store(_) =
-                    arrived(Some(&event), remote.event.clone(), self.now)
+                if let verdict @ Reconciliation::Store(_) =
+                    reconcile_upsert(Some(&event), remote.event.clone(), self.now)
                 {
                     return self.store(verdict, &event).await;
                 }
@@ -275,26 +283,28 @@ impl Push<'_> {
         }
         self.permitted(unwritable(
             self.kind(),
-            Some(&Content::of(&remote.event)),
-            &Content::of(&event),
+            Some(&EventContent::of(&remote.event)),
+            &EventContent::of(&event),
             edit.send_updates,
         ))?;
-        if let Some(cancelled) = self.provider.redraws(&remote, &event) {
+        if let Some(cancelled) = self.provider.resets_exceptions(&remote, &event) {
             // All that is different about it is written once more after it, and what was cancelled with it.
             let mut parted = event.clone();
-            self.has_parted |=
-                part_from_provider(self.context, self.user, &mut parted, Some(&cancelled)).await?;
+            self.has_detached |=
+                detach_occurrences(self.context, self.user, &mut parted, Some(&cancelled)).await?;
             if parted.series != event.series {
-                return self.store(Verdict::Store(Box::new(parted)), &event).await;
+                return self
+                    .store(Reconciliation::Store(Box::new(parted)), &event)
+                    .await;
             }
         }
         match self
             .provider
-            .update(self.target, &remote, &event, Self::writing(edit))
+            .update_event(self.target, &remote, &event, Self::options(edit))
             .await
         {
             Ok(made) => self.settle(event, made).await,
-            Err(ProviderError::Changed { .. }) => Ok(Next::Again),
+            Err(ProviderError::PreconditionFailed { .. }) => Ok(PushStep::Again),
             Err(failure) => Err(failure.into()),
         }
     }
@@ -303,13 +313,13 @@ impl Push<'_> {
     async fn respond(
         &mut self,
         mut event: Event,
-        remote: &Remote,
-        response: &Response,
-    ) -> Step<Next> {
+        remote: &RemoteEvent,
+        response: &RsvpResponse,
+    ) -> SyncResult<PushStep> {
         let made = match self.provider.respond(self.target, remote, response).await {
             Ok(Some(made)) => made,
-            Ok(None) => return self.store(Verdict::Remove, &event).await,
-            Err(ProviderError::Changed { .. }) => return Ok(Next::Again),
+            Ok(None) => return self.store(Reconciliation::Remove, &event).await,
+            Err(ProviderError::PreconditionFailed { .. }) => return Ok(PushStep::Again),
             Err(failure) => return Err(failure.into()),
         };
         let link = event.link.get_or_insert_default();
@@ -322,64 +332,67 @@ impl Push<'_> {
             id: event.id.clone(),
             ..made
         };
-        let verdict = arrived(Some(&event), made, self.now);
+        let verdict = reconcile_upsert(Some(&event), made, self.now);
         self.store(verdict, &event).await
     }
 
-    async fn delete(&mut self, mut event: Event, edit: &Edit) -> Step<Next> {
+    async fn delete(&mut self, mut event: Event, edit: &Edit) -> SyncResult<PushStep> {
         let series = match self.series_of(&event).await? {
             Belonging::To(series) => series,
-            Belonging::Waits => return Ok(Next::Done),
+            Belonging::Waits => return Ok(PushStep::Done),
             Belonging::Stray | Belonging::Nowhere => {
-                return self.store(Verdict::Remove, &event).await;
+                return self.store(Reconciliation::Remove, &event).await;
             }
         };
         if event.original_start().is_some() && remote_id(&event).is_none() {
             // An occurrence that the provider has no event of its own for yet: its series names it.
             match self
                 .provider
-                .current(self.target, &event, series.as_deref())
+                .get_event(self.target, &event, series.as_deref())
                 .await?
             {
                 Some(remote) => {
                     event.link.get_or_insert_default().remote_id =
                         remote.event.link.and_then(|link| link.remote_id);
                 }
-                None => return self.store(Verdict::Remove, &event).await,
+                None => return self.store(Reconciliation::Remove, &event).await,
             }
         }
         self.permitted(undeletable(self.kind(), &event, edit.send_updates))?;
         match self
             .provider
-            .delete(self.target, &event, Self::writing(edit))
+            .delete_event(self.target, &event, Self::options(edit))
             .await
         {
-            Ok(()) => self.store(Verdict::Remove, &event).await,
-            Err(ProviderError::Changed { .. }) => {
+            Ok(()) => self.store(Reconciliation::Remove, &event).await,
+            Err(ProviderError::PreconditionFailed { .. }) => {
                 let Some(remote) = self
                     .provider
-                    .current(self.target, &event, series.as_deref())
+                    .get_event(self.target, &event, series.as_deref())
                     .await?
                 else {
-                    return self.store(Verdict::Remove, &event).await;
+                    return self.store(Reconciliation::Remove, &event).await;
                 };
                 if is_known(edit, &remote.event) {
                     // Another version of the same: nobody would miss anything.
                     event.link.get_or_insert_default().version =
                         remote.event.link.and_then(|link| link.version);
                     return self
-                        .store(Verdict::Store(Box::new(event.clone())), &event)
+                        .store(Reconciliation::Store(Box::new(event.clone())), &event)
                         .await;
                 }
-                self.store(arrived(Some(&event), remote.event, self.now), &event)
-                    .await
+                self.store(
+                    reconcile_upsert(Some(&event), remote.event, self.now),
+                    &event,
+                )
+                .await
             }
             Err(failure) => Err(failure.into()),
         }
     }
 
     /// What the provider calls the series that an occurrence belongs to.
-    async fn series_of(&self, event: &Event) -> Step<Belonging> {
+    async fn series_of(&self, event: &Event) -> SyncResult<Belonging> {
         let Some(original) = event.original_start() else {
             return Ok(Belonging::To(None));
         };
@@ -396,7 +409,7 @@ impl Push<'_> {
                 Belonging::Nowhere
             });
         };
-        let is_placed = series.series.is_none() || places(&series, original);
+        let is_placed = series.series.is_none() || rule_yields(&series, original);
         let link = series.link.unwrap_or_default();
         // What becomes of a series may change all that is different from it.
         if link.edit.as_ref().is_some_and(|edit| !edit.is_paused) && link.failure.is_none() {
@@ -412,17 +425,19 @@ impl Push<'_> {
     }
 
     /// Carries a verdict out, over the event as it was read.
-    async fn store(&mut self, verdict: Verdict, event: &Event) -> Step<Next> {
+    async fn store(&mut self, verdict: Reconciliation, event: &Event) -> SyncResult<PushStep> {
         match verdict {
-            Verdict::Leave => Ok(Next::Again),
-            Verdict::Remove => match remove(self.context, self.provider, self.user, event).await? {
-                Some(removed) => {
-                    self.removed += removed;
-                    Ok(Next::Done)
+            Reconciliation::Unchanged => Ok(PushStep::Again),
+            Reconciliation::Remove => {
+                match remove(self.context, self.provider, self.user, event).await? {
+                    Some(removed) => {
+                        self.removed += removed;
+                        Ok(PushStep::Done)
+                    }
+                    None => Ok(PushStep::Again),
                 }
-                None => Ok(Next::Again),
-            },
-            Verdict::Store(mut stored) => {
+            }
+            Reconciliation::Store(mut stored) => {
                 // With an edit that still waits, or without one: what is next, the stored event says.
                 fit(&self.context.store, self.user, event, &stored).await?;
                 let outcome = self
@@ -430,7 +445,7 @@ impl Push<'_> {
                     .store
                     .put_linked(self.user, &mut stored)
                     .await?;
-                if outcome == Outcome::Done
+                if outcome == WriteOutcome::Written
                     && stored
                         .link
                         .as_ref()
@@ -440,17 +455,17 @@ impl Push<'_> {
                         .store
                         .forget_edit(self.user, &event.id, revision(&stored))
                         .await?;
-                    return Ok(Next::Done);
+                    return Ok(PushStep::Done);
                 }
-                Ok(Next::Again)
+                Ok(PushStep::Again)
             }
         }
     }
 
     /// The provider has what `event` says, as `made`.
-    async fn settle(&self, event: Event, mut made: Event) -> Step<Next> {
+    async fn settle(&self, event: Event, mut made: Event) -> SyncResult<PushStep> {
         made.id = event.id.clone();
-        note_alias(self.context, self.provider, self.user, &made).await?;
+        record_alias(self.context, self.provider, self.user, &made).await?;
         let new = made.link.take().unwrap_or_default();
         if let (Some(series), Some(known)) = (&mut made.series, &event.series) {
             series.overridden.clone_from(&known.overridden);
@@ -461,7 +476,7 @@ impl Push<'_> {
             ..made.clone()
         };
         let (remote_id, version) = (new.remote_id.clone(), new.version.clone());
-        settled.link = Some(Box::new(Link {
+        settled.link = Some(Box::new(EventLink {
             remote_id,
             version,
             edit: None,
@@ -483,45 +498,46 @@ impl Push<'_> {
             .store
             .put_event(self.user, &mut settled)
             .await?
-            == Outcome::Done
+            == WriteOutcome::Written
         {
             self.context
                 .store
                 .forget_edit(self.user, &event.id, revision(&settled))
                 .await?;
-            return Ok(Next::Done);
+            return Ok(PushStep::Done);
         }
         // Edited here while it was on its way: that edit is now one of what the provider has.
         for _ in 0..TRIES {
             let Some(mut latest) = self.context.store.event(self.user, &event.id).await? else {
-                return Ok(Next::Done);
+                return Ok(PushStep::Done);
             };
             let Some(link) = latest.link.as_deref_mut() else {
-                return Ok(Next::Done);
+                return Ok(PushStep::Done);
             };
             (link.remote_id, link.version) = (new.remote_id.clone(), new.version.clone());
             if let Some(edit) = link.edit.as_deref_mut() {
-                edit.base = Some(Box::new(Content::of(&made)));
+                edit.base = Some(Box::new(EventContent::of(&made)));
                 if edit.operation == Operation::Create {
                     edit.operation = Operation::Update;
                 }
             }
-            if self.context.store.put_event(self.user, &mut latest).await? == Outcome::Done {
-                return Ok(Next::Again);
+            if self.context.store.put_event(self.user, &mut latest).await? == WriteOutcome::Written
+            {
+                return Ok(PushStep::Again);
             }
         }
         Err(SyncError::Contended.into())
     }
 
     /// It was refused for good: the edit is kept, and says why. An event that may not be removed is shown again.
-    async fn fail(&self, mut event: Event, failure: &ProviderError) -> Step<()> {
+    async fn fail(&self, mut event: Event, failure: &ProviderError) -> SyncResult<()> {
         let is_leaving = event.is_leaving();
         let read = event.clone();
-        let content = Content::of(&event);
+        let content = EventContent::of(&event);
         let link = event.link.get_or_insert_default();
         if is_leaving {
             link.edit = None;
-            link.kept = Some(Box::new(Kept {
+            link.kept = Some(Box::new(KeptEdit {
                 at: self.now,
                 fields: vec!["deleted".to_owned()],
                 content,
@@ -531,7 +547,7 @@ impl Push<'_> {
             link.failure = Some(format!("{failure}. Change the event, or retry."));
         }
         fit(&self.context.store, self.user, &read, &event).await?;
-        if self.context.store.put_event(self.user, &mut event).await? == Outcome::Done {
+        if self.context.store.put_event(self.user, &mut event).await? == WriteOutcome::Written {
             self.context
                 .store
                 .forget_edit(self.user, &event.id, revision(&event))

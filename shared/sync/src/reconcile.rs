@@ -1,14 +1,16 @@
 //! What becomes of an event when the provider says what it is there now. Pure: no I/O; the time comes from outside.
 
 use calweave_domain::event::{Event, RsvpStatus};
-use calweave_domain::link::{Content, Edit, Kept, Link, Merged, Operation, Response, merge};
+use calweave_domain::link::{
+    Edit, EventContent, EventLink, KeptEdit, Merged, Operation, RsvpResponse, merge,
+};
 use chrono::{DateTime, Utc};
 
 /// What to do with the stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Reconciliation {
     /// Nothing: it is as it was.
-    Leave,
+    Unchanged,
     /// Store this in its place.
     Store(Box<Event>),
     /// Remove it.
@@ -16,11 +18,15 @@ pub(super) enum Verdict {
 }
 
 /// The provider has this event now, as `incoming` says. `overridden` of a series is what both sides know of.
-pub(super) fn arrived(stored: Option<&Event>, mut incoming: Event, now: DateTime<Utc>) -> Verdict {
+pub(super) fn reconcile_upsert(
+    stored: Option<&Event>,
+    mut incoming: Event,
+    now: DateTime<Utc>,
+) -> Reconciliation {
     let Some(stored) = stored else {
         incoming.updated_at = now;
         incoming.hash();
-        return Verdict::Store(Box::new(incoming));
+        return Reconciliation::Store(Box::new(incoming));
     };
     if let (Some(series), Some(known)) = (&mut incoming.series, &stored.series) {
         series.overridden.extend(&known.overridden);
@@ -36,16 +42,16 @@ pub(super) fn arrived(stored: Option<&Event>, mut incoming: Event, now: DateTime
             .is_some_and(|link| link.version == old.version);
     let Some(edit) = old.edit.clone() else {
         if incoming.content_hash == stored.content_hash {
-            return Verdict::Leave;
+            return Reconciliation::Unchanged;
         }
-        incoming.link = Some(Box::new(Link {
+        incoming.link = Some(Box::new(EventLink {
             failure: None,
             ..followed(old, &incoming)
         }));
         incoming.updated_at = now;
-        return Verdict::Store(Box::new(incoming));
+        return Reconciliation::Store(Box::new(incoming));
     };
-    let link = Link {
+    let link = EventLink {
         failure: None,
         ..followed(old, &incoming)
     };
@@ -57,8 +63,8 @@ pub(super) fn arrived(stored: Option<&Event>, mut incoming: Event, now: DateTime
             let merged = merge(
                 edit.base.as_deref(),
                 &edit.earlier,
-                &Content::of(stored),
-                &Content::of(&incoming),
+                &EventContent::of(stored),
+                &EventContent::of(&incoming),
             );
             settle(stored, incoming, link, *edit, merged, now)
         }
@@ -68,39 +74,39 @@ pub(super) fn arrived(stored: Option<&Event>, mut incoming: Event, now: DateTime
         }
         Operation::Delete => {
             // Somebody wanted to keep it over there: it stays, and the wish to remove it is shown.
-            let kept = Kept {
+            let kept = KeptEdit {
                 at: now,
                 fields: vec!["deleted".to_owned()],
-                content: Content::of(stored),
+                content: EventContent::of(stored),
             };
-            incoming.link = Some(Box::new(Link {
+            incoming.link = Some(Box::new(EventLink {
                 edit: None,
                 kept: Some(Box::new(kept)),
                 ..link
             }));
             incoming.updated_at = now;
-            Verdict::Store(Box::new(incoming))
+            Reconciliation::Store(Box::new(incoming))
         }
     }
 }
 
 /// The stored event, with what both sides know of overridden.
-fn with_overridden(stored: &Event, incoming: &Event) -> Verdict {
+fn with_overridden(stored: &Event, incoming: &Event) -> Reconciliation {
     let mut event = stored.clone();
     match (&mut event.series, &incoming.series) {
         (Some(series), Some(known)) if series.overridden != known.overridden => {
             series.overridden.clone_from(&known.overridden);
             event.hash();
-            Verdict::Store(Box::new(event))
+            Reconciliation::Store(Box::new(event))
         }
-        _ => Verdict::Leave,
+        _ => Reconciliation::Unchanged,
     }
 }
 
 /// The link of a stored event that the provider has another version of.
-fn followed(old: Link, incoming: &Event) -> Link {
+fn followed(old: EventLink, incoming: &Event) -> EventLink {
     let new = incoming.link.as_deref().cloned().unwrap_or_default();
-    Link {
+    EventLink {
         remote_id: new.remote_id,
         version: new.version,
         ..old
@@ -108,24 +114,24 @@ fn followed(old: Link, incoming: &Event) -> Link {
 }
 
 /// An event that was made and is to go again, found at the provider after all.
-fn known_by(stored: &Event, incoming: Event, link: Link) -> Verdict {
+fn known_by(stored: &Event, incoming: Event, link: EventLink) -> Reconciliation {
     let edit = link.edit.map(|edit| {
         Box::new(Edit {
-            base: Some(Box::new(Content::of(&incoming))),
+            base: Some(Box::new(EventContent::of(&incoming))),
             ..*edit
         })
     });
-    Verdict::Store(Box::new(Event {
-        link: Some(Box::new(Link { edit, ..link })),
+    Reconciliation::Store(Box::new(Event {
+        link: Some(Box::new(EventLink { edit, ..link })),
         ..stored.clone()
     }))
 }
 
 /// Whether the provider has nothing but what was known here, or was written from here, as far as either side can change it.
 pub(super) fn is_known(edit: &Edit, remote: &Event) -> bool {
-    let remote = Content::of(remote);
+    let remote = EventContent::of(remote);
     // Merging a change of nothing: whatever differs would be the provider's.
-    let is_same = |known: &Content| {
+    let is_same = |known: &EventContent| {
         let mut known = known.clone();
         // What others have answered is no change of theirs.
         known.take_answers(&remote);
@@ -139,9 +145,15 @@ pub(super) fn is_known(edit: &Edit, remote: &Event) -> bool {
 }
 
 /// What was made here is at the provider as it was when it was sent; what has changed here since is an update.
-fn ahead(stored: &Event, incoming: Event, link: Link, edit: Edit, now: DateTime<Utc>) -> Verdict {
-    let base = Content::of(&incoming);
-    let merged = merge(Some(&base), &[], &Content::of(stored), &base);
+fn ahead(
+    stored: &Event,
+    incoming: Event,
+    link: EventLink,
+    edit: Edit,
+    now: DateTime<Utc>,
+) -> Reconciliation {
+    let base = EventContent::of(&incoming);
+    let merged = merge(Some(&base), &[], &EventContent::of(stored), &base);
     settle(
         stored,
         incoming,
@@ -159,26 +171,26 @@ fn ahead(stored: &Event, incoming: Event, link: Link, edit: Edit, now: DateTime<
 fn settle(
     stored: &Event,
     incoming: Event,
-    mut link: Link,
+    mut link: EventLink,
     mut edit: Edit,
     mut merged: Merged,
     now: DateTime<Utc>,
-) -> Verdict {
+) -> Reconciliation {
     if !merged.conflicts.is_empty() {
         let fields = merged
             .conflicts
             .iter()
             .map(|field| (*field).to_owned())
             .collect();
-        link.kept = Some(Box::new(Kept {
+        link.kept = Some(Box::new(KeptEdit {
             at: now,
             fields,
-            content: Content::of(stored),
+            content: EventContent::of(stored),
         }));
     }
-    let theirs = Content::of(&incoming);
+    let theirs = EventContent::of(&incoming);
     // An answer that the provider does not have yet, unless another was given there meanwhile.
-    let waits = |response: &Response| {
+    let waits = |response: &RsvpResponse| {
         let (now, then) = (merged.content.own_answer(), theirs.own_answer());
         then != Some(response.status) && (then.is_none() || now == Some(response.status))
     };
@@ -200,36 +212,36 @@ fn settle(
     };
     merged.content.write_to(&mut event);
     event.hash();
-    Verdict::Store(Box::new(event))
+    Reconciliation::Store(Box::new(event))
 }
 
 /// The provider has this event no more.
-pub(super) fn vanished(stored: &Event, provider: &str) -> Verdict {
+pub(super) fn reconcile_removal(stored: &Event, provider: &str) -> Reconciliation {
     let Some(link) = stored.link.as_deref() else {
-        return Verdict::Remove;
+        return Reconciliation::Remove;
     };
-    let declined = |response: &Response| response.status == RsvpStatus::Declined;
+    let declined = |response: &RsvpResponse| response.status == RsvpStatus::Declined;
     match link.edit.as_deref() {
         // That is what becomes of an invitation that is declined.
-        Some(edit) if edit.response.as_deref().is_some_and(declined) => Verdict::Remove,
+        Some(edit) if edit.response.as_deref().is_some_and(declined) => Reconciliation::Remove,
         // An edit that would be lost: it is kept, and its owner may have the event created anew.
         Some(edit) if edit.operation == Operation::Update && stored.original_start().is_some() => {
             let mut event = stored.clone();
             let failure = format!(
                 "This occurrence was cancelled at {provider} meanwhile. Delete it here too, or make an event of its own."
             );
-            event.link = Some(Box::new(Link {
+            event.link = Some(Box::new(EventLink {
                 failure: Some(failure),
                 ..link.clone()
             }));
-            Verdict::Store(Box::new(event))
+            Reconciliation::Store(Box::new(event))
         }
         Some(edit) if edit.operation == Operation::Update => {
             let mut event = stored.clone();
             let failure = format!(
                 "The event was deleted at {provider} meanwhile. Retry to create it anew, or delete it here too."
             );
-            event.link = Some(Box::new(Link {
+            event.link = Some(Box::new(EventLink {
                 remote_id: None,
                 version: None,
                 generation: link.generation + 1,
@@ -241,9 +253,9 @@ pub(super) fn vanished(stored: &Event, provider: &str) -> Verdict {
                 failure: Some(failure),
                 ..link.clone()
             }));
-            Verdict::Store(Box::new(event))
+            Reconciliation::Store(Box::new(event))
         }
-        _ => Verdict::Remove,
+        _ => Reconciliation::Remove,
     }
 }
 
@@ -252,7 +264,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use calweave_domain::event::{Attendee, Details};
+    use calweave_domain::event::{Attendee, EventDetails};
     use calweave_domain::ids::{CalendarId, EventId};
     use calweave_domain::time::EventTime;
 
@@ -265,14 +277,14 @@ mod tests {
             end: start.plus(TimeDelta::hours(1)),
             series: None,
             zone_guessed: false,
-            details: Box::new(Details {
+            details: Box::new(EventDetails {
                 title: title.into(),
-                ..Details::default()
+                ..EventDetails::default()
             }),
-            link: Some(Box::new(Link {
+            link: Some(Box::new(EventLink {
                 remote_id: Some("a".into()),
                 version: Some(version.into()),
-                ..Link::default()
+                ..EventLink::default()
             })),
             content_hash: String::new(),
             updated_at: DateTime::UNIX_EPOCH,
@@ -286,7 +298,7 @@ mod tests {
         title.clone_into(&mut event.details.title);
         let edit = Edit::new(
             operation,
-            Some(Box::new(Content::of(base))),
+            Some(Box::new(EventContent::of(base))),
             DateTime::UNIX_EPOCH,
         );
         event.link.as_mut().unwrap().edit = Some(Box::new(edit));
@@ -299,41 +311,46 @@ mod tests {
     #[test]
     fn another_version_of_the_same_is_no_change() {
         assert_eq!(
-            arrived(Some(&event("a", "1")), event("a", "2"), NOW),
-            Verdict::Leave
+            reconcile_upsert(Some(&event("a", "1")), event("a", "2"), NOW),
+            Reconciliation::Unchanged
         );
         assert!(matches!(
-            arrived(Some(&event("a", "1")), event("b", "2"), NOW),
-            Verdict::Store(_)
+            reconcile_upsert(Some(&event("a", "1")), event("b", "2"), NOW),
+            Reconciliation::Store(_)
         ));
     }
 
     #[test]
     fn an_echo_touches_no_edit() {
         let stored = edited(&event("a", "1"), "b", Operation::Update);
-        assert_eq!(arrived(Some(&stored), event("a", "1"), NOW), Verdict::Leave);
+        assert_eq!(
+            reconcile_upsert(Some(&stored), event("a", "1"), NOW),
+            Reconciliation::Unchanged
+        );
         let leaving = edited(&event("a", "1"), "a", Operation::Delete);
         assert_eq!(
-            arrived(Some(&leaving), event("a", "1"), NOW),
-            Verdict::Leave
+            reconcile_upsert(Some(&leaving), event("a", "1"), NOW),
+            Reconciliation::Unchanged
         );
         assert_eq!(
-            arrived(Some(&leaving), event("a", "2"), NOW),
-            Verdict::Leave
+            reconcile_upsert(Some(&leaving), event("a", "2"), NOW),
+            Reconciliation::Unchanged
         );
     }
 
     #[test]
     fn a_conflict_is_shown_and_the_provider_wins() {
         let stored = edited(&event("a", "1"), "b", Operation::Update);
-        let Verdict::Store(merged) = arrived(Some(&stored), event("c", "2"), NOW) else {
+        let Reconciliation::Store(merged) = reconcile_upsert(Some(&stored), event("c", "2"), NOW)
+        else {
             panic!("stored")
         };
         let link = merged.link.unwrap();
         assert_eq!((merged.details.title.as_str(), link.edit), ("c", None));
         assert_eq!(link.kept.unwrap().content.details.title, "b");
         let leaving = edited(&event("a", "1"), "a", Operation::Delete);
-        let Verdict::Store(back) = arrived(Some(&leaving), event("c", "2"), NOW) else {
+        let Reconciliation::Store(back) = reconcile_upsert(Some(&leaving), event("c", "2"), NOW)
+        else {
             panic!("stored")
         };
         assert_eq!(
@@ -366,7 +383,7 @@ mod tests {
             Accepted,
             NeedsAction,
         );
-        let response = Response {
+        let response = RsvpResponse {
             status: Accepted,
             comment: None,
             notify: true,
@@ -387,8 +404,8 @@ mod tests {
                 .map(|one| one.rsvp_status)
                 .collect::<Vec<_>>()
         };
-        let then = |incoming| match arrived(Some(&stored), incoming, NOW) {
-            Verdict::Store(event) => (
+        let then = |incoming| match reconcile_upsert(Some(&stored), incoming, NOW) {
+            Reconciliation::Store(event) => (
                 answers(&event),
                 event
                     .link
@@ -424,19 +441,19 @@ mod tests {
             Operation::Delete,
         );
         assert_eq!(
-            arrived(
+            reconcile_upsert(
                 Some(&stored),
                 answered(event("a", "2"), Accepted, Accepted),
                 NOW
             ),
-            Verdict::Leave
+            Reconciliation::Unchanged
         );
     }
 
     #[test]
     fn an_invitation_that_is_declined_may_go() {
         let mut stored = edited(&event("a", "1"), "a", Operation::Update);
-        let response = Response {
+        let response = RsvpResponse {
             status: RsvpStatus::Declined,
             comment: None,
             notify: true,
@@ -449,13 +466,16 @@ mod tests {
             .as_mut()
             .unwrap()
             .response = Some(Box::new(response));
-        assert_eq!(vanished(&stored, "Microsoft"), Verdict::Remove);
+        assert_eq!(
+            reconcile_removal(&stored, "Microsoft"),
+            Reconciliation::Remove
+        );
     }
 
     #[test]
     fn an_edit_of_what_was_deleted_is_kept() {
-        let Verdict::Store(kept) =
-            vanished(&edited(&event("a", "1"), "b", Operation::Update), "Google")
+        let Reconciliation::Store(kept) =
+            reconcile_removal(&edited(&event("a", "1"), "b", Operation::Update), "Google")
         else {
             panic!("kept")
         };
@@ -465,10 +485,13 @@ mod tests {
             link.failure
                 .is_some_and(|failure| failure.contains("deleted at Google"))
         );
-        assert_eq!(vanished(&event("a", "1"), "Google"), Verdict::Remove);
         assert_eq!(
-            vanished(&edited(&event("a", "1"), "a", Operation::Delete), "Google"),
-            Verdict::Remove
+            reconcile_removal(&event("a", "1"), "Google"),
+            Reconciliation::Remove
+        );
+        assert_eq!(
+            reconcile_removal(&edited(&event("a", "1"), "a", Operation::Delete), "Google"),
+            Reconciliation::Remove
         );
     }
 }

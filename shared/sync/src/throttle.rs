@@ -4,56 +4,62 @@
 use std::time::Duration;
 
 use calweave_domain::connection::Connection;
-use calweave_providers::{Provider, ProviderError};
+use calweave_providers::{CalendarProvider, ProviderError};
 use calweave_store::cursors::Lease;
-use calweave_store::seats::Asked;
+use calweave_store::permits::PermitOutcome;
 use chrono::TimeDelta;
 
-use super::account::{Step, Stop};
+use super::account::{SyncResult, SyncStop};
 use crate::SyncContext;
 
-/// How often a worker looks for a free seat before it leaves the calendar to a later message.
+/// How often a worker looks for a free permit before it leaves the calendar to a later message.
 const LOOKS: u32 = 8;
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a calendar waits for which there was no seat.
+/// How long a calendar waits for which there was no permit.
 const FULL: TimeDelta = TimeDelta::seconds(3);
 
-/// Takes a seat along with the lease, where the provider has only so many for an account.
-pub(super) async fn take_seat(
+/// Takes a permit along with the lease, where the provider has only so many for an account.
+pub(super) async fn acquire_permit(
     context: &SyncContext,
     lease: &mut Lease,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     connection: &Connection,
-) -> Step<()> {
-    let Some(count) = provider.manners().at_once.filter(|_| !lease.has_seat()) else {
+) -> SyncResult<()> {
+    let Some(count) = provider
+        .capabilities()
+        .max_concurrent_syncs
+        .filter(|_| !lease.has_permit())
+    else {
         return Ok(());
     };
     for _ in 0..LOOKS {
         match context
             .store
-            .take_seat(connection.user_id, connection.id, count)
+            .acquire_permit(connection.user_id, connection.id, count)
             .await?
         {
-            Asked::Taken(seat) => {
-                lease.sit(seat);
+            PermitOutcome::Acquired(permit) => {
+                lease.attach_permit(permit);
                 return Ok(());
             }
-            Asked::Paused(until) => return Err(Stop::Later(until - context.clock.now())),
-            Asked::Full => tokio::time::sleep(PAUSE).await,
+            PermitOutcome::Paused(until) => {
+                return Err(SyncStop::Later(until - context.clock.now()));
+            }
+            PermitOutcome::Exhausted => tokio::time::sleep(PAUSE).await,
         }
     }
-    Err(Stop::Later(FULL))
+    Err(SyncStop::Later(FULL))
 }
 
 /// Has all workers heed a pause that the provider has asked for.
-pub(super) async fn heed<T>(
+pub(super) async fn honor_retry_after<T>(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     connection: &Connection,
-    done: Step<T>,
-) -> Step<T> {
-    if let Err(Stop::Provider(failure)) = &done {
+    done: SyncResult<T>,
+) -> SyncResult<T> {
+    if let Err(SyncStop::CalendarProvider(failure)) = &done {
         pause(context, provider, connection, failure).await?;
     }
     done
@@ -62,15 +68,15 @@ pub(super) async fn heed<T>(
 /// The same, for a failure.
 pub(super) async fn pause(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     connection: &Connection,
     failure: &ProviderError,
-) -> Step<()> {
+) -> SyncResult<()> {
     if let ProviderError::Throttled {
         retry_after: Some(after),
         ..
     } = failure
-        && provider.manners().at_once.is_some()
+        && provider.capabilities().max_concurrent_syncs.is_some()
     {
         let until = context.clock.now() + TimeDelta::from_std(*after).unwrap_or(FULL);
         context

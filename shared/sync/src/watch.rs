@@ -4,18 +4,18 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use calweave_base::clock::random_bytes;
 use calweave_calendar::accounts::close_channel;
-use calweave_domain::calendar::{Calendar, ChannelState, Source};
+use calweave_domain::calendar::{Calendar, CalendarSource, ChannelState};
 use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::ids::UserId;
 use calweave_domain::secret::secret_digest;
-use calweave_providers::{Provider, ProviderError, Remedy, Target, Watches};
-use calweave_store::Outcome;
-use calweave_store::channels::{Channel, Watched};
+use calweave_providers::{CalendarProvider, ChannelScope, ProviderError, Remedy, RemoteCalendar};
+use calweave_store::WriteOutcome;
+use calweave_store::channels::{Channel, WatchedResource};
 use calweave_store::cursors::Lease;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
-use super::account::Step;
+use super::account::SyncResult;
 use crate::SyncContext;
 
 /// A calendar that cannot be watched is tried again after this long.
@@ -30,17 +30,17 @@ const PATH: &str = "/api/v1/calendar/webhooks/";
 /// polled.
 pub(super) async fn keep(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     lease: &Lease,
     calendar: &Calendar,
     connection: &Connection,
-    target: Target<'_>,
-) -> Step<Option<ChannelState>> {
+    target: RemoteCalendar<'_>,
+) -> SyncResult<Option<ChannelState>> {
     let now = context.clock.now();
     let known = lease.cursor().channel.clone();
-    let is_account = provider.manners().watches == Watches::Account;
-    let is_out_of_reach =
-        is_account && matches!(&calendar.source, Source::Account(account) if account.is_shared);
+    let is_account = provider.capabilities().channel_scope == ChannelScope::Account;
+    let is_out_of_reach = is_account
+        && matches!(&calendar.source, CalendarSource::Account(account) if account.is_shared);
     if calendar.is_unwatched || is_out_of_reach {
         let Some(open) = known.filter(|channel| channel.id.is_some()) else {
             return Ok(None);
@@ -66,7 +66,7 @@ pub(super) async fn keep(
         context,
         provider,
         calendar.user_id,
-        Watched::Calendar {
+        WatchedResource::Calendar {
             calendar_id: calendar.id,
         },
         known.as_ref(),
@@ -78,14 +78,14 @@ pub(super) async fn keep(
 /// The channel of an account, as it is now.
 async fn keep_for_all(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     connection: &Connection,
-    target: Target<'_>,
-) -> Step<Option<ChannelState>> {
+    target: RemoteCalendar<'_>,
+) -> SyncResult<Option<ChannelState>> {
     let (user, id, now) = (connection.user_id, connection.id, context.clock.now());
     let is_due = |known: Option<&ChannelState>| known.is_none_or(|channel| channel.renew_at <= now);
     if !is_due(connection.channel.as_ref())
-        || context.store.take_watching(user, id).await? == Outcome::Refused
+        || context.store.take_watching(user, id).await? == WriteOutcome::ConditionFailed
     {
         return Ok(connection.channel.clone());
     }
@@ -106,7 +106,7 @@ async fn keep_for_all(
         return Ok(latest);
     }
     let extended = match known.and_then(|channel| channel.resource_id.as_ref()) {
-        Some(resource_id) => provider.extend(resource_id).await,
+        Some(resource_id) => provider.extend_channel(resource_id).await,
         None => Ok(None),
     };
     let kept = match (extended, known.and_then(|channel| channel.id.as_ref())) {
@@ -134,7 +134,7 @@ async fn keep_for_all(
                 context,
                 provider,
                 user,
-                Watched::Account { connection_id: id },
+                WatchedResource::Account { connection_id: id },
                 known,
                 target,
             )
@@ -148,20 +148,20 @@ async fn keep_for_all(
 /// Opens a channel in place of the one that is known.
 async fn open(
     context: &SyncContext,
-    provider: &dyn Provider,
+    provider: &dyn CalendarProvider,
     user: UserId,
-    watched: Watched,
+    watched: WatchedResource,
     known: Option<&ChannelState>,
-    target: Target<'_>,
-) -> Step<Option<ChannelState>> {
+    target: RemoteCalendar<'_>,
+) -> SyncResult<Option<ChannelState>> {
     let now = context.clock.now();
-    let Ok(accounts) = context.providers.of(provider.manners().kind) else {
+    let Ok(accounts) = context.providers.of(provider.capabilities().kind) else {
         return Ok(None);
     };
     let address = format!(
         "{}{PATH}{}",
         accounts.client().own_base(),
-        provider.manners().kind.path()
+        provider.capabilities().kind.path()
     );
     let id = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
@@ -177,13 +177,13 @@ async fn open(
     };
     // The row first: the provider's first message may be there before its answer.
     context.store.put_channel(&row).await?;
-    let opened = match provider.watch(target, &id, &secret, &address).await {
+    let opened = match provider.open_channel(target, &id, &secret, &address).await {
         Ok(opened) => opened,
         Err(failure) => {
             context.store.delete_channel(&row.id).await?;
             return match failure.remedy() {
                 Remedy::GiveUp => {
-                    if !matches!(failure, ProviderError::Unwatchable { .. }) {
+                    if !matches!(failure, ProviderError::PushUnsupported { .. }) {
                         warn!(calendar.id = %target.calendar, "{} cannot be watched and is polled: {failure}", target.calendar);
                     }
                     let at = now + UNWATCHABLE;

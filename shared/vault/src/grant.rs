@@ -3,16 +3,16 @@
 use calweave_domain::grant::Grant;
 use calweave_domain::ids::{ConnectionId, UserId};
 use calweave_domain::secret::Secret;
-use calweave_store::Outcome;
+use calweave_store::WriteOutcome;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Place, Vault, VaultError};
+use super::{SecretLocation, Vault, VaultError};
 
 /// A grant as it was read, and which one it is.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct VersionedGrant {
     /// The grant.
     pub grant: Grant,
     /// Counts the renewals.
@@ -35,8 +35,8 @@ impl Drop for Plain {
     }
 }
 
-fn place(user: UserId, connection: ConnectionId) -> Place {
-    Place {
+fn location(user: UserId, connection: ConnectionId) -> SecretLocation {
+    SecretLocation {
         user,
         connection,
         field: "grant",
@@ -52,11 +52,13 @@ impl Vault {
         &self,
         user: UserId,
         connection: ConnectionId,
-    ) -> Result<Option<Held>, VaultError> {
+    ) -> Result<Option<VersionedGrant>, VaultError> {
         let Some(stored) = self.store.sealed_grant(user, connection).await? else {
             return Ok(None);
         };
-        let opened = self.open(place(user, connection), &stored.sealed).await?;
+        let opened = self
+            .open(location(user, connection), &stored.sealed)
+            .await?;
         let mut plain: Plain =
             serde_json::from_str(opened.expose()).map_err(|_| VaultError::Sealed)?;
         let grant = Grant {
@@ -64,7 +66,7 @@ impl Vault {
             access_token: Secret::new(std::mem::take(&mut plain.access_token)),
             expires_at: plain.expires_at,
         };
-        Ok(Some(Held {
+        Ok(Some(VersionedGrant {
             grant,
             version: stored.version,
         }))
@@ -80,7 +82,7 @@ impl Vault {
         connection: ConnectionId,
         grant: &Grant,
         over: Option<u64>,
-    ) -> Result<Outcome, VaultError> {
+    ) -> Result<WriteOutcome, VaultError> {
         let plain = Plain {
             refresh_token: grant.refresh_token.expose().to_owned(),
             access_token: grant.access_token.expose().to_owned(),
@@ -88,7 +90,7 @@ impl Vault {
         };
         let text = Zeroizing::new(serde_json::to_string(&plain).map_err(|_| VaultError::Sealed)?);
         let sealed = self
-            .seal(place(user, connection), &Secret::new(text.to_string()))
+            .seal(location(user, connection), &Secret::new(text.to_string()))
             .await?;
         Ok(self
             .store

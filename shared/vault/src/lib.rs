@@ -26,13 +26,13 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use calweave_base::clock::{Clock, random_bytes};
 use calweave_domain::ids::{ConnectionId, UserId};
 use calweave_domain::secret::Secret;
-use calweave_store::{Outcome, Store, StoreError};
+use calweave_store::{Store, StoreError, WriteOutcome};
 use chrono::{DateTime, TimeDelta, Utc};
 use zeroize::Zeroizing;
 
 /// Where a secret belongs: only there it opens.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct SecretLocation {
     /// Whose it is.
     pub user: UserId,
     /// The link that it is for.
@@ -62,7 +62,7 @@ pub enum VaultError {
     /// The key is not there any more: the secret was shredded.
     #[error("the data key was shredded")]
     Shredded,
-    /// What is stored was not sealed here, or not for this place.
+    /// What is stored was not sealed here, or not for this location.
     #[error("the sealed secret does not open")]
     Sealed,
 }
@@ -111,12 +111,12 @@ impl Vault {
     ///
     /// # Errors
     /// When KMS or the table does not answer.
-    pub async fn put(&self, place: Place, secret: &Secret) -> Result<(), VaultError> {
-        let key = self.data_key(place.user, true).await?;
-        let sealed = seal(&key, place, secret.expose().as_bytes())?;
+    pub async fn put(&self, location: SecretLocation, secret: &Secret) -> Result<(), VaultError> {
+        let key = self.data_key(location.user, true).await?;
+        let sealed = seal(&key, location, secret.expose().as_bytes())?;
         Ok(self
             .store
-            .put_secret(place.user, place.connection, place.field, &sealed)
+            .put_secret(location.user, location.connection, location.field, &sealed)
             .await?)
     }
 
@@ -124,44 +124,48 @@ impl Vault {
     ///
     /// # Errors
     /// When KMS or the table does not answer, or what is stored does not open.
-    pub async fn get(&self, place: Place) -> Result<Option<Secret>, VaultError> {
+    pub async fn get(&self, location: SecretLocation) -> Result<Option<Secret>, VaultError> {
         let Some(sealed) = self
             .store
-            .sealed_secret(place.user, place.connection, place.field)
+            .sealed_secret(location.user, location.connection, location.field)
             .await?
         else {
             return Ok(None);
         };
-        let key = self.data_key(place.user, false).await?;
-        open(&key, place, &sealed).map(Some)
+        let key = self.data_key(location.user, false).await?;
+        open(&key, location, &sealed).map(Some)
     }
 
-    /// Seals a text for a place of its own choice: for what is stored outside of the vault table, for minutes.
+    /// Seals a text for a location of its own choice: for what is stored outside of the vault table, for minutes.
     ///
     /// # Errors
     /// When KMS or the table does not answer.
-    pub async fn seal(&self, place: Place, secret: &Secret) -> Result<String, VaultError> {
-        let key = self.data_key(place.user, true).await?;
-        seal(&key, place, secret.expose().as_bytes())
+    pub async fn seal(
+        &self,
+        location: SecretLocation,
+        secret: &Secret,
+    ) -> Result<String, VaultError> {
+        let key = self.data_key(location.user, true).await?;
+        seal(&key, location, secret.expose().as_bytes())
     }
 
-    /// Opens what [`Vault::seal`] has sealed for this place.
+    /// Opens what [`Vault::seal`] has sealed for this location.
     ///
     /// # Errors
     /// When KMS or the table does not answer, or the text does not open.
-    pub async fn open(&self, place: Place, sealed: &str) -> Result<Secret, VaultError> {
-        let key = self.data_key(place.user, false).await?;
-        open(&key, place, sealed)
+    pub async fn open(&self, location: SecretLocation, sealed: &str) -> Result<Secret, VaultError> {
+        let key = self.data_key(location.user, false).await?;
+        open(&key, location, sealed)
     }
 
     /// Removes a secret.
     ///
     /// # Errors
     /// When the table does not answer.
-    pub async fn remove(&self, place: Place) -> Result<(), VaultError> {
+    pub async fn remove(&self, location: SecretLocation) -> Result<(), VaultError> {
         Ok(self
             .store
-            .delete_secret(place.user, place.connection, place.field)
+            .delete_secret(location.user, location.connection, location.field)
             .await?)
     }
 
@@ -232,9 +236,9 @@ impl Vault {
             .create_wrapped_key(user, &BASE64_STANDARD.encode(wrapped))
             .await?
         {
-            Outcome::Done => to_key(plain),
+            WriteOutcome::Written => to_key(plain),
             // Another function was first; its key is the one.
-            Outcome::Refused => {
+            WriteOutcome::ConditionFailed => {
                 let wrapped = self
                     .store
                     .wrapped_key(user)
@@ -276,14 +280,14 @@ fn to_key(plain: Blob) -> Result<DataKey, VaultError> {
         .map_err(|_| VaultError::Sealed)
 }
 
-fn aad(place: Place) -> String {
+fn aad(location: SecretLocation) -> String {
     format!(
         "{VERSION}|{}|{}|{}",
-        place.user, place.connection, place.field
+        location.user, location.connection, location.field
     )
 }
 
-fn seal(key: &DataKey, place: Place, plain: &[u8]) -> Result<String, VaultError> {
+fn seal(key: &DataKey, location: SecretLocation, plain: &[u8]) -> Result<String, VaultError> {
     let key = LessSafeKey::new(
         UnboundKey::new(&AES_256_GCM, key.as_slice()).map_err(|_| VaultError::Sealed)?,
     );
@@ -292,7 +296,7 @@ fn seal(key: &DataKey, place: Place, plain: &[u8]) -> Result<String, VaultError>
     let tag = key
         .seal_in_place_separate_tag(
             Nonce::assume_unique_for_key(iv),
-            Aad::from(aad(place).as_bytes()),
+            Aad::from(aad(location).as_bytes()),
             &mut bytes,
         )
         .map_err(|_| VaultError::Sealed)?;
@@ -305,7 +309,7 @@ fn seal(key: &DataKey, place: Place, plain: &[u8]) -> Result<String, VaultError>
     ))
 }
 
-fn open(key: &DataKey, place: Place, sealed: &str) -> Result<Secret, VaultError> {
+fn open(key: &DataKey, location: SecretLocation, sealed: &str) -> Result<Secret, VaultError> {
     let mut parts = sealed.split(':');
     let (Some(VERSION), Some(iv), Some(tag), Some(text), None) = (
         parts.next(),
@@ -328,7 +332,7 @@ fn open(key: &DataKey, place: Place, sealed: &str) -> Result<Secret, VaultError>
     let mut sealed = Zeroizing::new(bytes(text)?);
     sealed.extend(bytes(tag)?);
     let plain = key
-        .open_in_place(nonce, Aad::from(aad(place).as_bytes()), &mut sealed)
+        .open_in_place(nonce, Aad::from(aad(location).as_bytes()), &mut sealed)
         .map_err(|_| VaultError::Sealed)?;
     String::from_utf8(plain.to_vec())
         .map(Secret::new)
@@ -339,8 +343,8 @@ fn open(key: &DataKey, place: Place, sealed: &str) -> Result<Secret, VaultError>
 mod tests {
     use super::*;
 
-    fn place(user: u8, field: &'static str) -> Place {
-        Place {
+    fn location(user: u8, field: &'static str) -> SecretLocation {
+        SecretLocation {
             user: UserId::from_bytes([user; 16]),
             connection: ConnectionId::from_bytes([7; 16]),
             field,
@@ -350,34 +354,44 @@ mod tests {
     #[test]
     fn a_sealed_secret_opens_only_where_it_was_put() {
         let key: DataKey = Zeroizing::new([3; 32]);
-        let sealed = seal(&key, place(1, FEED_URL), "https://example.org/ö".as_bytes()).unwrap();
+        let sealed = seal(
+            &key,
+            location(1, FEED_URL),
+            "https://example.org/ö".as_bytes(),
+        )
+        .unwrap();
         assert!(sealed.starts_with("v1:"));
         assert_eq!(
-            open(&key, place(1, FEED_URL), &sealed).unwrap().expose(),
+            open(&key, location(1, FEED_URL), &sealed).unwrap().expose(),
             "https://example.org/ö"
         );
-        assert!(open(&key, place(2, FEED_URL), &sealed).is_err());
-        assert!(open(&key, place(1, "other"), &sealed).is_err());
-        assert!(open(&Zeroizing::new([4; 32]), place(1, FEED_URL), &sealed).is_err());
+        assert!(open(&key, location(2, FEED_URL), &sealed).is_err());
+        assert!(open(&key, location(1, "other"), &sealed).is_err());
+        assert!(open(&Zeroizing::new([4; 32]), location(1, FEED_URL), &sealed).is_err());
         assert_ne!(
             sealed,
-            seal(&key, place(1, FEED_URL), "https://example.org/ö".as_bytes()).unwrap()
+            seal(
+                &key,
+                location(1, FEED_URL),
+                "https://example.org/ö".as_bytes()
+            )
+            .unwrap()
         );
     }
 
     #[test]
     fn a_tampered_secret_does_not_open() {
         let key: DataKey = Zeroizing::new([3; 32]);
-        let sealed = seal(&key, place(1, FEED_URL), b"secret").unwrap();
+        let sealed = seal(&key, location(1, FEED_URL), b"secret").unwrap();
         for at in 3..sealed.len() {
             let mut bytes = sealed.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             let tampered = String::from_utf8(bytes).unwrap();
-            if let Ok(secret) = open(&key, place(1, FEED_URL), &tampered) {
+            if let Ok(secret) = open(&key, location(1, FEED_URL), &tampered) {
                 // The last character of a part may carry unused bits; then it is the same secret, else it must fail.
                 assert_eq!(secret.expose(), "secret");
             }
         }
-        assert!(open(&key, place(1, FEED_URL), "v2:a:b:c").is_err());
+        assert!(open(&key, location(1, FEED_URL), "v2:a:b:c").is_err());
     }
 }

@@ -6,9 +6,9 @@ use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::grant::Grant;
 use calweave_domain::secret::Secret;
 use calweave_providers::{ProviderError, Remedy};
-use calweave_store::Outcome;
+use calweave_store::WriteOutcome;
 use calweave_store::audit::AuditEntry;
-use calweave_vault::grant::Held;
+use calweave_vault::grant::VersionedGrant;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{error, warn};
 
@@ -30,7 +30,7 @@ pub async fn access_token(
     connection: &Connection,
     refused: Option<&Secret>,
 ) -> Result<Result<Secret, ProviderError>, BackendError> {
-    let gone = |reason: &str| ProviderError::GrantGone {
+    let gone = |reason: &str| ProviderError::GrantRevoked {
         provider: connection.provider.label(),
         reason: reason.to_owned(),
     };
@@ -50,13 +50,13 @@ pub async fn access_token(
         if held.grant.is_fresh(context.clock.now()) && refused != Some(&held.grant.access_token) {
             return Ok(Ok(held.grant.access_token));
         }
-        if context.store.lease_grant(user, id, held.version).await? == Outcome::Done {
+        if context.store.lease_grant(user, id, held.version).await? == WriteOutcome::Written {
             return renew(context, connection, &held).await;
         }
         // Somebody else is at it: what they store counts.
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(Err(ProviderError::Failing {
+    Ok(Err(ProviderError::ServerError {
         provider: connection.provider.label(),
         status: 504,
     }))
@@ -81,7 +81,7 @@ pub async fn renew_early(
             .await?;
         return Ok(false);
     }
-    if context.store.lease_grant(user, id, held.version).await? == Outcome::Refused {
+    if context.store.lease_grant(user, id, held.version).await? == WriteOutcome::ConditionFailed {
         return Ok(false);
     }
     Ok(renew(context, connection, &held).await?.is_ok())
@@ -91,7 +91,7 @@ pub async fn renew_early(
 async fn renew(
     context: &AccountContext,
     connection: &Connection,
-    held: &Held,
+    held: &VersionedGrant,
 ) -> Result<Result<Secret, ProviderError>, BackendError> {
     let (user, id, now) = (connection.user_id, connection.id, context.clock.now());
     let renewed = match context.providers.of(connection.provider) {
@@ -101,7 +101,7 @@ async fn renew(
     match renewed {
         Ok(grant) => {
             // Stored before it is used. Refused only when the owner has granted anew meanwhile; this token is good all the same.
-            let _: Outcome = context
+            let _: WriteOutcome = context
                 .vault
                 .put_grant(user, id, &grant, Some(held.version))
                 .await?;
@@ -113,9 +113,9 @@ async fn renew(
         }
         Err(failure) => {
             context.store.release_grant(user, id, held.version).await?;
-            if let ProviderError::GrantGone { provider, reason } = &failure {
+            if let ProviderError::GrantRevoked { provider, reason } = &failure {
                 let reason = lost(context, connection, reason).await?;
-                return Ok(Err(ProviderError::GrantGone { provider, reason }));
+                return Ok(Err(ProviderError::GrantRevoked { provider, reason }));
             }
             if failure.remedy() == Remedy::GiveUp {
                 // Such as a client that was deleted: a matter for the operator, not for the person.
@@ -154,7 +154,7 @@ async fn lost(
         .store
         .needs_reauth(connection.user_id, connection.id, &reason)
         .await?
-        == Outcome::Done
+        == WriteOutcome::Written
     {
         warn!(connection.id = %connection.id, "{} needs to be granted anew: {reason}", connection.id);
         let entry = AuditEntry {

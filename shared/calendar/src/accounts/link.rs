@@ -7,12 +7,12 @@ use calweave_domain::calendar::ProviderKind;
 use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::ids::{ConnectionId, UserId};
 use calweave_domain::secret::{Secret, secret_digest};
-use calweave_providers::oauth::{Came, MISSING_SCOPES, SignedIn};
-use calweave_providers::{Accounts, ProviderError, Providers};
-use calweave_store::Outcome;
-use calweave_store::authorizations::{Authorization, Selection};
+use calweave_providers::oauth::{AuthorizationCallback, AuthorizedAccount, MISSING_SCOPES};
+use calweave_providers::{OAuthProvider, ProviderError, Providers};
+use calweave_store::WriteOutcome;
+use calweave_store::authorizations::{CalendarSelection, PendingAuthorization};
 use calweave_store::connections::AccountOwner;
-use calweave_vault::Place;
+use calweave_vault::SecretLocation;
 use chrono::TimeDelta;
 
 use super::access::renew_at;
@@ -33,7 +33,7 @@ const MAX_CODE: usize = 4_096;
 pub fn configured<'a>(
     providers: &'a Providers,
     path: &str,
-) -> Result<(ProviderKind, &'a dyn Accounts)> {
+) -> Result<(ProviderKind, &'a dyn OAuthProvider)> {
     let kind = ProviderKind::of_path(path).ok_or(Error::NotFound)?;
     let missing = |_| {
         let (name, path) = (kind.label(), kind.path());
@@ -85,8 +85,8 @@ pub async fn begin_link(
     let browser_secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let verifier = context
         .vault
-        .seal(verifier_place(user), &authorize.verifier);
-    let authorization = Authorization {
+        .seal(verifier_location(user), &authorize.verifier);
+    let authorization = PendingAuthorization {
         user_id: user,
         provider: kind,
         browser: secret_digest(&browser_secret),
@@ -223,13 +223,13 @@ pub async fn finish_link(
     }))
 }
 
-type Attempt<T> = Result<T, LinkFailure>;
+type LinkResult<T> = Result<T, LinkFailure>;
 
 async fn link(
     context: &AccountContext,
-    begun: &Authorization,
+    begun: &PendingAuthorization,
     returned: &Returned,
-) -> Result<Attempt<Linked>> {
+) -> Result<LinkResult<Linked>> {
     if let Some(error) = &returned.error {
         return Ok(Err(match error.as_str() {
             "access_denied" => LinkFailure::AccessDenied,
@@ -245,20 +245,20 @@ async fn link(
     let (_, provider) = configured(&context.providers, kind.path())?;
     let verifier = context
         .vault
-        .open(verifier_place(user), &begun.verifier)
+        .open(verifier_location(user), &begun.verifier)
         .await?;
-    let came = Came {
+    let callback = AuthorizationCallback {
         code,
         verifier: &verifier,
         nonce: &begun.nonce,
     };
-    let signed_in = match provider.exchange(came, context.clock.now()).await {
+    let signed_in = match provider.exchange(callback, context.clock.now()).await {
         Ok(signed_in) => signed_in,
         Err(error) => return Ok(Err(LinkFailure::of(&error))),
     };
     let token = signed_in.grant.access_token.clone();
     let session = provider.session(token, &signed_in.email);
-    let calendars = match session.calendars().await {
+    let calendars = match session.list_calendars().await {
         Ok(calendars) => calendars,
         Err(error) => return Ok(Err(LinkFailure::of(&error))),
     };
@@ -267,7 +267,7 @@ async fn link(
         Err(failure) => return Ok(Err(failure)),
     };
     let id = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<24>());
-    let selection = Selection {
+    let selection = CalendarSelection {
         connection_id: connection,
         provider: kind,
         email: signed_in.email,
@@ -286,8 +286,8 @@ async fn store(
     context: &AccountContext,
     user: UserId,
     kind: ProviderKind,
-    signed_in: &SignedIn,
-) -> Result<Attempt<ConnectionId>, BackendError> {
+    signed_in: &AuthorizedAccount,
+) -> Result<LinkResult<ConnectionId>, BackendError> {
     let now = context.clock.now();
     let known = context.store.connections(user).await?.into_iter();
     let mut known =
@@ -297,7 +297,7 @@ async fn store(
         return Ok(Err(LinkFailure::AccountTaken));
     };
     // The grant first: a connection that is active has a grant.
-    let _: Outcome = context
+    let _: WriteOutcome = context
         .vault
         .put_grant(user, id, &signed_in.grant, None)
         .await?;
@@ -330,7 +330,7 @@ async fn claim(
     context: &AccountContext,
     user: UserId,
     kind: ProviderKind,
-    signed_in: &SignedIn,
+    signed_in: &AuthorizedAccount,
     known: Option<&Connection>,
 ) -> Result<Option<ConnectionId>, BackendError> {
     let (store, account) = (&context.store, &signed_in.account_id);
@@ -345,7 +345,7 @@ async fn claim(
         user_id: user,
         connection_id: id,
     };
-    if store.claim_account(kind, account, owner).await? == Outcome::Done {
+    if store.claim_account(kind, account, owner).await? == WriteOutcome::Written {
         return Ok(Some(id));
     }
     let other = store.account_owner(kind, account).await?;
@@ -356,7 +356,7 @@ async fn claim(
         return Ok(None);
     }
     let claimed = store.claim_account(kind, account, owner).await?;
-    Ok((claimed == Outcome::Done).then_some(id))
+    Ok((claimed == WriteOutcome::Written).then_some(id))
 }
 
 /// Releases an account that somebody else has linked but never chosen a calendar of, once the time for that is over. Answers
@@ -377,15 +377,15 @@ async fn release_unused(
     if is_used || context.clock.now() - connection.granted_at < SELECTION_LIFETIME {
         return Ok(false);
     }
-    if store.end_connection(&connection).await? == Outcome::Done {
+    if store.end_connection(&connection).await? == WriteOutcome::Written {
         store.release_account(&connection).await?;
     }
     Ok(true)
 }
 
 /// Where the code verifier is sealed: no connection exists yet.
-fn verifier_place(user: UserId) -> Place {
-    Place {
+fn verifier_location(user: UserId) -> SecretLocation {
+    SecretLocation {
         user,
         connection: ConnectionId::from_bytes([0; 16]),
         field: "verifier",

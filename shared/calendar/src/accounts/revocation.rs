@@ -3,7 +3,7 @@
 use calweave_domain::calendar::ChannelState;
 use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::ids::UserId;
-use calweave_providers::Provider;
+use calweave_providers::CalendarProvider;
 use calweave_store::{Store, StoreError};
 use tracing::warn;
 
@@ -50,12 +50,12 @@ pub async fn revoke(context: &AccountContext, connection: &Connection) -> Result
 /// When a table does not answer.
 pub async fn close_channel(
     store: &Store,
-    provider: Option<&dyn Provider>,
+    provider: Option<&dyn CalendarProvider>,
     channel: &ChannelState,
 ) -> Result<(), StoreError> {
     let Some(id) = &channel.id else { return Ok(()) };
     if let (Some(resource_id), Some(provider)) = (&channel.resource_id, provider)
-        && let Err(failure) = provider.stop(id, resource_id).await
+        && let Err(failure) = provider.close_channel(id, resource_id).await
     {
         warn!("could not close a channel: {failure}");
     }

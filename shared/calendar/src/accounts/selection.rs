@@ -1,10 +1,12 @@
 //! Choosing calendars of an account that was just linked.
 
-use calweave_domain::calendar::{AccountCalendar, Calendar, CalendarState, DEFAULT_COLOR, Source};
+use calweave_domain::calendar::{
+    AccountCalendar, Calendar, CalendarSource, CalendarState, DEFAULT_COLOR,
+};
 use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
-use calweave_store::Outcome;
-use calweave_store::authorizations::Selection;
+use calweave_store::WriteOutcome;
+use calweave_store::authorizations::CalendarSelection;
 
 use crate::calendars::connected_calendar;
 use crate::sync_requests::request_sync;
@@ -14,7 +16,7 @@ use crate::{Context, Error, Result};
 #[derive(Debug)]
 pub struct OfferedCalendars {
     /// The offer.
-    pub selection: Selection,
+    pub selection: CalendarSelection,
     /// The account.
     pub connection: Connection,
     /// The provider's ids of those that are connected already.
@@ -92,7 +94,7 @@ pub async fn select_calendars(
     })
 }
 
-fn choose<'a>(offered: &'a Selection, ids: &[String]) -> Result<Vec<&'a AccountCalendar>> {
+fn choose<'a>(offered: &'a CalendarSelection, ids: &[String]) -> Result<Vec<&'a AccountCalendar>> {
     const FIELD: &str = "selectedCalendarIds";
     if ids.is_empty() {
         return Err(Error::field(FIELD, "must name at least one calendar"));
@@ -111,7 +113,7 @@ fn choose<'a>(offered: &'a Selection, ids: &[String]) -> Result<Vec<&'a AccountC
 async fn connect(
     context: &Context,
     user: UserId,
-    selection: &Selection,
+    selection: &CalendarSelection,
     chosen: &AccountCalendar,
 ) -> Result<CalendarId> {
     let connection_id: ConnectionId = selection.connection_id;
@@ -126,15 +128,15 @@ async fn connect(
         is_connected: true,
         is_unwatched: false,
         created_at: context.clock.now(),
-        source: Source::Account(chosen.clone()),
+        source: CalendarSource::Account(chosen.clone()),
     };
-    if context.store.create_calendar(&calendar).await? == Outcome::Done {
+    if context.store.create_calendar(&calendar).await? == WriteOutcome::Written {
         return Ok(calendar.id);
     }
     let key = calendar.source.key(connection_id);
     let known = context.store.calendar_of(user, &key).await?;
     let id = known.ok_or(Error::NotFound)?;
     // Refused when it is connected already.
-    let _: Outcome = context.store.set_connected(user, id, true).await?;
+    let _: WriteOutcome = context.store.set_connected(user, id, true).await?;
     Ok(id)
 }

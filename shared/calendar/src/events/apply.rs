@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use calweave_domain::event::{Attendee, Details, Reminder, RsvpStatus, Status};
-use calweave_domain::link::Content;
+use calweave_domain::event::{Attendee, EventDetails, EventStatus, Reminder, RsvpStatus};
+use calweave_domain::link::EventContent;
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::Frequency;
 use calweave_domain::time::EventTime;
@@ -24,7 +24,7 @@ impl EventDraft {
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) with every field that cannot be used.
-    pub fn create(self, reader: Tz) -> Result<Content> {
+    pub fn create(self, reader: Tz) -> Result<EventContent> {
         let mut missing = FieldErrors::default();
         for (field, is_missing) in [
             ("title", matches!(self.title, Field::Keep)),
@@ -36,12 +36,12 @@ impl EventDraft {
             }
         }
         missing.or(())?;
-        let details = Details {
+        let details = EventDetails {
             uses_default_reminders: true,
-            ..Details::default()
+            ..EventDetails::default()
         };
         let epoch = EventTime::Zoned(NaiveDateTime::default(), reader);
-        let blank = Content {
+        let blank = EventContent {
             start: epoch,
             end: epoch,
             series: None,
@@ -54,7 +54,7 @@ impl EventDraft {
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) with every field that cannot be used.
-    pub fn change(self, mut content: Content, reader: Tz) -> Result<Content> {
+    pub fn change(self, mut content: EventContent, reader: Tz) -> Result<EventContent> {
         let mut errors = FieldErrors::default();
         (content.start, content.end) =
             self.times((content.start, content.end), reader, &mut errors);
@@ -77,7 +77,7 @@ impl EventDraft {
             errors.add("url", "must begin with https:// or http://");
         }
         if let Some(status) = self.status {
-            if status == Status::Cancelled {
+            if status == EventStatus::Cancelled {
                 errors.add("status", "cannot be CANCELLED; delete the event");
             }
             details.status = status;
@@ -100,7 +100,7 @@ impl EventDraft {
     }
 }
 
-fn title(title: &Field<String>, details: &mut Details, errors: &mut FieldErrors) {
+fn title(title: &Field<String>, details: &mut EventDetails, errors: &mut FieldErrors) {
     match title {
         Field::Keep => {}
         Field::Clear => errors.add("title", "cannot be taken away"),
@@ -134,7 +134,7 @@ fn text(
     }
 }
 
-fn reminders(reminders: Field<Vec<Remind>>, details: &mut Details, errors: &mut FieldErrors) {
+fn reminders(reminders: Field<Vec<Remind>>, details: &mut EventDetails, errors: &mut FieldErrors) {
     match reminders {
         Field::Keep => {}
         Field::Clear => (details.reminders, details.uses_default_reminders) = (vec![], true),
@@ -219,7 +219,7 @@ fn rule(text: &str) -> Result<Series, Wrong> {
     }
 }
 
-fn invite(invited: Vec<Invited>, details: &mut Details, errors: &mut FieldErrors) {
+fn invite(invited: Vec<Invited>, details: &mut EventDetails, errors: &mut FieldErrors) {
     if details.attendees_omitted {
         errors.add(
             "attendees",

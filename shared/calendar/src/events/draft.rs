@@ -1,6 +1,6 @@
 //! What a caller says about an event, before it is checked.
 
-use calweave_domain::event::{ReminderMethod, Status, Transparency, Visibility};
+use calweave_domain::event::{EventStatus, ReminderMethod, Transparency, Visibility};
 use calweave_domain::ids::CalendarId;
 use calweave_domain::link::SendUpdates;
 use serde::{Deserialize, Deserializer};
@@ -62,7 +62,7 @@ pub struct EventDraft {
     pub(super) reminders: Field<Vec<Remind>>,
     /// `CONFIRMED` or `TENTATIVE`.
     #[serde(default)]
-    pub(super) status: Option<Status>,
+    pub(super) status: Option<EventStatus>,
     /// Whether it takes up time.
     #[serde(default)]
     pub(super) transparency: Option<Transparency>,

@@ -3,8 +3,10 @@
 use calweave_domain::calendar::Calendar;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, SessionId, UserId};
-use calweave_domain::link::{Content, Edit, Link, Operation, Response, SendUpdates, merge};
-use calweave_store::Outcome;
+use calweave_domain::link::{
+    Edit, EventContent, EventLink, Operation, RsvpResponse, SendUpdates, merge,
+};
+use calweave_store::WriteOutcome;
 use calweave_store::edits::{EventUpdate, EventUpdated};
 
 use super::overrides::fit;
@@ -18,13 +20,13 @@ const MAX_STATE: usize = 32 << 10;
 
 /// How a change is to be written.
 #[derive(Clone, Debug, Default)]
-pub struct How {
+pub struct EditOptions {
     /// Who is told by mail.
     pub send_updates: SendUpdates,
     /// Whether the provider makes a meeting to go with it.
     pub wants_conference: bool,
     /// What the account's owner answers to an invitation.
-    pub response: Option<Response>,
+    pub response: Option<RsvpResponse>,
     /// Whether it is meant for the event exactly as it was read: then it is not carried out once somebody else has written.
     pub is_strict: bool,
     /// What a new event is named after, with what it says: asked for again by the same name, it is the same event.
@@ -38,11 +40,11 @@ pub struct How {
 pub async fn create_event(
     context: &Context,
     calendar: &Calendar,
-    content: Content,
-    how: &How,
+    content: EventContent,
+    options: &EditOptions,
 ) -> Result<Event> {
     let now = context.clock.now();
-    let name = match &how.name {
+    let name = match &options.name {
         Some(name) => format!(
             "{} {name} {}",
             calendar.user_id,
@@ -51,7 +53,7 @@ pub async fn create_event(
         None => SessionId::new(&context.clock).to_string(),
     };
     let id = EventId::of(calendar.id, &name);
-    let edit = edit(None, Operation::Create, None, context, how);
+    let edit = edit(None, Operation::Create, None, context, options);
     let mut event = Event {
         uid: id.to_string(),
         id,
@@ -60,17 +62,17 @@ pub async fn create_event(
         series: content.series,
         zone_guessed: false,
         details: content.details,
-        link: Some(Box::new(Link {
+        link: Some(Box::new(EventLink {
             edit: Some(Box::new(edit)),
-            ..Link::default()
+            ..EventLink::default()
         })),
         content_hash: String::new(),
         updated_at: now,
     };
     event.hash();
     match context.store.put_edit(calendar.user_id, &mut event).await? {
-        Outcome::Done => Ok(event),
-        Outcome::Refused => {
+        WriteOutcome::Written => Ok(event),
+        WriteOutcome::ConditionFailed => {
             let known = context.store.event(calendar.user_id, &event.id).await?;
             known
                 .filter(|known| !known.is_leaving())
@@ -83,25 +85,31 @@ pub async fn create_event(
 /// not touch, those stay. `None` when the event is gone.
 ///
 /// # Errors
-/// [`Error::Changed`] when [`How::is_strict`] is set and somebody else has written the event; [`Error::Contended`].
+/// [`Error::Changed`] when [`EditOptions::is_strict`] is set and somebody else has written the event; [`Error::Contended`].
 pub async fn change_event(
     context: &Context,
     user: UserId,
     event: Event,
-    wanted: Content,
-    how: &How,
+    wanted: EventContent,
+    options: &EditOptions,
 ) -> Result<Option<Event>> {
-    let before = Content::of(&event);
+    let before = EventContent::of(&event);
     let id = event.id.clone();
     let mut retry = Retry::default();
     let decide = |current: Option<Event>| {
-        let mut event = match retry.next(current, how.is_strict) {
+        let mut event = match retry.next(current, options.is_strict) {
             Ok(event) => event,
             Err(stop) => return EventUpdate::Skip(stop),
         };
-        let base = Some(Box::new(Content::of(&event)));
-        let edit = edit(event.link.as_deref(), Operation::Update, base, context, how);
-        merge(Some(&before), &[], &wanted, &Content::of(&event))
+        let base = Some(Box::new(EventContent::of(&event)));
+        let edit = edit(
+            event.link.as_deref(),
+            Operation::Update,
+            base,
+            context,
+            options,
+        );
+        merge(Some(&before), &[], &wanted, &EventContent::of(&event))
             .content
             .write_to(&mut event);
         let link = event.link.get_or_insert_default();
@@ -120,22 +128,28 @@ pub async fn change_event(
 /// Removes an event: here at once, at the provider by the next sync. False when it is gone already.
 ///
 /// # Errors
-/// [`Error::Changed`] when [`How::is_strict`] is set and somebody else has written the event; [`Error::Contended`].
+/// [`Error::Changed`] when [`EditOptions::is_strict`] is set and somebody else has written the event; [`Error::Contended`].
 pub async fn remove_event(
     context: &Context,
     user: UserId,
     event: Event,
-    how: &How,
+    options: &EditOptions,
 ) -> Result<bool> {
     let id = event.id.clone();
     let mut retry = Retry::default();
     let decide = |current: Option<Event>| {
-        let mut event = match retry.next(current, how.is_strict) {
+        let mut event = match retry.next(current, options.is_strict) {
             Ok(event) => event,
             Err(stop) => return EventUpdate::Skip(stop),
         };
-        let base = Some(Box::new(Content::of(&event)));
-        let edit = edit(event.link.as_deref(), Operation::Delete, base, context, how);
+        let base = Some(Box::new(EventContent::of(&event)));
+        let edit = edit(
+            event.link.as_deref(),
+            Operation::Delete,
+            base,
+            context,
+            options,
+        );
         let link = event.link.get_or_insert_default();
         (link.edit, link.failure) = (Some(Box::new(edit)), None);
         event.hash();
@@ -149,7 +163,7 @@ pub async fn remove_event(
 }
 
 /// Why an update ends without a write.
-enum Stop {
+enum EditStop {
     /// The event is gone, or is to go.
     Gone,
     /// The change was meant for the event exactly as it was read.
@@ -163,14 +177,14 @@ struct Retry {
 }
 
 impl Retry {
-    fn next(&mut self, current: Option<Event>, is_strict: bool) -> Result<Event, Stop> {
+    fn next(&mut self, current: Option<Event>, is_strict: bool) -> Result<Event, EditStop> {
         let is_second = std::mem::replace(&mut self.is_second, true);
         if is_second && is_strict {
-            return Err(Stop::Changed);
+            return Err(EditStop::Changed);
         }
         current
             .filter(|event| !is_second || !event.is_leaving())
-            .ok_or(Stop::Gone)
+            .ok_or(EditStop::Gone)
     }
 }
 
@@ -178,11 +192,11 @@ impl Retry {
 async fn written(
     context: &Context,
     user: UserId,
-    updated: EventUpdated<Stop>,
+    updated: EventUpdated<EditStop>,
 ) -> Result<Option<Event>> {
     match updated {
-        EventUpdated::Skipped(Stop::Gone) => Ok(None),
-        EventUpdated::Skipped(Stop::Changed) => Err(Error::Changed),
+        EventUpdated::Skipped(EditStop::Gone) => Ok(None),
+        EventUpdated::Skipped(EditStop::Changed) => Err(Error::Changed),
         EventUpdated::Contended => Err(Error::Contended),
         EventUpdated::Written { before, after } => {
             hide_in_series(context, user, &after).await?;
@@ -221,16 +235,16 @@ pub async fn retry_edit(context: &Context, user: UserId, id: &EventId) -> Result
 /// The change to be written of an event that was `before` until now: what both sides last agreed on stays what it was, and
 /// what the provider has never seen is still to be created.
 fn edit(
-    link: Option<&Link>,
+    link: Option<&EventLink>,
     operation: Operation,
-    before: Option<Box<Content>>,
+    before: Option<Box<EventContent>>,
     context: &Context,
-    how: &How,
+    options: &EditOptions,
 ) -> Edit {
     let new = |operation, base| Edit {
-        send_updates: how.send_updates,
-        wants_conference: how.wants_conference,
-        response: how.response.clone().map(Box::new),
+        send_updates: options.send_updates,
+        wants_conference: options.wants_conference,
+        response: options.response.clone().map(Box::new),
         ..Edit::new(operation, base, context.clock.now())
     };
     let Some(last) = link.and_then(|link| link.edit.as_deref()) else {
@@ -246,7 +260,7 @@ fn edit(
     edit.wants_conference |= last.wants_conference;
     edit.response = edit.response.or_else(|| last.response.clone());
     if last.base.is_some() {
-        let is_small = |content: &Content| {
+        let is_small = |content: &EventContent| {
             serde_json::to_string(content).is_ok_and(|text| text.len() <= MAX_STATE)
         };
         edit.earlier = last

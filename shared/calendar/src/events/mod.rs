@@ -14,7 +14,7 @@ mod times;
 mod write;
 
 pub use draft::{EventDraft, WhenInexpressible};
-pub use edits::{How, change_event, create_event, remove_event, retry_edit};
+pub use edits::{EditOptions, change_event, create_event, remove_event, retry_edit};
 pub use overrides::fit;
 pub use read::{ReadEvent, read_event};
 pub use respond::{Reply, push_reply, respond};

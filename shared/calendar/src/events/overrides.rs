@@ -1,10 +1,10 @@
 //! Overrides follow what becomes of their series.
 
-use calweave_domain::agenda::places;
+use calweave_domain::agenda::rule_yields;
 use calweave_domain::event::Event;
 use calweave_domain::ids::UserId;
 use calweave_domain::recurrence::Series;
-use calweave_store::{Outcome, Store, StoreError};
+use calweave_store::{Store, StoreError, WriteOutcome};
 
 /// Has the changed occurrences of a series fit what has become of it here: of one that is to go none is seen, and of one that
 /// has moved those are seen that its rule still places. The others are hidden until the series has nothing left to be
@@ -34,14 +34,14 @@ pub async fn fit(
         let is_placed = event.is_edited()
             || event
                 .original_start()
-                .is_none_or(|original| places(after, original));
+                .is_none_or(|original| rule_yields(after, original));
         let is_hidden = after.is_leaving() || !is_placed;
         // Refused when somebody else writes the occurrence just now: then it is theirs.
         if !is_placed && !after.is_edited() {
-            let _: Outcome = store.delete_event(user, &event).await?;
+            let _: WriteOutcome = store.delete_event(user, &event).await?;
         } else if event.link.as_ref().is_some_and(|link| link.is_hidden) != is_hidden {
             event.link.get_or_insert_default().is_hidden = is_hidden;
-            let _: Outcome = store.put_event(user, &mut event).await?;
+            let _: WriteOutcome = store.put_event(user, &mut event).await?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! One event, series, or occurrence, as a reader sees it.
 
-use calweave_domain::agenda::{Occurrence, alone, find};
+use calweave_domain::agenda::{Occurrence, find_occurrence, single_occurrence};
 use calweave_domain::calendar::Calendar;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, UserId};
@@ -29,9 +29,9 @@ impl ReadEvent {
     pub fn occurrence(&self) -> Result<Occurrence<'_>> {
         match self.id.original_start() {
             Some(original) if self.event.id != self.id => {
-                find(&self.event, original, self.zone).ok_or(Error::NotFound)
+                find_occurrence(&self.event, original, self.zone).ok_or(Error::NotFound)
             }
-            _ => Ok(alone(&self.event, self.zone)),
+            _ => Ok(single_occurrence(&self.event, self.zone)),
         }
     }
 }
@@ -92,7 +92,7 @@ async fn yielded(context: &Context, user: UserId, id: &EventId, zone: Tz) -> Res
     let Some(series) = context.store.event(user, &id.series()).await? else {
         return Ok(None);
     };
-    Ok(find(&series, original, zone).map(|one| Event {
+    Ok(find_occurrence(&series, original, zone).map(|one| Event {
         id: id.clone(),
         start: one.start,
         end: one.end,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use calweave_domain::event::RsvpStatus;
 use calweave_domain::ids::{EventId, UserId};
-use calweave_domain::link::{Content, Response};
+use calweave_domain::link::{EventContent, RsvpResponse};
 
-use super::edits::{How, change_event};
+use super::edits::{EditOptions, change_event};
 use super::read::editable_event;
 use super::write::{UpdatedEvent, pushed};
 use crate::calendars::{reader_zone, writable_calendar};
@@ -44,7 +44,7 @@ pub async fn respond(
     let calendar = writable_calendar(context, user, id.calendar()).await?;
     let zone = reader_zone(context, user, None).await?;
     let event = editable_event(context, user, id, zone).await?;
-    let mut wanted = Content::of(&event);
+    let mut wanted = EventContent::of(&event);
     let mut attendees = wanted.details.attendees.iter_mut();
     let own = attendees.find(|one| one.is_self && !one.is_organizer);
     let uninvited = || {
@@ -53,16 +53,16 @@ pub async fn respond(
     };
     own.ok_or_else(uninvited)?.rsvp_status = reply.status;
     let comment = reply.comment.filter(|comment| !comment.trim().is_empty());
-    let response = Response {
+    let response = RsvpResponse {
         status: reply.status,
         comment,
         notify: reply.notify,
     };
-    let how = How {
+    let options = EditOptions {
         response: Some(response),
-        ..How::default()
+        ..EditOptions::default()
     };
-    let changed = change_event(context, user, event, wanted, &how).await?;
+    let changed = change_event(context, user, event, wanted, &options).await?;
     let event = changed.ok_or(Error::NotFound)?;
     Ok(UpdatedEvent::new(calendar, zone, event))
 }

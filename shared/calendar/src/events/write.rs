@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use calweave_domain::agenda::{Occurrence, alone};
+use calweave_domain::agenda::{Occurrence, single_occurrence};
 use calweave_domain::calendar::Calendar;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, UserId};
-use calweave_domain::link::{Content, LinkStatus, Operation, SendUpdates};
+use calweave_domain::link::{EventContent, LinkStatus, Operation, SendUpdates};
 use calweave_providers::{undeletable, unwritable};
 use chrono_tz::Tz;
 
 use super::draft::{EventDraft, WhenInexpressible};
-use super::edits::{How, change_event, create_event, remove_event, retry_edit};
+use super::edits::{EditOptions, change_event, create_event, remove_event, retry_edit};
 use super::read::editable_event;
 use crate::calendars::{calendar_zone, reader_zone, writable_calendar};
 use crate::sync_requests::push_soon;
@@ -106,7 +106,7 @@ impl UpdatedEvent {
 
     /// As its reader sees it.
     pub fn occurrence(&self) -> Occurrence<'_> {
-        alone(&self.event, self.zone)
+        single_occurrence(&self.event, self.zone)
     }
 }
 
@@ -146,21 +146,21 @@ pub async fn create(context: &EventContext, user: UserId, create: Create) -> Res
     let calendar = draft.calendar_id.ok_or_else(needed)?;
     let calendar = writable_calendar(context, user, calendar).await?;
     let zone = reader_zone(context, user, None).await?;
-    let how = How {
+    let options = EditOptions {
         send_updates: draft.send_updates,
         wants_conference: draft.create_conference,
         name,
-        ..How::default()
+        ..EditOptions::default()
     };
     let expands = draft.when_inexpressible == WhenInexpressible::Expand;
     let content = draft.create(zone)?;
-    let refused = unwritable(calendar.provider, None, &content, how.send_updates);
+    let refused = unwritable(calendar.provider, None, &content, options.send_updates);
     let is_about_recurrence = |field: &str| matches!(field, "recurrence" | "timezone");
     if expands && refused.iter().any(|(field, _)| is_about_recurrence(field)) {
-        return expand(context, calendar, content, &how, zone).await;
+        return expand(context, calendar, content, &options, zone).await;
     }
     accept(refused)?;
-    let event = create_event(context, &calendar, content, &how).await?;
+    let event = create_event(context, &calendar, content, &options).await?;
     Ok(Created {
         event: UpdatedEvent::new(calendar, zone, event),
         expanded_into: None,
@@ -172,8 +172,8 @@ pub async fn create(context: &EventContext, user: UserId, create: Create) -> Res
 async fn expand(
     context: &EventContext,
     calendar: Calendar,
-    content: Content,
-    how: &How,
+    content: EventContent,
+    options: &EditOptions,
     zone: Tz,
 ) -> Result<Created> {
     let own_zone = calendar_zone(&calendar, zone);
@@ -188,16 +188,16 @@ async fn expand(
         return Err(Error::field("recurrence", message));
     }
     let length = content.end.instant(own_zone) - content.start.instant(own_zone);
-    let mut single = Content {
+    let mut single = EventContent {
         series: None,
         ..content.clone()
     };
-    let refused = unwritable(calendar.provider, None, &single, how.send_updates);
+    let refused = unwritable(calendar.provider, None, &single, options.send_updates);
     accept(refused)?;
     let mut made = Vec::with_capacity(found.starts.len());
     for start in found.starts {
         (single.start, single.end) = (start, start.plus(length));
-        made.push(create_event(context, &calendar, single.clone(), how).await?);
+        made.push(create_event(context, &calendar, single.clone(), options).await?);
     }
     let ids = made.iter().map(|event| event.id.clone()).collect();
     let first = made.into_iter().next().ok_or(Error::NotFound)?;
@@ -224,11 +224,11 @@ pub async fn update(
     } = update;
     let calendar = writable_calendar(context, user, id.calendar()).await?;
     let zone = reader_zone(context, user, None).await?;
-    let how = How {
+    let options = EditOptions {
         send_updates: draft.send_updates,
         wants_conference: draft.create_conference,
         is_strict: precondition.is_some(),
-        ..How::default()
+        ..EditOptions::default()
     };
     if draft.calendar_id.is_some_and(|other| other != calendar.id) {
         let message = "cannot be changed: an event stays in the calendar that it was made in";
@@ -238,15 +238,20 @@ pub async fn update(
     if let Some(precondition) = precondition {
         precondition(&event, &calendar, zone)?;
     }
-    let before = Content::of(&event);
+    let before = EventContent::of(&event);
     let wanted = draft.change(before.clone(), zone)?;
     if id.original_start().is_some() && wanted.series.is_some() {
         let message = "belongs to the series, not to one occurrence of it";
         return Err(Error::field("recurrence", message));
     }
     let kind = calendar.provider;
-    accept(unwritable(kind, Some(&before), &wanted, how.send_updates))?;
-    let changed = change_event(context, user, event, wanted, &how).await?;
+    accept(unwritable(
+        kind,
+        Some(&before),
+        &wanted,
+        options.send_updates,
+    ))?;
+    let changed = change_event(context, user, event, wanted, &options).await?;
     let event = changed.ok_or(Error::NotFound)?;
     Ok(UpdatedEvent::new(calendar, zone, event))
 }
@@ -269,13 +274,13 @@ pub async fn remove(
     if let Some(precondition) = precondition {
         precondition(&event, &calendar, zone)?;
     }
-    let how = How {
+    let options = EditOptions {
         send_updates,
         is_strict: precondition.is_some(),
-        ..How::default()
+        ..EditOptions::default()
     };
     accept(undeletable(calendar.provider, &event, send_updates))?;
-    if remove_event(context, user, event, &how).await? {
+    if remove_event(context, user, event, &options).await? {
         Ok(())
     } else {
         Err(Error::NotFound)
@@ -319,7 +324,7 @@ pub async fn retry(context: &Context, user: UserId, id: &EventId) -> Result<Upda
     let edit = event.link.as_ref().and_then(|link| link.edit.as_deref());
     if let Some(edit) = edit.filter(|edit| edit.operation == Operation::Create) {
         // Creating it anew may tell more people than the change did.
-        let content = Content::of(&event);
+        let content = EventContent::of(&event);
         accept(unwritable(
             calendar.provider,
             None,

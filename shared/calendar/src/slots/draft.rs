@@ -2,7 +2,7 @@
 
 use calweave_domain::ids::CalendarId;
 use calweave_domain::rule::Rule;
-use calweave_domain::slot::When;
+use calweave_domain::slot::SlotTime;
 use calweave_domain::time::to_instant;
 use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
@@ -78,7 +78,7 @@ impl SlotDraft {
     ///
     /// # Errors
     /// The field that cannot be used.
-    pub fn when(&self, reader: Tz, before: Option<When>) -> Result<Option<When>> {
+    pub fn when(&self, reader: Tz, before: Option<SlotTime>) -> Result<Option<SlotTime>> {
         if [
             &self.start_time,
             &self.end_time,
@@ -100,7 +100,7 @@ impl SlotDraft {
             (Some(name), _) => Some(Rule::weekday(name).ok_or_else(|| {
                 Error::field("dayOfWeek", "must be a weekday such as MONDAY or MO")
             })?),
-            (None, Some(When::Weekly { weekday, .. })) => Some(weekday),
+            (None, Some(SlotTime::Weekly { weekday, .. })) => Some(weekday),
             (None, _) => None,
         };
         match weekday {
@@ -110,9 +110,9 @@ impl SlotDraft {
         .map(Some)
     }
 
-    fn weekly(&self, weekday: Weekday, zone: Tz, before: Option<When>) -> Result<When> {
+    fn weekly(&self, weekday: Weekday, zone: Tz, before: Option<SlotTime>) -> Result<SlotTime> {
         let (from, to) = match before {
-            Some(When::Weekly { start, end, .. }) => (Some(start), Some(end)),
+            Some(SlotTime::Weekly { start, end, .. }) => (Some(start), Some(end)),
             _ => (None, None),
         };
         let read = |field: &'static str, text: Option<&String>, known: Option<NaiveTime>| match text
@@ -132,7 +132,7 @@ impl SlotDraft {
             read("endTime", self.end_time.as_ref(), to)?,
         );
         if start < end {
-            Ok(When::Weekly {
+            Ok(SlotTime::Weekly {
                 weekday,
                 start,
                 end,
@@ -143,9 +143,9 @@ impl SlotDraft {
         }
     }
 
-    fn dated(&self, zone: Tz, before: Option<When>) -> Result<When> {
+    fn dated(&self, zone: Tz, before: Option<SlotTime>) -> Result<SlotTime> {
         let (from, to) = match before {
-            Some(When::Dated { start, end, .. }) => (Some(start), Some(end)),
+            Some(SlotTime::Dated { start, end, .. }) => (Some(start), Some(end)),
             _ => (None, None),
         };
         let read =
@@ -171,7 +171,7 @@ impl SlotDraft {
                 "endTime",
                 "must be at most 31 days after startTime",
             )),
-            _ => Ok(When::Dated { start, end, zone }),
+            _ => Ok(SlotTime::Dated { start, end, zone }),
         }
     }
 }

@@ -8,15 +8,15 @@ use std::time::Duration;
 use calweave_domain::calendar::CalendarState;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, SlotId, UserId};
-use calweave_domain::link::{Content, Link, LinkStatus};
-use calweave_domain::slot::{Slot, When};
-use calweave_store::Outcome;
+use calweave_domain::link::{EventContent, EventLink, LinkStatus};
+use calweave_domain::slot::{Slot, SlotTime};
+use calweave_store::WriteOutcome;
 use calweave_store::slots::SlotBook;
 use chrono_tz::Tz;
 
 pub use self::draft::SlotDraft;
 use crate::calendars::{connected_calendar, reader_zone};
-use crate::events::{How, change_event, create_event, remove_event};
+use crate::events::{EditOptions, change_event, create_event, remove_event};
 use crate::sync_requests::push_soon;
 use crate::{Context, Error, Result};
 
@@ -88,7 +88,7 @@ pub async fn create_slot(context: &Context, user: UserId, draft: SlotDraft) -> R
     if let Some(calendar) = &calendar {
         // The time is reserved first: a request that is refused has written nothing at the provider.
         let content = when.content(&slot.title, now);
-        let event = create_event(context, calendar, content, &How::default()).await?;
+        let event = create_event(context, calendar, content, &EditOptions::default()).await?;
         slot.event_id = Some(event.id);
         reserve(context, user, &slot, Some(slot.id)).await?;
         push_soon(context, user, calendar.id, Duration::ZERO).await;
@@ -122,12 +122,19 @@ pub async fn change_slot(
     reserve(context, user, &slot, Some(id)).await?;
     if let Some(event) = slot.event_id.as_ref().and_then(|id| events.get(id)) {
         let new = slot.when.content(&slot.title, now);
-        let mut wanted = Content::of(event);
+        let mut wanted = EventContent::of(event);
         slot.title.clone_into(&mut wanted.details.title);
         if when.is_some() {
             (wanted.start, wanted.end, wanted.series) = (new.start, new.end, new.series);
         }
-        change_event(context, user, event.clone(), wanted, &How::default()).await?;
+        change_event(
+            context,
+            user,
+            event.clone(),
+            wanted,
+            &EditOptions::default(),
+        )
+        .await?;
         push_soon(context, user, event.calendar(), Duration::ZERO).await;
     }
     let events = events_of(context, user, std::slice::from_ref(&slot)).await?;
@@ -144,7 +151,7 @@ pub async fn remove_slot(context: &Context, user: UserId, id: SlotId) -> Result<
     // The event first: a slot that is still there can be removed again.
     if let Some(event) = slot.event_id.as_ref() {
         if let Some(event) = context.store.event(user, event).await? {
-            remove_event(context, user, event, &How::default()).await?;
+            remove_event(context, user, event, &EditOptions::default()).await?;
         }
         push_soon(context, user, event.calendar(), Duration::ZERO).await;
     }
@@ -183,7 +190,7 @@ async fn reserve(
                 "{title:?} ({id}) has some of this time"
             )));
         }
-        if context.store.put_slot(user, &book, slot).await? == Outcome::Done {
+        if context.store.put_slot(user, &book, slot).await? == WriteOutcome::Written {
             return Ok(());
         }
     }
@@ -202,7 +209,7 @@ async fn current(context: &Context, user: UserId) -> Result<(SlotBook, HashMap<E
             None => {}
             Some((_, Some(event))) => {
                 event.details.title.clone_into(&mut slot.title);
-                slot.when = When::of(&Content::of(event)).unwrap_or(slot.when);
+                slot.when = SlotTime::of(&EventContent::of(event)).unwrap_or(slot.when);
             }
             Some((id, None)) => {
                 let state = store.calendar(user, id.calendar()).await?;
@@ -225,7 +232,7 @@ async fn current(context: &Context, user: UserId) -> Result<(SlotBook, HashMap<E
 
 /// Whether a calendar of an account has been read since it was connected.
 fn is_read(state: &CalendarState) -> bool {
-    state.cursor.position.is_some()
+    state.cursor.sync_state.is_some()
 }
 
 /// The events that show these slots, by id; without those that are to go.
@@ -245,7 +252,7 @@ fn state(slot: Slot, events: &HashMap<EventId, Event>) -> SlotState {
     let event = slot.event_id.as_ref().and_then(|id| events.get(id));
     let link = event.and_then(|event| event.link.as_deref());
     SlotState {
-        sync_status: link.map(Link::status),
+        sync_status: link.map(EventLink::status),
         slot,
     }
 }

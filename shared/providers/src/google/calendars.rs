@@ -1,19 +1,19 @@
 //! `calendarList.list`: the calendars of an account (<https://developers.google.com/calendar/api/v3/reference/calendarList/list>).
 
-use calweave_domain::calendar::{Access, AccountCalendar, normalise_color};
+use calweave_domain::calendar::{AccessRole, AccountCalendar, normalise_color};
 use calweave_domain::zones::resolve;
 use serde_json::Value;
 
-use super::{Request, Result, Session};
+use super::{GoogleRequest, GoogleSession, Result};
 
 /// More than anybody has; an account that has more is read so far.
 const MAX_PAGES: usize = 40;
 
-pub(super) async fn list(session: &Session) -> Result<Vec<AccountCalendar>> {
+pub(super) async fn list(session: &GoogleSession) -> Result<Vec<AccountCalendar>> {
     let mut calendars = Vec::new();
     let mut page: Option<String> = None;
     for _ in 0..MAX_PAGES {
-        let mut request = Request::get(&["users", "me", "calendarList"]);
+        let mut request = GoogleRequest::get(&["users", "me", "calendarList"]);
         request.query = vec![
             ("maxResults", "250".to_owned()),
             ("showHidden", "true".to_owned()),
@@ -49,11 +49,11 @@ fn read(entry: &Value) -> Option<AccountCalendar> {
         return None;
     }
     let access = match text("accessRole") {
-        Some("owner") => Access::Owner,
-        Some("writer" | "writerWithoutPrivateAccess") => Access::Writer,
-        Some("freeBusyReader") => Access::FreeBusyReader,
+        Some("owner") => AccessRole::Owner,
+        Some("writer" | "writerWithoutPrivateAccess") => AccessRole::Writer,
+        Some("freeBusyReader") => AccessRole::FreeBusyReader,
         // A role that nobody has heard of may at least be read.
-        _ => Access::Reader,
+        _ => AccessRole::Reader,
     };
     Some(AccountCalendar {
         remote_id: text("id")?.to_owned(),

@@ -3,20 +3,23 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Opened, ProviderError, Request, Result, Session, Target, malformed, millis};
+use super::{
+    GoogleRequest, GoogleSession, OpenedChannel, ProviderError, RemoteCalendar, Result, malformed,
+    millis,
+};
 
 pub(super) async fn watch(
-    session: &Session,
-    target: Target<'_>,
+    session: &GoogleSession,
+    target: RemoteCalendar<'_>,
     channel: &str,
     secret: &str,
     address: &str,
-) -> Result<Opened> {
+) -> Result<OpenedChannel> {
     let body = json!({ "id": channel, "type": "web_hook", "address": address, "token": secret });
     let path = ["calendars", target.remote_id, "events", "watch"];
-    let request = Request {
+    let request = GoogleRequest {
         body: Some(&body),
-        ..Request::new(Method::POST, &path)
+        ..GoogleRequest::new(Method::POST, &path)
     };
     let answer = session.call(request).await?;
     let resource_id = answer["resourceId"]
@@ -24,17 +27,21 @@ pub(super) async fn watch(
         .ok_or_else(|| malformed(&"a channel without a resource"))?;
     let expires_at =
         millis(&answer["expiration"]).ok_or_else(|| malformed(&"a channel without an end"))?;
-    Ok(Opened {
+    Ok(OpenedChannel {
         resource_id: resource_id.to_owned(),
         expires_at,
     })
 }
 
-pub(super) async fn stop(session: &Session, channel: &str, resource_id: &str) -> Result<()> {
+pub(super) async fn close_channel(
+    session: &GoogleSession,
+    channel: &str,
+    resource_id: &str,
+) -> Result<()> {
     let body = json!({ "id": channel, "resourceId": resource_id });
-    let request = Request {
+    let request = GoogleRequest {
         body: Some(&body),
-        ..Request::new(Method::POST, &["channels", "stop"])
+        ..GoogleRequest::new(Method::POST, &["channels", "stop"])
     };
     match session.call(request).await {
         Ok(_) | Err(ProviderError::NotFound { .. }) => Ok(()),

@@ -2,14 +2,14 @@
 
 use calweave_domain::event::Event;
 use calweave_domain::ids::OriginalStart;
-use calweave_domain::link::{Response, SendUpdates};
+use calweave_domain::link::{RsvpResponse, SendUpdates};
 use chrono::SecondsFormat;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Ask, Page, ProviderError, Remote, Request, Result, Session, Target, Writing, ids, malformed,
-    read, write,
+    ChangePage, GoogleRequest, GoogleSession, ProviderError, ReadScope, RemoteCalendar,
+    RemoteEvent, Result, WriteOptions, ids, malformed, read, write,
 };
 
 /// Series are read whole and expanded here: one change is one item, and a series without an end is no endless list.
@@ -20,37 +20,39 @@ const PAGE: &str = "2500";
 const CONFERENCES: (&str, &str) = ("conferenceDataVersion", "1");
 
 pub(super) async fn list(
-    session: &Session,
-    target: Target<'_>,
-    ask: &Ask<'_>,
+    session: &GoogleSession,
+    target: RemoteCalendar<'_>,
+    ask: &ReadScope<'_>,
     page: Option<&str>,
-) -> Result<Page> {
+) -> Result<ChangePage> {
     let path = ["calendars", target.remote_id, "events"];
-    let mut request = Request::get(&path);
+    let mut request = GoogleRequest::get(&path);
     request.query = vec![
         ("maxResults", PAGE.to_owned()),
         ("singleEvents", "false".to_owned()),
         ("showDeleted", "true".to_owned()),
     ];
     match ask {
-        Ask::All { from, to } => {
+        ReadScope::Window { from, to } => {
             let stamp =
                 |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
             request
                 .query
                 .extend([("timeMin", stamp(from)), ("timeMax", stamp(to))]);
         }
-        Ask::Since(position) => request.query.push(("syncToken", position.token.clone())),
+        ReadScope::Changes(sync_state) => {
+            request.query.push(("syncToken", sync_state.token.clone()))
+        }
     }
     request
         .query
         .extend(page.map(|page| ("pageToken", page.to_owned())));
     let answer = session.call(request).await?;
     let text = |name: &str| answer[name].as_str().map(str::to_owned);
-    let mut page = Page {
+    let mut page = ChangePage {
         next_page: text("nextPageToken"),
         token: text("nextSyncToken"),
-        ..Page::default()
+        ..ChangePage::default()
     };
     if page.next_page.is_none() && page.token.is_none() {
         return Err(malformed(&"a list of events without an end"));
@@ -65,11 +67,11 @@ pub(super) async fn list(
 }
 
 pub(super) async fn current(
-    session: &Session,
-    target: Target<'_>,
+    session: &GoogleSession,
+    target: RemoteCalendar<'_>,
     event: &Event,
     series: Option<&str>,
-) -> Result<Option<Remote>> {
+) -> Result<Option<RemoteEvent>> {
     let known = event
         .link
         .as_ref()
@@ -77,7 +79,7 @@ pub(super) async fn current(
     let answer = match (known, event.original_start(), series) {
         (Some(id), ..) => {
             let path = ["calendars", target.remote_id, "events", id];
-            session.call(Request::get(&path)).await
+            session.call(GoogleRequest::get(&path)).await
         }
         (None, Some(original), Some(series)) => instance(session, target, series, original).await,
         _ => return Ok(None),
@@ -86,15 +88,15 @@ pub(super) async fn current(
 }
 
 pub(super) async fn created(
-    session: &Session,
-    target: Target<'_>,
+    session: &GoogleSession,
+    target: RemoteCalendar<'_>,
     event: &Event,
-) -> Result<Option<Remote>> {
+) -> Result<Option<RemoteEvent>> {
     let generation = event.link.as_ref().map_or(0, |link| link.generation);
     read_one(
         target,
         session
-            .call(Request::get(&[
+            .call(GoogleRequest::get(&[
                 "calendars",
                 target.remote_id,
                 "events",
@@ -105,12 +107,12 @@ pub(super) async fn created(
 }
 
 /// An event that was asked for; `None` when it is gone.
-fn read_one(target: Target<'_>, answer: Result<Value>) -> Result<Option<Remote>> {
+fn read_one(target: RemoteCalendar<'_>, answer: Result<Value>) -> Result<Option<RemoteEvent>> {
     match answer {
         Ok(raw) if raw.is_null() || raw["status"] == "cancelled" => Ok(None),
         Ok(raw) => {
             let event = read::event(target, &raw).map_err(|warning| malformed(&warning))?;
-            Ok(Some(Remote { event, raw }))
+            Ok(Some(RemoteEvent { event, raw }))
         }
         Err(ProviderError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
@@ -119,13 +121,13 @@ fn read_one(target: Target<'_>, answer: Result<Value>) -> Result<Option<Remote>>
 
 /// The occurrence of a series that its rule places at `original`; null when there is none.
 async fn instance(
-    session: &Session,
-    target: Target<'_>,
+    session: &GoogleSession,
+    target: RemoteCalendar<'_>,
     series: &str,
     original: OriginalStart,
 ) -> Result<Value> {
     let path = ["calendars", target.remote_id, "events", series, "instances"];
-    let mut request = Request::get(&path);
+    let mut request = GoogleRequest::get(&path);
     let original = match original {
         OriginalStart::Date(date) => date.to_string(),
         OriginalStart::Instant(at) => at.to_rfc3339_opts(SecondsFormat::Secs, true),
@@ -141,41 +143,41 @@ async fn instance(
 }
 
 pub(super) async fn create(
-    session: &Session,
-    target: Target<'_>,
+    session: &GoogleSession,
+    target: RemoteCalendar<'_>,
     event: &Event,
-    writing: Writing,
+    options: WriteOptions,
 ) -> Result<Event> {
     let generation = event.link.as_ref().map_or(0, |link| link.generation);
     let mut body = json!({ "id": ids::remote_id(&event.id, generation) });
     write::overlay(&mut body, None, event, target.zone);
-    if writing.wants_conference {
+    if options.wants_conference {
         let solution = json!({ "type": "hangoutsMeet" });
         body["conferenceData"] = json!({ "createRequest": { "requestId": body["id"].clone(), "conferenceSolutionKey": solution } });
     }
     let path = ["calendars", target.remote_id, "events"];
-    let request = Request {
-        query: query(writing),
+    let request = GoogleRequest {
+        query: query(options),
         body: Some(&body),
-        ..Request::new(Method::POST, &path)
+        ..GoogleRequest::new(Method::POST, &path)
     };
     let raw = session.call(request).await?;
     read::event(target, &raw).map_err(|warning| malformed(&warning))
 }
 
 pub(super) async fn update(
-    session: &Session,
-    target: Target<'_>,
-    now: &Remote,
+    session: &GoogleSession,
+    target: RemoteCalendar<'_>,
+    now: &RemoteEvent,
     event: &Event,
-    writing: Writing,
+    options: WriteOptions,
 ) -> Result<Event> {
     let id = now.raw["id"]
         .as_str()
         .ok_or_else(|| malformed(&"an event without an id"))?;
     let mut body = now.raw.clone();
     write::overlay(&mut body, Some(&now.event), event, target.zone);
-    if writing.wants_conference && body.get("conferenceData").is_none() {
+    if options.wants_conference && body.get("conferenceData").is_none() {
         let request_id = format!(
             "{id}{}",
             event.link.as_ref().map_or(0, |link| link.revision)
@@ -184,11 +186,11 @@ pub(super) async fn update(
         body["conferenceData"] = json!({ "createRequest": { "requestId": request_id, "conferenceSolutionKey": solution } });
     }
     let path = ["calendars", target.remote_id, "events", id];
-    let request = Request {
-        query: query(writing),
+    let request = GoogleRequest {
+        query: query(options),
         if_match: now.raw["etag"].as_str(),
         body: Some(&body),
-        ..Request::new(Method::PUT, &path)
+        ..GoogleRequest::new(Method::PUT, &path)
     };
     let raw = session.call(request).await?;
     read::event(target, &raw).map_err(|warning| malformed(&warning))
@@ -196,10 +198,10 @@ pub(super) async fn update(
 
 /// Only the own answer is written: with `attendeesOmitted` Google leaves the other attendees as they are.
 pub(super) async fn respond(
-    session: &Session,
-    target: Target<'_>,
-    now: &Remote,
-    response: &Response,
+    session: &GoogleSession,
+    target: RemoteCalendar<'_>,
+    now: &RemoteEvent,
+    response: &RsvpResponse,
 ) -> Result<Option<Event>> {
     let id = now.raw["id"]
         .as_str()
@@ -223,15 +225,15 @@ pub(super) async fn respond(
         SendUpdates::None
     };
     let path = ["calendars", target.remote_id, "events", id];
-    let query = query(Writing {
+    let query = query(WriteOptions {
         send_updates: told,
         wants_conference: false,
     });
-    let request = Request {
+    let request = GoogleRequest {
         query,
         if_match: now.raw["etag"].as_str(),
         body: Some(&body),
-        ..Request::new(Method::PATCH, &path)
+        ..GoogleRequest::new(Method::PATCH, &path)
     };
     let raw = session.call(request).await?;
     read::event(target, &raw)
@@ -240,10 +242,10 @@ pub(super) async fn respond(
 }
 
 pub(super) async fn delete(
-    session: &Session,
-    target: Target<'_>,
+    session: &GoogleSession,
+    target: RemoteCalendar<'_>,
     event: &Event,
-    writing: Writing,
+    options: WriteOptions,
 ) -> Result<()> {
     let Some(link) = &event.link else {
         return Ok(());
@@ -257,23 +259,23 @@ pub(super) async fn delete(
         }
     };
     let path = ["calendars", target.remote_id, "events", id];
-    let mut request = Request {
+    let mut request = GoogleRequest {
         if_match: link.version.as_deref(),
-        ..Request::new(Method::DELETE, &path)
+        ..GoogleRequest::new(Method::DELETE, &path)
     };
     request
         .query
-        .push(("sendUpdates", send_updates(writing.send_updates).to_owned()));
+        .push(("sendUpdates", send_updates(options.send_updates).to_owned()));
     match session.call(request).await {
         Ok(_) | Err(ProviderError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-fn query(writing: Writing) -> Vec<(&'static str, String)> {
+fn query(options: WriteOptions) -> Vec<(&'static str, String)> {
     let (name, value) = CONFERENCES;
     vec![
-        ("sendUpdates", send_updates(writing.send_updates).to_owned()),
+        ("sendUpdates", send_updates(options.send_updates).to_owned()),
         (name, value.to_owned()),
     ]
 }

@@ -14,18 +14,19 @@ use calweave_domain::calendar::{AccountCalendar, ProviderKind};
 use calweave_domain::event::Event;
 use calweave_domain::grant::Grant;
 use calweave_domain::ids::{CalendarId, EventId};
-use calweave_domain::link::Response;
+use calweave_domain::link::RsvpResponse;
 use calweave_domain::secret::Secret;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
-use super::http::{Answer, Call, Http};
-use super::oauth::{Authorize, Came, SignedIn};
+use super::http::{ProviderClient, ProviderRequest, ProviderResponse};
+use super::oauth::{AuthorizationCallback, AuthorizationRequest, AuthorizedAccount};
 use super::{
-    Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target,
-    Watches, Writing, ids,
+    CalendarProvider, Capabilities, ChangePage, ChannelScope, OAuthProvider, OpenedChannel,
+    ProviderError, ProviderFuture, ReadScope, RemoteCalendar, RemoteEvent, Result, WriteOptions,
+    ids,
 };
 
 const NAME: &str = "Google";
@@ -35,7 +36,7 @@ const TESTING: TimeDelta = TimeDelta::days(7);
 /// Google, as this deployment is known there.
 #[derive(Clone, Debug)]
 pub struct Google {
-    http: Http,
+    http: ProviderClient,
     client: Arc<OAuthClient>,
 }
 
@@ -43,7 +44,7 @@ impl Google {
     /// Nothing is connected to until it is needed.
     pub fn new(client: OAuthClient) -> Self {
         Self {
-            http: Http::default(),
+            http: ProviderClient::default(),
             client: Arc::new(client),
         }
     }
@@ -67,13 +68,13 @@ fn malformed(detail: &dyn std::fmt::Display) -> ProviderError {
 }
 
 /// Calls of the Calendar API on behalf of one account.
-pub struct Session {
+pub struct GoogleSession {
     google: Google,
     access_token: Secret,
 }
 
 /// A call below `/calendar/v3/`: each part of the path is escaped by itself, as ids hold `@` and `#`.
-struct Request<'a> {
+struct GoogleRequest<'a> {
     method: Method,
     path: &'a [&'a str],
     query: Vec<(&'static str, String)>,
@@ -81,7 +82,7 @@ struct Request<'a> {
     body: Option<&'a Value>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> GoogleRequest<'a> {
     fn new(method: Method, path: &'a [&'a str]) -> Self {
         Self {
             method,
@@ -97,9 +98,9 @@ impl<'a> Request<'a> {
     }
 }
 
-impl Session {
+impl GoogleSession {
     /// The answer as JSON; null for one without a body.
-    async fn call(&self, request: Request<'_>) -> Result<Value> {
+    async fn call(&self, request: GoogleRequest<'_>) -> Result<Value> {
         let mut url = self.google.url("www.googleapis.com", "/calendar/v3")?;
         url.path_segments_mut()
             .map_err(|()| malformed(&"no path"))?
@@ -124,7 +125,7 @@ impl Session {
             .http
             .ask(
                 NAME,
-                Call {
+                ProviderRequest {
                     method: request.method,
                     url,
                     headers: &headers,
@@ -144,7 +145,7 @@ impl Session {
 
 /// What an answer that is no success means: Google's `reason` says it, the status alone does not
 /// (<https://developers.google.com/calendar/api/guides/errors>).
-fn refusal(answer: &Answer) -> ProviderError {
+fn refusal(answer: &ProviderResponse) -> ProviderError {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let error = &body["error"];
     let reason = error["errors"][0]["reason"]
@@ -183,11 +184,13 @@ fn refusal(answer: &Answer) -> ProviderError {
             }
         }
         (404, _) | (410, "deleted") => ProviderError::NotFound { provider },
-        (409, "duplicate") => ProviderError::Taken { provider },
-        (410, _) => ProviderError::PositionGone { provider },
-        (412, _) => ProviderError::Changed { provider },
-        (400, "pushNotSupportedForRequestedResource") => ProviderError::Unwatchable { provider },
-        (500.. | 409, _) => ProviderError::Failing {
+        (409, "duplicate") => ProviderError::AlreadyExists { provider },
+        (410, _) => ProviderError::SyncStateExpired { provider },
+        (412, _) => ProviderError::PreconditionFailed { provider },
+        (400, "pushNotSupportedForRequestedResource") => {
+            ProviderError::PushUnsupported { provider }
+        }
+        (500.. | 409, _) => ProviderError::ServerError {
             provider,
             status: answer.status,
         },
@@ -204,17 +207,17 @@ fn millis(text: &Value) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(text.as_str()?.parse().ok()?)
 }
 
-impl Provider for Session {
-    fn manners(&self) -> Manners {
-        Manners {
+impl CalendarProvider for GoogleSession {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
             kind: ProviderKind::Google,
             query: events::QUERY,
-            rebased: TimeDelta::days(30),
-            keeps_our_ids: true,
-            removals_are_certain: true,
-            series_come_whole: false,
-            watches: Watches::Calendar,
-            at_once: None,
+            rebase_after: TimeDelta::days(30),
+            ids_are_reversible: true,
+            removals_are_definitive: true,
+            series_include_exceptions: false,
+            channel_scope: ChannelScope::Calendar,
+            max_concurrent_syncs: None,
         }
     }
 
@@ -226,110 +229,122 @@ impl Provider for Session {
         Some(ids::remote_id(event, generation))
     }
 
-    fn calendars(&self) -> Asked<'_, Vec<AccountCalendar>> {
+    fn list_calendars(&self) -> ProviderFuture<'_, Vec<AccountCalendar>> {
         Box::pin(calendars::list(self))
     }
 
-    fn changes<'a>(
+    fn list_changes<'a>(
         &'a self,
-        target: Target<'a>,
-        ask: &'a Ask<'a>,
+        target: RemoteCalendar<'a>,
+        ask: &'a ReadScope<'a>,
         page: Option<&'a str>,
-    ) -> Asked<'a, Page> {
+    ) -> ProviderFuture<'a, ChangePage> {
         Box::pin(events::list(self, target, ask, page))
     }
 
-    fn current<'a>(
+    fn get_event<'a>(
         &'a self,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
         event: &'a Event,
         series: Option<&'a str>,
-    ) -> Asked<'a, Option<Remote>> {
+    ) -> ProviderFuture<'a, Option<RemoteEvent>> {
         Box::pin(events::current(self, target, event, series))
     }
 
-    fn created<'a>(&'a self, target: Target<'a>, event: &'a Event) -> Asked<'a, Option<Remote>> {
+    fn find_created<'a>(
+        &'a self,
+        target: RemoteCalendar<'a>,
+        event: &'a Event,
+    ) -> ProviderFuture<'a, Option<RemoteEvent>> {
         Box::pin(events::created(self, target, event))
     }
 
-    fn create<'a>(
+    fn create_event<'a>(
         &'a self,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
         event: &'a Event,
-        writing: Writing,
-    ) -> Asked<'a, Event> {
-        Box::pin(events::create(self, target, event, writing))
+        options: WriteOptions,
+    ) -> ProviderFuture<'a, Event> {
+        Box::pin(events::create(self, target, event, options))
     }
 
-    fn update<'a>(
+    fn update_event<'a>(
         &'a self,
-        target: Target<'a>,
-        now: &'a Remote,
+        target: RemoteCalendar<'a>,
+        now: &'a RemoteEvent,
         event: &'a Event,
-        writing: Writing,
-    ) -> Asked<'a, Event> {
-        Box::pin(events::update(self, target, now, event, writing))
+        options: WriteOptions,
+    ) -> ProviderFuture<'a, Event> {
+        Box::pin(events::update(self, target, now, event, options))
     }
 
     fn respond<'a>(
         &'a self,
-        target: Target<'a>,
-        now: &'a Remote,
-        response: &'a Response,
-    ) -> Asked<'a, Option<Event>> {
+        target: RemoteCalendar<'a>,
+        now: &'a RemoteEvent,
+        response: &'a RsvpResponse,
+    ) -> ProviderFuture<'a, Option<Event>> {
         Box::pin(events::respond(self, target, now, response))
     }
 
-    fn delete<'a>(
+    fn delete_event<'a>(
         &'a self,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
         event: &'a Event,
-        writing: Writing,
-    ) -> Asked<'a, ()> {
-        Box::pin(events::delete(self, target, event, writing))
+        options: WriteOptions,
+    ) -> ProviderFuture<'a, ()> {
+        Box::pin(events::delete(self, target, event, options))
     }
 
-    fn watch<'a>(
+    fn open_channel<'a>(
         &'a self,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
         channel: &'a str,
         secret: &'a str,
         address: &'a str,
-    ) -> Asked<'a, Opened> {
+    ) -> ProviderFuture<'a, OpenedChannel> {
         Box::pin(channels::watch(self, target, channel, secret, address))
     }
 
-    fn extend<'a>(&'a self, _: &'a str) -> Asked<'a, Option<Opened>> {
+    fn extend_channel<'a>(&'a self, _: &'a str) -> ProviderFuture<'a, Option<OpenedChannel>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn stop<'a>(&'a self, channel: &'a str, resource_id: &'a str) -> Asked<'a, ()> {
-        Box::pin(channels::stop(self, channel, resource_id))
+    fn close_channel<'a>(
+        &'a self,
+        channel: &'a str,
+        resource_id: &'a str,
+    ) -> ProviderFuture<'a, ()> {
+        Box::pin(channels::close_channel(self, channel, resource_id))
     }
 }
 
-impl Accounts for Google {
+impl OAuthProvider for Google {
     fn client(&self) -> &OAuthClient {
         &self.client
     }
 
-    fn authorize(&self) -> Result<Authorize> {
+    fn authorize(&self) -> Result<AuthorizationRequest> {
         self.begin()
     }
 
-    fn authorize_all(&self) -> Result<Option<Authorize>> {
+    fn authorize_all(&self) -> Result<Option<AuthorizationRequest>> {
         Ok(None)
     }
 
-    fn exchange<'a>(&'a self, came: Came<'a>, now: DateTime<Utc>) -> Asked<'a, SignedIn> {
-        Box::pin(self.sign_in(came, now))
+    fn exchange<'a>(
+        &'a self,
+        callback: AuthorizationCallback<'a>,
+        now: DateTime<Utc>,
+    ) -> ProviderFuture<'a, AuthorizedAccount> {
+        Box::pin(self.sign_in(callback, now))
     }
 
-    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> Asked<'a, Grant> {
+    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> ProviderFuture<'a, Grant> {
         Box::pin(self.refresh(grant, now))
     }
 
-    fn revoke<'a>(&'a self, refresh_token: &'a Secret) -> Asked<'a, ()> {
+    fn revoke<'a>(&'a self, refresh_token: &'a Secret) -> ProviderFuture<'a, ()> {
         Box::pin(self.take_back(refresh_token))
     }
 
@@ -340,8 +355,8 @@ impl Accounts for Google {
         )
     }
 
-    fn session(&self, access_token: Secret, _: &str) -> Box<dyn Provider> {
-        Box::new(Session {
+    fn session(&self, access_token: Secret, _: &str) -> Box<dyn CalendarProvider> {
+        Box::new(GoogleSession {
             google: self.clone(),
             access_token,
         })

@@ -5,8 +5,11 @@ use calweave_domain::secret::Secret;
 use chrono::{DateTime, Utc};
 use reqwest::Method;
 
-use super::super::http::Call;
-use super::super::oauth::{Authorize, Came, Endpoints, MISSING_SCOPES, Refused, SignedIn};
+use super::super::http::ProviderRequest;
+use super::super::oauth::{
+    AuthorizationCallback, AuthorizationRequest, AuthorizedAccount, Endpoints, MISSING_SCOPES,
+    Refused,
+};
 use super::{Google, NAME, ProviderError, Result, malformed};
 
 /// What is asked for. `calendar.events` reads and writes events, the list of calendars needs a scope of its own.
@@ -29,7 +32,7 @@ impl Google {
     }
 
     /// With consent each time, as Google hands out a refresh token at the first consent only.
-    pub(super) fn begin(&self) -> Result<Authorize> {
+    pub(super) fn begin(&self) -> Result<AuthorizationRequest> {
         self.endpoints()?.begin(
             &SCOPES,
             &[
@@ -39,10 +42,14 @@ impl Google {
         )
     }
 
-    pub(super) async fn sign_in(&self, came: Came<'_>, now: DateTime<Utc>) -> Result<SignedIn> {
+    pub(super) async fn sign_in(
+        &self,
+        callback: AuthorizationCallback<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<AuthorizedAccount> {
         let endpoints = self.endpoints()?;
         let tokens = endpoints
-            .exchange(came.code, came.verifier, now, failure)
+            .exchange(callback.code, callback.verifier, now, failure)
             .await?;
         let id_token = tokens
             .id_token
@@ -58,7 +65,9 @@ impl Google {
             let issuer = claims["iss"].as_str()?;
             (issuer == own || issuer == "accounts.google.com").then(|| issuer.to_owned())
         };
-        let claims = endpoints.verify(id_token, came.nonce, now, issuer).await?;
+        let claims = endpoints
+            .verify(id_token, callback.nonce, now, issuer)
+            .await?;
         if [EVENTS, CALENDAR_LIST]
             .iter()
             .any(|needed| !tokens.scopes.iter().any(|scope| scope == needed))
@@ -75,7 +84,7 @@ impl Google {
             });
         }
         let text = |name: &str| claims[name].as_str().map(str::to_owned);
-        Ok(SignedIn {
+        Ok(AuthorizedAccount {
             account_id: text("sub").ok_or_else(|| malformed(&"an id token of nobody"))?,
             email: text("email").unwrap_or_default(),
             scopes: tokens.scopes,
@@ -105,7 +114,7 @@ impl Google {
             .http
             .ask(
                 NAME,
-                Call {
+                ProviderRequest {
                     method: Method::POST,
                     url,
                     headers: &headers,
@@ -114,7 +123,7 @@ impl Google {
             )
             .await?;
         if answer.status >= 500 {
-            Err(ProviderError::Failing {
+            Err(ProviderError::ServerError {
                 provider: NAME,
                 status: answer.status,
             })
@@ -127,7 +136,7 @@ impl Google {
 /// What a refused token request means (<https://developers.google.com/identity/protocols/oauth2#expiration>).
 fn failure(Refused { error, message }: Refused) -> ProviderError {
     match error.as_str() {
-        "invalid_grant" | "admin_policy_enforced" => ProviderError::GrantGone {
+        "invalid_grant" | "admin_policy_enforced" => ProviderError::GrantRevoked {
             provider: NAME,
             reason: message,
         },

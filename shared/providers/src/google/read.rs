@@ -3,11 +3,11 @@
 //! cannot be read is left out, with a warning.
 
 use calweave_domain::event::{
-    Attendee, Details, Event, Reminder, ReminderMethod, RsvpStatus, Status, Transparency,
+    Attendee, Event, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
     Visibility,
 };
 use calweave_domain::ids::OriginalStart;
-use calweave_domain::link::Link;
+use calweave_domain::link::EventLink;
 use calweave_domain::recurrence::Series;
 use calweave_domain::time::EventTime;
 use calweave_domain::zones::resolve;
@@ -15,27 +15,27 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::{Target, ids};
+use super::{RemoteCalendar, ids};
 use crate::Change;
 
 /// What one item of a list says.
 ///
 /// # Errors
 /// A sentence for the calendar's owner, when the item says nothing that can be shown.
-pub(super) fn change(target: Target<'_>, item: &Value) -> Result<Change, String> {
+pub(super) fn change(target: RemoteCalendar<'_>, item: &Value) -> Result<Change, String> {
     let id = item["id"]
         .as_str()
         .ok_or("Google sent an event without an id.")?;
     if item["status"] != "cancelled" {
-        return event(target, item).map(|event| Change::Put(Box::new(event)));
+        return event(target, item).map(|event| Change::Upserted(Box::new(event)));
     }
     // Of a cancelled event only the id is certain; of a cancelled occurrence also which one it is.
     match (text(item, "recurringEventId"), original_start(target, item)) {
-        (Some(series), Some(original)) => Ok(Change::Cancelled {
+        (Some(series), Some(original)) => Ok(Change::OccurrenceCancelled {
             series: ids::event_id(target.calendar, &series),
             original,
         }),
-        _ => Ok(Change::Gone {
+        _ => Ok(Change::Removed {
             id: ids::event_id(target.calendar, id),
             remote_id: id.to_owned(),
         }),
@@ -46,7 +46,7 @@ pub(super) fn change(target: Target<'_>, item: &Value) -> Result<Change, String>
 ///
 /// # Errors
 /// A sentence for the calendar's owner, when its times cannot be read.
-pub(super) fn event(target: Target<'_>, item: &Value) -> Result<Event, String> {
+pub(super) fn event(target: RemoteCalendar<'_>, item: &Value) -> Result<Event, String> {
     let remote_id = item["id"]
         .as_str()
         .ok_or("Google sent an event without an id.")?;
@@ -66,10 +66,10 @@ pub(super) fn event(target: Target<'_>, item: &Value) -> Result<Event, String> {
         _ => ids::event_id(target.calendar, remote_id),
     };
     let series = series(item, start, &mut details).map(Box::new);
-    let link = Link {
+    let link = EventLink {
         remote_id: Some(remote_id.to_owned()),
         version: text(item, "etag"),
-        ..Link::default()
+        ..EventLink::default()
     };
     let mut event = Event {
         id,
@@ -98,7 +98,7 @@ fn short(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-fn details(item: &Value) -> Details {
+fn details(item: &Value) -> EventDetails {
     let event_type = text(item, "eventType").filter(|kind| kind != "default");
     let mut unknown = Vec::new();
     let visibility = match item["visibility"].as_str() {
@@ -107,18 +107,18 @@ fn details(item: &Value) -> Details {
         _ => Visibility::Public,
     };
     let status = match item["status"].as_str() {
-        Some("tentative") => Status::Tentative,
-        Some("cancelled") => Status::Cancelled,
-        Some("confirmed") | None => Status::Confirmed,
+        Some("tentative") => EventStatus::Tentative,
+        Some("cancelled") => EventStatus::Cancelled,
+        Some("confirmed") | None => EventStatus::Confirmed,
         Some(other) => {
             unknown.push(("status".to_owned(), other.to_owned()));
-            Status::Confirmed
+            EventStatus::Confirmed
         }
     };
     // Where somebody works is no time that they are busy.
     let is_free =
         item["transparency"] == "transparent" || event_type.as_deref() == Some("workingLocation");
-    Details {
+    EventDetails {
         title: text(item, "summary").unwrap_or_default(),
         description: text(item, "description"),
         location: text(item, "location"),
@@ -149,7 +149,7 @@ fn details(item: &Value) -> Details {
         uses_default_reminders: item["reminders"]["useDefault"] == true,
         attendees_omitted: item["attendeesOmitted"] == true,
         unknown,
-        ..Details::default()
+        ..EventDetails::default()
     }
 }
 
@@ -214,13 +214,13 @@ fn time(value: &Value, zone: Tz) -> Option<EventTime> {
     }
 }
 
-fn original_start(target: Target<'_>, item: &Value) -> Option<OriginalStart> {
+fn original_start(target: RemoteCalendar<'_>, item: &Value) -> Option<OriginalStart> {
     time(&item["originalStartTime"], target.zone).map(|at| at.original_start())
 }
 
 /// `recurrence`: lines of RFC 5545 without `DTSTART`. A rule that nobody understands is kept as it is, and the event is
 /// shown once.
-fn series(item: &Value, start: EventTime, details: &mut Details) -> Option<Series> {
+fn series(item: &Value, start: EventTime, details: &mut EventDetails) -> Option<Series> {
     let lines = item["recurrence"].as_array()?;
     let mut series = Series::default();
     let mut found = false;
@@ -301,8 +301,8 @@ mod tests {
     use super::*;
     use calweave_domain::ids::CalendarId;
 
-    fn target() -> Target<'static> {
-        Target {
+    fn target() -> RemoteCalendar<'static> {
+        RemoteCalendar {
             calendar: CalendarId::from_bytes([1; 16]),
             remote_id: "primary",
             zone: Tz::Europe__Berlin,
@@ -313,12 +313,13 @@ mod tests {
     fn a_cancelled_item_may_carry_nothing_but_its_id() {
         let gone = change(target(), &json!({ "id": "abcde", "status": "cancelled" })).unwrap();
         assert!(
-            matches!(gone, Change::Gone { id, .. } if id == ids::event_id(target().calendar, "abcde"))
+            matches!(gone, Change::Removed { id, .. } if id == ids::event_id(target().calendar, "abcde"))
         );
         let item = json!({
             "id": "abcde_20260302", "status": "cancelled", "recurringEventId": "abcde", "originalStartTime": { "date": "2026-03-02" }
         });
-        let Change::Cancelled { series, original } = change(target(), &item).unwrap() else {
+        let Change::OccurrenceCancelled { series, original } = change(target(), &item).unwrap()
+        else {
             panic!("an occurrence")
         };
         assert_eq!(
@@ -336,7 +337,7 @@ mod tests {
             "id": "abcde", "status": "hovering", "summary": 7, "start": { "dateTime": "2026-03-02T09:00:00+01:00", "timeZone": "Mars/Olympus" },
             "end": { "dateTime": "2026-03-02T10:00:00+01:00" }, "recurrence": ["RRULE:FREQ=FORTNIGHTLY"], "attendees": [{}, "x"], "new": {}
         });
-        let Change::Put(event) = change(target(), &item).unwrap() else {
+        let Change::Upserted(event) = change(target(), &item).unwrap() else {
             panic!("an event")
         };
         assert_eq!(

@@ -2,7 +2,7 @@
 //! it leaves out.
 
 use calweave_domain::event::{
-    Attendee, Details, Event, Reminder, ReminderMethod, RsvpStatus, Status, Transparency,
+    Attendee, Event, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
     Visibility,
 };
 use calweave_domain::ids::OriginalStart;
@@ -36,7 +36,7 @@ pub(super) fn overlay(body: &mut Value, from: Option<&Event>, to: &Event, zone: 
     if lines != before {
         body["recurrence"] = lines.into();
     }
-    let blank = Details::default();
+    let blank = EventDetails::default();
     let (old, new) = (from.map_or(&blank, |from| &*from.details), &*to.details);
     let mut text = |name: &str, old: &str, new: &str| {
         if old != new {
@@ -79,7 +79,8 @@ pub(super) fn overlay(body: &mut Value, from: Option<&Event>, to: &Event, zone: 
             .map(|one| attendee(one, &known))
             .collect();
     }
-    let reminders = |details: &Details| (details.uses_default_reminders, details.reminders.clone());
+    let reminders =
+        |details: &EventDetails| (details.uses_default_reminders, details.reminders.clone());
     if is_new || reminders(old) != reminders(new) {
         let overrides: Vec<Value> = new.reminders.iter().map(reminder).collect();
         body["reminders"] = if new.uses_default_reminders {
@@ -103,11 +104,11 @@ fn time(at: EventTime, zone: Tz) -> Value {
     }
 }
 
-fn status(status: Status) -> &'static str {
+fn status(status: EventStatus) -> &'static str {
     match status {
-        Status::Confirmed => "confirmed",
-        Status::Tentative => "tentative",
-        Status::Cancelled => "cancelled",
+        EventStatus::Confirmed => "confirmed",
+        EventStatus::Tentative => "tentative",
+        EventStatus::Cancelled => "cancelled",
     }
 }
 

@@ -1,23 +1,26 @@
 //! The calendars of a mailbox (<https://learn.microsoft.com/graph/api/user-list-calendars>).
 
-use calweave_domain::calendar::{Access, AccountCalendar, normalise_color};
+use calweave_domain::calendar::{AccessRole, AccountCalendar, normalise_color};
 use calweave_domain::zones::resolve;
 use serde_json::Value;
 
-use super::{ProviderError, Request, Result, Session};
+use super::{GraphRequest, GraphSession, ProviderError, Result};
 
 /// More than anybody has; an account that has more is read so far.
 const MAX_PAGES: usize = 40;
 
-pub(super) async fn list(session: &Session) -> Result<Vec<AccountCalendar>> {
-    let time_zone = match session.call(Request::get(&["me", "mailboxSettings"])).await {
+pub(super) async fn list(session: &GraphSession) -> Result<Vec<AccountCalendar>> {
+    let time_zone = match session
+        .call(GraphRequest::get(&["me", "mailboxSettings"]))
+        .await
+    {
         Ok(settings) => settings["timeZone"].as_str().and_then(resolve),
         // Not granted, or not there: a calendar without a zone has its person's.
         Err(ProviderError::Refused { .. } | ProviderError::NotFound { .. }) => None,
         Err(error) => return Err(error),
     };
     let mut entries: Vec<Value> = Vec::new();
-    let mut request = Request::get(&["me", "calendars"]);
+    let mut request = GraphRequest::get(&["me", "calendars"]);
     request.query = vec![("$top", "100".to_owned())];
     let mut answer = session.call(request).await?;
     for _ in 0..MAX_PAGES {
@@ -25,7 +28,7 @@ pub(super) async fn list(session: &Session) -> Result<Vec<AccountCalendar>> {
         let Some(next) = answer["@odata.nextLink"].as_str().map(str::to_owned) else {
             break;
         };
-        answer = session.call(Request::follow(&next)).await?;
+        answer = session.call(GraphRequest::follow(&next)).await?;
     }
     let owner = |entry: &Value| entry["owner"]["address"].as_str().map(str::to_lowercase);
     // An account may have several addresses: whose the default calendar is, whose the account is.
@@ -55,9 +58,9 @@ fn read(entry: &Value, is_shared: bool) -> Option<AccountCalendar> {
             .filter(|text| !text.is_empty())
     };
     let access = match (entry["canEdit"] == true, is_shared) {
-        (true, false) => Access::Owner,
-        (true, true) => Access::Writer,
-        (false, _) => Access::Reader,
+        (true, false) => AccessRole::Owner,
+        (true, true) => AccessRole::Writer,
+        (false, _) => AccessRole::Reader,
     };
     Some(AccountCalendar {
         remote_id: text("id")?.to_owned(),

@@ -2,7 +2,7 @@
 
 use calweave_domain::event::{Event, RsvpStatus};
 use calweave_domain::ids::{EventId, OriginalStart};
-use calweave_domain::link::Response;
+use calweave_domain::link::RsvpResponse;
 use calweave_domain::time::to_instant;
 use chrono::{SecondsFormat, TimeDelta};
 use chrono_tz::Tz;
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::super::ids;
 use super::read::MEETING_BLOCK;
 use super::{
-    Ask, PREFER_HTML, PREFER_PAGE, Page, ProviderError, Remote, Request, Result, Session, Target,
-    Writing, malformed, read, series, write,
+    ChangePage, GraphRequest, GraphSession, PREFER_HTML, PREFER_PAGE, ProviderError, ReadScope,
+    RemoteCalendar, RemoteEvent, Result, WriteOptions, malformed, read, series, write,
 };
 use crate::Change;
 
@@ -23,21 +23,21 @@ pub(super) const QUERY: &str = "calendarView";
 const PROPERTY: &str = "String {2f9d6c52-5b0e-4c1a-9c1f-7f2d8a4e6b31} Name calweave";
 
 pub(super) async fn changes(
-    session: &Session,
-    target: Target<'_>,
-    ask: &Ask<'_>,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    ask: &ReadScope<'_>,
     page: Option<&str>,
-) -> Result<Page> {
+) -> Result<ChangePage> {
     let path = ["me", "calendars", target.remote_id, "calendarView", "delta"];
     let request = match (page, ask) {
-        (Some(link), _) => Request::follow(link),
-        (None, Ask::Since(position)) => Request::follow(&position.token),
-        (None, Ask::All { from, to }) => {
+        (Some(link), _) => GraphRequest::follow(link),
+        (None, ReadScope::Changes(sync_state)) => GraphRequest::follow(&sync_state.token),
+        (None, ReadScope::Window { from, to }) => {
             let stamp =
                 |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-            Request {
+            GraphRequest {
                 query: vec![("startDateTime", stamp(from)), ("endDateTime", stamp(to))],
-                ..Request::get(&path)
+                ..GraphRequest::get(&path)
             }
         }
     };
@@ -45,16 +45,16 @@ pub(super) async fn changes(
         session.begin_round();
     }
     let answer = session
-        .call(Request {
+        .call(GraphRequest {
             prefer: PREFER_PAGE,
             ..request
         })
         .await?;
     let text = |name: &str| answer[name].as_str().map(str::to_owned);
-    let mut page = Page {
+    let mut page = ChangePage {
         next_page: text("@odata.nextLink"),
         token: text("@odata.deltaLink"),
-        ..Page::default()
+        ..ChangePage::default()
     };
     if page.next_page.is_none() && page.token.is_none() {
         return Err(malformed(&"a list of events without an end"));
@@ -65,7 +65,7 @@ pub(super) async fn changes(
             continue;
         };
         if item["@removed"].is_object() {
-            page.changes.push(Change::Gone {
+            page.changes.push(Change::Removed {
                 id: EventId::of(target.calendar, id),
                 remote_id: id.to_owned(),
             });
@@ -83,7 +83,7 @@ pub(super) async fn changes(
             continue;
         }
         match read::event(session, target, item, None) {
-            Ok(event) => page.changes.push(Change::Put(Box::new(event))),
+            Ok(event) => page.changes.push(Change::Upserted(Box::new(event))),
             Err(warning) => page.warnings.push(warning),
         }
     }
@@ -94,11 +94,11 @@ pub(super) async fn changes(
 }
 
 pub(super) async fn current(
-    session: &Session,
-    target: Target<'_>,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
     event: &Event,
     series: Option<&str>,
-) -> Result<Option<Remote>> {
+) -> Result<Option<RemoteEvent>> {
     let known = event
         .link
         .as_ref()
@@ -106,7 +106,7 @@ pub(super) async fn current(
     let raw = match (known, event.original_start(), series) {
         (Some(id), original, _) => {
             let path = ["me", "calendars", target.remote_id, "events", id];
-            let mut request = Request::get(&path);
+            let mut request = GraphRequest::get(&path);
             if event.series.is_some() {
                 request.query = vec![("$select", series::SELECT.to_owned())];
             }
@@ -143,7 +143,12 @@ fn found(answer: Result<Value>) -> Result<Option<Value>> {
 
 /// What Microsoft says of `event`. A series that was read by itself says which occurrences are cancelled; otherwise those are
 /// that both sides have agreed on. Of changed ones it says nothing.
-fn remote(session: &Session, target: Target<'_>, event: &Event, raw: Value) -> Result<Remote> {
+fn remote(
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    event: &Event,
+    raw: Value,
+) -> Result<RemoteEvent> {
     let read = read::event(session, target, &raw, None).map_err(|warning| malformed(&warning))?;
     let mut read = Event {
         id: event.id.clone(),
@@ -152,7 +157,7 @@ fn remote(session: &Session, target: Target<'_>, event: &Event, raw: Value) -> R
     if let Some(series) = &mut read.series {
         series.overridden = read::cancelled(&raw, read.start);
     }
-    read::as_known(event, &mut read);
+    read::keep_equivalents(event, &mut read);
     if let (Some(series), Some(known)) = (&mut read.series, &event.series) {
         if !raw["cancelledOccurrences"].is_array() {
             series.except_dates = agreed(event);
@@ -160,7 +165,7 @@ fn remote(session: &Session, target: Target<'_>, event: &Event, raw: Value) -> R
         series.overridden.clone_from(&known.overridden);
     }
     read.hash();
-    Ok(Remote { event: read, raw })
+    Ok(RemoteEvent { event: read, raw })
 }
 
 /// The exceptions of a series that Microsoft knows of, as far as is known here.
@@ -179,12 +184,16 @@ fn quoted(text: &str) -> String {
 }
 
 /// The first event of a calendar that a filter finds.
-async fn search(session: &Session, target: Target<'_>, filter: &str) -> Result<Option<Value>> {
+async fn search(
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    filter: &str,
+) -> Result<Option<Value>> {
     let path = ["me", "calendars", target.remote_id, "events"];
     let mut answer = session
-        .call(Request {
+        .call(GraphRequest {
             query: vec![("$filter", filter.to_owned())],
-            ..Request::get(&path)
+            ..GraphRequest::get(&path)
         })
         .await?;
     Ok(answer
@@ -195,8 +204,8 @@ async fn search(session: &Session, target: Target<'_>, filter: &str) -> Result<O
 
 /// The occurrence of a series that its rule places at `original`.
 async fn instance(
-    session: &Session,
-    target: Target<'_>,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
     series: &str,
     original: OriginalStart,
 ) -> Result<Option<Value>> {
@@ -214,7 +223,7 @@ async fn instance(
         OriginalStart::Floating(local) => to_instant(local, target.zone),
     };
     let stamp = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let mut request = Request::get(&path);
+    let mut request = GraphRequest::get(&path);
     request.query = vec![
         ("startDateTime", stamp(at - TimeDelta::days(1))),
         ("endDateTime", stamp(at + TimeDelta::days(2))),
@@ -236,7 +245,7 @@ async fn instance(
         let Some(next) = answer["@odata.nextLink"].as_str().map(str::to_owned) else {
             return Ok(None);
         };
-        answer = session.call(Request::follow(&next)).await?;
+        answer = session.call(GraphRequest::follow(&next)).await?;
     }
 }
 
@@ -258,8 +267,8 @@ fn is_same(placed: OriginalStart, meant: OriginalStart, zone: Tz) -> bool {
 /// Gives what was made at Microsoft the exceptions of `event`. There are none in a recurrence: each occurrence that is not
 /// cancelled yet is removed by itself. One that was removed before is not found.
 async fn except(
-    session: &Session,
-    target: Target<'_>,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
     event: &Event,
     made: &mut Event,
 ) -> Result<()> {
@@ -283,7 +292,7 @@ async fn except(
         {
             found(
                 session
-                    .call(Request::new(
+                    .call(GraphRequest::new(
                         Method::DELETE,
                         &["me", "calendars", target.remote_id, "events", id],
                     ))
@@ -304,10 +313,10 @@ fn transaction(event: &Event) -> String {
 }
 
 pub(super) async fn created(
-    session: &Session,
-    target: Target<'_>,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
     event: &Event,
-) -> Result<Option<Remote>> {
+) -> Result<Option<RemoteEvent>> {
     let filter = format!(
         "singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY}' and ep/value eq '{}')",
         transaction(event)
@@ -319,10 +328,10 @@ pub(super) async fn created(
 }
 
 pub(super) async fn create(
-    session: &Session,
-    target: Target<'_>,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
     event: &Event,
-    writing: Writing,
+    options: WriteOptions,
 ) -> Result<Event> {
     let mut body = write::patch(None, event, target.zone)?;
     let name = transaction(event);
@@ -331,15 +340,15 @@ pub(super) async fn create(
         json!([{ "id": PROPERTY, "value": name }]),
     );
     body.insert("transactionId".to_owned(), name.into());
-    if writing.wants_conference {
+    if options.wants_conference {
         body.insert("isOnlineMeeting".to_owned(), true.into());
     }
     let body = Value::from(body);
     let path = ["me", "calendars", target.remote_id, "events"];
     let raw = session
-        .call(Request {
+        .call(GraphRequest {
             body: Some(&body),
-            ..Request::new(Method::POST, &path)
+            ..GraphRequest::new(Method::POST, &path)
         })
         .await?;
     let mut made = remote(session, target, event, raw)?;
@@ -354,9 +363,9 @@ pub(super) async fn create(
             target,
             &made,
             event,
-            Writing {
+            WriteOptions {
                 wants_conference: false,
-                ..writing
+                ..options
             },
         )
         .await;
@@ -366,11 +375,11 @@ pub(super) async fn create(
 }
 
 pub(super) async fn update(
-    session: &Session,
-    target: Target<'_>,
-    now: &Remote,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    now: &RemoteEvent,
     event: &Event,
-    writing: Writing,
+    options: WriteOptions,
 ) -> Result<Event> {
     let id = now.raw["id"]
         .as_str()
@@ -384,7 +393,7 @@ pub(super) async fn update(
             beside_meeting(session, &path, description).await?,
         );
     }
-    if writing.wants_conference && now.raw["isOnlineMeeting"] != true {
+    if options.wants_conference && now.raw["isOnlineMeeting"] != true {
         body.insert("isOnlineMeeting".to_owned(), true.into());
     }
     keep_kinds(&mut body, &now.raw);
@@ -398,10 +407,10 @@ pub(super) async fn update(
     }
     let (body, version) = (Value::from(body), now.raw["@odata.etag"].as_str());
     let raw = session
-        .call(Request {
+        .call(GraphRequest {
             if_match: version,
             body: Some(&body),
-            ..Request::new(Method::PATCH, &path)
+            ..GraphRequest::new(Method::PATCH, &path)
         })
         .await?;
     let mut made = remote(session, target, event, raw)?.event;
@@ -410,7 +419,7 @@ pub(super) async fn update(
             .event
             .series
             .as_deref()
-            .filter(|_| !write::redraws(&now.event, event));
+            .filter(|_| !write::resets_exceptions(&now.event, event));
         series.except_dates = kept
             .map(|series| series.except_dates.clone())
             .unwrap_or_default();
@@ -441,11 +450,11 @@ fn keep_kinds(body: &mut serde_json::Map<String, Value>, before: &Value) {
 }
 
 /// A description above the text of the meeting, which has to stay as it is: without it nobody can join.
-async fn beside_meeting(session: &Session, path: &[&str], description: &str) -> Result<Value> {
-    let request = Request {
+async fn beside_meeting(session: &GraphSession, path: &[&str], description: &str) -> Result<Value> {
+    let request = GraphRequest {
         prefer: PREFER_HTML,
         query: vec![("$select", "body".to_owned())],
-        ..Request::get(path)
+        ..GraphRequest::get(path)
     };
     let raw = session.call(request).await?;
     let html = raw["body"]["content"].as_str().unwrap_or_default();
@@ -476,10 +485,10 @@ fn escaped(text: &str) -> String {
 
 /// `accept`, `decline` or `tentativelyAccept`. What is declined goes from the calendar.
 pub(super) async fn respond(
-    session: &Session,
-    target: Target<'_>,
-    now: &Remote,
-    response: &Response,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    now: &RemoteEvent,
+    response: &RsvpResponse,
 ) -> Result<Option<Event>> {
     let id = now.raw["id"]
         .as_str()
@@ -495,18 +504,22 @@ pub(super) async fn respond(
     }
     let path = ["me", "calendars", target.remote_id, "events", id];
     session
-        .call(Request {
+        .call(GraphRequest {
             body: Some(&body),
-            ..Request::new(Method::POST, &[path.as_slice(), &[action]].concat())
+            ..GraphRequest::new(Method::POST, &[path.as_slice(), &[action]].concat())
         })
         .await?;
-    match found(session.call(Request::get(&path)).await)? {
+    match found(session.call(GraphRequest::get(&path)).await)? {
         Some(raw) => Ok(Some(remote(session, target, &now.event, raw)?.event)),
         None => Ok(None),
     }
 }
 
-pub(super) async fn delete(session: &Session, target: Target<'_>, event: &Event) -> Result<()> {
+pub(super) async fn delete(
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    event: &Event,
+) -> Result<()> {
     let known = event.link.as_ref().and_then(|link| link.remote_id.clone());
     let id = match known {
         Some(id) => id,
@@ -523,9 +536,9 @@ pub(super) async fn delete(session: &Session, target: Target<'_>, event: &Event)
     let version = event.link.as_ref().and_then(|link| link.version.as_deref());
     found(
         session
-            .call(Request {
+            .call(GraphRequest {
                 if_match: version,
-                ..Request::new(Method::DELETE, &path)
+                ..GraphRequest::new(Method::DELETE, &path)
             })
             .await,
     )

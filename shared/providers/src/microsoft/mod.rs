@@ -18,18 +18,18 @@ use calweave_domain::calendar::{AccountCalendar, ProviderKind};
 use calweave_domain::event::Event;
 use calweave_domain::grant::Grant;
 use calweave_domain::ids::{CalendarId, EventId, OriginalStart};
-use calweave_domain::link::Response;
+use calweave_domain::link::RsvpResponse;
 use calweave_domain::secret::Secret;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
-use super::http::{Answer, Call, Http};
-use super::oauth::{Authorize, Came, SignedIn};
+use super::http::{ProviderClient, ProviderRequest, ProviderResponse};
+use super::oauth::{AuthorizationCallback, AuthorizationRequest, AuthorizedAccount};
 use super::{
-    Accounts, Ask, Asked, Manners, Opened, Page, Provider, ProviderError, Remote, Result, Target,
-    Watches, Writing,
+    CalendarProvider, Capabilities, ChangePage, ChannelScope, OAuthProvider, OpenedChannel,
+    ProviderError, ProviderFuture, ReadScope, RemoteCalendar, RemoteEvent, Result, WriteOptions,
 };
 
 pub use write::{undeletable, unwritable};
@@ -43,7 +43,7 @@ const REBASED: TimeDelta = TimeDelta::days(7);
 /// Microsoft, as this deployment is known there.
 #[derive(Clone, Debug)]
 pub struct Microsoft {
-    http: Http,
+    http: ProviderClient,
     client: Arc<OAuthClient>,
     tenant: Arc<str>,
     clock: Clock,
@@ -53,7 +53,7 @@ impl Microsoft {
     /// For the people of `tenant`: `common` for everybody, or a tenant's id. Nothing is connected to until it is needed.
     pub fn new(client: OAuthClient, tenant: &str, clock: Clock) -> Self {
         Self {
-            http: Http::default(),
+            http: ProviderClient::default(),
             client: Arc::new(client),
             tenant: tenant.into(),
             clock,
@@ -78,7 +78,7 @@ fn malformed(detail: &dyn std::fmt::Display) -> ProviderError {
 }
 
 /// Calls of Graph on behalf of one account.
-pub struct Session {
+pub struct GraphSession {
     microsoft: Microsoft,
     access_token: Secret,
     /// The account's address: who of the attendees the account's owner is.
@@ -97,7 +97,7 @@ const PREFER_HTML: &str =
 const PREFER_PAGE: &str = r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text", odata.maxpagesize=100"#;
 
 /// A call below `/v1.0/`: each part of the path is escaped by itself, as ids may hold `/` and `=`.
-struct Request<'a> {
+struct GraphRequest<'a> {
     method: Method,
     path: &'a [&'a str],
     /// In place of a path: an address that Graph has given.
@@ -108,7 +108,7 @@ struct Request<'a> {
     body: Option<&'a Value>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> GraphRequest<'a> {
     fn new(method: Method, path: &'a [&'a str]) -> Self {
         Self {
             method,
@@ -134,7 +134,7 @@ impl<'a> Request<'a> {
     }
 }
 
-impl Session {
+impl GraphSession {
     fn new(microsoft: Microsoft, access_token: Secret, email: &str) -> Self {
         Self {
             microsoft,
@@ -161,7 +161,7 @@ impl Session {
     }
 
     /// The answer as JSON; null for one without a body.
-    async fn call(&self, request: Request<'_>) -> Result<Value> {
+    async fn call(&self, request: GraphRequest<'_>) -> Result<Value> {
         let mut url = self.microsoft.url("graph.microsoft.com", "/v1.0")?;
         match request.link {
             Some(link) => {
@@ -204,7 +204,7 @@ impl Session {
             .http
             .ask(
                 NAME,
-                Call {
+                ProviderRequest {
                     method: request.method,
                     url,
                     headers: &headers,
@@ -241,7 +241,7 @@ fn uuid(bytes: [u8; 16]) -> String {
 }
 
 /// What an answer that is no success means (<https://learn.microsoft.com/graph/errors>). Codes come in any case.
-fn refusal(answer: &Answer, is_list: bool) -> ProviderError {
+fn refusal(answer: &ProviderResponse, is_list: bool) -> ProviderError {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let error = &body["error"];
     let reason = error["code"].as_str().unwrap_or("unknown").to_owned();
@@ -268,15 +268,15 @@ fn refusal(answer: &Answer, is_list: bool) -> ProviderError {
             reason,
             retry_after,
         },
-        400..=499 if is_position => ProviderError::PositionGone { provider },
+        400..=499 if is_position => ProviderError::SyncStateExpired { provider },
         // Of a list of changes; anything else is just not there any more.
-        410 if is_list => ProviderError::PositionGone { provider },
+        410 if is_list => ProviderError::SyncStateExpired { provider },
         410 => ProviderError::NotFound { provider },
         404 if !is("MailboxNotEnabledForRESTAPI") => ProviderError::NotFound { provider },
-        412 => ProviderError::Changed { provider },
-        409 if is("ErrorIrresolvableConflict") => ProviderError::Changed { provider },
-        409 => ProviderError::Taken { provider },
-        500.. => ProviderError::Failing {
+        412 => ProviderError::PreconditionFailed { provider },
+        409 if is("ErrorIrresolvableConflict") => ProviderError::PreconditionFailed { provider },
+        409 => ProviderError::AlreadyExists { provider },
+        500.. => ProviderError::ServerError {
             provider,
             status: answer.status,
         },
@@ -288,17 +288,17 @@ fn refusal(answer: &Answer, is_list: bool) -> ProviderError {
     }
 }
 
-impl Provider for Session {
-    fn manners(&self) -> Manners {
-        Manners {
+impl CalendarProvider for GraphSession {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
             kind: ProviderKind::Microsoft,
             query: events::QUERY,
-            rebased: REBASED,
-            keeps_our_ids: false,
-            removals_are_certain: false,
-            series_come_whole: true,
-            watches: Watches::Account,
-            at_once: Some(AT_ONCE),
+            rebase_after: REBASED,
+            ids_are_reversible: false,
+            removals_are_definitive: false,
+            series_include_exceptions: true,
+            channel_scope: ChannelScope::Account,
+            max_concurrent_syncs: Some(AT_ONCE),
         }
     }
 
@@ -310,114 +310,131 @@ impl Provider for Session {
         None
     }
 
-    fn redraws(&self, now: &Remote, event: &Event) -> Option<Vec<OriginalStart>> {
-        write::redraws(&now.event, event).then(|| read::cancelled(&now.raw, now.event.start))
+    fn resets_exceptions(&self, now: &RemoteEvent, event: &Event) -> Option<Vec<OriginalStart>> {
+        write::resets_exceptions(&now.event, event)
+            .then(|| read::cancelled(&now.raw, now.event.start))
     }
 
-    fn as_known(&self, known: &Event, incoming: &mut Event) {
-        read::as_known(known, incoming);
+    fn keep_equivalents(&self, known: &Event, incoming: &mut Event) {
+        read::keep_equivalents(known, incoming);
     }
 
-    fn calendars(&self) -> Asked<'_, Vec<AccountCalendar>> {
+    fn list_calendars(&self) -> ProviderFuture<'_, Vec<AccountCalendar>> {
         Box::pin(calendars::list(self))
     }
 
-    fn changes<'a>(
+    fn list_changes<'a>(
         &'a self,
-        target: Target<'a>,
-        ask: &'a Ask<'a>,
+        target: RemoteCalendar<'a>,
+        ask: &'a ReadScope<'a>,
         page: Option<&'a str>,
-    ) -> Asked<'a, Page> {
+    ) -> ProviderFuture<'a, ChangePage> {
         Box::pin(events::changes(self, target, ask, page))
     }
 
-    fn current<'a>(
+    fn get_event<'a>(
         &'a self,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
         event: &'a Event,
         series: Option<&'a str>,
-    ) -> Asked<'a, Option<Remote>> {
+    ) -> ProviderFuture<'a, Option<RemoteEvent>> {
         Box::pin(events::current(self, target, event, series))
     }
 
-    fn created<'a>(&'a self, target: Target<'a>, event: &'a Event) -> Asked<'a, Option<Remote>> {
+    fn find_created<'a>(
+        &'a self,
+        target: RemoteCalendar<'a>,
+        event: &'a Event,
+    ) -> ProviderFuture<'a, Option<RemoteEvent>> {
         Box::pin(events::created(self, target, event))
     }
 
-    fn create<'a>(
+    fn create_event<'a>(
         &'a self,
-        target: Target<'a>,
+        target: RemoteCalendar<'a>,
         event: &'a Event,
-        writing: Writing,
-    ) -> Asked<'a, Event> {
-        Box::pin(events::create(self, target, event, writing))
+        options: WriteOptions,
+    ) -> ProviderFuture<'a, Event> {
+        Box::pin(events::create(self, target, event, options))
     }
 
-    fn update<'a>(
+    fn update_event<'a>(
         &'a self,
-        target: Target<'a>,
-        now: &'a Remote,
+        target: RemoteCalendar<'a>,
+        now: &'a RemoteEvent,
         event: &'a Event,
-        writing: Writing,
-    ) -> Asked<'a, Event> {
-        Box::pin(events::update(self, target, now, event, writing))
+        options: WriteOptions,
+    ) -> ProviderFuture<'a, Event> {
+        Box::pin(events::update(self, target, now, event, options))
     }
 
     fn respond<'a>(
         &'a self,
-        target: Target<'a>,
-        now: &'a Remote,
-        response: &'a Response,
-    ) -> Asked<'a, Option<Event>> {
+        target: RemoteCalendar<'a>,
+        now: &'a RemoteEvent,
+        response: &'a RsvpResponse,
+    ) -> ProviderFuture<'a, Option<Event>> {
         Box::pin(events::respond(self, target, now, response))
     }
 
-    fn delete<'a>(&'a self, target: Target<'a>, event: &'a Event, _: Writing) -> Asked<'a, ()> {
+    fn delete_event<'a>(
+        &'a self,
+        target: RemoteCalendar<'a>,
+        event: &'a Event,
+        _: WriteOptions,
+    ) -> ProviderFuture<'a, ()> {
         Box::pin(events::delete(self, target, event))
     }
 
-    fn watch<'a>(
+    fn open_channel<'a>(
         &'a self,
-        _: Target<'a>,
+        _: RemoteCalendar<'a>,
         channel: &'a str,
         secret: &'a str,
         address: &'a str,
-    ) -> Asked<'a, Opened> {
+    ) -> ProviderFuture<'a, OpenedChannel> {
         Box::pin(subscriptions::open(self, channel, secret, address))
     }
 
-    fn extend<'a>(&'a self, resource_id: &'a str) -> Asked<'a, Option<Opened>> {
+    fn extend_channel<'a>(
+        &'a self,
+        resource_id: &'a str,
+    ) -> ProviderFuture<'a, Option<OpenedChannel>> {
         Box::pin(subscriptions::extend(self, resource_id))
     }
 
-    fn stop<'a>(&'a self, _: &'a str, resource_id: &'a str) -> Asked<'a, ()> {
+    fn close_channel<'a>(&'a self, _: &'a str, resource_id: &'a str) -> ProviderFuture<'a, ()> {
         Box::pin(subscriptions::close(self, resource_id))
     }
 }
 
-impl Accounts for Microsoft {
+impl OAuthProvider for Microsoft {
     fn client(&self) -> &OAuthClient {
         &self.client
     }
 
-    fn authorize(&self) -> Result<Authorize> {
+    fn authorize(&self) -> Result<AuthorizationRequest> {
         self.begin()
     }
 
-    fn authorize_all(&self) -> Result<Option<Authorize>> {
+    fn authorize_all(&self) -> Result<Option<AuthorizationRequest>> {
         self.begin_for_all().map(Some)
     }
 
-    fn exchange<'a>(&'a self, came: Came<'a>, now: DateTime<Utc>) -> Asked<'a, SignedIn> {
-        Box::pin(self.sign_in(came, now))
+    fn exchange<'a>(
+        &'a self,
+        callback: AuthorizationCallback<'a>,
+        now: DateTime<Utc>,
+    ) -> ProviderFuture<'a, AuthorizedAccount> {
+        Box::pin(self.sign_in(callback, now))
     }
 
-    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> Asked<'a, Grant> {
+    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> ProviderFuture<'a, Grant> {
         Box::pin(self.refresh(grant, now))
     }
 
     /// Microsoft has no way to give a grant back: what is stored here goes, and so do the subscriptions.
-    fn revoke<'a>(&'a self, _: &'a Secret) -> Asked<'a, ()> {
+    fn revoke<'a>(&'a self, _: &'a Secret) -> ProviderFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
@@ -425,7 +442,7 @@ impl Accounts for Microsoft {
         (age > TimeDelta::days(90)).then_some("a grant that nobody uses ends after ninety days")
     }
 
-    fn session(&self, access_token: Secret, email: &str) -> Box<dyn Provider> {
-        Box::new(Session::new(self.clone(), access_token, email))
+    fn session(&self, access_token: Secret, email: &str) -> Box<dyn CalendarProvider> {
+        Box::new(GraphSession::new(self.clone(), access_token, email))
     }
 }

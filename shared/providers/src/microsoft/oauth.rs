@@ -6,8 +6,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use url::Url;
 
-use super::super::oauth::{Authorize, Came, Endpoints, MISSING_SCOPES, Refused, SignedIn};
-use super::{Microsoft, NAME, ProviderError, Request, Result, Session, malformed};
+use super::super::oauth::{
+    AuthorizationCallback, AuthorizationRequest, AuthorizedAccount, Endpoints, MISSING_SCOPES,
+    Refused,
+};
+use super::{GraphRequest, GraphSession, Microsoft, NAME, ProviderError, Result, malformed};
 
 /// What is asked for. Without `offline_access` there is no refresh token; it is not among the scopes of an answer.
 const SCOPES: [&str; 7] = [
@@ -40,7 +43,7 @@ impl Microsoft {
         })
     }
 
-    pub(super) fn begin(&self) -> Result<Authorize> {
+    pub(super) fn begin(&self) -> Result<AuthorizationRequest> {
         self.endpoints()?.begin(
             &SCOPES,
             &[("response_mode", "query"), ("prompt", "select_account")],
@@ -49,7 +52,7 @@ impl Microsoft {
 
     /// The consent of an administrator for everybody of an organisation
     /// (<https://learn.microsoft.com/entra/identity-platform/v2-admin-consent>).
-    pub(super) fn begin_for_all(&self) -> Result<Authorize> {
+    pub(super) fn begin_for_all(&self) -> Result<AuthorizationRequest> {
         // `common` means everybody, and nobody can consent for everybody.
         let tenant = if &*self.tenant == "common" {
             "organizations"
@@ -69,23 +72,27 @@ impl Microsoft {
                 &SCOPES.map(|scope| format!("https://graph.microsoft.com/{scope}"))[4..].join(" "),
             )
             .append_pair("state", begun.state.expose());
-        Ok(Authorize {
+        Ok(AuthorizationRequest {
             url: url.into(),
             ..begun
         })
     }
 
-    pub(super) async fn sign_in(&self, came: Came<'_>, now: DateTime<Utc>) -> Result<SignedIn> {
+    pub(super) async fn sign_in(
+        &self,
+        callback: AuthorizationCallback<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<AuthorizedAccount> {
         let endpoints = self.endpoints()?;
         let tokens = endpoints
-            .exchange(came.code, came.verifier, now, failure)
+            .exchange(callback.code, callback.verifier, now, failure)
             .await?;
         let id_token = tokens
             .id_token
             .as_deref()
             .ok_or_else(|| malformed(&"no id token"))?;
         let claims = endpoints
-            .verify(id_token, came.nonce, now, |claims| self.issuer(claims))
+            .verify(id_token, callback.nonce, now, |claims| self.issuer(claims))
             .await?;
         if !tokens
             .scopes
@@ -118,13 +125,13 @@ impl Microsoft {
         let account_id = text("tid")
             .zip(text("oid"))
             .map(|(tenant, object)| format!("{tenant}.{object}"));
-        let session = Session::new(self.clone(), tokens.access_token.clone(), "");
-        let me = session.call(Request::get(&["me"])).await?;
+        let session = GraphSession::new(self.clone(), tokens.access_token.clone(), "");
+        let me = session.call(GraphRequest::get(&["me"])).await?;
         let email = me["mail"]
             .as_str()
             .or(me["userPrincipalName"].as_str())
             .map(str::to_owned);
-        Ok(SignedIn {
+        Ok(AuthorizedAccount {
             account_id: account_id.ok_or_else(|| malformed(&"an id token of nobody"))?,
             email: email
                 .or_else(|| text("email"))
@@ -184,12 +191,12 @@ fn failure(Refused { error, message }: Refused) -> ProviderError {
         .collect();
     match error.as_str() {
         "invalid_grant" | "interaction_required" | "login_required" | "consent_required" => {
-            ProviderError::GrantGone {
+            ProviderError::GrantRevoked {
                 provider: NAME,
                 reason: message,
             }
         }
-        "temporarily_unavailable" => ProviderError::Failing {
+        "temporarily_unavailable" => ProviderError::ServerError {
             provider: NAME,
             status: 503,
         },
@@ -256,7 +263,7 @@ mod tests {
         ));
         assert!(matches!(
             refused("interaction_required"),
-            ProviderError::GrantGone { .. }
+            ProviderError::GrantRevoked { .. }
         ));
     }
 }

@@ -2,11 +2,11 @@
 //! missing, and what has another form than it should is passed over.
 
 use calweave_domain::event::{
-    Attendee, Details, Event, Importance, Reminder, ReminderMethod, RsvpStatus, Status,
+    Attendee, Event, EventDetails, EventStatus, Importance, Reminder, ReminderMethod, RsvpStatus,
     Transparency, Visibility,
 };
 use calweave_domain::ids::{EventId, OriginalStart};
-use calweave_domain::link::Link;
+use calweave_domain::link::EventLink;
 use calweave_domain::time::{EventTime, to_instant};
 use calweave_domain::zones::{resolve, windows_name};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
@@ -14,13 +14,13 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::super::ids::own_id;
-use super::{Session, Target, recurrence};
+use super::{GraphSession, RemoteCalendar, recurrence};
 
 /// Where the text of a meeting begins that Teams writes below everybody else's.
 pub(super) const MEETING_BLOCK: &str = "________________";
 
 /// Our id of an event or a series.
-pub(super) fn id(target: Target<'_>, item: &Value) -> Result<EventId, String> {
+pub(super) fn id(target: RemoteCalendar<'_>, item: &Value) -> Result<EventId, String> {
     let remote_id = item["id"]
         .as_str()
         .ok_or("Microsoft sent an event without an id.")?;
@@ -35,8 +35,8 @@ pub(super) fn id(target: Target<'_>, item: &Value) -> Result<EventId, String> {
 /// # Errors
 /// A sentence for the calendar's owner, when its times cannot be read.
 pub(super) fn event(
-    session: &Session,
-    target: Target<'_>,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
     item: &Value,
     series: Option<&EventId>,
 ) -> Result<Event, String> {
@@ -75,10 +75,10 @@ pub(super) fn event(
         .as_str()
         .or(item["changeKey"].as_str())
         .map(str::to_owned);
-    let link = Link {
+    let link = EventLink {
         remote_id: Some(remote_id.to_owned()),
         version,
-        ..Link::default()
+        ..EventLink::default()
     };
     let mut event = Event {
         id,
@@ -126,7 +126,7 @@ fn closest(zone: Tz, at_hand: Tz) -> Tz {
 }
 
 /// What Microsoft cannot tell apart stands as it is known.
-pub(super) fn as_known(known: &Event, incoming: &mut Event) {
+pub(super) fn keep_equivalents(known: &Event, incoming: &mut Event) {
     let likened = |known: EventTime, incoming: EventTime| match (known, incoming) {
         (EventTime::Zoned(_, zone), EventTime::Zoned(local, other)) if zone != other => {
             let same = windows_name(zone)
@@ -219,13 +219,13 @@ fn original_start(item: &Value, zone: Tz, all_day: bool) -> Option<OriginalStart
     Some(EventTime::at(at.and_utc(), zone).original_start())
 }
 
-fn details(session: &Session, item: &Value) -> Details {
+fn details(session: &GraphSession, item: &Value) -> EventDetails {
     let mut unknown = Vec::new();
     let show_as = item["showAs"].as_str().unwrap_or("busy");
     let (status, transparency) = match show_as {
-        "free" | "workingElsewhere" => (Status::Confirmed, Transparency::Transparent),
-        "tentative" => (Status::Tentative, Transparency::Opaque),
-        _ => (Status::Confirmed, Transparency::Opaque),
+        "free" | "workingElsewhere" => (EventStatus::Confirmed, Transparency::Transparent),
+        "tentative" => (EventStatus::Tentative, Transparency::Opaque),
+        _ => (EventStatus::Confirmed, Transparency::Opaque),
     };
     let visibility = match item["sensitivity"].as_str() {
         Some("private" | "personal") => Visibility::Private,
@@ -244,12 +244,12 @@ fn details(session: &Session, item: &Value) -> Details {
     let reminder = item["reminderMinutesBeforeStart"]
         .as_i64()
         .filter(|_| item["isReminderOn"] == true);
-    Details {
+    EventDetails {
         title: text(item, "subject").unwrap_or_default(),
         description: description(item),
         location: text(&item["location"], "displayName"),
         status: if item["isCancelled"] == true {
-            Status::Cancelled
+            EventStatus::Cancelled
         } else {
             status
         },
@@ -275,7 +275,7 @@ fn details(session: &Session, item: &Value) -> Details {
             .collect(),
         html_link: text(item, "webLink"),
         unknown,
-        ..Details::default()
+        ..EventDetails::default()
     }
 }
 
@@ -293,7 +293,7 @@ fn description(item: &Value) -> Option<String> {
 }
 
 /// Who is invited, with who invites them; nobody where nobody is.
-fn attendees(session: &Session, item: &Value) -> Vec<Attendee> {
+fn attendees(session: &GraphSession, item: &Value) -> Vec<Attendee> {
     let is_self =
         |email: &str| !session.email.is_empty() && email.eq_ignore_ascii_case(&session.email);
     let organizer = text(&item["organizer"]["emailAddress"], "address").unwrap_or_default();
@@ -381,8 +381,8 @@ mod tests {
     use calweave_domain::ids::CalendarId;
     use calweave_domain::secret::Secret;
 
-    fn target() -> Target<'static> {
-        Target {
+    fn target() -> RemoteCalendar<'static> {
+        RemoteCalendar {
             calendar: CalendarId::from_bytes([1; 16]),
             remote_id: "c",
             zone: Tz::Europe__Oslo,
@@ -397,7 +397,7 @@ mod tests {
             endpoint: None,
         };
         let microsoft = Microsoft::new(client, "common", Clock::System);
-        let session = Session::new(microsoft, Secret::new(String::new()), "me@x.test");
+        let session = GraphSession::new(microsoft, Secret::new(String::new()), "me@x.test");
         event(&session, target(), item, None)
     }
 

@@ -5,8 +5,8 @@ use calweave_domain::event::Event;
 use calweave_domain::ids::EventId;
 use serde_json::Value;
 
-use super::{ProviderError, Request, Result, Session, Target, read};
-use crate::{Change, Page};
+use super::{GraphRequest, GraphSession, ProviderError, RemoteCalendar, Result, read};
+use crate::{Change, ChangePage};
 
 /// All that is read of a series. What was cancelled is told only to whoever names it.
 pub(super) const SELECT: &str = "id,changeKey,iCalUId,type,transactionId,subject,body,start,end,isAllDay,originalStartTimeZone,recurrence,location,\
@@ -18,13 +18,13 @@ const MAX_PAGES: usize = 40;
 /// Adds what is there of a series to a page: itself, its changed occurrences, its cancelled ones. Of one that is gone, just
 /// that.
 pub(super) async fn read_into(
-    page: &mut Page,
-    session: &Session,
-    target: Target<'_>,
+    page: &mut ChangePage,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
     remote_id: &str,
 ) -> Result<()> {
     let path = ["me", "calendars", target.remote_id, "events", remote_id];
-    let mut request = Request::get(&path);
+    let mut request = GraphRequest::get(&path);
     request.query = vec![
         ("$select", SELECT.to_owned()),
         ("$expand", "exceptionOccurrences".to_owned()),
@@ -32,7 +32,7 @@ pub(super) async fn read_into(
     let raw = match session.call(request).await {
         Ok(raw) => raw,
         Err(ProviderError::NotFound { .. }) => {
-            page.changes.push(Change::Gone {
+            page.changes.push(Change::Removed {
                 id: EventId::of(target.calendar, remote_id),
                 remote_id: remote_id.to_owned(),
             });
@@ -48,33 +48,36 @@ pub(super) async fn read_into(
         }
     };
     let cancelled = read::cancelled(&raw, series.start);
-    page.changes
-        .extend(cancelled.into_iter().map(|original| Change::Cancelled {
-            series: series.id.clone(),
-            original,
-        }));
+    page.changes.extend(
+        cancelled
+            .into_iter()
+            .map(|original| Change::OccurrenceCancelled {
+                series: series.id.clone(),
+                original,
+            }),
+    );
     let mut is_whole = put(page, session, target, &raw["exceptionOccurrences"], &series);
     let mut next = raw["exceptionOccurrences@odata.nextLink"]
         .as_str()
         .map(str::to_owned);
     for _ in 0..MAX_PAGES {
         let Some(link) = next.take() else { break };
-        let more = session.call(Request::follow(&link)).await?;
+        let more = session.call(GraphRequest::follow(&link)).await?;
         is_whole &= put(page, session, target, &more["value"], &series);
         next = more["@odata.nextLink"].as_str().map(str::to_owned);
     }
     if !is_whole || next.is_some() {
         page.partial.push(remote_id.to_owned());
     }
-    page.changes.push(Change::Put(Box::new(series)));
+    page.changes.push(Change::Upserted(Box::new(series)));
     Ok(())
 }
 
 /// Adds the changed occurrences of a series; answers whether all could be read.
 fn put(
-    page: &mut Page,
-    session: &Session,
-    target: Target<'_>,
+    page: &mut ChangePage,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
     items: &Value,
     series: &Event,
 ) -> bool {
@@ -86,7 +89,7 @@ fn put(
         match read::event(session, target, item, Some(&series.id)) {
             // Without a time of its own it would stand for the series.
             Ok(event) if event.original_start().is_some() => {
-                page.changes.push(Change::Put(Box::new(event)));
+                page.changes.push(Change::Upserted(Box::new(event)));
             }
             Ok(_) => is_whole = false,
             Err(warning) => {

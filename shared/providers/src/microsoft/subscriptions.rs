@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Opened, ProviderError, Request, Result, Session, malformed};
+use super::{GraphRequest, GraphSession, OpenedChannel, ProviderError, Result, malformed};
 
 const RESOURCE: &str = "/me/events";
 /// Microsoft allows a little less than seven days …
@@ -15,11 +15,11 @@ const SHORT: TimeDelta = TimeDelta::minutes(4_200);
 
 /// Opens a subscription. Microsoft asks both addresses first whether they want it. Its messages show `channel.secret`.
 pub(super) async fn open(
-    session: &Session,
+    session: &GraphSession,
     channel: &str,
     secret: &str,
     address: &str,
-) -> Result<Opened> {
+) -> Result<OpenedChannel> {
     let mut lasts = LONG;
     let mut is_cleared = false;
     loop {
@@ -33,16 +33,16 @@ pub(super) async fn open(
         });
         let path = ["subscriptions"];
         match session
-            .call(Request {
+            .call(GraphRequest {
                 body: Some(&body),
-                ..Request::new(Method::POST, &path)
+                ..GraphRequest::new(Method::POST, &path)
             })
             .await
         {
             Ok(answer) => return read(&answer),
             Err(failure) if lasts == LONG && is_about_time(&failure) => lasts = SHORT,
             // One that an interrupted run has left, or whose end nobody has noted.
-            Err(ProviderError::Taken { .. }) if !is_cleared => {
+            Err(ProviderError::AlreadyExists { .. }) if !is_cleared => {
                 clear(session, address).await?;
                 is_cleared = true;
             }
@@ -50,7 +50,7 @@ pub(super) async fn open(
             Err(ProviderError::Refused { message, .. })
                 if message.to_ascii_lowercase().contains("validation request") =>
             {
-                return Err(ProviderError::Failing {
+                return Err(ProviderError::ServerError {
                     provider: super::NAME,
                     status: 400,
                 });
@@ -61,15 +61,15 @@ pub(super) async fn open(
 }
 
 /// Has a subscription live longer, and its grant looked at anew.
-pub(super) async fn extend(session: &Session, id: &str) -> Result<Option<Opened>> {
+pub(super) async fn extend(session: &GraphSession, id: &str) -> Result<Option<OpenedChannel>> {
     let mut lasts = LONG;
     loop {
         let body = json!({ "expirationDateTime": until(session, lasts) });
         let path = ["subscriptions", id];
         match session
-            .call(Request {
+            .call(GraphRequest {
                 body: Some(&body),
-                ..Request::new(Method::PATCH, &path)
+                ..GraphRequest::new(Method::PATCH, &path)
             })
             .await
         {
@@ -81,9 +81,9 @@ pub(super) async fn extend(session: &Session, id: &str) -> Result<Option<Opened>
     }
 }
 
-pub(super) async fn close(session: &Session, id: &str) -> Result<()> {
+pub(super) async fn close(session: &GraphSession, id: &str) -> Result<()> {
     match session
-        .call(Request::new(Method::DELETE, &["subscriptions", id]))
+        .call(GraphRequest::new(Method::DELETE, &["subscriptions", id]))
         .await
     {
         Ok(_) | Err(ProviderError::NotFound { .. }) => Ok(()),
@@ -92,8 +92,8 @@ pub(super) async fn close(session: &Session, id: &str) -> Result<()> {
 }
 
 /// Removes this deployment's subscriptions to the mailbox.
-async fn clear(session: &Session, address: &str) -> Result<()> {
-    let answer = session.call(Request::get(&["subscriptions"])).await?;
+async fn clear(session: &GraphSession, address: &str) -> Result<()> {
+    let answer = session.call(GraphRequest::get(&["subscriptions"])).await?;
     for one in answer["value"].as_array().into_iter().flatten() {
         if let Some(id) = one["id"]
             .as_str()
@@ -109,11 +109,11 @@ fn is_about_time(failure: &ProviderError) -> bool {
     matches!(failure, ProviderError::Refused { message, .. } if message.to_ascii_lowercase().contains("expiration"))
 }
 
-fn until(session: &Session, lasts: TimeDelta) -> String {
+fn until(session: &GraphSession, lasts: TimeDelta) -> String {
     (session.microsoft.clock.now() + lasts).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn read(answer: &Value) -> Result<Opened> {
+fn read(answer: &Value) -> Result<OpenedChannel> {
     let id = answer["id"]
         .as_str()
         .ok_or_else(|| malformed(&"a subscription without an id"))?;
@@ -123,7 +123,7 @@ fn read(answer: &Value) -> Result<Opened> {
     let expires_at: DateTime<Utc> = end
         .ok_or_else(|| malformed(&"a subscription without an end"))?
         .to_utc();
-    Ok(Opened {
+    Ok(OpenedChannel {
         resource_id: id.to_owned(),
         expires_at,
     })

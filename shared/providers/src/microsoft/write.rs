@@ -1,9 +1,9 @@
 //! From our event to Graph's: only what differs is written.
 
 use calweave_domain::event::{
-    Attendee, Details, Event, ReminderMethod, Status, Transparency, Visibility,
+    Attendee, Event, EventDetails, EventStatus, ReminderMethod, Transparency, Visibility,
 };
-use calweave_domain::link::{Content, SendUpdates};
+use calweave_domain::link::{EventContent, SendUpdates};
 use calweave_domain::rule::Rule;
 use calweave_domain::time::{EventTime, to_instant};
 use calweave_domain::zones::windows_name;
@@ -18,13 +18,13 @@ const TOLD: &str = "must be all: Microsoft tells everybody who is invited, whate
 /// What of a change Microsoft cannot keep, or would do more than is asked for: the field and the reason. `before` is nothing
 /// for a new event.
 pub fn unwritable(
-    before: Option<&Content>,
-    now: &Content,
+    before: Option<&EventContent>,
+    now: &EventContent,
     told: SendUpdates,
 ) -> Vec<(&'static str, String)> {
     let mut wrong = Vec::new();
     let mut say = |field, reason: &str| wrong.push((field, reason.to_owned()));
-    let blank = Details::default();
+    let blank = EventDetails::default();
     let (old, new) = (
         before.map_or(&blank, |before| &*before.details),
         &*now.details,
@@ -60,15 +60,15 @@ pub fn unwritable(
         );
     }
     if (old.status, old.transparency) != (new.status, new.transparency)
-        && (new.status, new.transparency) == (Status::Tentative, Transparency::Transparent)
+        && (new.status, new.transparency) == (EventStatus::Tentative, Transparency::Transparent)
     {
         say(
             "status",
             "cannot be TENTATIVE of what is TRANSPARENT: Microsoft has one value for both",
         );
     }
-    let people = |details: &Details| details.attendees.iter().any(|one| !one.is_self);
-    let invited = |content: &Content| -> Vec<(String, bool)> {
+    let people = |details: &EventDetails| details.attendees.iter().any(|one| !one.is_self);
+    let invited = |content: &EventContent| -> Vec<(String, bool)> {
         content
             .details
             .attendees
@@ -115,7 +115,7 @@ pub fn unwritable(
 }
 
 /// Whether whoever is invited would want to know of a change.
-fn is_news(before: &Content, now: &Content) -> bool {
+fn is_news(before: &EventContent, now: &EventContent) -> bool {
     let (old, new) = (&before.details, &now.details);
     (before.start, before.end, &before.series) != (now.start, now.end, &now.series)
         || (&old.title, &old.description, &old.location)
@@ -151,7 +151,7 @@ fn times(event: &Event) -> (EventTime, EventTime, Option<Vec<Rule>>) {
 }
 
 /// Whether a series is drawn anew when `to` is made of it.
-pub(super) fn redraws(from: &Event, to: &Event) -> bool {
+pub(super) fn resets_exceptions(from: &Event, to: &Event) -> bool {
     from.series.is_some() && times(from) != times(to)
 }
 
@@ -161,7 +161,7 @@ pub(super) fn redraws(from: &Event, to: &Event) -> bool {
 /// When Microsoft cannot express the recurrence.
 pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<String, Value>> {
     let mut body = Map::new();
-    let blank = Details::default();
+    let blank = EventDetails::default();
     let (old, new) = (from.map_or(&blank, |from| &*from.details), &*to.details);
     let is_new = from.is_none();
     let mut set = |name: &str, value: Value| {
@@ -219,7 +219,7 @@ pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<St
         set("sensitivity", sensitivity.into());
     }
     // Who organises an event is not invited to it.
-    let invited = |details: &Details| {
+    let invited = |details: &EventDetails| {
         details
             .attendees
             .iter()
@@ -239,10 +239,10 @@ pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<St
     Ok(body)
 }
 
-fn show_as(details: &Details) -> &'static str {
+fn show_as(details: &EventDetails) -> &'static str {
     match (details.transparency, details.status) {
         (Transparency::Transparent, _) => "free",
-        (Transparency::Opaque, Status::Tentative) => "tentative",
+        (Transparency::Opaque, EventStatus::Tentative) => "tentative",
         (Transparency::Opaque, _) => "busy",
     }
 }
