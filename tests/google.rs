@@ -1,6 +1,6 @@
 //! A Google for tests: the sandbox, a person with an account there, and that person's browser.
 
-use local::google::{Contract, Google};
+use local::google::{GoogleContract, GoogleSandbox};
 use local::stack::Options;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -8,12 +8,12 @@ use shared::clock::Clock;
 use shared::config::OAuthClient;
 use shared::domain::secret::Secret;
 use shared::domain::time::{rfc3339, to_instant};
-use shared::providers::{CalendarProvider, OAuthProvider};
+use shared::providers::{CalendarProvider, Connect, Credentials};
 
-use crate::side::{Side, There, Trouble, What, browser};
+use crate::side::{EventChange, InjectedFault, ProviderHarness, RemoteSnapshot, browser};
 
 /// A sandbox with one person in it, and that person's browser.
-pub struct Sandbox {
+pub struct GoogleHarness {
     pub url: String,
     pub client: reqwest::Client,
     pub token: String,
@@ -21,7 +21,7 @@ pub struct Sandbox {
 
 pub const EMAIL: &str = "grace@example.org";
 
-impl Sandbox {
+impl GoogleHarness {
     pub async fn new() -> Self {
         Self::at(Clock::System).await
     }
@@ -72,7 +72,7 @@ impl Sandbox {
     }
 }
 
-impl Side for Sandbox {
+impl ProviderHarness for GoogleHarness {
     const PATH: &'static str = "google";
     const CONSENT: &'static str = "/o/oauth2/v2/consent";
     const EMAIL: &'static str = EMAIL;
@@ -83,10 +83,12 @@ impl Side for Sandbox {
         let contract = crate::data::folder().map(|folder| {
             std::fs::read_to_string(folder.join("contracts/google-calendar.v3.json")).unwrap()
         });
-        let (google, _) =
-            Google::start(clock, contract.map(|text| Contract::parse(&text).unwrap()))
-                .await
-                .unwrap();
+        let (google, _) = GoogleSandbox::start(
+            clock,
+            contract.map(|text| GoogleContract::parse(&text).unwrap()),
+        )
+        .await
+        .unwrap();
         let client = browser();
         let mut sandbox = Self {
             url: google.url.clone(),
@@ -177,12 +179,12 @@ impl Side for Sandbox {
         own["responseStatus"].as_str().unwrap().to_owned()
     }
 
-    async fn change(&self, id: &str, what: What<'_>) -> StatusCode {
+    async fn change(&self, id: &str, what: EventChange<'_>) -> StatusCode {
         let body = match what {
-            What::Title(text) => json!({ "summary": text }),
-            What::Location(text) => json!({ "location": text }),
-            What::Description(text) => json!({ "description": text }),
-            What::Times(start, end) => {
+            EventChange::Title(text) => json!({ "summary": text }),
+            EventChange::Location(text) => json!({ "location": text }),
+            EventChange::Description(text) => json!({ "description": text }),
+            EventChange::Times(start, end) => {
                 // Nothing of the other kind is left.
                 let mut body = json!({ "start": time(start), "end": time(end) });
                 for name in ["date", "dateTime", "timeZone"] {
@@ -228,7 +230,7 @@ impl Side for Sandbox {
         }
     }
 
-    async fn all(&self) -> Vec<There> {
+    async fn all(&self) -> Vec<RemoteSnapshot> {
         let list = self.get("calendars/primary/events?maxResults=2500").await;
         let found = list["items"]
             .as_array()
@@ -237,7 +239,7 @@ impl Side for Sandbox {
             .filter(|event| event["status"] != "cancelled");
         let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
         found
-            .map(|event| There {
+            .map(|event| RemoteSnapshot {
                 id: text(event, "id"),
                 title: text(event, "summary"),
                 location: text(event, "location"),
@@ -277,14 +279,14 @@ impl Side for Sandbox {
         }
     }
 
-    fn fault(name: &str, trouble: Trouble) -> Value {
+    fn fault(name: &str, trouble: InjectedFault) -> Value {
         let (status, reason, after) = match trouble {
-            Trouble::Broken => (503, "backendError", false),
-            Trouble::Lost => (500, "backendError", true),
-            Trouble::Throttled => (403, "rateLimitExceeded", false),
-            Trouble::ThrottledAfter => (429, "rateLimitExceeded", true),
-            Trouble::Conflict => (412, "conditionNotMet", false),
-            Trouble::Forbidden => (403, "forbiddenForNonOrganizer", false),
+            InjectedFault::Broken => (503, "backendError", false),
+            InjectedFault::Lost => (500, "backendError", true),
+            InjectedFault::Throttled => (403, "rateLimitExceeded", false),
+            InjectedFault::ThrottledAfter => (429, "rateLimitExceeded", true),
+            InjectedFault::Conflict => (412, "conditionNotMet", false),
+            InjectedFault::Forbidden => (403, "forbiddenForNonOrganizer", false),
         };
         json!({ "method": Self::method(name), "status": status, "reason": reason, "after": after })
     }
@@ -297,7 +299,11 @@ impl Side for Sandbox {
             endpoint: Some(self.url.clone()),
         };
         shared::providers::google::Google::new(client)
-            .session(Secret::new(self.token.clone()), EMAIL)
+            .session(
+                Credentials::AccessToken(Secret::new(self.token.clone())),
+                EMAIL,
+            )
+            .unwrap()
     }
 }
 

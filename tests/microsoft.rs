@@ -1,6 +1,6 @@
 //! A Microsoft for tests: the sandbox, a person with a mailbox there, and that person's browser.
 
-use local::microsoft::{Contract, Microsoft};
+use local::microsoft::{GraphContract, MicrosoftSandbox};
 use local::stack::Options;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -10,12 +10,12 @@ use shared::domain::recurrence::Series;
 use shared::domain::secret::Secret;
 use shared::domain::time::EventTime;
 use shared::domain::zones::resolve;
-use shared::providers::{CalendarProvider, OAuthProvider, microsoft};
+use shared::providers::{CalendarProvider, Connect, Credentials, microsoft};
 
-use crate::side::{Side, There, Trouble, What, browser};
+use crate::side::{EventChange, InjectedFault, ProviderHarness, RemoteSnapshot, browser};
 
 /// A sandbox with one person in it, and that person's browser.
-pub struct Sandbox {
+pub struct MicrosoftHarness {
     pub url: String,
     pub client: reqwest::Client,
     pub token: String,
@@ -26,7 +26,7 @@ pub const EMAIL: &str = "grace@contoso.test";
 /// What Windows calls the zone of Berlin.
 pub const BERLIN: &str = "W. Europe Standard Time";
 
-impl Sandbox {
+impl MicrosoftHarness {
     /// A path below the own calendar.
     pub fn path(&self, below: &[&str]) -> reqwest::Url {
         let mut url = reqwest::Url::parse(&format!("{}/v1.0/me/calendars", self.url)).unwrap();
@@ -85,7 +85,7 @@ pub fn time(text: &str) -> Value {
     json!({ "dateTime": text, "timeZone": BERLIN })
 }
 
-impl Side for Sandbox {
+impl ProviderHarness for MicrosoftHarness {
     const PATH: &'static str = "microsoft";
     const CONSENT: &'static str = "/sandbox/microsoft/consent";
     const EMAIL: &'static str = EMAIL;
@@ -96,9 +96,10 @@ impl Side for Sandbox {
         let contract = crate::data::folder().map(|folder| {
             std::fs::read_to_string(folder.join("contracts/graph-calendar.d.ts")).unwrap()
         });
-        let (microsoft, _) = Microsoft::start(clock, contract.map(|text| Contract::parse(&text)))
-            .await
-            .unwrap();
+        let (microsoft, _) =
+            MicrosoftSandbox::start(clock, contract.map(|text| GraphContract::parse(&text)))
+                .await
+                .unwrap();
         let client = browser();
         let mut sandbox = Self {
             url: microsoft.url.clone(),
@@ -193,14 +194,14 @@ impl Side for Sandbox {
             .to_owned()
     }
 
-    async fn change(&self, id: &str, what: What<'_>) -> StatusCode {
+    async fn change(&self, id: &str, what: EventChange<'_>) -> StatusCode {
         let body = match what {
-            What::Title(text) => json!({ "subject": text }),
-            What::Location(text) => json!({ "location": { "displayName": text } }),
-            What::Description(text) => {
+            EventChange::Title(text) => json!({ "subject": text }),
+            EventChange::Location(text) => json!({ "location": { "displayName": text } }),
+            EventChange::Description(text) => {
                 json!({ "body": { "contentType": "html", "content": text } })
             }
-            What::Times(start, end) => {
+            EventChange::Times(start, end) => {
                 json!({ "start": time(start), "end": time(end), "isAllDay": !start.contains('T') })
             }
         };
@@ -219,7 +220,7 @@ impl Side for Sandbox {
         format!("{series}.{}", start[..10].replace('-', ""))
     }
 
-    async fn all(&self) -> Vec<There> {
+    async fn all(&self) -> Vec<RemoteSnapshot> {
         let mut url = self.path(&["events"]);
         url.query_pairs_mut().append_pair("$top", "1000");
         let (status, list) = self.call(Method::GET, url, None).await;
@@ -259,7 +260,7 @@ impl Side for Sandbox {
             })
             .to_string()
         };
-        let there = |event: &Value| There {
+        let there = |event: &Value| RemoteSnapshot {
             id: text(&event["id"]),
             title: text(&event["subject"]),
             location: text(&event["location"]["displayName"]),
@@ -295,14 +296,14 @@ impl Side for Sandbox {
         }
     }
 
-    fn fault(name: &str, trouble: Trouble) -> Value {
+    fn fault(name: &str, trouble: InjectedFault) -> Value {
         let (status, reason, after) = match trouble {
-            Trouble::Broken => (503, "ErrorInternalServerTransientError", false),
-            Trouble::Lost => (500, "ErrorInternalServerTransientError", true),
-            Trouble::Throttled => (429, "ApplicationThrottled", false),
-            Trouble::ThrottledAfter => (429, "ApplicationThrottled", true),
-            Trouble::Conflict => (409, "ErrorIrresolvableConflict", false),
-            Trouble::Forbidden => (403, "ErrorAccessDenied", false),
+            InjectedFault::Broken => (503, "ErrorInternalServerTransientError", false),
+            InjectedFault::Lost => (500, "ErrorInternalServerTransientError", true),
+            InjectedFault::Throttled => (429, "ApplicationThrottled", false),
+            InjectedFault::ThrottledAfter => (429, "ApplicationThrottled", true),
+            InjectedFault::Conflict => (409, "ErrorIrresolvableConflict", false),
+            InjectedFault::Forbidden => (403, "ErrorAccessDenied", false),
         };
         json!({ "method": Self::method(name), "status": status, "reason": reason, "after": after, "retryAfter": if status == 429 { json!(1) } else { Value::Null } })
     }
@@ -315,6 +316,10 @@ impl Side for Sandbox {
             endpoint: Some(self.url.clone()),
         };
         microsoft::Microsoft::new(client, "common", Clock::System)
-            .session(Secret::new(self.token.clone()), EMAIL)
+            .session(
+                Credentials::AccessToken(Secret::new(self.token.clone())),
+                EMAIL,
+            )
+            .unwrap()
     }
 }

@@ -10,7 +10,7 @@ use shared::providers::CalendarProvider;
 
 /// An event as the other side has it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct There {
+pub struct RemoteSnapshot {
     pub id: String,
     pub title: String,
     pub location: String,
@@ -23,7 +23,7 @@ pub struct There {
 
 /// What is changed of an event over there.
 #[derive(Clone, Debug)]
-pub enum What<'a> {
+pub enum EventChange<'a> {
     Title(&'a str),
     Location(&'a str),
     Description(&'a str),
@@ -33,7 +33,7 @@ pub enum What<'a> {
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug)]
-pub enum Trouble {
+pub enum InjectedFault {
     Broken,
     /// It is carried out, and the answer is lost.
     Lost,
@@ -54,7 +54,7 @@ pub fn browser() -> reqwest::Client {
 }
 
 /// A provider and somebody who has an account there.
-pub trait Side: Sized + Sync {
+pub trait ProviderHarness: Sized + Sync {
     const PATH: &'static str;
     /// Where the consent page's form goes.
     const CONSENT: &'static str;
@@ -83,17 +83,17 @@ pub trait Side: Sized + Sync {
     async fn invite(&self, title: &str, start: &str, end: &str) -> String;
     /// What the person has answered to an invitation, as the provider says it.
     async fn answer(&self, id: &str) -> String;
-    async fn change(&self, id: &str, what: What<'_>) -> StatusCode;
+    async fn change(&self, id: &str, what: EventChange<'_>) -> StatusCode;
     async fn remove(&self, id: &str) -> StatusCode;
     /// The id of the occurrence that a rule places at a wall-clock time in Berlin.
     fn occurrence(series: &str, start: &str) -> String;
     /// Events, series and changed occurrences of the own calendar.
-    async fn all(&self) -> Vec<There>;
+    async fn all(&self) -> Vec<RemoteSnapshot>;
     /// How many events and occurrences take place in January 2027.
     async fn in_january(&self) -> usize;
     /// What the provider calls one of `changes`, `insert`, `update`, `delete`, `read`, `watch`, `stop`, `token`.
     fn method(name: &str) -> &'static str;
-    fn fault(name: &str, trouble: Trouble) -> Value;
+    fn fault(name: &str, trouble: InjectedFault) -> Value;
     /// The provider as our own code calls it, as the person themselves.
     fn session(&self) -> Box<dyn CalendarProvider>;
 
@@ -182,7 +182,7 @@ pub trait Side: Sized + Sync {
             .unwrap_or(0)
     }
 
-    async fn faults(&self, name: &str, trouble: Trouble) {
+    async fn faults(&self, name: &str, trouble: InjectedFault) {
         self.control("faults", json!([Self::fault(name, trouble)]))
             .await;
     }
@@ -199,7 +199,7 @@ pub trait Side: Sized + Sync {
         titles
     }
 
-    async fn read(&self, id: &str) -> There {
+    async fn read(&self, id: &str) -> RemoteSnapshot {
         self.all()
             .await
             .into_iter()

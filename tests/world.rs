@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::google;
-use crate::side::{Side, browser};
+use crate::side::{ProviderHarness, browser};
 
 /// A backend in memory and a server of feeds beside it.
 pub struct World {
     pub stack: Stack,
-    pub feeds: Feeds,
+    pub feeds: FeedServer,
     client: reqwest::Client,
 }
 
@@ -64,25 +64,25 @@ impl World {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self {
             stack,
-            feeds: Feeds::start().await,
+            feeds: FeedServer::start().await,
             client,
         }
     }
 
     /// With a Google beside it, in which one person has an account.
-    pub async fn with_google() -> (Self, google::Sandbox) {
+    pub async fn with_google() -> (Self, google::GoogleHarness) {
         Self::beside(Options::default()).await
     }
 
     /// With a provider beside it, in which one person has an account.
-    pub async fn beside<S: Side>(mut options: Options) -> (Self, S) {
+    pub async fn beside<S: ProviderHarness>(mut options: Options) -> (Self, S) {
         let side = S::at(options.clock.clone()).await;
         side.attach(&mut options);
         (Self::with(options).await, side)
     }
 
     /// Goes through the browser's part of linking an account; answers with the page that the browser ends on.
-    pub async fn link<S: Side>(
+    pub async fn link<S: ProviderHarness>(
         &self,
         side: &S,
         person: &Person,
@@ -125,7 +125,7 @@ impl World {
     }
 
     /// Links an account and connects some of its calendars; answers with their ids.
-    pub async fn choose<S: Side>(
+    pub async fn choose<S: ProviderHarness>(
         &self,
         side: &S,
         person: &Person,
@@ -156,7 +156,7 @@ impl World {
     }
 
     /// The same, and waits for the calendars' first sync.
-    pub async fn connect_account<S: Side>(
+    pub async fn connect_account<S: ProviderHarness>(
         &self,
         side: &S,
         person: &Person,
@@ -398,7 +398,7 @@ impl Feed {
 
 /// A server of feeds on loopback.
 #[derive(Clone)]
-pub struct Feeds {
+pub struct FeedServer {
     address: SocketAddr,
     state: Arc<Mutex<FeedState>>,
 }
@@ -409,7 +409,7 @@ struct FeedState {
     requests: Vec<(String, HeaderMap)>,
 }
 
-impl Feeds {
+impl FeedServer {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let feeds = Self {
@@ -449,7 +449,7 @@ impl Feeds {
     }
 }
 
-async fn serve(State(feeds): State<Feeds>, request: Request) -> Response {
+async fn serve(State(feeds): State<FeedServer>, request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/').to_owned();
     let feed = {
         let mut state = feeds.state.lock().unwrap();

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use local::google::Google;
+use local::google::GoogleSandbox;
 use local::stack::{Options, Stack};
 use local::template::Template;
 use reqwest::header::{CONTENT_TYPE, LOCATION, SET_COOKIE};
@@ -21,7 +21,7 @@ const EMAIL: &str = "grace@example.org";
 
 #[tokio::main]
 async fn main() {
-    let (google, _) = Google::start(Clock::System, None).await.unwrap();
+    let (google, _) = GoogleSandbox::start(Clock::System, None).await.unwrap();
     google.add_person(EMAIL, "Grace", "Europe/Berlin", &[]);
     google.add_events(EMAIL, EVENTS);
     first_sync(&google).await;
@@ -37,7 +37,7 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(google: &Google, background: bool) -> Self {
+    async fn new(google: &GoogleSandbox, background: bool) -> Self {
         let options = Options {
             background,
             google: Some(google.url.clone()),
@@ -144,7 +144,7 @@ impl Bench {
     }
 }
 
-async fn first_sync(google: &Google) {
+async fn first_sync(google: &GoogleSandbox) {
     let bench = Bench::new(google, false).await;
     let meter = bench.stack.context.store.meter();
     for name in ["first sync", "unchanged sync"] {
@@ -169,7 +169,7 @@ async fn first_sync(google: &Google) {
     bench.stack.stop().await;
 }
 
-async fn latency(google: &Google) {
+async fn latency(google: &GoogleSandbox) {
     let bench = Bench::new(google, true).await;
     let sync = format!("/api/v1/calendar/calendars/{}/sync?wait=25", bench.calendar);
     bench.post(&sync, json!({})).await;

@@ -7,8 +7,8 @@ use shared::clock::Clock;
 use shared::in_process::InProcess;
 
 use crate::gateway::DEMO_PATH;
-use crate::google::Google;
-use crate::microsoft::Microsoft;
+use crate::google::GoogleSandbox;
+use crate::microsoft::MicrosoftSandbox;
 use crate::stack::Stack;
 
 /// Who the demo user is.
@@ -25,8 +25,8 @@ pub const PAGE: &str = include_str!("demo.html");
 ///
 /// # Errors
 /// When no port is to be had.
-pub async fn google() -> Result<Arc<Google>, String> {
-    let (google, _) = Google::start(Clock::System, None).await?;
+pub async fn google() -> Result<Arc<GoogleSandbox>, String> {
+    let (google, _) = GoogleSandbox::start(Clock::System, None).await?;
     google.add_person(
         "grace@example.org",
         "Grace",
@@ -40,8 +40,8 @@ pub async fn google() -> Result<Arc<Google>, String> {
 ///
 /// # Errors
 /// When no port is to be had.
-pub async fn microsoft() -> Result<Arc<Microsoft>, String> {
-    let (microsoft, _) = Microsoft::start(Clock::System, None).await?;
+pub async fn microsoft() -> Result<Arc<MicrosoftSandbox>, String> {
+    let (microsoft, _) = MicrosoftSandbox::start(Clock::System, None).await?;
     microsoft.add_person("grace@contoso.test", "Grace", &["Project"]);
     Ok(microsoft)
 }

@@ -39,7 +39,7 @@ pub const HTTP: [HttpFunction; 9] = http![
 pub type Run = BoxFuture<'static, Result<usize, SyncError>>;
 
 /// A function that a schedule starts.
-pub struct Job {
+pub struct ScheduledJob {
     /// Its name.
     pub name: &'static str,
     /// One run.
@@ -49,7 +49,7 @@ pub struct Job {
 
 macro_rules! jobs {
     ($($name:ident: $role:ty = $context:expr),+ $(,)?) => {
-        [$(Job {
+        [$(ScheduledJob {
             name: stringify!($name),
             run: |context| {
                 let narrow: fn(SyncContext) -> $role = $context;
@@ -61,7 +61,7 @@ macro_rules! jobs {
 }
 
 /// Functions that a schedule starts.
-pub const SCHEDULED: [Job; 5] = jobs![
+pub const SCHEDULED: [ScheduledJob; 5] = jobs![
     refresh_feeds: Context = |context| context.accounts.context,
     reconcile: Context = |context| context.accounts.context,
     refresh_tokens: AccountContext = |context| context.accounts,

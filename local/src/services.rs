@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::emulators::{Emulators, Keys, REGION};
 use crate::stack::{Options, StartError};
-use crate::template::{Table, Template};
+use crate::template::{TableSchema, Template};
 
 /// The running emulators, and what a function must be told to use them.
 pub struct Services {
@@ -185,7 +185,7 @@ fn variables(
 async fn make_table(
     dynamodb: &aws_sdk_dynamodb::Client,
     name: &str,
-    table: &Table,
+    table: &TableSchema,
 ) -> Result<(), String> {
     let element = |name: &String, kind| {
         KeySchemaElement::builder()

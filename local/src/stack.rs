@@ -16,7 +16,7 @@ use shared::clock::Clock;
 use shared::config::{Environment, InvalidConfig};
 use shared::http::HttpContext;
 use shared::in_process::InProcess;
-use shared::roles::Web;
+use shared::roles::HandlerState;
 use shared::setup::Setup;
 use shared::sync::SyncContext;
 use tokio::net::TcpListener;
@@ -153,7 +153,7 @@ impl Stack {
         let lookup = |name: &str| services.variables.get(name).cloned();
         let mut setup =
             Setup::new(Environment::new(&lookup), options.clock.clone()).over(options.http.clone());
-        let Web { http, context } = setup.role::<Web<SyncContext>>()?;
+        let HandlerState { http, context } = setup.role::<HandlerState<SyncContext>>()?;
         let functions = functions::mount(&mut setup)?;
         let (sqs, queue) = (services.sqs.clone(), services.queue_url().to_owned());
 
@@ -198,7 +198,7 @@ impl Stack {
                     stop_gateway.subscribe(),
                 )));
             }
-            for functions::Job { name, run, .. } in functions::SCHEDULED {
+            for functions::ScheduledJob { name, run, .. } in functions::SCHEDULED {
                 if let Some(seconds) = template
                     .functions
                     .get(name)

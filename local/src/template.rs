@@ -11,7 +11,7 @@ pub struct Template {
     /// All functions, by the name of their binary.
     pub functions: BTreeMap<String, Function>,
     /// All tables, by logical name.
-    pub tables: BTreeMap<String, Table>,
+    pub tables: BTreeMap<String, TableSchema>,
     /// Environment variables that all functions are given, with references still open.
     pub variables: BTreeMap<String, Value>,
     /// Defaults of parameters.
@@ -33,7 +33,7 @@ pub struct Function {
 
 /// One DynamoDB table, with string keys throughout.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub struct TableSchema {
     /// Partition and sort key.
     pub key: Vec<String>,
     /// Indexes: name, partition key, sort key, projection.
@@ -205,7 +205,7 @@ fn seconds(expression: &str) -> Option<u64> {
     Some(number.parse::<u64>().ok()? * unit)
 }
 
-fn table(properties: &Value) -> Table {
+fn table(properties: &Value) -> TableSchema {
     let keys = |schema: &Value| -> Vec<String> {
         schema
             .as_sequence()
@@ -225,7 +225,7 @@ fn table(properties: &Value) -> Table {
                 text_of(&index["Projection"]["ProjectionType"])?,
             ))
         });
-    Table {
+    TableSchema {
         key: keys(&properties["KeySchema"]),
         indexes: indexes.collect(),
     }

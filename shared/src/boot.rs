@@ -10,7 +10,7 @@ use calweave_base::clock::Clock;
 use calweave_base::config::Environment;
 use calweave_base::error_chain::Chain;
 use calweave_base::telemetry::init_json;
-use calweave_http::Web;
+use calweave_http::HandlerState;
 use calweave_http::layers::{RequestOrigin, service};
 use calweave_store::queue::Job;
 use calweave_sync::SyncError;
@@ -48,13 +48,13 @@ fn block_on(future: impl Future<Output = Result<(), Error>>) -> Result<(), Error
 ///
 /// # Errors
 /// When the configuration is incomplete, or the runtime ends.
-pub fn http<R: Role>(routes: fn() -> OpenApiRouter<Web<R>>) -> Result<(), Error> {
+pub fn http<R: Role>(routes: fn() -> OpenApiRouter<HandlerState<R>>) -> Result<(), Error> {
     let web = start()?;
     block_on(async move { lambda_http::run(router(routes(), web)).await })
 }
 
 /// A function's routes with all layers around them; the outermost takes over what API Gateway says of the caller.
-pub(crate) fn router<C>(routes: OpenApiRouter<Web<C>>, web: Web<C>) -> Router
+pub(crate) fn router<C>(routes: OpenApiRouter<HandlerState<C>>, web: HandlerState<C>) -> Router
 where
     C: Clone + Send + Sync + 'static,
 {

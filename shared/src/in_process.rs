@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use calweave_http::Web;
+use calweave_http::HandlerState;
 use lambda_runtime::LambdaEvent;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -15,7 +15,7 @@ pub struct InProcess(Arc<tokio::sync::Mutex<Router>>);
 
 impl InProcess {
     /// Mounts a function's routes.
-    pub fn new<C>(routes: OpenApiRouter<Web<C>>, web: Web<C>) -> Self
+    pub fn new<C>(routes: OpenApiRouter<HandlerState<C>>, web: HandlerState<C>) -> Self
     where
         C: Clone + Send + Sync + 'static,
     {

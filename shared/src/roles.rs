@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use calweave_base::config::{HttpConfig, PasswordPolicy, SyncWindow};
 use calweave_calendar::{AccountContext, Context, EventContext, FeedContext};
+pub use calweave_http::HandlerState;
 use calweave_http::HttpContext;
-pub use calweave_http::Web;
 use calweave_store::Store;
 use calweave_store::queue::Queue;
 use calweave_sync::SyncContext;
@@ -123,7 +123,7 @@ impl Role for HealthContext {
     }
 }
 
-impl<R: Role> Role for Web<R> {
+impl<R: Role> Role for HandlerState<R> {
     fn build(setup: &mut Setup<'_>) -> Self {
         let config = if R::HAS_CALLERS {
             HttpConfig::read(&mut setup.env)

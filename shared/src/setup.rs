@@ -8,8 +8,7 @@ use aws_types::SdkConfig;
 use aws_types::sdk_config::{RetryConfig, SharedCredentialsProvider, TimeoutConfig};
 use calweave_base::clock::Clock;
 use calweave_base::config::{
-    AwsConfig, Environment, FeedsConfig, InvalidConfig, KeyConfig, ProvidersConfig, QueueConfig,
-    TableNames,
+    AwsConfig, Environment, FeedsConfig, InvalidConfig, KeyConfig, QueueConfig, TableNames,
 };
 use calweave_egress::address::EgressPolicy;
 use calweave_providers::Providers;
@@ -105,8 +104,7 @@ impl<'a> Setup<'a> {
         if let Some(providers) = &self.providers {
             return providers.clone();
         }
-        let config = ProvidersConfig::read(&mut self.env);
-        let providers = Providers::new(&config, &self.clock);
+        let providers = Providers::read(&mut self.env, &self.clock);
         self.providers.insert(providers).clone()
     }
 
@@ -160,7 +158,7 @@ mod tests {
     use calweave_sync::SyncContext;
 
     use super::*;
-    use crate::roles::Web;
+    use crate::roles::HandlerState;
 
     fn missing<R: Role>(lookup: &dyn Fn(&str) -> Option<String>) -> String {
         let mut setup = Setup::new(Environment::new(lookup), Clock::System);
@@ -174,7 +172,7 @@ mod tests {
     #[test]
     fn everything_that_is_missing_is_named_at_once() {
         let region = |name: &str| (name == "AWS_REGION").then(|| "eu-central-1".into());
-        let error = missing::<Web<SyncContext>>(&region);
+        let error = missing::<HandlerState<SyncContext>>(&region);
         for name in [
             "IDENTITY_TABLE",
             "VAULT_TABLE",

@@ -53,7 +53,7 @@ async fn every_sample_runs_through_its_function() {
     assert_eq!(event.records.len(), 1);
     let answer = messages(&world.stack.context, sync_worker::handle, event).await;
     assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
-    for functions::Job { name, run: job, .. } in functions::SCHEDULED {
+    for functions::ScheduledJob { name, run: job, .. } in functions::SCHEDULED {
         run.push(format!("{name}.json"));
         assert_eq!(sample(&format!("{name}.json"))["source"], "aws.scheduler");
         assert_eq!(

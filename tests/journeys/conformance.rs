@@ -8,7 +8,7 @@ use shared::clock::Clock;
 use shared::domain::ids::UserId;
 use shared::store::keys::DueKind;
 
-use crate::side::{Side, Trouble, What, token_in};
+use crate::side::{EventChange, InjectedFault, ProviderHarness, token_in};
 use crate::world::{Person, World};
 
 macro_rules! with_each_provider {
@@ -17,7 +17,7 @@ macro_rules! with_each_provider {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $journey() {
-                    super::$journey::<crate::google::Sandbox>().await;
+                    super::$journey::<crate::google::GoogleHarness>().await;
                 }
             )+
         }
@@ -26,7 +26,7 @@ macro_rules! with_each_provider {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $journey() {
-                    super::$journey::<crate::microsoft::Sandbox>().await;
+                    super::$journey::<crate::microsoft::MicrosoftHarness>().await;
                 }
             )+
         }
@@ -76,7 +76,7 @@ pub(super) async fn titles(world: &World, person: &Person) -> Vec<String> {
 }
 
 /// An hour of a day in January 2027, from nine o'clock.
-async fn insert<S: Side>(side: &S, title: &str, day: u32) -> String {
+async fn insert<S: ProviderHarness>(side: &S, title: &str, day: u32) -> String {
     side.insert(
         title,
         &format!("2027-01-{day:02}T09:00:00"),
@@ -87,7 +87,7 @@ async fn insert<S: Side>(side: &S, title: &str, day: u32) -> String {
 }
 
 /// One person with an account whose own calendar is connected.
-pub(super) async fn connected<S: Side>() -> (World, S, Person, String) {
+pub(super) async fn connected<S: ProviderHarness>() -> (World, S, Person, String) {
     let (world, side) = World::beside::<S>(Options::default()).await;
     let ada = world.sign_up("ada").await;
     let id = world
@@ -98,7 +98,7 @@ pub(super) async fn connected<S: Side>() -> (World, S, Person, String) {
 }
 
 /// The same as [`connected`], with a clock that is moved by hand and a worker that works when it is told to.
-pub(super) async fn by_hand<S: Side>() -> (World, S, Person, String, Clock) {
+pub(super) async fn by_hand<S: ProviderHarness>() -> (World, S, Person, String, Clock) {
     let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
     let options = Options {
         clock: clock.clone(),
@@ -186,7 +186,7 @@ async fn delete(world: &World, person: &Person, id: &str) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-async fn two_calendars_of_three_are_connected_and_both_sides_agree<S: Side>() {
+async fn two_calendars_of_three_are_connected_and_both_sides_agree<S: ProviderHarness>() {
     let (world, side) = World::beside::<S>(Options::default()).await;
     let ada = world.sign_up("ada").await;
     let team = side.add_calendar("Team").await;
@@ -301,7 +301,7 @@ async fn two_calendars_of_three_are_connected_and_both_sides_agree<S: Side>() {
     assert_eq!(side.report().await["mails"], json!([]));
 }
 
-async fn moved_instance_shows_twice<S: Side>() {
+async fn moved_instance_shows_twice<S: ProviderHarness>() {
     let (world, side, ada, calendar) = connected::<S>().await;
     let weekly = json!({
         "calendarId": calendar, "title": "Standup", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T09:15:00",
@@ -350,7 +350,7 @@ async fn moved_instance_shows_twice<S: Side>() {
     assert!(
         side.change(
             &third,
-            What::Times("2027-01-20T11:00:00", "2027-01-20T11:15:00")
+            EventChange::Times("2027-01-20T11:00:00", "2027-01-20T11:15:00")
         )
         .await
         .is_success()
@@ -388,7 +388,7 @@ async fn moved_instance_shows_twice<S: Side>() {
     assert_eq!(side.violations().await, Vec::<Value>::new());
 }
 
-async fn all_day_event_shifts_by_a_day<S: Side>() {
+async fn all_day_event_shifts_by_a_day<S: ProviderHarness>() {
     let (world, side, ada, calendar) = connected::<S>().await;
     let body = json!({ "calendarId": calendar, "title": "Over the change", "startTime": "2027-03-27", "endTime": "2027-03-30", "isAllDay": true });
     let made = create(&world, &ada, body).await;
@@ -422,7 +422,7 @@ async fn all_day_event_shifts_by_a_day<S: Side>() {
         "the days that it touches"
     );
     assert!(
-        side.change(&there.id, What::Times("2027-03-28", "2027-03-29"))
+        side.change(&there.id, EventChange::Times("2027-03-28", "2027-03-29"))
             .await
             .is_success()
     );
@@ -464,7 +464,7 @@ async fn all_day_event_shifts_by_a_day<S: Side>() {
     assert_eq!(side.violations().await, Vec::<Value>::new());
 }
 
-async fn invalid_grant_loops<S: Side>() {
+async fn invalid_grant_loops<S: ProviderHarness>() {
     let (world, mut side, ada, calendar) = connected::<S>().await;
     insert(&side, "Kept", 4).await;
     world.sync_calendar(&ada, &calendar).await;
@@ -521,7 +521,7 @@ async fn invalid_grant_loops<S: Side>() {
     assert_eq!(titles(&world, &ada).await, ["Kept", "Waits"]);
 }
 
-async fn disconnect_removes_everything<S: Side>() {
+async fn disconnect_removes_everything<S: ProviderHarness>() {
     let (world, side) = World::beside::<S>(Options::default()).await;
     let (ada, eve) = (world.sign_up("ada").await, world.sign_up("eve").await);
     let team = side.add_calendar("Team").await;
@@ -580,7 +580,7 @@ async fn disconnect_removes_everything<S: Side>() {
     assert!(page.query().unwrap().contains("session="), "{page}");
 }
 
-async fn an_account_that_ends_leaves_nothing<S: Side>() {
+async fn an_account_that_ends_leaves_nothing<S: ProviderHarness>() {
     let (world, side, ada, calendar) = connected::<S>().await;
     create(
         &world,
@@ -618,7 +618,7 @@ async fn an_account_that_ends_leaves_nothing<S: Side>() {
         .await;
 }
 
-async fn a_sign_in_is_bound_to_its_browser_and_good_once<S: Side>() {
+async fn a_sign_in_is_bound_to_its_browser_and_good_once<S: ProviderHarness>() {
     let (world, side) = World::beside::<S>(Options::default()).await;
     let ada = world.sign_up("ada").await;
     let path = format!("/api/v1/calendar/oauth/{}/login", S::PATH);
@@ -681,7 +681,7 @@ async fn a_sign_in_is_bound_to_its_browser_and_good_once<S: Side>() {
     );
 }
 
-async fn tokens_in_plain_text<S: Side>() {
+async fn tokens_in_plain_text<S: ProviderHarness>() {
     let (world, side, ada, calendar) = connected::<S>().await;
     world.sync_calendar(&ada, &calendar).await;
     let dump = world.dump().await;
@@ -690,7 +690,7 @@ async fn tokens_in_plain_text<S: Side>() {
     drop(side);
 }
 
-async fn sync_token_invalid_swallowed<S: Side>() {
+async fn sync_token_invalid_swallowed<S: ProviderHarness>() {
     let (world, side, ada, calendar) = connected::<S>().await;
     let mut ids = Vec::new();
     for day in 4..8 {
@@ -718,14 +718,14 @@ async fn sync_token_invalid_swallowed<S: Side>() {
     );
 }
 
-async fn empty_or_failed_fetch_wipes_the_calendar<S: Side>() {
+async fn empty_or_failed_fetch_wipes_the_calendar<S: ProviderHarness>() {
     let (world, side, ada, calendar) = connected::<S>().await;
     let mut ids = Vec::new();
     for day in 1..=25 {
         ids.push(insert(&side, &format!("{day}"), day).await);
     }
     world.sync_calendar(&ada, &calendar).await;
-    side.faults("changes", Trouble::Broken).await;
+    side.faults("changes", InjectedFault::Broken).await;
     assert_eq!(
         world.sync_calendar(&ada, &calendar).await["syncStatus"],
         "FAILED"
@@ -754,7 +754,7 @@ async fn empty_or_failed_fetch_wipes_the_calendar<S: Side>() {
     assert_eq!(titles(&world, &ada).await.len(), 5);
 }
 
-async fn delete_and_recreate_on_each_run<S: Side>() {
+async fn delete_and_recreate_on_each_run<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     for day in 4..8 {
         insert(&side, &format!("Day {day}"), day).await;
@@ -803,13 +803,13 @@ async fn delete_and_recreate_on_each_run<S: Side>() {
     assert_eq!(made, S::CALLS_AT_REST as u64, "{calls} {after}");
 }
 
-async fn a_burst_of_notifications_makes_one_pull<S: Side>() {
+async fn a_burst_of_notifications_makes_one_pull<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     assert_eq!(side.report().await["channels"], 1);
     let before = side.calls("changes").await;
     let id = insert(&side, "Busy", 4).await;
     for number in 0..20 {
-        side.change(&id, What::Title(&format!("Busy {number}")))
+        side.change(&id, EventChange::Title(&format!("Busy {number}")))
             .await;
     }
     // Each change was pushed; the pushes come by themselves, so look until the last has.
@@ -825,7 +825,7 @@ async fn a_burst_of_notifications_makes_one_pull<S: Side>() {
     drop(calendar);
 }
 
-async fn stale_data_after_a_webhook_dies<S: Side>() {
+async fn stale_data_after_a_webhook_dies<S: ProviderHarness>() {
     let (world, side, ada, calendar, clock) = by_hand::<S>().await;
     side.control("mute", json!({})).await;
     insert(&side, "Unannounced", 4).await;
@@ -849,7 +849,7 @@ async fn stale_data_after_a_webhook_dies<S: Side>() {
     assert_eq!(fresh["lastSyncedAt"], "2027-01-01T01:10:00Z");
 }
 
-async fn refresh_race_with_rotating_tokens<S: Side>() {
+async fn refresh_race_with_rotating_tokens<S: ProviderHarness>() {
     let (world, side, ada, calendar, clock) = by_hand::<S>().await;
     let user: UserId = ada.id.parse().unwrap();
     // Each time with what the time before has left: a refresh token that was not stored would be missed by the third.
@@ -866,7 +866,7 @@ async fn refresh_race_with_rotating_tokens<S: Side>() {
         let asked = side.calls("token").await;
         let context = world.stack.accounts();
         let many =
-            (0..8).map(|_| shared::calendar::accounts::access_token(&context, &connection, None));
+            (0..8).map(|_| shared::calendar::accounts::credentials(&context, &connection, None));
         let tokens: Vec<_> = futures::future::join_all(many)
             .await
             .into_iter()
@@ -891,9 +891,9 @@ async fn refresh_race_with_rotating_tokens<S: Side>() {
     drop(calendar);
 }
 
-async fn half_finished_push_then_retry<S: Side>() {
+async fn half_finished_push_then_retry<S: ProviderHarness>() {
     let (world, side, ada, calendar, clock) = by_hand::<S>().await;
-    side.faults("insert", Trouble::Lost).await;
+    side.faults("insert", InjectedFault::Lost).await;
     let body = json!({ "calendarId": calendar, "title": "Once", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" });
     let made = world
         .post(&ada, "/api/v1/calendar/events?wait=0", body)
@@ -919,7 +919,7 @@ async fn half_finished_push_then_retry<S: Side>() {
     );
 }
 
-async fn throttling_drops_events<S: Side>() {
+async fn throttling_drops_events<S: ProviderHarness>() {
     let (world, mut side, mut ada, calendar, clock) = by_hand::<S>().await;
     for day in 1..=6 {
         let time = |hour| format!("2027-01-{day:02}T{hour:02}:00:00");
@@ -933,9 +933,9 @@ async fn throttling_drops_events<S: Side>() {
         );
     }
     for trouble in [
-        Trouble::Throttled,
-        Trouble::ThrottledAfter,
-        Trouble::Throttled,
+        InjectedFault::Throttled,
+        InjectedFault::ThrottledAfter,
+        InjectedFault::Throttled,
     ] {
         side.faults("insert", trouble).await;
         world.stack.work().await;
@@ -985,7 +985,7 @@ async fn throttling_drops_events<S: Side>() {
         .as_str()
         .unwrap()
         .to_owned();
-    side.faults("update", Trouble::Forbidden).await;
+    side.faults("update", InjectedFault::Forbidden).await;
     let path = format!("/api/v1/calendar/events/{id}");
     assert_eq!(
         world
@@ -1002,7 +1002,7 @@ async fn throttling_drops_events<S: Side>() {
     world.stack.work().await;
     let failed = world.get(&ada, &path).await.body;
     assert_eq!(failed["syncStatus"], "FAILED");
-    let reason = S::fault("update", Trouble::Forbidden)["reason"]
+    let reason = S::fault("update", InjectedFault::Forbidden)["reason"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -1029,7 +1029,7 @@ async fn throttling_drops_events<S: Side>() {
     );
 }
 
-async fn only_the_first_occurrence_of_a_series<S: Side>() {
+async fn only_the_first_occurrence_of_a_series<S: ProviderHarness>() {
     let (world, side, ada, calendar) = connected::<S>().await;
     let id = side
         .insert(
@@ -1067,14 +1067,14 @@ async fn only_the_first_occurrence_of_a_series<S: Side>() {
     );
 }
 
-async fn same_token_used_for_differently_filtered_lists<S: Side>() {
+async fn same_token_used_for_differently_filtered_lists<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     insert(&side, "Kept", 4).await;
     synced(&world, &ada, &calendar).await;
     // As if an earlier version had asked in another way: its token is not used.
     let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
     let store = &world.stack.context.store;
-    let lease = store.lease(user, id).await.unwrap().unwrap();
+    let lease = store.acquire_lease(user, id).await.unwrap().unwrap();
     let sync_state = lease.cursor().sync_state.clone().unwrap();
     let other = shared::domain::calendar::SyncState {
         query: "instances".to_owned(),
@@ -1103,7 +1103,7 @@ async fn same_token_used_for_differently_filtered_lists<S: Side>() {
     assert!(due.is_empty(), "accounts are not in the feeds' index");
 }
 
-async fn both_sides_change_the_same_and_nothing_is_lost<S: Side>() {
+async fn both_sides_change_the_same_and_nothing_is_lost<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     let id = insert(&side, "Plan", 4).await;
     synced(&world, &ada, &calendar).await;
@@ -1142,8 +1142,8 @@ async fn both_sides_change_the_same_and_nothing_is_lost<S: Side>() {
         (stale.status, &stale.body["type"]),
         (412, &json!("precondition-failed"))
     );
-    side.change(&id, What::Title("Theirs")).await;
-    side.change(&id, What::Description("More")).await;
+    side.change(&id, EventChange::Title("Theirs")).await;
+    side.change(&id, EventChange::Description("More")).await;
     synced(&world, &ada, &calendar).await;
     let merged = world.get(&ada, &path).await.body;
     assert_eq!(
@@ -1213,7 +1213,7 @@ async fn both_sides_change_the_same_and_nothing_is_lost<S: Side>() {
     assert_eq!(titles(&world, &ada).await, ["Again"]);
 }
 
-async fn a_full_read_in_short_pages_forgets_nothing<S: Side>() {
+async fn a_full_read_in_short_pages_forgets_nothing<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     let series = side
         .insert(
@@ -1229,7 +1229,7 @@ async fn a_full_read_in_short_pages_forgets_nothing<S: Side>() {
             .await
             .is_success()
     );
-    let moved = What::Times("2027-01-19T09:00:00", "2027-01-19T10:00:00");
+    let moved = EventChange::Times("2027-01-19T09:00:00", "2027-01-19T10:00:00");
     assert!(
         side.change(&S::occurrence(&series, "2027-01-18T09:00:00"), moved)
             .await
@@ -1272,7 +1272,7 @@ async fn a_full_read_in_short_pages_forgets_nothing<S: Side>() {
     }
 }
 
-async fn what_is_refused_is_shown_and_kept<S: Side>() {
+async fn what_is_refused_is_shown_and_kept<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     let weekly = json!({
         "calendarId": calendar, "title": "Weekly", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00",
@@ -1341,7 +1341,7 @@ async fn what_is_refused_is_shown_and_kept<S: Side>() {
     }
     synced(&world, &ada, &calendar).await;
     // What may not be removed is shown again.
-    side.faults("delete", Trouble::Forbidden).await;
+    side.faults("delete", InjectedFault::Forbidden).await;
     let series = format!(
         "/api/v1/calendar/events/{}",
         seen[0]["seriesId"].as_str().unwrap()
@@ -1375,13 +1375,13 @@ async fn what_is_refused_is_shown_and_kept<S: Side>() {
     );
 }
 
-async fn updates_silently_stop<S: Side>() {
+async fn updates_silently_stop<S: ProviderHarness>() {
     let (world, side, mut ada, calendar, clock) = by_hand::<S>().await;
     insert(&side, "Last", 4).await;
     synced(&world, &ada, &calendar).await;
     for _ in 0..4 {
         let down: Vec<Value> = (0..4)
-            .map(|_| S::fault("changes", Trouble::Broken))
+            .map(|_| S::fault("changes", InjectedFault::Broken))
             .collect();
         side.control("faults", json!(down)).await;
         clock.advance(TimeDelta::hours(2));
@@ -1424,7 +1424,7 @@ async fn updates_silently_stop<S: Side>() {
     );
 }
 
-async fn of_many_writers_with_one_tag_one_succeeds<S: Side>() {
+async fn of_many_writers_with_one_tag_one_succeeds<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     let weekly = json!({
         "calendarId": calendar, "title": "Weekly", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00",
@@ -1462,7 +1462,7 @@ async fn of_many_writers_with_one_tag_one_succeeds<S: Side>() {
     drop(side);
 }
 
-async fn an_account_that_nobody_uses_is_free_again<S: Side>() {
+async fn an_account_that_nobody_uses_is_free_again<S: ProviderHarness>() {
     let (world, side, _, _, clock) = by_hand::<S>().await;
     side.add_person("bob@example.org").await;
     let (bob, eve) = (world.sign_up("bob").await, world.sign_up("eve").await);
@@ -1480,7 +1480,7 @@ async fn an_account_that_nobody_uses_is_free_again<S: Side>() {
     assert!(link(&eve).await.contains("session="));
 }
 
-async fn a_series_that_moves_leaves_no_ghosts<S: Side>() {
+async fn a_series_that_moves_leaves_no_ghosts<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     let daily = json!({
         "calendarId": calendar, "title": "Daily", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00",
@@ -1556,7 +1556,7 @@ async fn a_series_that_moves_leaves_no_ghosts<S: Side>() {
     assert_eq!(both().await, (5, 5));
 }
 
-async fn a_series_that_is_deleted_there_takes_no_change_along<S: Side>() {
+async fn a_series_that_is_deleted_there_takes_no_change_along<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     let id = side
         .insert(
@@ -1574,7 +1574,7 @@ async fn a_series_that_is_deleted_there_takes_no_change_along<S: Side>() {
     assert!(
         side.change(
             &S::occurrence(&id, "2027-01-18T09:00:00"),
-            What::Title("Special")
+            EventChange::Title("Special")
         )
         .await
         .is_success()
@@ -1650,7 +1650,7 @@ async fn a_series_that_is_deleted_there_takes_no_change_along<S: Side>() {
     );
 }
 
-async fn an_invitation_is_answered<S: Side>() {
+async fn an_invitation_is_answered<S: ProviderHarness>() {
     let (world, side, ada, calendar) = connected::<S>().await;
     let invited = side
         .invite("Review", "2027-01-05T09:00:00", "2027-01-05T10:00:00")
@@ -1745,7 +1745,7 @@ async fn an_invitation_is_answered<S: Side>() {
     assert_eq!(side.violations().await, Vec::<Value>::new());
 }
 
-async fn a_second_wish_does_not_lose_to_the_first<S: Side>() {
+async fn a_second_wish_does_not_lose_to_the_first<S: ProviderHarness>() {
     let (world, side, ada, calendar, clock) = by_hand::<S>().await;
     side.insert("First", "2027-01-05T09:00:00", "2027-01-05T10:00:00", None)
         .await;
@@ -1773,7 +1773,7 @@ async fn a_second_wish_does_not_lose_to_the_first<S: Side>() {
     };
     // It is written, and the answer is lost; then something else is wished for, such as what it was before.
     for second in ["Third", "Fourth", "Third"] {
-        side.faults("update", Trouble::Lost).await;
+        side.faults("update", InjectedFault::Lost).await;
         rename("Second").await;
         world.stack.work().await;
         assert_eq!(side.titles().await, ["Second"]);
@@ -1793,7 +1793,7 @@ async fn a_second_wish_does_not_lose_to_the_first<S: Side>() {
         "{event}"
     );
     // So with a removal, of what was changed and of what was made.
-    side.faults("update", Trouble::Lost).await;
+    side.faults("update", InjectedFault::Lost).await;
     rename("Last").await;
     world.stack.work().await;
     assert_eq!(side.titles().await, ["Last"]);
@@ -1809,7 +1809,7 @@ async fn a_second_wish_does_not_lose_to_the_first<S: Side>() {
         (side.titles().await, titles(&world, &ada).await),
         (vec![], vec![])
     );
-    side.faults("insert", Trouble::Lost).await;
+    side.faults("insert", InjectedFault::Lost).await;
     let body = json!({ "calendarId": calendar, "title": "New", "startTime": "2027-01-06T09:00:00", "endTime": "2027-01-06T10:00:00" });
     let made = world
         .post(&ada, "/api/v1/calendar/events?wait=0", body)
@@ -1835,7 +1835,7 @@ async fn a_second_wish_does_not_lose_to_the_first<S: Side>() {
     );
 }
 
-async fn a_change_of_an_occurrence_says_nothing_of_its_series<S: Side>() {
+async fn a_change_of_an_occurrence_says_nothing_of_its_series<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     let id = side
         .insert(
@@ -1866,7 +1866,11 @@ async fn a_change_of_an_occurrence_says_nothing_of_its_series<S: Side>() {
             .status,
         202
     );
-    assert!(side.change(&id, What::Title("Renamed")).await.is_success());
+    assert!(
+        side.change(&id, EventChange::Title("Renamed"))
+            .await
+            .is_success()
+    );
     synced(&world, &ada, &calendar).await;
     let changed = side
         .all()
@@ -1885,7 +1889,7 @@ async fn a_change_of_an_occurrence_says_nothing_of_its_series<S: Side>() {
     assert_eq!(titles(&world, &ada).await, ["Renamed"; 4]);
 }
 
-async fn what_is_different_of_a_series_outlives_second_thoughts<S: Side>() {
+async fn what_is_different_of_a_series_outlives_second_thoughts<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     let id = side
         .insert(
@@ -1898,7 +1902,7 @@ async fn what_is_different_of_a_series_outlives_second_thoughts<S: Side>() {
     assert!(
         side.change(
             &S::occurrence(&id, "2027-01-11T09:00:00"),
-            What::Title("There")
+            EventChange::Title("There")
         )
         .await
         .is_success()
@@ -1933,7 +1937,11 @@ async fn what_is_different_of_a_series_outlives_second_thoughts<S: Side>() {
         202
     );
     assert_eq!(titles(&world, &ada).await, Vec::<String>::new());
-    assert!(side.change(&id, What::Location("Room")).await.is_success());
+    assert!(
+        side.change(&id, EventChange::Location("Room"))
+            .await
+            .is_success()
+    );
     for _ in 0..2 {
         synced(&world, &ada, &calendar).await;
         assert_eq!(
@@ -1947,7 +1955,7 @@ async fn what_is_different_of_a_series_outlives_second_thoughts<S: Side>() {
     );
 }
 
-async fn a_series_that_is_changed_here_keeps_what_is_different<S: Side>() {
+async fn a_series_that_is_changed_here_keeps_what_is_different<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     let id = side
         .insert(
@@ -1960,7 +1968,7 @@ async fn a_series_that_is_changed_here_keeps_what_is_different<S: Side>() {
     assert!(
         side.change(
             &S::occurrence(&id, "2027-01-11T09:00:00"),
-            What::Title("Special")
+            EventChange::Title("Special")
         )
         .await
         .is_success()

@@ -5,8 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::conformance::{by_hand, connected, create, put, synced, titles};
-use crate::google::{EMAIL, Sandbox};
-use crate::side::Side;
+use crate::google::{EMAIL, GoogleHarness};
+use crate::side::ProviderHarness;
 use crate::world::World;
 
 fn timed(title: &str, day: &str, hour: u32) -> Value {
@@ -15,7 +15,7 @@ fn timed(title: &str, day: &str, hour: u32) -> Value {
 }
 
 /// As the Google user: a new event; answers with its id.
-async fn insert(google: &Sandbox, event: Value) -> String {
+async fn insert(google: &GoogleHarness, event: Value) -> String {
     let (status, event) = google
         .call(
             Method::POST,
@@ -34,7 +34,7 @@ fn fault(method: &str, status: u16, reason: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_ends_gives_its_grants_back() {
-    let (world, google, ada, _) = connected::<Sandbox>().await;
+    let (world, google, ada, _) = connected::<GoogleHarness>().await;
     assert_eq!(google.report().await["grants"], 1);
     let body = json!({ "password": crate::world::PASSWORD });
     assert_eq!(
@@ -64,7 +64,7 @@ async fn an_account_that_ends_gives_its_grants_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn webhook_matched_to_the_wrong_user() {
-    let (world, google, ada, calendar) = connected::<Sandbox>().await;
+    let (world, google, ada, calendar) = connected::<GoogleHarness>().await;
     world
         .until("a channel", async || {
             (google.report().await["channels"] == 1).then_some(())
@@ -131,7 +131,7 @@ async fn webhook_matched_to_the_wrong_user() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leaked_or_duplicate_google_channels() {
-    let (world, google, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, google, ada, calendar, clock) = by_hand::<GoogleHarness>().await;
     assert_eq!(google.report().await["channels"], 1);
     let before = google.calls("changes").await;
     let id = insert(&google, timed("Busy", "2027-01-04", 9)).await;
@@ -167,7 +167,7 @@ async fn leaked_or_duplicate_google_channels() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn google_testing_projects_tokens_die_after_seven_days() {
-    let (world, google, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, google, ada, calendar, clock) = by_hand::<GoogleHarness>().await;
     clock.advance(TimeDelta::days(7));
     google.control("revoke", json!({ "email": EMAIL })).await;
     let ada = world.sign_in(&ada).await;
@@ -183,7 +183,7 @@ async fn google_testing_projects_tokens_die_after_seven_days() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn throttling_drops_events() {
-    let (world, mut google, mut ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, mut google, mut ada, calendar, clock) = by_hand::<GoogleHarness>().await;
     for day in 1..=6 {
         let time = |hour| format!("2027-01-{day:02}T{hour:02}:00:00");
         let body = json!({ "calendarId": calendar, "title": format!("{day}"), "startTime": time(9), "endTime": time(10) });
@@ -297,7 +297,7 @@ async fn throttling_drops_events() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn attendees_spammed() {
-    let (world, google, ada, calendar) = connected::<Sandbox>().await;
+    let (world, google, ada, calendar) = connected::<GoogleHarness>().await;
     let body = json!({
         "calendarId": calendar, "title": "Quiet", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00",
         "attendees": [{ "email": "Bob@example.org", "isOptional": true }, { "email": "eve@example.org" }], "createConference": true,
@@ -445,7 +445,7 @@ async fn one_event_shared_by_two_users() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_accounts_list_says_is_followed_daily() {
-    let (world, google, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, google, ada, calendar, clock) = by_hand::<GoogleHarness>().await;
     google
         .control(
             "calendars",
@@ -474,7 +474,7 @@ async fn what_the_accounts_list_says_is_followed_daily() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn push_body_trusted() {
-    let (world, google, ada, calendar) = connected::<Sandbox>().await;
+    let (world, google, ada, calendar) = connected::<GoogleHarness>().await;
     let headers = [
         ("x-goog-channel-id", "x".repeat(65)),
         ("x-goog-channel-token", "t".to_owned()),
@@ -502,7 +502,7 @@ async fn push_body_trusted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn free_tentative_declined_counted_as_busy() {
-    let (world, google, ada, calendar) = connected::<Sandbox>().await;
+    let (world, google, ada, calendar) = connected::<GoogleHarness>().await;
     let with = async |title: &str, more: Value| {
         let mut event = timed(title, "2027-01-04", 9);
         event
@@ -538,7 +538,7 @@ async fn free_tentative_declined_counted_as_busy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_can_mean_is_refused_by_name() {
-    let (world, _google, ada, calendar, _) = by_hand::<Sandbox>().await;
+    let (world, _google, ada, calendar, _) = by_hand::<GoogleHarness>().await;
     let refused = async |more: Value| {
         let mut body = json!({ "calendarId": calendar, "title": "T", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00" });
         body.as_object_mut()

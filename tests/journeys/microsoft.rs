@@ -11,8 +11,8 @@ use shared::domain::calendar::ProviderKind;
 use shared::domain::ids::UserId;
 
 use super::conformance::{by_hand, connected, create, put, synced, titles};
-use crate::microsoft::{BERLIN, EMAIL, Sandbox, time};
-use crate::side::{Side, Trouble, What};
+use crate::microsoft::{BERLIN, EMAIL, MicrosoftHarness, time};
+use crate::side::{EventChange, InjectedFault, ProviderHarness};
 use crate::world::{Person, World};
 
 const NOTIFY: &str = "/api/v1/calendar/webhooks/microsoft";
@@ -85,14 +85,14 @@ async fn graph_validation_handshake_times_out() {
         assert_eq!(long.status, 422);
     }
     // One that fails is tried again: until then the calendar is polled.
-    let (world, side, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
     side.control(
         "lifecycle",
         json!({ "email": EMAIL, "event": "subscriptionRemoved" }),
     )
     .await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    side.faults("watch", Trouble::Broken).await;
+    side.faults("watch", InjectedFault::Broken).await;
     synced(&world, &ada, &calendar).await;
     assert_eq!(side.report().await["channels"], 0);
     clock.advance(TimeDelta::minutes(16));
@@ -120,7 +120,7 @@ async fn graph_validation_handshake_times_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn graph_subscription_expires_silently() {
-    let (world, mut side, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, mut side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
     let (first, connection) = subscription(&world, &ada).await;
     let life = connection.channel.as_ref().unwrap().expires_at - clock.now();
     assert_eq!(
@@ -200,7 +200,7 @@ async fn graph_subscription_expires_silently() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mailbox_that_allows_three_days_only_is_watched_all_the_same() {
-    let (world, side) = World::beside::<Sandbox>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
     side.control("longest", json!(4_230)).await;
     let ada = world.sign_up("ada").await;
     world
@@ -213,7 +213,7 @@ async fn a_mailbox_that_allows_three_days_only_is_watched_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn notifications_prove_themselves_one_by_one() {
-    let (world, side, ada, _) = connected::<Sandbox>().await;
+    let (world, side, ada, _) = connected::<MicrosoftHarness>().await;
     world
         .until("a subscription", async || {
             (side.report().await["channels"] == 1).then_some(())
@@ -268,7 +268,7 @@ async fn notifications_prove_themselves_one_by_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn graph_ids_change_delta_repeats_or_omits() {
-    let (world, side, ada, calendar, _) = by_hand::<Sandbox>().await;
+    let (world, side, ada, calendar, _) = by_hand::<MicrosoftHarness>().await;
     let theirs = side
         .insert("Theirs", "2027-01-04T09:00:00", "2027-01-04T10:00:00", None)
         .await;
@@ -328,9 +328,12 @@ async fn graph_ids_change_delta_repeats_or_omits() {
     // By their new names they are found again.
     for event in &there {
         assert!(
-            side.change(&event.id, What::Title(&format!("{} changed", event.title)))
-                .await
-                .is_success()
+            side.change(
+                &event.id,
+                EventChange::Title(&format!("{} changed", event.title))
+            )
+            .await
+            .is_success()
         );
     }
     synced(&world, &ada, &calendar).await;
@@ -354,7 +357,7 @@ async fn graph_ids_change_delta_repeats_or_omits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_came_under_its_new_name_first_is_no_second_one() {
-    let (world, side, ada, calendar, _) = by_hand::<Sandbox>().await;
+    let (world, side, ada, calendar, _) = by_hand::<MicrosoftHarness>().await;
     let id = side
         .insert("One", "2027-01-04T09:00:00", "2027-01-04T10:00:00", None)
         .await;
@@ -375,7 +378,7 @@ async fn an_event_that_came_under_its_new_name_first_is_no_second_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_series_that_is_drawn_anew_forgets_what_was_different() {
-    let (world, side, ada, calendar, _) = by_hand::<Sandbox>().await;
+    let (world, side, ada, calendar, _) = by_hand::<MicrosoftHarness>().await;
     let id = side
         .insert(
             "Weekly",
@@ -385,15 +388,18 @@ async fn a_series_that_is_drawn_anew_forgets_what_was_different() {
         )
         .await;
     assert!(
-        side.remove(&Sandbox::occurrence(&id, "2027-01-11T09:00:00"))
+        side.remove(&MicrosoftHarness::occurrence(&id, "2027-01-11T09:00:00"))
             .await
             .is_success()
     );
-    let moved = What::Times("2027-01-18T15:00:00", "2027-01-18T16:00:00");
+    let moved = EventChange::Times("2027-01-18T15:00:00", "2027-01-18T16:00:00");
     assert!(
-        side.change(&Sandbox::occurrence(&id, "2027-01-18T09:00:00"), moved)
-            .await
-            .is_success()
+        side.change(
+            &MicrosoftHarness::occurrence(&id, "2027-01-18T09:00:00"),
+            moved
+        )
+        .await
+        .is_success()
     );
     synced(&world, &ada, &calendar).await;
     let starts = async || {
@@ -411,7 +417,7 @@ async fn a_series_that_is_drawn_anew_forgets_what_was_different() {
     assert!(
         side.change(
             &id,
-            What::Times("2027-01-04T09:00:00", "2027-01-04T11:00:00")
+            EventChange::Times("2027-01-04T09:00:00", "2027-01-04T11:00:00")
         )
         .await
         .is_success()
@@ -431,7 +437,7 @@ async fn a_series_that_is_drawn_anew_forgets_what_was_different() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_that_says_nothing_is_looked_into_within_a_day() {
-    let (world, mut side, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, mut side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
     let id = side
         .insert(
             "Weekly",
@@ -441,7 +447,7 @@ async fn a_removal_that_says_nothing_is_looked_into_within_a_day() {
         )
         .await;
     synced(&world, &ada, &calendar).await;
-    let event = Sandbox::occurrence(&id, "2027-01-11T09:00:00");
+    let event = MicrosoftHarness::occurrence(&id, "2027-01-11T09:00:00");
     side.control(
         "silence",
         json!({ "calendarId": side.primary(), "eventId": event }),
@@ -479,7 +485,7 @@ async fn a_removal_that_says_nothing_is_looked_into_within_a_day() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exceptions_of_a_rule_are_occurrences_that_do_not_take_place() {
-    let (world, side, ada, calendar) = connected::<Sandbox>().await;
+    let (world, side, ada, calendar) = connected::<MicrosoftHarness>().await;
     let body = |dates: Value| {
         json!({
             "calendarId": calendar, "title": "Weekly", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00",
@@ -522,9 +528,9 @@ async fn exceptions_of_a_rule_are_occurrences_that_do_not_take_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exceptions_that_an_interrupted_run_has_not_written_are_written_by_the_next() {
-    let (world, side, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
     // Beyond the window, so that no list of changes shows it before it is sent again. It is made, and the answer is lost.
-    side.faults("insert", Trouble::Lost).await;
+    side.faults("insert", InjectedFault::Lost).await;
     let body = json!({
         "calendarId": calendar, "title": "Weekly", "startTime": "2029-01-05T09:00:00", "endTime": "2029-01-05T10:00:00",
         "recurrenceRule": "FREQ=WEEKLY;COUNT=4"
@@ -588,7 +594,7 @@ async fn exceptions_that_an_interrupted_run_has_not_written_are_written_by_the_n
         .id
         .clone();
     assert_eq!(there(&id, "2027").await, ["01-04", "01-11", "01-25"]);
-    side.faults("delete", Trouble::Broken).await;
+    side.faults("delete", InjectedFault::Broken).await;
     let before = side.calls("delete").await;
     let path = format!("/api/v1/calendar/events/{}", made["id"].as_str().unwrap());
     let answer = world
@@ -620,7 +626,7 @@ async fn exceptions_that_an_interrupted_run_has_not_written_are_written_by_the_n
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_meeting_that_is_drawn_anew_keeps_its_changed_occurrences() {
-    let (world, side, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
     let body = json!({
         "calendarId": calendar, "title": "Meeting", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00",
         "recurrenceRule": "FREQ=WEEKLY;COUNT=4", "attendees": [{ "email": "bob@contoso.test" }], "sendUpdates": "all"
@@ -658,7 +664,7 @@ async fn a_meeting_that_is_drawn_anew_keeps_its_changed_occurrences() {
         ["Meeting", "Special", "Meeting", "Meeting"]
     );
     // To be moved, which Microsoft does not take just now; then it stays where it was after all, but is longer.
-    side.faults("update", Trouble::Broken).await;
+    side.faults("update", InjectedFault::Broken).await;
     put(
         &ada,
         id,
@@ -693,9 +699,9 @@ async fn a_meeting_that_is_drawn_anew_keeps_its_changed_occurrences() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_interrupted_creation_has_made_is_brought_up_to_date() {
-    let (world, side, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
     // Far beyond the window, so that no list of changes shows it before it is sent again.
-    side.faults("insert", Trouble::Lost).await;
+    side.faults("insert", InjectedFault::Lost).await;
     let body = json!({ "calendarId": calendar, "title": "First", "startTime": "2029-01-05T09:00:00", "endTime": "2029-01-05T10:00:00" });
     let made = world
         .post(&ada, "/api/v1/calendar/events?wait=0", body)
@@ -760,7 +766,7 @@ async fn what_an_interrupted_creation_has_made_is_brought_up_to_date() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_comes_back_is_watched_anew() {
-    let (world, side, ada, calendar) = connected::<Sandbox>().await;
+    let (world, side, ada, calendar) = connected::<MicrosoftHarness>().await;
     world
         .until("a subscription", async || {
             (side.report().await["channels"] == 1).then_some(())
@@ -801,7 +807,7 @@ async fn an_account_that_comes_back_is_watched_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_leaves_the_window_is_not_deleted() {
-    let (world, side, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
     let id = side
         .insert("Moves", "2027-01-04T09:00:00", "2027-01-04T10:00:00", None)
         .await;
@@ -810,7 +816,7 @@ async fn what_leaves_the_window_is_not_deleted() {
     assert!(
         side.change(
             &id,
-            What::Times("2029-06-04T09:00:00", "2029-06-04T10:00:00")
+            EventChange::Times("2029-06-04T09:00:00", "2029-06-04T10:00:00")
         )
         .await
         .is_success()
@@ -865,7 +871,7 @@ async fn throttling_is_kept_to_across_all_workers() {
         background: false,
         ..Options::default()
     };
-    let (world, side) = World::beside::<Sandbox>(options).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(options).await;
     let ada = world.sign_up("ada").await;
     let mut calendars = vec![side.primary()];
     for name in ["B", "C", "D", "E", "F", "G"] {
@@ -937,7 +943,7 @@ async fn throttling_is_kept_to_across_all_workers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shared_calendars_are_polled_and_the_others_pushed() {
-    let (world, side) = World::beside::<Sandbox>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
     side.add_person("bob@contoso.test").await;
     let shared = json!({ "owner": "bob@contoso.test", "summary": "Bob's", "sharedWith": EMAIL, "canEdit": false });
     let shared = side.control("calendars", shared).await["id"]
@@ -979,7 +985,7 @@ async fn shared_calendars_are_polled_and_the_others_pushed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn administrators_consent_for_everybody_and_secrets_expire() {
-    let (world, side) = World::beside::<Sandbox>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
     let ada = world.sign_up("ada").await;
     let bob = json!({ "email": "bob@contoso.test", "name": "Bob", "timeZone": BERLIN, "needsAdmin": true });
     side.control("people", bob).await;
@@ -1050,7 +1056,7 @@ async fn administrators_consent_for_everybody_and_secrets_expire() {
     );
 
     // The operator's trouble is nobody else's.
-    let (world, side, ada, calendar, clock) = by_hand::<Sandbox>().await;
+    let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
     side.control("secret", json!(true)).await;
     clock.advance(TimeDelta::hours(2));
     let ada = world.sign_in(&ada).await;
@@ -1077,7 +1083,7 @@ async fn administrators_consent_for_everybody_and_secrets_expire() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn personal_accounts_are_told_apart_by_tenant_and_object() {
-    let (world, side) = World::beside::<Sandbox>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
     let ada = world.sign_up("ada").await;
     let person = json!({ "email": "grace@outlook.test", "name": "Grace", "timeZone": "India Standard Time", "isPersonal": true });
     let calendar = side.control("people", person).await["primary"]
@@ -1105,7 +1111,7 @@ async fn personal_accounts_are_told_apart_by_tenant_and_object() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn attendees_spammed() {
-    let (world, side, ada, calendar) = connected::<Sandbox>().await;
+    let (world, side, ada, calendar) = connected::<MicrosoftHarness>().await;
     let quiet = json!({
         "calendarId": calendar, "title": "Quiet", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00",
         "attendees": [{ "email": "bob@contoso.test", "isOptional": true }]
@@ -1226,11 +1232,14 @@ async fn attendees_spammed() {
         .find(|event| event.title == "Weekly")
         .unwrap()
         .id;
-    let moved = What::Times("2027-01-11T11:00:00", "2027-01-11T12:00:00");
+    let moved = EventChange::Times("2027-01-11T11:00:00", "2027-01-11T12:00:00");
     assert!(
-        side.change(&Sandbox::occurrence(&there, "2027-01-11T09:00:00"), moved)
-            .await
-            .is_success()
+        side.change(
+            &MicrosoftHarness::occurrence(&there, "2027-01-11T09:00:00"),
+            moved
+        )
+        .await
+        .is_success()
     );
     synced(&world, &ada, &calendar).await;
     let mails = side.report().await["mails"].as_array().unwrap().len();
@@ -1274,7 +1283,7 @@ async fn attendees_spammed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_repeated_so_is_refused_or_written_out() {
-    let (world, side, ada, calendar) = connected::<Sandbox>().await;
+    let (world, side, ada, calendar) = connected::<MicrosoftHarness>().await;
     let twice = |more: Value| {
         let mut body = json!({
             "calendarId": calendar, "title": "Twice a month", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00",
@@ -1339,7 +1348,7 @@ async fn what_cannot_be_repeated_so_is_refused_or_written_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_meeting_survives_a_change_of_what_stands_above_it() {
-    let (world, side, ada, calendar) = connected::<Sandbox>().await;
+    let (world, side, ada, calendar) = connected::<MicrosoftHarness>().await;
     let body = json!({
         "calendarId": calendar, "title": "Online", "description": "First <draft>", "startTime": "2027-01-05T09:00:00",
         "endTime": "2027-01-05T10:00:00", "createConference": true
@@ -1376,7 +1385,7 @@ async fn a_meeting_survives_a_change_of_what_stands_above_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_graph_says_of_an_event_is_understood() {
-    let (world, side, ada, calendar) = connected::<Sandbox>().await;
+    let (world, side, ada, calendar) = connected::<MicrosoftHarness>().await;
     let event = |subject: &str, more: Value| {
         let mut event = json!({ "subject": subject, "start": time("2027-01-05T09:00:00"), "end": time("2027-01-05T10:00:00") });
         event
@@ -1486,8 +1495,8 @@ async fn what_graph_says_of_an_event_is_understood() {
 async fn recurrences_survive_the_way_through_both_providers() {
     let mut options = Options::default();
     let (google, microsoft) = (
-        crate::google::Sandbox::at(Clock::System).await,
-        Sandbox::at(Clock::System).await,
+        crate::google::GoogleHarness::at(Clock::System).await,
+        MicrosoftHarness::at(Clock::System).await,
     );
     google.attach(&mut options);
     microsoft.attach(&mut options);
@@ -1582,8 +1591,8 @@ async fn recurrences_survive_the_way_through_both_providers() {
 async fn one_agenda_over_all_providers() {
     let mut options = Options::default();
     let (google, microsoft) = (
-        crate::google::Sandbox::at(Clock::System).await,
-        Sandbox::at(Clock::System).await,
+        crate::google::GoogleHarness::at(Clock::System).await,
+        MicrosoftHarness::at(Clock::System).await,
     );
     google.attach(&mut options);
     microsoft.attach(&mut options);

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::conformance::{by_hand, connected, synced};
-use crate::google::Sandbox;
-use crate::side::Side;
+use crate::google::GoogleHarness;
+use crate::side::ProviderHarness;
 use crate::world::{Person, World};
 
 async fn slots(world: &World, person: &Person) -> Vec<Value> {
@@ -96,7 +96,7 @@ async fn double_booking_race() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_a_calendar_shows_is_where_its_event_is() {
-    let (world, google, ada, calendar) = connected::<Sandbox>().await;
+    let (world, google, ada, calendar) = connected::<GoogleHarness>().await;
     let body = json!({
         "title": "Focus", "dayOfWeek": "MONDAY", "startTime": "09:00", "endTime": "10:30", "timezone": "Europe/Berlin", "calendarId": calendar
     });
@@ -167,7 +167,7 @@ async fn a_slot_that_a_calendar_shows_is_where_its_event_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_waits_for_its_calendar_to_be_read_again() {
-    let (world, google, ada, calendar, _) = by_hand::<Sandbox>().await;
+    let (world, google, ada, calendar, _) = by_hand::<GoogleHarness>().await;
     let body = json!({
         "title": "Focus", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00", "timezone": "Europe/Berlin", "calendarId": calendar
     });
@@ -189,7 +189,7 @@ async fn a_slot_waits_for_its_calendar_to_be_read_again() {
     world.stack.work().await;
     // Connected again, it has not been read yet: nobody can say that the event is gone.
     world
-        .choose(&google, &ada, Sandbox::EMAIL, &[&google.primary()])
+        .choose(&google, &ada, GoogleHarness::EMAIL, &[&google.primary()])
         .await;
     assert_eq!(slots(&world, &ada).await.len(), 1);
     synced(&world, &ada, &calendar).await;
@@ -202,7 +202,7 @@ async fn a_slot_waits_for_its_calendar_to_be_read_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_calendars_stand_and_what_can_be_done() {
-    let (world, google, ada, calendar) = connected::<Sandbox>().await;
+    let (world, google, ada, calendar) = connected::<GoogleHarness>().await;
     world
         .until("a channel", async || {
             (google.report().await["channels"] == 1).then_some(())

@@ -12,12 +12,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::google::{EMAIL, Sandbox, reason};
-use crate::side::Side;
+use crate::google::{EMAIL, GoogleHarness, reason};
+use crate::side::ProviderHarness;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn google_hands_out_changes_in_pages_and_by_sync_token() {
-    let sandbox = Sandbox::new().await;
+    let sandbox = GoogleHarness::new().await;
     for number in 0..5 {
         assert_eq!(
             sandbox.insert_as(&format!("event{number}"), number).await.0,
@@ -107,7 +107,7 @@ async fn google_hands_out_changes_in_pages_and_by_sync_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn google_keeps_ids_guards_etags_and_leaves_little_of_what_is_deleted() {
-    let sandbox = Sandbox::new().await;
+    let sandbox = GoogleHarness::new().await;
     let (_, event) = sandbox.insert_as("meeting", 9).await;
     let (status, body) = sandbox.insert_as("meeting", 9).await;
     assert_eq!((status.as_u16(), reason(&body)), (409, "duplicate"));
@@ -156,7 +156,7 @@ async fn google_keeps_ids_guards_etags_and_leaves_little_of_what_is_deleted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_occurrence_at_google_names_its_series_and_its_place() {
-    let sandbox = Sandbox::new().await;
+    let sandbox = GoogleHarness::new().await;
     let time = |hour| json!({ "dateTime": format!("2026-03-02T{hour:02}:00:00+01:00"), "timeZone": "Europe/Berlin" });
     let series = json!({ "id": "series", "start": time(9), "end": time(10), "recurrence": ["RRULE:FREQ=WEEKLY;COUNT=5"] });
     assert_eq!(
@@ -203,7 +203,7 @@ async fn google_tells_whoever_watches_that_something_changed() {
         kept.lock().unwrap().push(headers);
     });
     tokio::spawn(async move { axum::serve(listener, Router::new().route("/hook", hook)).await });
-    let sandbox = Sandbox::new().await;
+    let sandbox = GoogleHarness::new().await;
     let body =
         json!({ "id": "channel-1", "type": "web_hook", "address": address, "token": "secret" });
     let (status, channel) = sandbox
@@ -263,7 +263,7 @@ async fn google_tells_whoever_watches_that_something_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn google_grants_what_was_ticked_and_takes_it_back() {
-    let sandbox = Sandbox::new().await;
+    let sandbox = GoogleHarness::new().await;
     let form = |fields: &[(&str, &str)]| {
         let mut url = reqwest::Url::parse("http://localhost/").unwrap();
         url.query_pairs_mut().extend_pairs(fields);
@@ -374,7 +374,7 @@ async fn what_google_does_not_describe_is_noted() {
     if crate::data::folder().is_none() {
         return;
     }
-    let sandbox = Sandbox::new().await;
+    let sandbox = GoogleHarness::new().await;
     sandbox
         .get("calendars/primary/events?maxResults=many&colour=blue")
         .await;

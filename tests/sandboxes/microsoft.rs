@@ -4,15 +4,15 @@ use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
-use crate::microsoft::{BERLIN, EMAIL, Sandbox, time};
-use crate::side::{Side, What};
+use crate::microsoft::{BERLIN, EMAIL, MicrosoftHarness, time};
+use crate::side::{EventChange, ProviderHarness};
 
 fn code(body: &Value) -> &str {
     body["error"]["code"].as_str().unwrap_or_default()
 }
 
-async fn sandbox() -> Sandbox {
-    Sandbox::at(Clock::System).await
+async fn sandbox() -> MicrosoftHarness {
+    MicrosoftHarness::at(Clock::System).await
 }
 
 fn with(mut url: Url, pairs: &[(&str, &str)]) -> Url {
@@ -26,7 +26,7 @@ const YEAR: [(&str, &str); 2] = [
 ];
 
 /// All pages of changes, and the link to the next ones.
-async fn changes(side: &Sandbox, first: Url) -> (Vec<Value>, Url) {
+async fn changes(side: &MicrosoftHarness, first: Url) -> (Vec<Value>, Url) {
     let (mut found, mut url) = (Vec::new(), first);
     loop {
         let (status, page) = side.call(Method::GET, url, None).await;
@@ -99,14 +99,17 @@ async fn changes_come_as_stubs_of_a_frozen_window() {
     );
     // An occurrence that is removed is told of by its series alone; what leaves the window is said to be deleted.
     assert!(
-        side.remove(&Sandbox::occurrence(&series, "2027-01-11T09:00:00"))
-            .await
-            .is_success()
+        side.remove(&MicrosoftHarness::occurrence(
+            &series,
+            "2027-01-11T09:00:00"
+        ))
+        .await
+        .is_success()
     );
     assert!(
         side.change(
             &single,
-            What::Times("2031-01-01T09:00:00", "2031-01-01T10:00:00")
+            EventChange::Times("2031-01-01T09:00:00", "2031-01-01T10:00:00")
         )
         .await
         .is_success()
@@ -186,7 +189,7 @@ async fn events_are_checked_as_microsoft_checks_them() {
         .as_str()
         .unwrap()
         .to_owned();
-    let second = Sandbox::occurrence(&series, "2027-01-11T09:00:00");
+    let second = MicrosoftHarness::occurrence(&series, "2027-01-11T09:00:00");
     let crossing =
         json!({ "start": time("2027-01-19T09:00:00"), "end": time("2027-01-19T10:00:00") });
     let (status, body) = side
@@ -201,7 +204,7 @@ async fn events_are_checked_as_microsoft_checks_them() {
         (StatusCode::BAD_REQUEST, "ErrorOccurrenceCrossingBoundary")
     );
     assert!(
-        side.change(&second, What::Title("Changed"))
+        side.change(&second, EventChange::Title("Changed"))
             .await
             .is_success()
     );
@@ -210,7 +213,7 @@ async fn events_are_checked_as_microsoft_checks_them() {
     assert!(
         side.change(
             &series,
-            What::Times("2027-01-04T11:00:00", "2027-01-04T12:00:00")
+            EventChange::Times("2027-01-04T11:00:00", "2027-01-04T12:00:00")
         )
         .await
         .is_success()

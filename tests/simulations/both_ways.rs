@@ -9,13 +9,13 @@ use local::stack::Options;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::domain::agenda::rule_yields;
+use shared::domain::content::EventContent;
 use shared::domain::event::Event;
 use shared::domain::ids::{CalendarId, EventId, OriginalStart, UserId};
-use shared::domain::link::EventContent;
 use shared::providers::{Change, ReadScope, RemoteCalendar};
 
 use super::{Dice, killed_after, seeds};
-use crate::side::{Side, Trouble, What, token_in};
+use crate::side::{EventChange, InjectedFault, ProviderHarness, token_in};
 use crate::world::{Person, World};
 
 /// One calendar that two people change.
@@ -37,7 +37,7 @@ fn name(title: &str) -> String {
     title.split(' ').next().unwrap_or_default().to_owned()
 }
 
-impl<S: Side> Both<S> {
+impl<S: ProviderHarness> Both<S> {
     async fn new(seed: u64) -> Self {
         let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
         let options = Options {
@@ -211,14 +211,14 @@ impl<S: Side> Both<S> {
             let (title, day, hour) = self.body(&name(&title));
             let (mut start, mut end) = (time(day, hour), time(day, hour + 1));
             let what = match choice {
-                4 | 5 => What::Title(&title),
-                6 => What::Location(&title),
-                _ if !event.is_series || !whole => What::Times(&start, &end),
-                _ if hour.is_multiple_of(2) => What::Description(&title),
+                4 | 5 => EventChange::Title(&title),
+                6 => EventChange::Location(&title),
+                _ if !event.is_series || !whole => EventChange::Times(&start, &end),
+                _ if hour.is_multiple_of(2) => EventChange::Description(&title),
                 _ => {
                     let on_its_day = |time: &str| format!("{}{}", &event.start[..10], &time[10..]);
                     (start, end) = (on_its_day(&start), on_its_day(&end));
-                    What::Times(&start, &end)
+                    EventChange::Times(&start, &end)
                 }
             };
             let status = self.side.change(&id, what.clone()).await;
@@ -232,11 +232,11 @@ impl<S: Side> Both<S> {
         let method = ["changes", "insert", "update", "delete", "read", "token"];
         let method = method[usize::try_from(self.dice.below(6)).unwrap()];
         let fault = match self.dice.below(9) {
-            0 => S::fault(method, Trouble::Broken),
-            1 => S::fault(method, Trouble::Throttled),
-            2 => S::fault(method, Trouble::Lost),
-            3 => S::fault(method, Trouble::ThrottledAfter),
-            4 => S::fault("update", Trouble::Conflict),
+            0 => S::fault(method, InjectedFault::Broken),
+            1 => S::fault(method, InjectedFault::Throttled),
+            2 => S::fault(method, InjectedFault::Lost),
+            3 => S::fault(method, InjectedFault::ThrottledAfter),
+            4 => S::fault("update", InjectedFault::Conflict),
             5 => {
                 self.log.push("sync tokens expire".to_owned());
                 self.side
@@ -532,15 +532,15 @@ fn comparable(event: &Event) -> EventContent {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ping_pong_duplicates_in_two_way_sync_with_google() {
-    worlds::<crate::google::Sandbox>().await;
+    worlds::<crate::google::GoogleHarness>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ping_pong_duplicates_in_two_way_sync_with_microsoft() {
-    worlds::<crate::microsoft::Sandbox>().await;
+    worlds::<crate::microsoft::MicrosoftHarness>().await;
 }
 
-async fn worlds<S: Side>() {
+async fn worlds<S: ProviderHarness>() {
     let some: Vec<u64> = seeds().collect();
     // One world at a time for each of two cores.
     for pair in some.chunks(2) {
@@ -548,7 +548,7 @@ async fn worlds<S: Side>() {
     }
 }
 
-async fn one_world<S: Side>(seed: u64) {
+async fn one_world<S: ProviderHarness>(seed: u64) {
     let mut both = Both::<S>::new(seed).await;
     for _ in 0..3 {
         for _ in 0..12 {

@@ -19,8 +19,8 @@ use shared::boot::messages;
 use shared::clock::Clock;
 
 use super::{Dice, seeds};
-use crate::google::Sandbox;
-use crate::side::Side;
+use crate::google::GoogleHarness;
+use crate::side::ProviderHarness;
 use crate::world::{Person, World, calendar, daily};
 
 /// What becomes of a request.
@@ -309,10 +309,10 @@ async fn an_event_is_made_once_wherever_its_making_fails() {
         http,
         ..Options::default()
     };
-    let (world, mut google) = World::beside::<Sandbox>(options).await;
+    let (world, mut google) = World::beside::<GoogleHarness>(options).await;
     let ada = world.sign_up("ada").await;
     let calendar = world
-        .choose(&google, &ada, Sandbox::EMAIL, &[&google.primary()])
+        .choose(&google, &ada, GoogleHarness::EMAIL, &[&google.primary()])
         .await
         .remove(0);
     world.stack.work().await;

@@ -10,13 +10,13 @@ mod signup;
 mod tokens;
 
 use shared::http::alias;
+use shared::roles::HandlerState;
 use shared::roles::IdentityContext;
-use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What this function holds.
-pub type Context = Web<IdentityContext>;
+pub type Context = HandlerState<IdentityContext>;
 
 /// The routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {

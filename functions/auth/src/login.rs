@@ -17,11 +17,11 @@ use utoipa::ToSchema;
 
 use crate::Context;
 use crate::password;
-use crate::tokens::{OAuthTokens, Tokens, begin, hand_out};
+use crate::tokens::{OAuthTokens, TokenPair, begin, hand_out};
 
 /// E-mail and password.
 #[derive(Deserialize, ToSchema)]
-pub struct Login {
+pub struct LoginRequest {
     /// In any case.
     #[schema(example = "ada@example.org")]
     email: String,
@@ -42,15 +42,15 @@ pub struct LoginForm {
 /// Signs in.
 ///
 /// Five failures lock an address for half an hour, whether or not anybody has it (423 with `Retry-After`).
-#[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", request_body = Login,
-    responses((status = 200, body = Tokens), (status = 423, description = "too many failed sign-ins for this address",
+#[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", request_body = LoginRequest,
+    responses((status = 200, body = TokenPair), (status = 423, description = "too many failed sign-ins for this address",
         content_type = "application/problem+json", body = shared::http::problem::ProblemBody), Problems))]
 pub async fn login(
     State(context): State<Context>,
     _: SignInLimit,
     audit: AuditLog,
-    Json(body): Json<Login>,
-) -> ApiResult<Json<Tokens>> {
+    Json(body): Json<LoginRequest>,
+) -> ApiResult<Json<TokenPair>> {
     sign_in(&context, &audit, &body.email, Secret::new(body.password))
         .await
         .map(Json)
@@ -75,7 +75,7 @@ async fn sign_in(
     audit: &AuditLog,
     email: &str,
     password: Secret,
-) -> ApiResult<Tokens> {
+) -> ApiResult<TokenPair> {
     // What cannot be an address is counted and refused like one that nobody has.
     let email = normalise_email(email).unwrap_or_else(|| email.trim().to_lowercase());
     let email_digest = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, email.as_bytes()));

@@ -10,12 +10,12 @@ use shared::store::WriteOutcome;
 use utoipa::ToSchema;
 
 use crate::Context;
-use crate::tokens::{Tokens, hand_out};
+use crate::tokens::{TokenPair, hand_out};
 
 /// The refresh token that was handed out last.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Refresh {
+pub struct RefreshRequest {
     /// From the last sign-in or refresh.
     #[serde(alias = "refresh_token")]
     refresh_token: String,
@@ -25,13 +25,13 @@ pub struct Refresh {
 ///
 /// A refresh token is good for one use. One that is used again has been copied: its whole family ends at once, and the
 /// person has to sign in anew.
-#[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Refresh,
-    responses((status = 200, body = Tokens), Problems))]
+#[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = RefreshRequest,
+    responses((status = 200, body = TokenPair), Problems))]
 pub async fn refresh(
     State(context): State<Context>,
     audit: AuditLog,
-    Json(body): Json<Refresh>,
-) -> ApiResult<Json<Tokens>> {
+    Json(body): Json<RefreshRequest>,
+) -> ApiResult<Json<TokenPair>> {
     let refused = || {
         Problem::because(
             ProblemType::Unauthenticated,

@@ -16,12 +16,12 @@ use utoipa::ToSchema;
 
 use crate::Context;
 use crate::password;
-use crate::tokens::{Tokens, begin, hand_out};
+use crate::tokens::{TokenPair, begin, hand_out};
 
 /// Who signs up.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Signup {
+pub struct SignupRequest {
     /// One account each.
     #[schema(example = "ada@example.org")]
     email: String,
@@ -38,14 +38,14 @@ pub struct Signup {
 }
 
 /// Creates an account and signs in.
-#[utoipa::path(post, path = "/api/v1/auth/signup", tag = "auth", request_body = Signup,
-    responses((status = 201, body = Tokens), Problems))]
+#[utoipa::path(post, path = "/api/v1/auth/signup", tag = "auth", request_body = SignupRequest,
+    responses((status = 201, body = TokenPair), Problems))]
 pub async fn signup(
     State(context): State<Context>,
     _: SignInLimit,
     audit: AuditLog,
-    Json(body): Json<Signup>,
-) -> ApiResult<(StatusCode, Json<Tokens>)> {
+    Json(body): Json<SignupRequest>,
+) -> ApiResult<(StatusCode, Json<TokenPair>)> {
     let mut errors = Vec::new();
     let email = normalise_email(&body.email).unwrap_or_else(|| {
         errors.push(FieldError {

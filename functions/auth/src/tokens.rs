@@ -43,7 +43,7 @@ impl From<User> for UserView {
 /// The tokens of a sign-in.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Tokens {
+pub struct TokenPair {
     /// For the `Authorization: Bearer` header of every call.
     access_token: String,
     /// For `/auth/refresh`, once: each use hands out the next one.
@@ -65,9 +65,9 @@ pub struct OAuthTokens {
     expires_in: i64,
 }
 
-impl From<Tokens> for OAuthTokens {
-    fn from(tokens: Tokens) -> Self {
-        let Tokens {
+impl From<TokenPair> for OAuthTokens {
+    fn from(tokens: TokenPair) -> Self {
+        let TokenPair {
             access_token,
             refresh_token,
             token_type,
@@ -105,10 +105,10 @@ pub fn hand_out(
     session: &Session,
     token: &RefreshToken,
     user: User,
-) -> ApiResult<Tokens> {
+) -> ApiResult<TokenPair> {
     let access = issue(&context.http.config.jwt_keys, session, context.clock.now())
         .ok_or_else(|| Problem::new(ProblemType::Internal))?;
-    Ok(Tokens {
+    Ok(TokenPair {
         access_token: access.expose().to_owned(),
         refresh_token: token.to_secret().expose().to_owned(),
         token_type: "Bearer",

@@ -5,12 +5,12 @@ mod one;
 mod sync;
 mod webhook;
 
-use shared::roles::Web;
+use shared::roles::HandlerState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What this function holds.
-pub type Context = Web<shared::calendar::Context>;
+pub type Context = HandlerState<shared::calendar::Context>;
 
 /// The routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {

@@ -49,7 +49,7 @@ pub struct Stats {
     /// Events stored; a series counts once.
     total_events: u64,
     /// Connected calendars of each provider.
-    providers: Providers,
+    providers: ProviderCounts,
     /// The longest ago that a connected calendar was synced; null when one never was.
     oldest_sync_at: Option<DateTime<Utc>>,
 }
@@ -57,7 +57,7 @@ pub struct Stats {
 /// Connected calendars of each provider.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub struct Providers {
+pub struct ProviderCounts {
     google: usize,
     microsoft: usize,
     ics: usize,
@@ -93,7 +93,7 @@ pub async fn stats(State(context): State<Context>, caller: Caller) -> ApiResult<
             .iter()
             .map(|state| u64::from(state.cursor.event_count))
             .sum(),
-        providers: Providers {
+        providers: ProviderCounts {
             google: from(ProviderKind::Google),
             microsoft: from(ProviderKind::Microsoft),
             ics: from(ProviderKind::Ics),

@@ -5,9 +5,6 @@ use shared::calendar::Context;
 use shared::sync::{SyncError, resume_erasures};
 
 /// Runs once; answers with how many removals were resumed.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn run(context: Context) -> Result<usize, SyncError> {
     resume_erasures(&context).await
 }

@@ -13,12 +13,12 @@ mod view;
 mod wait;
 
 use shared::calendar::EventContext;
-use shared::roles::Web;
+use shared::roles::HandlerState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What this function holds.
-pub type Context = Web<EventContext>;
+pub type Context = HandlerState<EventContext>;
 
 /// The routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {

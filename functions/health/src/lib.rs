@@ -4,13 +4,13 @@ mod check;
 mod docs;
 
 use shared::http::alias;
+use shared::roles::HandlerState;
 use shared::roles::HealthContext;
-use shared::roles::Web;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What this function holds.
-pub type Context = Web<HealthContext>;
+pub type Context = HandlerState<HealthContext>;
 
 /// The routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {

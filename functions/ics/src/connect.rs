@@ -16,7 +16,7 @@ use crate::Context;
 /// Which feed to connect, and how to show it.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Connect {
+pub struct ConnectRequest {
     /// `https://…` or `webcal://…`
     #[schema(example = "webcal://example.org/calendar.ics")]
     url: String,
@@ -32,14 +32,14 @@ pub struct Connect {
 ///
 /// 409 when this person has the same feed already; one that was disconnected is revived under its old id. An address
 /// that cannot be used is 422, and `detail` says why.
-#[utoipa::path(post, path = "/api/v1/calendar/ics/connect", tag = "ics", security(("bearer" = [])), request_body = Connect,
+#[utoipa::path(post, path = "/api/v1/calendar/ics/connect", tag = "ics", security(("bearer" = [])), request_body = ConnectRequest,
     responses((status = 201, body = CalendarView), Problems))]
 pub async fn connect(
     State(context): State<Context>,
     caller: Caller,
     _: FeedLimit,
     audit: AuditLog,
-    Json(body): Json<Connect>,
+    Json(body): Json<ConnectRequest>,
 ) -> ApiResult<(StatusCode, Json<CalendarView>)> {
     let user = caller.user();
     let details = FeedDetails::new(body.display_name, body.color.as_deref())?;

@@ -5,12 +5,12 @@ mod one;
 mod validate;
 
 use shared::calendar::FeedContext;
-use shared::roles::Web;
+use shared::roles::HandlerState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What this function holds.
-pub type Context = Web<FeedContext>;
+pub type Context = HandlerState<FeedContext>;
 
 /// The routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {

@@ -31,7 +31,7 @@ pub async fn get(
 /// What may be changed; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Change {
+pub struct FeedUpdate {
     /// Another address of the feed.
     #[serde(default)]
     url: Option<String>,
@@ -44,14 +44,14 @@ pub struct Change {
 }
 
 /// Changes name, colour or address of a connected feed.
-#[utoipa::path(put, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])), request_body = Change,
+#[utoipa::path(put, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])), request_body = FeedUpdate,
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn put(
     State(context): State<Context>,
     caller: Caller,
     _: FeedLimit,
     Id(id): Id<CalendarId>,
-    Json(body): Json<Change>,
+    Json(body): Json<FeedUpdate>,
 ) -> ApiResult<Json<CalendarView>> {
     let details = FeedDetails::new(body.display_name, body.color.as_deref())?;
     let (user, url) = (caller.user(), body.url.as_deref());

@@ -4,7 +4,9 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use shared::calendar::accounts::{Finished, Linked, Returned, configured, finish_link};
+use shared::calendar::accounts::{
+    CallbackParameters, FinishedLink, Linked, configured, finish_link,
+};
 use shared::http::{ApiResult, AuditLog, Problems, Query};
 use utoipa::IntoParams;
 
@@ -42,10 +44,10 @@ pub async fn callback(
     Path(provider): Path<String>,
     Query(query): Query<CallbackQuery>,
 ) -> ApiResult<Response> {
-    let (kind, accounts) = configured(&context.providers, &provider)?;
-    let own_base = accounts.client().own_base().to_owned();
+    let (kind, provider) = configured(&context.providers, &provider)?;
+    let own_base = provider.public_url().to_owned();
     let is_true = |given: &String| given.eq_ignore_ascii_case("true");
-    let returned = Returned {
+    let returned = CallbackParameters {
         code: query.code,
         state: query.state,
         error: query.error,
@@ -66,7 +68,7 @@ pub async fn callback(
 }
 
 /// The page that began the link, with what came of it.
-async fn finished_page(audit: &AuditLog, finished: &Finished) -> String {
+async fn finished_page(audit: &AuditLog, finished: &FinishedLink) -> String {
     let (user, page) = (finished.user, &finished.return_to);
     match &finished.outcome {
         Ok(Linked::Organisation) => {

@@ -8,12 +8,12 @@ mod select;
 mod session;
 
 use shared::calendar::AccountContext;
-use shared::roles::Web;
+use shared::roles::HandlerState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What this function holds.
-pub type Context = Web<AccountContext>;
+pub type Context = HandlerState<AccountContext>;
 
 /// The routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {

@@ -29,7 +29,7 @@ pub struct LoginQuery {
 /// Where to send the browser.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Login {
+pub struct AuthorizationUrl {
     /// The provider's consent page.
     auth_url: String,
     /// What comes back with the browser; good once, for a quarter of an hour, in this browser.
@@ -40,7 +40,7 @@ pub struct Login {
 /// without the cookie the way back is refused.
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/{provider}/login", tag = "oauth", security(("bearer" = [])),
     params(("provider" = String, Path, description = "`google` or `microsoft`"), LoginQuery),
-    responses((status = 200, body = Login), Problems))]
+    responses((status = 200, body = AuthorizationUrl), Problems))]
 pub async fn login(
     State(context): State<Context>,
     caller: Caller,
@@ -48,14 +48,14 @@ pub async fn login(
     Path(provider): Path<String>,
     Query(query): Query<LoginQuery>,
 ) -> ApiResult<Response> {
-    let (kind, accounts) = configured(&context.providers, &provider)?;
-    let own_base = accounts.client().own_base();
+    let (kind, provider) = configured(&context.providers, &provider)?;
+    let own_base = provider.public_url();
     let return_to = return_to(&context, own_base, query.return_to.as_deref())?;
     let (user, is_admin_consent) = (caller.user(), query.admin_consent);
     let begun = begin_link(&context, user, kind, is_admin_consent, return_to).await?;
     let seconds = CONSENT_LIFETIME.num_seconds();
     let cookie = cookie(&begun.browser_secret, own_base, seconds);
-    let body = Json(Login {
+    let body = Json(AuthorizationUrl {
         auth_url: begun.auth_url,
         state: begun.state.expose().to_owned(),
     });

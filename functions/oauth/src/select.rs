@@ -13,7 +13,7 @@ use crate::Context;
 /// The choice.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Select {
+pub struct SelectRequest {
     /// As the page was given it.
     #[serde(alias = "code", alias = "session_id")]
     session_id: String,
@@ -25,7 +25,7 @@ pub struct Select {
 /// What is connected now.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Selected {
+pub struct SelectResponse {
     /// How many were chosen.
     connected_count: usize,
     /// The chosen calendars; their events follow within seconds.
@@ -35,15 +35,15 @@ pub struct Selected {
 /// Connects calendars of an account that was just linked. Uses the session up. One that is connected already stays as it
 /// is; one that was disconnected comes back under its old id.
 #[utoipa::path(post, path = "/api/v1/calendar/oauth/{provider}/select", tag = "oauth", security(("bearer" = [])),
-    params(("provider" = String, Path, description = "`google` or `microsoft`")), request_body = Select,
-    responses((status = 201, body = Selected), Problems))]
+    params(("provider" = String, Path, description = "`google` or `microsoft`")), request_body = SelectRequest,
+    responses((status = 201, body = SelectResponse), Problems))]
 pub async fn select(
     State(context): State<Context>,
     caller: Caller,
     audit: AuditLog,
     Path(provider): Path<String>,
-    Json(body): Json<Select>,
-) -> ApiResult<(StatusCode, Json<Selected>)> {
+    Json(body): Json<SelectRequest>,
+) -> ApiResult<(StatusCode, Json<SelectResponse>)> {
     let (user, ids) = (caller.user(), &body.selected_calendar_ids);
     let selected = select_calendars(&context, user, &provider, &body.session_id, ids).await?;
     let SelectedCalendars {
@@ -61,7 +61,7 @@ pub async fn select(
         ));
     }
     let calendars: Vec<_> = calendars.into_iter().map(CalendarView::from).collect();
-    let selected = Selected {
+    let selected = SelectResponse {
         connected_count: calendars.len(),
         calendars,
     };

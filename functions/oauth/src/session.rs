@@ -13,7 +13,7 @@ use crate::Context;
 /// What can be chosen from.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Session {
+pub struct CalendarOffer {
     /// With whom the account is.
     provider: ProviderKind,
     /// The account's address.
@@ -48,16 +48,16 @@ struct Offered {
 
 /// The calendars of an account that was just linked. Looking does not use the session up.
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/session/{id}", tag = "oauth", security(("bearer" = [])),
-    params(("id" = String, Path, description = "as the page was given it")), responses((status = 200, body = Session), Problems))]
+    params(("id" = String, Path, description = "as the page was given it")), responses((status = 200, body = CalendarOffer), Problems))]
 pub async fn get(
     State(context): State<Context>,
     caller: Caller,
     Path(id): Path<String>,
-) -> ApiResult<Json<Session>> {
+) -> ApiResult<Json<CalendarOffer>> {
     let offer = offered_calendars(&context, caller.user(), &id).await?;
     let connected = offer.connected;
     let calendars = offer.selection.calendars.into_iter();
-    Ok(Json(Session {
+    Ok(Json(CalendarOffer {
         provider: offer.selection.provider,
         user_email: offer.selection.email,
         calendars: calendars

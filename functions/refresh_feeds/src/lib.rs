@@ -5,9 +5,6 @@ use shared::store::keys::DueKind;
 use shared::sync::{SyncError, refresh_due};
 
 /// Runs once; answers with how many feeds were due.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn run(context: Context) -> Result<usize, SyncError> {
     refresh_due(&context, DueKind::Feed).await
 }

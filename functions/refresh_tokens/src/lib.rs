@@ -4,9 +4,6 @@ use shared::calendar::AccountContext;
 use shared::sync::{SyncError, refresh_tokens};
 
 /// Runs once; answers with how many were renewed.
-///
-/// # Errors
-/// When a table or the vault does not answer.
 pub async fn run(context: AccountContext) -> Result<usize, SyncError> {
     refresh_tokens(&context).await
 }

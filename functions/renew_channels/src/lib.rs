@@ -7,9 +7,6 @@ use shared::sync::{SyncError, renew_channels};
 const AHEAD: chrono::TimeDelta = chrono::TimeDelta::hours(12);
 
 /// Runs once; answers with how many calendars were asked for.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn run(context: Context) -> Result<usize, SyncError> {
     renew_channels(&context, AHEAD).await
 }

@@ -14,7 +14,7 @@ use crate::Context;
 /// What is tried again.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Pushed {
+pub struct PushResponse {
     /// Changes that had failed.
     retried: usize,
     /// Calendars that were asked for.
@@ -24,19 +24,19 @@ pub struct Pushed {
 /// Tries again to write everything that was changed here and could not be written. Reads all events of the calendars that
 /// can be written.
 #[utoipa::path(post, path = "/api/v1/sync/push-all", tag = "sync", security(("bearer" = [])),
-    responses((status = 202, body = Pushed), Problems))]
+    responses((status = 202, body = PushResponse), Problems))]
 pub async fn push_all(
     State(context): State<Context>,
     caller: Caller,
     _: SyncLimit,
     audit: AuditLog,
-) -> ApiResult<(StatusCode, Json<Pushed>)> {
+) -> ApiResult<(StatusCode, Json<PushResponse>)> {
     let user = caller.user();
     let (retried, calendar_count) = retry_all(&context, user).await?;
     audit.success(user, "SYNC_PUSH_ALL", None).await;
     Ok((
         StatusCode::ACCEPTED,
-        Json(Pushed {
+        Json(PushResponse {
             retried,
             calendar_count,
         }),

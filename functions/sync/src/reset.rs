@@ -14,22 +14,22 @@ use crate::Context;
 /// What is read anew.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Reset {
+pub struct ResetResponse {
     /// Calendars that were asked for.
     calendar_count: usize,
 }
 
 /// Has all connected calendars read anew as a whole. Nothing is removed before that: what is the same stays as it is.
 #[utoipa::path(post, path = "/api/v1/sync/reset", tag = "sync", security(("bearer" = [])),
-    responses((status = 202, body = Reset), Problems))]
+    responses((status = 202, body = ResetResponse), Problems))]
 pub async fn reset(
     State(context): State<Context>,
     caller: Caller,
     _: SyncLimit,
     audit: AuditLog,
-) -> ApiResult<(StatusCode, Json<Reset>)> {
+) -> ApiResult<(StatusCode, Json<ResetResponse>)> {
     let user = caller.user();
     let calendar_count = reset_all(&context, user).await?;
     audit.success(user, "SYNC_RESET", None).await;
-    Ok((StatusCode::ACCEPTED, Json(Reset { calendar_count })))
+    Ok((StatusCode::ACCEPTED, Json(ResetResponse { calendar_count })))
 }

@@ -4,9 +4,6 @@ use shared::queue::Job;
 use shared::sync::{SyncContext, SyncError, erase_account, erase_calendar, sync_calendar};
 
 /// Works on one message. An error makes it come again.
-///
-/// # Errors
-/// When a table, the vault or the queue does not answer.
 pub async fn handle(context: SyncContext, job: Job) -> Result<(), SyncError> {
     match job {
         Job::SyncCalendar {

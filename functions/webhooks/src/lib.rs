@@ -5,12 +5,12 @@ mod microsoft;
 mod setup;
 
 use shared::http::alias;
-use shared::roles::Web;
+use shared::roles::HandlerState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// What this function holds.
-pub type Context = Web<shared::calendar::Context>;
+pub type Context = HandlerState<shared::calendar::Context>;
 
 /// The routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {

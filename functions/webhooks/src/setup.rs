@@ -14,7 +14,7 @@ use crate::Context;
 /// What is set up.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Setup {
+pub struct WatchResponse {
     /// Calendars whose provider is asked to push.
     calendar_count: usize,
 }
@@ -22,15 +22,15 @@ pub struct Setup {
 /// Has the providers push changes of all connected calendars of the caller's accounts, as they do from the start where they
 /// can; what stands in the way of a channel that could not be opened is tried anew.
 #[utoipa::path(post, path = "/api/v1/webhooks/setup", tag = "webhooks", security(("bearer" = [])),
-    responses((status = 202, body = Setup), Problems))]
+    responses((status = 202, body = WatchResponse), Problems))]
 pub async fn setup(
     State(context): State<Context>,
     caller: Caller,
     _: SyncLimit,
     audit: AuditLog,
-) -> ApiResult<(StatusCode, Json<Setup>)> {
+) -> ApiResult<(StatusCode, Json<WatchResponse>)> {
     let user = caller.user();
     let calendar_count = watch_all(&context, user).await?;
     audit.success(user, "WEBHOOK_SETUP", None).await;
-    Ok((StatusCode::ACCEPTED, Json(Setup { calendar_count })))
+    Ok((StatusCode::ACCEPTED, Json(WatchResponse { calendar_count })))
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// The methods and schemas of one API.
 #[derive(Debug)]
-pub struct Contract {
+pub struct GoogleContract {
     document: Value,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Method<'a> {
     }
 }
 
-impl Contract {
+impl GoogleContract {
     /// Reads a discovery document.
     ///
     /// # Errors

@@ -28,21 +28,21 @@ use tokio::task::JoinHandle;
 
 use crate::sandbox::{Deliveries, Fault, SigningKey, bearer, decoded, query_of, random_id};
 
-pub use self::contract::Contract;
+pub use self::contract::GoogleContract;
 use self::errors::Refusal;
 use self::events::Query;
 use self::state::Channel;
 
 /// The sandbox, as its routes share it.
-type Shared = Arc<Google>;
+type Shared = Arc<GoogleSandbox>;
 
 /// A running sandbox.
-pub struct Google {
+pub struct GoogleSandbox {
     /// Where it answers: all of Google's hosts in one.
     pub url: String,
     state: Mutex<state::State>,
     key: SigningKey,
-    contract: Option<Contract>,
+    contract: Option<GoogleContract>,
     client: reqwest::Client,
     deliveries: Deliveries,
 }
@@ -53,14 +53,14 @@ const OWN_CLIENT: &str = "sandbox";
 /// How long a channel lives unless it asks for less.
 const CHANNEL: TimeDelta = TimeDelta::days(7);
 
-impl Google {
+impl GoogleSandbox {
     /// Starts the sandbox on any loopback port. With a contract, whatever strays from it is noted.
     ///
     /// # Errors
     /// When no port or no key is to be had.
     pub async fn start(
         clock: Clock,
-        contract: Option<Contract>,
+        contract: Option<GoogleContract>,
     ) -> Result<(Arc<Self>, JoinHandle<()>), String> {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -270,7 +270,7 @@ struct Call<'a> {
 
 /// `None` for an answer without a body.
 fn answer(
-    google: &Google,
+    google: &GoogleSandbox,
     call: Call<'_>,
     method: Option<contract::Method<'_>>,
 ) -> Result<Option<Value>, Refusal> {
@@ -410,7 +410,7 @@ fn answer(
 
 /// `events.watch`: the first message is `sync`, and may well be there before the answer.
 fn watch(
-    google: &Google,
+    google: &GoogleSandbox,
     state: &mut state::State,
     person: &state::Person,
     calendar: &str,

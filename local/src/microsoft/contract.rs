@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The interfaces and the named unions of a type file.
 #[derive(Debug, Default)]
-pub struct Contract {
+pub struct GraphContract {
     interfaces: BTreeMap<String, Interface>,
     /// The texts that a named type allows.
     unions: BTreeMap<String, Vec<String>>,
@@ -19,7 +19,7 @@ struct Interface {
     fields: BTreeMap<String, String>,
 }
 
-impl Contract {
+impl GraphContract {
     /// Reads a type file, as far as calendars need it.
     pub fn parse(text: &str) -> Self {
         let mut contract = Self::default();

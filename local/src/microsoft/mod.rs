@@ -28,25 +28,25 @@ use shared::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use self::contract::Contract;
+pub use self::contract::GraphContract;
 use self::errors::Refusal;
 use self::state::Person;
 use self::view::Preferences;
 use crate::sandbox::{Deliveries, SigningKey, bearer, decoded, query_of};
 
 /// The sandbox, as its routes share it.
-type Shared = Arc<Microsoft>;
+type Shared = Arc<MicrosoftSandbox>;
 /// `None` for an answer without a body.
 type Answer = Result<Option<Value>, Refusal>;
 
 /// A running sandbox.
-pub struct Microsoft {
+pub struct MicrosoftSandbox {
     /// Where it answers: all of Microsoft's hosts in one.
     pub url: String,
     state: Mutex<state::State>,
     clock: Clock,
     key: SigningKey,
-    contract: Option<Contract>,
+    contract: Option<GraphContract>,
     client: reqwest::Client,
     deliveries: Deliveries,
 }
@@ -59,14 +59,14 @@ const CONCURRENT: usize = 4;
 /// How many requests a batch may hold.
 const BATCH: usize = 20;
 
-impl Microsoft {
+impl MicrosoftSandbox {
     /// Starts the sandbox on any loopback port. With a contract, whatever strays from it is noted.
     ///
     /// # Errors
     /// When no port or no key is to be had.
     pub async fn start(
         clock: Clock,
-        contract: Option<Contract>,
+        contract: Option<GraphContract>,
     ) -> Result<(Arc<Self>, JoinHandle<()>), String> {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -277,7 +277,7 @@ async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
 
 /// Counts a call that begins; says what goes wrong with it.
 fn admit(
-    microsoft: &Microsoft,
+    microsoft: &MicrosoftSandbox,
     email: &str,
     name: &str,
 ) -> Result<Option<crate::sandbox::Fault>, Refusal> {
@@ -309,7 +309,7 @@ fn admit(
 }
 
 /// Notes what a well-made client does not do.
-fn look_at(microsoft: &Microsoft, name: &str, call: &Call<'_>, headers: &HeaderMap) {
+fn look_at(microsoft: &MicrosoftSandbox, name: &str, call: &Call<'_>, headers: &HeaderMap) {
     if !headers.get_all("prefer").iter().any(|value| {
         value
             .to_str()
@@ -354,7 +354,7 @@ fn preferences(headers: &HeaderMap) -> Preferences {
     }
 }
 
-fn answered(microsoft: &Microsoft, name: &str, answer: Answer) -> Response {
+fn answered(microsoft: &MicrosoftSandbox, name: &str, answer: Answer) -> Response {
     match answer {
         Ok(Some(answer)) => {
             if let Some(contract) = &microsoft.contract {
@@ -389,7 +389,7 @@ fn answered(microsoft: &Microsoft, name: &str, answer: Answer) -> Response {
 }
 
 /// What a call comes to.
-async fn answer(microsoft: &Microsoft, person: &Person, call: Call<'_>) -> Answer {
+async fn answer(microsoft: &MicrosoftSandbox, person: &Person, call: Call<'_>) -> Answer {
     let parts: Vec<&str> = call.parts.iter().map(String::as_str).collect();
     let object = |body: &Option<Value>| {
         body.as_ref()
@@ -434,7 +434,7 @@ async fn answer(microsoft: &Microsoft, person: &Person, call: Call<'_>) -> Answe
     }
 }
 
-fn calendars(microsoft: &Microsoft, person: &Person, query: &[(String, String)]) -> Value {
+fn calendars(microsoft: &MicrosoftSandbox, person: &Person, query: &[(String, String)]) -> Value {
     let state = microsoft.state();
     let entry = |(id, can_edit): &(String, bool)| {
         let calendar = state.calendars.get(id)?;
@@ -456,7 +456,7 @@ fn calendars(microsoft: &Microsoft, person: &Person, query: &[(String, String)])
 }
 
 fn of_calendar(
-    microsoft: &Microsoft,
+    microsoft: &MicrosoftSandbox,
     person: &Person,
     calendar: &str,
     rest: &[&str],
@@ -580,7 +580,7 @@ fn linked(mut answer: Value, calendar: &str) -> Value {
 
 /// `POST /$batch`: each request has an answer of its own, in any order.
 async fn batch(
-    microsoft: &Microsoft,
+    microsoft: &MicrosoftSandbox,
     person: &Person,
     body: Value,
     preferences: Preferences,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::errors::Refusal;
 use super::state::{Person, Subscription};
-use super::{Answer, Microsoft};
+use super::{Answer, MicrosoftSandbox};
 use crate::sandbox::random_id;
 
 /// Shorter lives are made this long.
@@ -15,7 +15,7 @@ fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new(400, "ValidationError", message)
 }
 
-fn end(microsoft: &Microsoft, body: &Map<String, Value>) -> Result<DateTime<Utc>, Refusal> {
+fn end(microsoft: &MicrosoftSandbox, body: &Map<String, Value>) -> Result<DateTime<Utc>, Refusal> {
     let state = microsoft.state();
     let asked = body
         .get("expirationDateTime")
@@ -50,7 +50,7 @@ fn shown(subscription: &Subscription) -> Value {
 
 /// `POST /subscriptions`
 pub(super) async fn create(
-    microsoft: &Microsoft,
+    microsoft: &MicrosoftSandbox,
     person: &Person,
     body: Map<String, Value>,
 ) -> Answer {
@@ -106,7 +106,7 @@ pub(super) async fn create(
 }
 
 /// Asks an address whether it wants notifications: it has to answer with the token as it was before it was escaped.
-async fn shake_hands(microsoft: &Microsoft, address: &str) -> Result<(), Refusal> {
+async fn shake_hands(microsoft: &MicrosoftSandbox, address: &str) -> Result<(), Refusal> {
     let failed = |why: &str| invalid(format!("Subscription validation request failed. {why}"));
     let token = format!(
         "Validation: Testing client application reachability <{}>+ä",
@@ -135,7 +135,7 @@ async fn shake_hands(microsoft: &Microsoft, address: &str) -> Result<(), Refusal
 }
 
 /// `GET /subscriptions`
-pub(super) fn list(microsoft: &Microsoft, person: &Person) -> Value {
+pub(super) fn list(microsoft: &MicrosoftSandbox, person: &Person) -> Value {
     let state = microsoft.state();
     let own = state
         .subscriptions
@@ -146,7 +146,7 @@ pub(super) fn list(microsoft: &Microsoft, person: &Person) -> Value {
 
 /// `PATCH /subscriptions/{id}`
 pub(super) fn renew(
-    microsoft: &Microsoft,
+    microsoft: &MicrosoftSandbox,
     person: &Person,
     id: &str,
     body: &Map<String, Value>,
@@ -165,7 +165,7 @@ pub(super) fn renew(
 }
 
 /// `DELETE /subscriptions/{id}`
-pub(super) fn delete(microsoft: &Microsoft, person: &Person, id: &str) -> Answer {
+pub(super) fn delete(microsoft: &MicrosoftSandbox, person: &Person, id: &str) -> Answer {
     let mut state = microsoft.state();
     let is_own = state
         .subscriptions
@@ -181,7 +181,7 @@ pub(super) fn delete(microsoft: &Microsoft, person: &Person, id: &str) -> Answer
     }
 }
 
-impl Microsoft {
+impl MicrosoftSandbox {
     /// Tells everybody who watches this mailbox that an event has changed: twice, as it may happen, and beside a
     /// notification of somebody else's.
     pub(super) fn notify(&self, email: &str) {

@@ -40,9 +40,6 @@ pub struct OccurrencePage<T> {
 }
 
 /// Reads one page; `view` makes of each occurrence what the caller wants.
-///
-/// # Errors
-/// When DynamoDB does not answer.
 pub async fn list_occurrences<T>(
     store: &Store,
     query: AgendaQuery<'_>,

@@ -43,9 +43,6 @@ pub async fn writable_calendar(
 }
 
 /// The connected calendars of a person, by id.
-///
-/// # Errors
-/// When a table does not answer.
 pub async fn connected_calendars(
     context: &Context,
     user: UserId,

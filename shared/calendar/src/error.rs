@@ -1,9 +1,9 @@
 //! Why a use case was refused, or could not be carried out.
 
+use calweave_domain::field::FieldError;
 use calweave_store::StoreError;
 use calweave_store::queue::QueueError;
 use calweave_vault::VaultError;
-use serde::Serialize;
 
 /// The result of a use case.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -73,25 +73,6 @@ impl Error {
     /// One field cannot be used.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(FieldErrors(vec![FieldError::new(field, message)]))
-    }
-}
-
-/// What is wrong with one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct FieldError {
-    /// The field's name, with dots and indexes for what is nested.
-    pub field: String,
-    /// What is wrong with its value.
-    pub message: String,
-}
-
-impl FieldError {
-    /// A field and what is wrong with it.
-    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-        }
     }
 }
 

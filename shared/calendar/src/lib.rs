@@ -2,6 +2,7 @@
 //! reads calendars for a person calls the same functions.
 //!
 //! Nothing here knows HTTP. A refusal is a value of [`Error`] that says what kind it is and which field is to blame.
+//! Every use case fails with [`Error::Backend`] when a table, the vault or the queue does not answer.
 
 pub mod accounts;
 pub mod agenda;
@@ -14,5 +15,6 @@ pub mod removal;
 pub mod slots;
 pub mod sync_requests;
 
+pub use calweave_domain::field::FieldError;
 pub use context::{AccountContext, Context, EventContext, FeedContext};
-pub use error::{BackendError, Error, FieldError, FieldErrors, Result};
+pub use error::{BackendError, Error, FieldErrors, Result};

@@ -16,9 +16,6 @@ use crate::{BackendError, Context, Error, Result};
 
 /// Requests a sync: counts the request, and sends a message unless one is in flight. Answers with the number of the
 /// request, or `None` when there is no such calendar. The worker sees the message after `delay` seconds.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn request_sync(
     context: &Context,
     user: UserId,
@@ -42,9 +39,6 @@ pub async fn request_sync(
 }
 
 /// Waits until a request is completed, at most `limit`. Answers with the calendar's cursor as it then is.
-///
-/// # Errors
-/// When a table does not answer.
 pub async fn wait_for_sync(
     context: &Context,
     user: UserId,
@@ -123,9 +117,6 @@ pub async fn sync_one(
 
 /// Requests a sync of all connected calendars, and waits for all of them up to `limit`. Answers with how many there are,
 /// and with those that were completed.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn sync_all(
     context: &Context,
     user: UserId,
@@ -151,9 +142,6 @@ pub async fn sync_all(
 
 /// Has the next sync of every connected calendar read it in full. What is unchanged is not written again. Answers with how
 /// many calendars there are.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn reset_all(context: &Context, user: UserId) -> Result<usize> {
     let mut count = 0;
     for state in context.store.calendars(user).await? {
@@ -169,9 +157,6 @@ pub async fn reset_all(context: &Context, user: UserId) -> Result<usize> {
 
 /// Puts every failed change of a person's writable calendars back in line. Reads all events of those calendars. Answers
 /// with how many changes and calendars that are.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn retry_all(context: &Context, user: UserId) -> Result<(usize, usize)> {
     let (mut retried, mut count) = (0, 0);
     for state in context.store.calendars(user).await? {
@@ -190,9 +175,6 @@ pub async fn retry_all(context: &Context, user: UserId) -> Result<(usize, usize)
 }
 
 /// Requests a sync of everything that a channel watches. Answers with how many calendars that are.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn request_watched(
     context: &Context,
     user: UserId,
@@ -242,9 +224,6 @@ pub async fn set_watched(
 }
 
 /// Has the providers push changes of all connected calendars of a person's accounts. Answers with how many that are.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn watch_all(context: &Context, user: UserId) -> Result<usize> {
     let mut count = 0;
     for CalendarState { calendar, .. } in context.store.calendars(user).await? {

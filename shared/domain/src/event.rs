@@ -226,15 +226,15 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 impl Event {
     /// Whether anybody sees it: it is not to go, and the series that it is an occurrence of neither is to go nor has moved away.
-    pub fn is_shown(&self) -> bool {
+    pub fn is_visible(&self) -> bool {
         self.link
             .as_ref()
-            .is_none_or(|link| !link.is_leaving() && !link.is_hidden)
+            .is_none_or(|link| !link.is_deleting() && !link.is_hidden)
     }
 
     /// Whether it is to go, and the provider has not let it go yet.
-    pub fn is_leaving(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.is_leaving())
+    pub fn is_deleting(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.is_deleting())
     }
 
     /// Whether a change made here is still to be written.

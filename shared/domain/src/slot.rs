@@ -6,9 +6,9 @@ use chrono::{
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+use super::content::EventContent;
 use super::event::EventDetails;
 use super::ids::{CalendarId, EventId, SlotId};
-use super::link::EventContent;
 use super::recurrence::Series;
 use super::rule::{ByDay, Frequency, Rule};
 use super::time::{EventTime, to_instant};

@@ -17,7 +17,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta,
 
 use super::details::{detail, of_texts, reminders};
 use super::lines::Block;
-use super::zones::{Zones, by_clocks};
+use super::zones::{Zones, by_transitions};
 use super::{Warnings, parse};
 
 /// What one `VEVENT` says.
@@ -325,7 +325,7 @@ impl Reader<'_> {
         details: &mut EventDetails,
     ) {
         let Some((start, clocks)) =
-            start.and_then(|(start, name)| Some((start, self.zones.own_clocks(name)?)))
+            start.and_then(|(start, name)| Some((start, self.zones.own_transitions(name)?)))
         else {
             return;
         };
@@ -369,7 +369,7 @@ impl Reader<'_> {
             found
                 .starts
                 .iter()
-                .map(|at| EventTime::Zoned(by_clocks(clocks, at.local()), chrono_tz::UTC)),
+                .map(|at| EventTime::Zoned(by_transitions(clocks, at.local()), chrono_tz::UTC)),
         );
     }
 }

@@ -17,7 +17,7 @@ const MAX_TIMEZONES: usize = 100;
 const MAX_OBSERVANCES: usize = 20;
 
 /// The instant of a wall-clock time by these clocks, written in UTC.
-pub(super) fn by_clocks(clocks: &ZoneTransitions, local: NaiveDateTime) -> NaiveDateTime {
+pub(super) fn by_transitions(clocks: &ZoneTransitions, local: NaiveDateTime) -> NaiveDateTime {
     local
         .checked_sub_signed(TimeDelta::seconds(i64::from(clocks.offset_of_local(local))))
         .unwrap_or(local)
@@ -80,14 +80,14 @@ impl Zones {
                 let at = self
                     .clocks
                     .get(name)
-                    .map_or(local, |clocks| by_clocks(clocks, local));
+                    .map_or(local, |clocks| by_transitions(clocks, local));
                 (EventTime::Zoned(at, Tz::UTC), false)
             }
         }
     }
 
     /// The clocks of a zone that only the feed's own rules describe.
-    pub fn own_clocks(&self, name: &str) -> Option<&ZoneTransitions> {
+    pub fn own_transitions(&self, name: &str) -> Option<&ZoneTransitions> {
         self.clocks.get(name)
     }
 

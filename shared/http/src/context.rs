@@ -26,14 +26,14 @@ impl AsRef<Self> for HttpContext {
 
 /// The state of a function's router: what its use cases hold, which it derefs to, and what the layers hold.
 #[derive(Clone)]
-pub struct Web<C> {
+pub struct HandlerState<C> {
     /// For the layers and extractors.
     pub http: HttpContext,
     /// For the use cases.
     pub context: C,
 }
 
-impl<C> Deref for Web<C> {
+impl<C> Deref for HandlerState<C> {
     type Target = C;
 
     fn deref(&self) -> &C {
@@ -41,7 +41,7 @@ impl<C> Deref for Web<C> {
     }
 }
 
-impl<C> AsRef<HttpContext> for Web<C> {
+impl<C> AsRef<HttpContext> for HandlerState<C> {
     fn as_ref(&self) -> &HttpContext {
         &self.http
     }

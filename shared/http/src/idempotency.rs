@@ -126,7 +126,7 @@ async fn keep(
                 body: text.to_owned(),
             };
             http.store
-                .keep_answer(caller.user(), key, request_hash, answer)
+                .store_response(caller.user(), key, request_hash, answer)
                 .await?;
         }
         _ => http.store.release_idempotency(caller.user(), key).await?,

@@ -18,7 +18,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use super::idempotency;
 use super::limits::{LocalCounter, RateLimitHeaders};
 use super::problem::{Problem, ProblemType};
-use super::{HttpContext, Web};
+use super::{HandlerState, HttpContext};
 
 /// Where a request came from, as the gateway says it.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,7 @@ const MAX_BODY: usize = 256 << 10;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Puts all layers around a function's routes.
-pub fn service<C>(routes: OpenApiRouter<Web<C>>, web: Web<C>) -> Router
+pub fn service<C>(routes: OpenApiRouter<HandlerState<C>>, web: HandlerState<C>) -> Router
 where
     C: Clone + Send + Sync + 'static,
 {

@@ -15,7 +15,7 @@ pub mod views;
 
 pub use audit::AuditLog;
 pub use caller::Caller;
-pub use context::{HttpContext, Web};
+pub use context::{HandlerState, HttpContext};
 pub use extract::{Id, Json, Query};
 pub use layers::{alias, service};
 pub use problem::{Problem, ProblemType, Problems};

@@ -23,7 +23,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::http::{ProviderClient, ProviderRequest};
-use super::{ProviderError, Result};
+use super::{ProviderError, Refusal, Result};
 
 /// Where to send somebody, and what to remember until they come back.
 #[derive(Debug)]
@@ -62,9 +62,6 @@ pub struct AuthorizedAccount {
     pub grant: Grant,
 }
 
-/// That too little was granted to sync anything, as [`ProviderError::Refused`] says it.
-pub const MISSING_SCOPES: &str = "missing_scopes";
-
 #[derive(Debug, Serialize, Deserialize)]
 struct IdToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,7 +95,7 @@ pub(super) struct Endpoints<'a> {
 }
 
 /// What a token request answered.
-pub(super) struct Tokens {
+pub(super) struct IssuedTokens {
     pub access_token: Secret,
     pub refresh_token: Option<Secret>,
     pub expires_at: DateTime<Utc>,
@@ -107,7 +104,7 @@ pub(super) struct Tokens {
 }
 
 /// What a refused token request said.
-pub(super) struct Refused {
+pub(super) struct TokenErrorResponse {
     /// `error`
     pub error: String,
     /// `error_description`
@@ -191,8 +188,8 @@ impl Endpoints<'_> {
         code: &str,
         verifier: &Secret,
         now: DateTime<Utc>,
-        refused: Meaning,
-    ) -> Result<Tokens> {
+        refused: RefusalMapper,
+    ) -> Result<IssuedTokens> {
         let verifier = PkceCodeVerifier::new(verifier.expose().to_owned());
         let configured = self.configured()?;
         let request = configured
@@ -207,7 +204,7 @@ impl Endpoints<'_> {
         &self,
         grant: &Grant,
         now: DateTime<Utc>,
-        refused: Meaning,
+        refused: RefusalMapper,
     ) -> Result<Grant> {
         let refresh_token = RefreshToken::new(grant.refresh_token.expose().to_owned());
         let answer = self
@@ -229,8 +226,8 @@ impl Endpoints<'_> {
         &self,
         answer: std::result::Result<Response, RequestTokenError<ProviderError, BasicErrorResponse>>,
         now: DateTime<Utc>,
-        refused: Meaning,
-    ) -> Result<Tokens> {
+        refused: RefusalMapper,
+    ) -> Result<IssuedTokens> {
         let answer = answer.map_err(|error| match error {
             RequestTokenError::Request(error) => error,
             RequestTokenError::ServerResponse(response) => {
@@ -239,7 +236,7 @@ impl Endpoints<'_> {
                     .error_description()
                     .cloned()
                     .unwrap_or_else(|| error.clone());
-                refused(Refused { error, message })
+                refused(TokenErrorResponse { error, message })
             }
             RequestTokenError::Parse(error, _) => self.malformed(&error),
             RequestTokenError::Other(detail) => self.malformed(&detail),
@@ -251,7 +248,7 @@ impl Endpoints<'_> {
         let scopes = answer
             .scopes()
             .map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect());
-        Ok(Tokens {
+        Ok(IssuedTokens {
             access_token: Secret::new(answer.access_token().secret().clone()),
             refresh_token: answer
                 .refresh_token()
@@ -363,5 +360,14 @@ fn is_named(named: &str, claims: &Value, issuer: &str) -> bool {
     named.replace("{tenantid}", claims["tid"].as_str().unwrap_or_default()) == issuer
 }
 
+/// What an error code of a token request says (RFC 6749, section 5.2): the ones about the client are the operator's matter.
+pub(super) fn refusal(code: String) -> Refusal {
+    if code.contains("client") {
+        Refusal::InvalidClient(code)
+    } else {
+        Refusal::Other(code)
+    }
+}
+
 /// What it means that a provider refuses a token request.
-pub(super) type Meaning = fn(Refused) -> ProviderError;
+pub(super) type RefusalMapper = fn(TokenErrorResponse) -> ProviderError;

@@ -1,11 +1,12 @@
 //! People, and who has which address.
 
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, ReturnValue, TransactWriteItem};
 use calweave_domain::account::{Session, User};
 use calweave_domain::ids::UserId;
 use chrono_tz::Tz;
 use serde::Deserialize;
 
+use super::expression::UpdateExpression;
 use super::{Item, Result, Store, StoreError, WriteOutcome, from_item, keys, s, to_item};
 
 #[derive(Deserialize)]
@@ -17,9 +18,6 @@ struct EmailMarker {
 impl Store {
     /// Creates a person together with the first session; refused when somebody has the address already. The address
     /// is an item of its own, so of any number of sign-ups at once one succeeds.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn create_user(&self, user: &User, session: &Session) -> Result<WriteOutcome> {
         let operation = "create a user";
         let marker = Item::from([("userId".to_owned(), s(user.id.to_string()))]);
@@ -44,18 +42,12 @@ impl Store {
     }
 
     /// The person with this id.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn user(&self, user: UserId) -> Result<Option<User>> {
         self.get("read a user", &self.identity, keys::user(user), true)
             .await
     }
 
     /// The person with this normalised address.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn user_by_email(&self, email: &str) -> Result<Option<User>> {
         let marker: Option<EmailMarker> = self
             .get(
@@ -73,9 +65,6 @@ impl Store {
 
     /// Changes what the person may change; `None` leaves a field as it is. Answers with the person as it now is, or
     /// with `None` when there is none.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn update_profile(
         &self,
         user: UserId,
@@ -83,29 +72,20 @@ impl Store {
         timezone: Option<Tz>,
     ) -> Result<Option<User>> {
         let operation = "change a profile";
-        let mut sets = Vec::new();
-        let mut request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.identity)
-            .set_key(Some(keys::user(user).attributes()));
+        let mut update = UpdateExpression::default();
         if let Some(name) = full_name {
-            sets.push("fullName = :name");
-            request = request.expression_attribute_values(":name", s(name));
+            update.set("fullName", s(name));
         }
         if let Some(zone) = timezone {
-            sets.push("#zone = :zone");
-            request = request
-                .expression_attribute_names("#zone", "timezone")
-                .expression_attribute_values(":zone", s(zone.name()));
+            update.set("timezone", s(zone.name()));
         }
-        if sets.is_empty() {
+        if update.is_empty() {
             return self.user(user).await;
         }
-        let request = request
-            .update_expression(format!("SET {}", sets.join(", ")))
+        let request = update
+            .apply(self.change(&self.identity, keys::user(user)))
             .condition_expression("attribute_exists(pk)")
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew);
+            .return_values(ReturnValue::AllNew);
         self.update(operation, request)
             .await?
             .map(|item| from_item(operation, item))
@@ -114,9 +94,6 @@ impl Store {
 
     /// Ends an account for its owner: the address is free again and no new session can begin. What else is stored is
     /// removed afterwards, in steps.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn close_account(&self, user: &User) -> Result<()> {
         let operation = "close an account";
         let writes = [keys::user(user.id), keys::email(&user.email)]

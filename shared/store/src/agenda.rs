@@ -62,9 +62,6 @@ impl SpanPages<'_> {
     }
 
     /// The next events, in the order of the index; nothing after the last. `limit` is how many are looked at.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn next(&mut self, limit: Option<i32>) -> Result<Vec<Event>> {
         let operation = "read the agenda";
         let start = match std::mem::replace(&mut self.next, Next::Nothing) {

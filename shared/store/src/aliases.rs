@@ -9,9 +9,6 @@ use super::{Item, Result, Store, WriteOutcome, keys, s};
 
 impl Store {
     /// Notes that what would be called `foreign` here, had it come from the provider, is `event`.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn put_alias(&self, user: UserId, foreign: &EventId, event: &EventId) -> Result<()> {
         let mut item = keys::alias(user, foreign).attributes();
         item.insert("event".to_owned(), s(event.to_string()));
@@ -20,9 +17,6 @@ impl Store {
     }
 
     /// Which of these are other names of events, and of which.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn aliases(
         &self,
         user: UserId,
@@ -41,9 +35,6 @@ impl Store {
     }
 
     /// All other names of a calendar's events.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn all_aliases(
         &self,
         user: UserId,
@@ -61,9 +52,6 @@ impl Store {
     }
 
     /// Forgets an event's other name.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn delete_alias(
         &self,
         user: UserId,
@@ -85,9 +73,6 @@ impl Store {
     }
 
     /// Removes at most `limit` other names of a calendar's events. Answers whether all are gone.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn erase_aliases(
         &self,
         user: UserId,

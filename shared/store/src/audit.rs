@@ -29,9 +29,6 @@ pub struct AuditEntry {
 
 impl Store {
     /// Adds an entry. A trail that cannot be written does not fail what it is about; the caller logs the error.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn append_audit(&self, entry: &AuditEntry) -> Result<()> {
         let operation = "write the audit trail";
         let now = self.clock.now();

@@ -46,9 +46,6 @@ pub struct CalendarSelection {
 
 impl Store {
     /// Stores a sign-in under the digest of its state.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn begin_authorization(
         &self,
         state_digest: &str,
@@ -61,9 +58,6 @@ impl Store {
     }
 
     /// Takes a sign-in, so that its state is good once. `None` when there is none or it is too old.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn take_authorization(
         &self,
         state_digest: &str,
@@ -79,9 +73,6 @@ impl Store {
     }
 
     /// Stores what a person may choose from.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn put_selection(
         &self,
         user: UserId,
@@ -95,9 +86,6 @@ impl Store {
     }
 
     /// What this person may choose from; `None` when there is nothing or it is too old.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn selection(&self, user: UserId, id: &str) -> Result<Option<CalendarSelection>> {
         let found: Option<CalendarSelection> = self
             .get(
@@ -111,9 +99,6 @@ impl Store {
     }
 
     /// Whether this person is choosing calendars of an account just now.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn is_choosing(&self, user: UserId, connection: ConnectionId) -> Result<bool> {
         let operation = "list selections";
         let query = self
@@ -136,9 +121,6 @@ impl Store {
     }
 
     /// The same, and it is gone afterwards.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn take_selection(
         &self,
         user: UserId,

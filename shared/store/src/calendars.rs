@@ -6,8 +6,9 @@ use calweave_domain::ids::{CalendarId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::accounts::put;
+use super::expression::UpdateExpression;
 use super::keys::DueKind;
-use super::{Item, Result, Store, WriteOutcome, from_item, keys, s, to_item};
+use super::{Item, Result, Store, WriteOutcome, from_item, keys, s, to_item, value};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,9 +18,6 @@ struct SourceMarker {
 
 impl Store {
     /// Creates a calendar; refused when this person has one of the same source already.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn create_calendar(&self, calendar: &Calendar) -> Result<WriteOutcome> {
         let operation = "create a calendar";
         let user = calendar.user_id;
@@ -59,9 +57,6 @@ impl Store {
     }
 
     /// The calendar that is a copy of this source (see [`CalendarSource::key`]), connected or not.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn calendar_of(&self, user: UserId, source: &str) -> Result<Option<CalendarId>> {
         let marker: Option<SourceMarker> = self
             .get(
@@ -75,9 +70,6 @@ impl Store {
     }
 
     /// All calendars of a person with where their sync stands, in one query, the oldest first.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn calendars(&self, user: UserId) -> Result<Vec<CalendarState>> {
         let operation = "list calendars";
         let query = self
@@ -91,9 +83,6 @@ impl Store {
     }
 
     /// One calendar with where its sync stands.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn calendar(
         &self,
         user: UserId,
@@ -111,9 +100,6 @@ impl Store {
     }
 
     /// Changes what the person may change about a calendar; `None` leaves it as it is. Refused when it is gone.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn update_calendar(
         &self,
         user: UserId,
@@ -122,34 +108,19 @@ impl Store {
         color: Option<&str>,
     ) -> Result<Option<Calendar>> {
         let operation = "change a calendar";
-        let mut sets = Vec::new();
-        let mut request = self
-            .dynamo
-            .update_item()
-            .table_name(&self.calendar)
-            .set_key(Some(keys::calendar(user, calendar).attributes()));
+        let key = keys::calendar(user, calendar);
+        let mut update = UpdateExpression::default();
         if let Some(name) = name {
-            sets.push("#name = :name");
-            request = request
-                .expression_attribute_names("#name", "name")
-                .expression_attribute_values(":name", s(name));
+            update.set("name", s(name));
         }
         if let Some(color) = color {
-            sets.push("color = :color");
-            request = request.expression_attribute_values(":color", s(color));
+            update.set("color", s(color));
         }
-        if sets.is_empty() {
-            return self
-                .get(
-                    operation,
-                    &self.calendar,
-                    keys::calendar(user, calendar),
-                    true,
-                )
-                .await;
+        if update.is_empty() {
+            return self.get(operation, &self.calendar, key, true).await;
         }
-        let request = request
-            .update_expression(format!("SET {}", sets.join(", ")))
+        let request = update
+            .apply(self.change(&self.calendar, key))
             .condition_expression("attribute_exists(pk)")
             .return_values(ReturnValue::AllNew);
         self.update(operation, request)
@@ -159,9 +130,6 @@ impl Store {
     }
 
     /// Connects a calendar again, or disconnects it; refused when it is so already.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn set_connected(
         &self,
         user: UserId,
@@ -184,9 +152,6 @@ impl Store {
     }
 
     /// Says whether a calendar's changes should be pushed. Refused when it is gone.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn set_watched(
         &self,
         user: UserId,
@@ -205,32 +170,21 @@ impl Store {
     }
 
     /// Writes down what the provider says of a calendar now. Refused when it is gone.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn update_source(&self, calendar: &Calendar) -> Result<WriteOutcome> {
         let operation = "update what a calendar is a copy of";
-        let source = serde_dynamo::to_attribute_value(&calendar.source)
-            .map_err(|error| super::StoreError::new(operation, error))?;
-        let request = self
-            .change(
-                &self.calendar,
-                keys::calendar(calendar.user_id, calendar.id),
-            )
-            .update_expression("SET #source = :source, #name = :name, color = :color")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_names("#source", "source")
-            .expression_attribute_names("#name", "name")
-            .expression_attribute_values(":source", source)
-            .expression_attribute_values(":name", s(&calendar.name))
-            .expression_attribute_values(":color", s(&calendar.color));
+        let mut update = UpdateExpression::default();
+        update
+            .set("source", value(operation, &calendar.source)?)
+            .set("name", s(&calendar.name))
+            .set("color", s(&calendar.color));
+        let key = keys::calendar(calendar.user_id, calendar.id);
+        let request = update
+            .apply(self.change(&self.calendar, key))
+            .condition_expression("attribute_exists(pk)");
         self.done(operation, request).await
     }
 
     /// Moves a calendar to another feed; refused when this person has that feed already.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn move_feed(&self, calendar: &Calendar, feed: FeedSource) -> Result<WriteOutcome> {
         let operation = "move a calendar to another feed";
         let user = calendar.user_id;
@@ -263,15 +217,17 @@ impl Store {
     }
 
     /// Removes what is left of a person in the calendar table, at most `limit` items of it. Answers whether all is gone.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn erase_partition(&self, table: Table, user: UserId, limit: i32) -> Result<bool> {
+    pub async fn erase_partition(
+        &self,
+        table: PersonTable,
+        user: UserId,
+        limit: i32,
+    ) -> Result<bool> {
         let operation = "erase what is left of an account";
         let table = match table {
-            Table::Identity => &self.identity,
-            Table::Vault => &self.vault,
-            Table::Calendar => &self.calendar,
+            PersonTable::Identity => &self.identity,
+            PersonTable::Vault => &self.vault,
+            PersonTable::Calendar => &self.calendar,
         };
         let query = self
             .query(table, keys::user_partition(user), "")
@@ -293,7 +249,7 @@ impl Store {
 
 /// A table that holds something of a person under that person's partition.
 #[derive(Clone, Copy, Debug)]
-pub enum Table {
+pub enum PersonTable {
     /// Sessions and the profile.
     Identity,
     /// Secrets.

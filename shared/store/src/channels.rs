@@ -59,9 +59,6 @@ pub struct VerifiedNotification {
 
 impl Store {
     /// Stores a channel.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn put_channel(&self, channel: &Channel) -> Result<()> {
         let operation = "store a channel";
         let mut item = to_item(operation, keys::channel(&channel.id), channel)?;
@@ -77,9 +74,6 @@ impl Store {
     }
 
     /// Notes that a channel lives longer.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn extend_channel(
         &self,
         user: UserId,
@@ -106,9 +100,6 @@ impl Store {
     }
 
     /// What is watched by a channel that should be renewed by `until`, at most `limit` of one shard.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn channels_due(
         &self,
         shard: u32,
@@ -139,9 +130,6 @@ impl Store {
 
     /// What a notification is about, if it shows the channel's secret and what the channel watches. One that
     /// comes before the provider has said what it calls that is taken on the word of the secret alone.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn verify_notification(
         &self,
         id: &str,
@@ -167,9 +155,6 @@ impl Store {
     }
 
     /// Removes a channel: its notifications count no longer.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn delete_channel(&self, id: &str) -> Result<()> {
         self.delete("remove a channel", &self.calendar, keys::channel(id))
             .await

@@ -28,9 +28,6 @@ fn account(provider: ProviderKind, account: &str) -> keys::Key {
 
 impl Store {
     /// Who has linked an account.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn account_owner(
         &self,
         provider: ProviderKind,
@@ -46,9 +43,6 @@ impl Store {
     }
 
     /// Claims an account for a person; refused when somebody has it already.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn claim_account(
         &self,
         provider: ProviderKind,
@@ -67,9 +61,6 @@ impl Store {
     }
 
     /// Lets an account go, if it still belongs to this link: whoever links it next has it.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn release_account(&self, connection: &Connection) -> Result<()> {
         let deletion = self.deletion(
             &self.calendar,
@@ -88,9 +79,6 @@ impl Store {
     }
 
     /// Stores a link with when its access token has to be renewed.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn put_connection(
         &self,
         connection: &Connection,
@@ -114,9 +102,6 @@ impl Store {
     }
 
     /// A link.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn connection(
         &self,
         user: UserId,
@@ -132,9 +117,6 @@ impl Store {
     }
 
     /// All links of a person.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn connections(&self, user: UserId) -> Result<Vec<Connection>> {
         let operation = "list connections";
         let query = self
@@ -152,9 +134,6 @@ impl Store {
     }
 
     /// Notes that a grant works no longer. Refused when that is known already, so that it is said once.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn needs_reauth(
         &self,
         user: UserId,
@@ -178,9 +157,6 @@ impl Store {
     }
 
     /// Notes that a grant is given back; refused when another was given meanwhile.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn end_connection(&self, connection: &Connection) -> Result<WriteOutcome> {
         let operation = "end a connection";
         let wrong = |error| super::StoreError::new(operation, error);
@@ -203,9 +179,6 @@ impl Store {
     }
 
     /// Takes back that a grant is given back, as long as it has not been; refused when another was given meanwhile.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn revive_connection(&self, connection: &Connection) -> Result<WriteOutcome> {
         let operation = "revive a connection";
         let wrong = |error| super::StoreError::new(operation, error);
@@ -239,10 +212,7 @@ impl Store {
     }
 
     /// Takes the turn to list an account's calendars, if nobody has done so since `before`.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn take_listing(
+    pub async fn claim_listing(
         &self,
         user: UserId,
         connection: ConnectionId,
@@ -260,10 +230,7 @@ impl Store {
     }
 
     /// Takes the turn to open the channel of an account, or to have it live longer, unless somebody else is at it.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn take_watching(
+    pub async fn claim_channel_renewal(
         &self,
         user: UserId,
         connection: ConnectionId,
@@ -279,10 +246,7 @@ impl Store {
     }
 
     /// Notes the channel of an account, and gives the turn back; `None` where it stays as it was.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn end_watching(
+    pub async fn finish_channel_renewal(
         &self,
         user: UserId,
         connection: ConnectionId,
@@ -306,9 +270,6 @@ impl Store {
     }
 
     /// Has the next sync of an account's calendars open its channel where that could not be opened before.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn retry_watching(&self, user: UserId, connection: ConnectionId) -> Result<()> {
         let operation = "try the channel of an account again";
         let now = serde_dynamo::to_attribute_value(self.clock.now())
@@ -322,9 +283,6 @@ impl Store {
     }
 
     /// Has the next sync of an account's calendars renew its channel; one that the provider has `lost` is opened anew.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn renew_watching(
         &self,
         user: UserId,
@@ -347,9 +305,6 @@ impl Store {
     }
 
     /// Moves the time at which the access token of a link is renewed, as long as its grant works.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn renew_grant_at(
         &self,
         user: UserId,
@@ -367,9 +322,6 @@ impl Store {
     }
 
     /// The links whose access token is to be renewed by `until`, at most `limit` of one shard.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn grants_due(
         &self,
         shard: u32,

@@ -34,9 +34,6 @@ struct Count {
 impl Store {
     /// Counts an attempt to sign in before the password is looked at, so that many at once cannot outrun the count.
     /// A success clears it with [`Store::clear_attempts`].
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn begin_attempt(&self, email_digest: &str) -> Result<SignInAttempt> {
         let operation = "count a sign-in";
         let now = self.clock.now();
@@ -74,9 +71,6 @@ impl Store {
     }
 
     /// Forgets the failures of an address.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn clear_attempts(&self, email_digest: &str) -> Result<()> {
         self.delete(
             "clear failed sign-ins",
@@ -87,9 +81,6 @@ impl Store {
     }
 
     /// Adds `by` calls to a window and answers with how many it has now.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn count_calls(
         &self,
         policy: &str,

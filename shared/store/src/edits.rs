@@ -53,9 +53,6 @@ const UPDATE_ATTEMPTS: usize = 8;
 impl Store {
     /// Writes an event over what is stored: `decide` is given the event as it is, first as it is `known` if the caller has
     /// read it, and is asked again for each concurrent writer that was first.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn update_event<T>(
         &self,
         user: UserId,
@@ -82,9 +79,6 @@ impl Store {
     }
 
     /// Writes an event; refused when it is not any more as it was read.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn put_event(&self, user: UserId, event: &mut Event) -> Result<WriteOutcome> {
         let before = next_revision(event);
         let request = self
@@ -102,9 +96,6 @@ impl Store {
     }
 
     /// Writes an event that has a change for the provider, and the note of it; refused as above.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn put_edit(&self, user: UserId, event: &mut Event) -> Result<WriteOutcome> {
         let operation = "write an edit";
         let before = next_revision(event);
@@ -131,9 +122,6 @@ impl Store {
     }
 
     /// Writes an event in the way that its link asks for: with a note where a change waits for the provider.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn put_linked(&self, user: UserId, event: &mut Event) -> Result<WriteOutcome> {
         let waits = event
             .link
@@ -147,9 +135,6 @@ impl Store {
     }
 
     /// Removes an event; refused when it is not any more as it was read.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn delete_event(&self, user: UserId, event: &Event) -> Result<WriteOutcome> {
         let revision = event.link.as_ref().map_or(0, |link| link.revision);
         let deletion = self
@@ -163,10 +148,7 @@ impl Store {
     }
 
     /// The events of a calendar that have a change for the provider, at most `limit`, in the order of their ids.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn edited(
+    pub async fn pending_edits(
         &self,
         user: UserId,
         calendar: CalendarId,
@@ -183,10 +165,12 @@ impl Store {
 
     /// Takes the note of a change away, once the change is written; the note of a change that was made after `revision`
     /// stays.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn forget_edit(&self, user: UserId, event: &EventId, revision: u64) -> Result<()> {
+    pub async fn clear_edit_marker(
+        &self,
+        user: UserId,
+        event: &EventId,
+        revision: u64,
+    ) -> Result<()> {
         let deletion = self.deletion(&self.calendar, keys::edit(user, event));
         let deletion =
             deletion.condition_expression("attribute_not_exists(pk) OR revision <= :revision");
@@ -202,9 +186,6 @@ impl Store {
     }
 
     /// Removes at most `limit` notes of a calendar. Answers whether all are gone.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn erase_edits(
         &self,
         user: UserId,

@@ -27,9 +27,6 @@ fn subject(due: &DueItem) -> String {
 
 impl Store {
     /// Notes that something is to be removed, so that it is finished even if whoever began is interrupted.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn begin_erasure(&self, due: &DueItem) -> Result<()> {
         let operation = "begin an erasure";
         let subject = subject(due);
@@ -46,9 +43,6 @@ impl Store {
     }
 
     /// Notes that a removal is finished.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn end_erasure(&self, due: &DueItem) -> Result<()> {
         self.delete(
             "end an erasure",
@@ -59,9 +53,6 @@ impl Store {
     }
 
     /// What of this kind is due by `until` in one shard, at most `limit`, the longest due first.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn due(
         &self,
         kind: DueKind,
@@ -97,9 +88,6 @@ impl Store {
     }
 
     /// Moves a calendar's due time, so that one that cannot be synced does not stand first in line for ever.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn postpone(&self, due: &DueItem, until: DateTime<Utc>) -> Result<()> {
         let Some(calendar) = due.calendar_id else {
             return Ok(());

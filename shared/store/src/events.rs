@@ -72,9 +72,6 @@ pub enum EventWrite<'a> {
 impl Store {
     /// What is stored of a calendar, as far as a sync has to know. Reads the whole calendar, so it is asked only when
     /// the calendar has changed.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn stored_event_hashes(
         &self,
         user: UserId,
@@ -132,9 +129,6 @@ impl Store {
     }
 
     /// An event, a series, or an override, by the id it is stored under.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn event(&self, user: UserId, id: &EventId) -> Result<Option<Event>> {
         let operation = "read an event";
         let stored: Option<StoredEvent> = self
@@ -144,9 +138,6 @@ impl Store {
     }
 
     /// Those of these events that are stored.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn events(&self, user: UserId, ids: &[EventId]) -> Result<Vec<Event>> {
         let operation = "read events";
         let keys = ids
@@ -213,9 +204,6 @@ impl Store {
     }
 
     /// The occurrences of a series that are stored as events of their own.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn overrides(&self, user: UserId, series: &EventId) -> Result<Vec<Event>> {
         let operation = "read the changed occurrences of a series";
         let prefix = format!("{series}_");
@@ -234,9 +222,6 @@ impl Store {
     }
 
     /// Removes at most `limit` events of a calendar. Answers whether all are gone.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn erase_events(
         &self,
         user: UserId,
@@ -336,7 +321,7 @@ pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
             .is_some_and(|link| link.failure.is_some()),
     };
     let mut item = to_item(operation, keys::event(user, &event.id), &stored)?;
-    if !event.is_shown() {
+    if !event.is_visible() {
         // Nobody sees it any more; it is kept until the provider has let it go.
         return Ok(item);
     }

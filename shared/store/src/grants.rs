@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Result, Store, WriteOutcome, keys, n, s};
 
 /// How long a renewal may take before somebody else may try.
-const LEASE: TimeDelta = TimeDelta::seconds(30);
+const LEASE_LIFETIME: TimeDelta = TimeDelta::seconds(30);
 
 /// A grant as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,9 +21,6 @@ pub struct SealedGrant {
 
 impl Store {
     /// The sealed grant of a link.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn sealed_grant(
         &self,
         user: UserId,
@@ -39,9 +36,6 @@ impl Store {
     }
 
     /// Stores a grant over version `over`, and whatever is there without; refused when another was stored meanwhile.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn put_grant(
         &self,
         user: UserId,
@@ -65,9 +59,6 @@ impl Store {
 
     /// Takes the right to renew version `version` of a grant; refused while somebody else has it, or when that version
     /// is not the one that stands.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn lease_grant(
         &self,
         user: UserId,
@@ -81,14 +72,11 @@ impl Store {
             .condition_expression("version = :version AND (attribute_not_exists(renewingUntil) OR renewingUntil < :now)")
             .expression_attribute_values(":version", n(version))
             .expression_attribute_values(":now", n(now.timestamp_millis()))
-            .expression_attribute_values(":until", n((now + LEASE).timestamp_millis()));
+            .expression_attribute_values(":until", n((now + LEASE_LIFETIME).timestamp_millis()));
         self.done("lease a grant", request).await
     }
 
     /// Removes version `version` of a grant; another one stays.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn delete_grant(
         &self,
         user: UserId,
@@ -110,9 +98,6 @@ impl Store {
     }
 
     /// Gives the right to renew back without having renewed.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn release_grant(
         &self,
         user: UserId,

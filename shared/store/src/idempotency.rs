@@ -40,9 +40,6 @@ pub struct StoredResponse {
 
 impl Store {
     /// Claims a key for a request. `None` when it is claimed; otherwise what an earlier request left.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn claim_idempotency(
         &self,
         user: UserId,
@@ -84,10 +81,7 @@ impl Store {
     }
 
     /// Keeps the answer to a request whose key was claimed.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn keep_answer(
+    pub async fn store_response(
         &self,
         user: UserId,
         key_digest: &str,
@@ -117,9 +111,6 @@ impl Store {
     }
 
     /// Gives a key back whose request failed in a way that may be tried again.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn release_idempotency(&self, user: UserId, key_digest: &str) -> Result<()> {
         self.delete(
             "release an idempotency key",

@@ -215,7 +215,7 @@ pub fn alias(user: UserId, foreign: &EventId) -> Key {
 
 /// `calendar`: who may call about an account just now.
 pub fn permits(user: UserId, connection: ConnectionId) -> Key {
-    Key::new(user_partition(user), format!("SEATS#{connection}"))
+    Key::new(user_partition(user), format!("PERMITS#{connection}"))
 }
 
 /// `calendar`: a removal that is not finished. `subject` is `ACCOUNT` or a calendar's id.

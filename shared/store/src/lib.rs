@@ -1,4 +1,7 @@
-//! Everything that is kept, in DynamoDB. No function reads anything without saying whose it is.
+//! The DynamoDB tables. Every read names the person that the item belongs to; [`channels`] has the one exception.
+//!
+//! Every call fails with [`StoreError`] when DynamoDB does not answer, or an item is not what it should be. A write with a
+//! condition answers with [`WriteOutcome`] instead of an error when the condition does not hold.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -37,14 +40,17 @@ pub mod cursors;
 pub mod edits;
 pub mod erasures;
 pub mod events;
+mod expression;
 pub mod grants;
 pub mod idempotency;
 pub mod keys;
+pub mod leases;
 pub mod permits;
 pub mod queue;
 pub mod secrets;
 pub mod sessions;
 pub mod slots;
+pub mod sync_requests;
 
 /// The four tables, and what they have cost.
 #[derive(Clone)]
@@ -166,9 +172,6 @@ impl Store {
     }
 
     /// Whether the tables can be reached, shown by reading one item that does not exist.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn ping(&self) -> Result<()> {
         let key = Key {
             pk: "PING".into(),
@@ -441,6 +444,11 @@ where
 
 fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
+}
+
+/// A value as serde writes it.
+fn value(operation: &'static str, value: &impl Serialize) -> Result<AttributeValue> {
+    serde_dynamo::to_attribute_value(value).map_err(|error| StoreError::new(operation, error))
 }
 
 fn n(number: impl ToString) -> AttributeValue {

@@ -9,7 +9,7 @@ use super::{Result, Store, WriteOutcome, keys, n};
 /// How long a permit is kept without a sign of life. That of a killed worker is free after this long.
 pub const PERMIT_LIFETIME: TimeDelta = TimeDelta::seconds(60);
 /// How often a permit is tried for that somebody else is faster to take.
-const TRIES: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 /// The right to call about an account.
 #[derive(Clone, Debug)]
@@ -36,16 +36,13 @@ fn name(number: usize) -> String {
 
 impl Store {
     /// Takes one of an account's `count` permits.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn acquire_permit(
         &self,
         user: UserId,
         connection: ConnectionId,
         count: usize,
     ) -> Result<PermitOutcome> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let now = self.clock.now();
             let item: Option<serde_json::Map<String, serde_json::Value>> = self
                 .get(
@@ -89,9 +86,6 @@ impl Store {
     }
 
     /// Shows that whoever has a permit is alive. Refused when somebody else has it by now.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn renew_permit(&self, user: UserId, permit: &mut Permit) -> Result<WriteOutcome> {
         let until = self.clock.now() + PERMIT_LIFETIME;
         let request = self
@@ -109,9 +103,6 @@ impl Store {
     }
 
     /// Gives a permit back.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn release_permit(&self, user: UserId, permit: &Permit) -> Result<()> {
         let request = self
             .change(&self.calendar, keys::permits(user, permit.connection))
@@ -123,9 +114,6 @@ impl Store {
     }
 
     /// Lets nobody call about an account before `until`.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn pause_calls(
         &self,
         user: UserId,
@@ -143,9 +131,6 @@ impl Store {
     }
 
     /// Removes an account's permits.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn delete_permits(&self, user: UserId, connection: ConnectionId) -> Result<()> {
         self.delete(
             "remove an account's permits",

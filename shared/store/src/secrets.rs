@@ -19,9 +19,6 @@ struct SealedSecret {
 
 impl Store {
     /// The wrapped data key of a person, as base64.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn wrapped_key(&self, user: UserId) -> Result<Option<String>> {
         let found: Option<WrappedKey> = self
             .get(
@@ -35,9 +32,6 @@ impl Store {
     }
 
     /// Stores a person's first wrapped data key; refused when another was stored meanwhile.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn create_wrapped_key(&self, user: UserId, wrapped: &str) -> Result<WriteOutcome> {
         let operation = "store a wrapped key";
         let item = to_item(
@@ -57,18 +51,12 @@ impl Store {
     }
 
     /// Removes a person's wrapped data key: nothing that was sealed with it can ever be opened again.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn shred_key(&self, user: UserId) -> Result<()> {
         self.delete("shred a wrapped key", &self.vault, keys::data_key(user))
             .await
     }
 
     /// A sealed secret.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn sealed_secret(
         &self,
         user: UserId,
@@ -87,9 +75,6 @@ impl Store {
     }
 
     /// Stores a sealed secret in place of the one before.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn put_secret(
         &self,
         user: UserId,
@@ -109,9 +94,6 @@ impl Store {
     }
 
     /// Removes a sealed secret.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn delete_secret(
         &self,
         user: UserId,

@@ -8,9 +8,6 @@ use super::{Result, Store, WriteOutcome, from_item, keys, n, s, to_item};
 
 impl Store {
     /// Begins a session; refused when the person's account is gone.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn create_session(&self, session: &Session) -> Result<WriteOutcome> {
         let operation = "begin a session";
         let writes = vec![
@@ -33,9 +30,6 @@ impl Store {
     }
 
     /// The session, if it stands now. One consistent read.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn session(&self, user: UserId, session: SessionId) -> Result<Option<Session>> {
         let found: Option<Session> = self
             .get(
@@ -49,9 +43,6 @@ impl Store {
     }
 
     /// Puts a new refresh token in place of the one with `old_hash`; refused when that is no longer the current one.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn rotate_session(&self, session: &Session, old_hash: &str) -> Result<WriteOutcome> {
         let request = self
             .change(&self.identity, keys::session(session.user_id, session.id))
@@ -64,9 +55,6 @@ impl Store {
     }
 
     /// Ends a session, with every token of its family.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<()> {
         self.delete(
             "end a session",
@@ -77,9 +65,6 @@ impl Store {
     }
 
     /// Ends all sessions of a person.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn end_all_sessions(&self, user: UserId) -> Result<()> {
         let operation = "end all sessions";
         let query = self

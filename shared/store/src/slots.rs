@@ -24,9 +24,6 @@ struct Book {
 
 impl Store {
     /// All slots of a person.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn slot_book(&self, user: UserId) -> Result<SlotBook> {
         let operation = "read slots";
         // The book first: what is written after it was read makes the next write look again.
@@ -53,18 +50,12 @@ impl Store {
     }
 
     /// One slot.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn slot(&self, user: UserId, slot: SlotId) -> Result<Option<Slot>> {
         self.get("read a slot", &self.calendar, keys::slot(user, slot), true)
             .await
     }
 
     /// Writes a slot; refused when any slot of the person was written since the book was read.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn put_slot(
         &self,
         user: UserId,
@@ -100,9 +91,6 @@ impl Store {
     }
 
     /// Removes a slot.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
     pub async fn delete_slot(&self, user: UserId, slot: SlotId) -> Result<()> {
         self.delete("remove a slot", &self.calendar, keys::slot(user, slot))
             .await

@@ -5,33 +5,34 @@
 //! again and finds most of them stored.
 
 use calweave_calendar::BackendError;
-use calweave_calendar::accounts::{access_token, close_channel, revoke};
+use calweave_calendar::accounts::{close_channel, credentials, revoke};
 use calweave_domain::calendar::{AccountCalendar, Calendar, ChannelState};
 use calweave_domain::connection::Connection;
 use calweave_domain::ids::{ConnectionId, UserId};
 use calweave_providers::{CalendarProvider, ProviderError, Remedy, RemoteCalendar};
-use calweave_store::cursors::{Lease, SyncReport, SyncSuccess};
+use calweave_store::cursors::{SyncReport, SyncSuccess};
+use calweave_store::leases::Lease;
 use calweave_store::{StoreError, WriteOutcome};
 use chrono::TimeDelta;
 use tracing::{error, warn};
 
 use super::SyncError;
-use super::engine::spread;
+use super::engine::with_jitter;
 use super::pull::Pull;
 use super::push::{self, PushReport};
 use super::{discover, throttle, watch};
 use crate::SyncContext;
 
 /// After this long without a push a calendar is looked at all the same: a few pushes are lost by design.
-const WATCHED: TimeDelta = TimeDelta::hours(1);
+const WATCHED_INTERVAL: TimeDelta = TimeDelta::hours(1);
 /// A calendar that is not pushed.
-const POLLED: TimeDelta = TimeDelta::minutes(15);
+const POLL_INTERVAL: TimeDelta = TimeDelta::minutes(15);
 /// A calendar whose owner has to do something first; the sync that follows it is asked for then.
-const BROKEN: TimeDelta = TimeDelta::hours(12);
+const REVOKED_INTERVAL: TimeDelta = TimeDelta::hours(12);
 /// A calendar that has not been synced for so long, though nobody has to do anything first, is a matter for the operator.
-const STALE: TimeDelta = TimeDelta::hours(6);
+const STALE_AFTER: TimeDelta = TimeDelta::hours(6);
 /// How often a failure is followed by another try within minutes; from then on the schedule decides.
-const QUICK_TRIES: u32 = 6;
+const MAX_QUICK_RETRIES: u32 = 6;
 
 /// Why a run stops.
 #[derive(Debug)]
@@ -71,9 +72,6 @@ impl From<BackendError> for SyncStop {
 }
 
 /// Brings the copy of a calendar up to date, and the calendar with the copy.
-///
-/// # Errors
-/// When a table or the vault does not answer.
 pub(super) async fn run(
     context: &SyncContext,
     lease: &mut Lease,
@@ -87,8 +85,15 @@ pub(super) async fn run(
                 .as_ref()
                 .or(lease.cursor().channel.as_ref())
                 .is_some_and(|channel| channel.id.is_some());
-            let interval = spread(if watched { WATCHED } else { POLLED }, calendar);
-            let again_in = left.and_then(|failure| soon(&failure, success.push_failures));
+            let interval = with_jitter(
+                if watched {
+                    WATCHED_INTERVAL
+                } else {
+                    POLL_INTERVAL
+                },
+                calendar,
+            );
+            let again_in = left.and_then(|failure| retry_delay(&failure, success.push_failures));
             SyncReport {
                 success: Some(success),
                 error: None,
@@ -104,7 +109,7 @@ pub(super) async fn run(
             SyncReport {
                 success: None,
                 error: None,
-                next_sync_at: context.clock.now() + POLLED,
+                next_sync_at: context.clock.now() + POLL_INTERVAL,
                 again_in: Some(seconds),
             }
         }
@@ -113,31 +118,31 @@ pub(super) async fn run(
             let stale = lease
                 .cursor()
                 .last_synced_at
-                .is_some_and(|last| context.clock.now() - last > STALE);
+                .is_some_and(|last| context.clock.now() - last > STALE_AFTER);
             if stale && matches!(failure.remedy(), Remedy::Retry(_)) {
                 error!(calendar.id = %calendar.id, alarm = "stale-calendar", "{} has not been synced for hours: {failure}", calendar.id);
             }
             let failures = lease.cursor().failures;
             let pause = if failure.remedy() == Remedy::Reconnect {
-                BROKEN
+                REVOKED_INTERVAL
             } else {
-                POLLED * (1 << failures.min(5))
+                POLL_INTERVAL * (1 << failures.min(5))
             };
             let next_sync_at = context.clock.now() + pause;
             SyncReport {
                 success: None,
                 error: Some(failure.to_string()),
                 next_sync_at,
-                again_in: soon(&failure, failures),
+                again_in: retry_delay(&failure, failures),
             }
         }
     })
 }
 
 /// In how many seconds to try again after a failure that passes.
-fn soon(failure: &ProviderError, failures: u32) -> Option<i32> {
+fn retry_delay(failure: &ProviderError, failures: u32) -> Option<i32> {
     match failure.remedy() {
-        Remedy::Retry(after) if failures < QUICK_TRIES => {
+        Remedy::Retry(after) if failures < MAX_QUICK_RETRIES => {
             let [jitter] = calweave_base::clock::random_bytes::<1>();
             let backoff = (1 << (failures + 1)) + u64::from(jitter % 4);
             let seconds = after.map_or(backoff, |after| after.as_secs().max(backoff));
@@ -154,10 +159,9 @@ async fn attempt(
     calendar: &Calendar,
     account: &AccountCalendar,
 ) -> SyncResult<(SyncSuccess, Option<ProviderError>)> {
-    let accounts = context.providers.of(calendar.provider)?;
-    let provider = calendar.provider.label();
+    let provider = context.providers.of(calendar.provider)?;
     let gone = || ProviderError::GrantRevoked {
-        provider,
+        provider: calendar.provider.label(),
         reason: "the account is not linked".to_owned(),
     };
     let connection = context
@@ -180,15 +184,15 @@ async fn attempt(
     };
     let mut refused = None;
     loop {
-        let token = access_token(context, &connection, refused.as_ref()).await??;
-        let session = accounts.session(token.clone(), &connection.email);
+        let credentials = credentials(context, &connection, refused.as_ref()).await??;
+        let session = provider.session(credentials.clone(), &connection.email)?;
         throttle::acquire_permit(context, lease, &*session, &connection).await?;
         match both_ways(context, &*session, lease, calendar, target, &connection).await {
             // A token may be taken back at any time: once, a new one may help.
             Err(SyncStop::CalendarProvider(failure))
                 if failure.remedy() == Remedy::RefreshToken && refused.is_none() =>
             {
-                refused = Some(token);
+                refused = Some(credentials);
             }
             other => return other,
         }
@@ -225,17 +229,14 @@ async fn both_ways(
     }
     if !matches!(left, Some(ProviderError::Throttled { .. })) {
         success.channel =
-            watch::keep(context, provider, lease, calendar, connection, target).await?;
+            watch::ensure_channel(context, provider, lease, calendar, connection, target).await?;
     }
     Ok((success, left))
 }
 
 /// Closes the channel of a calendar that was disconnected. Where the provider cannot be asked any more, the channel ends
 /// by itself, and what it still says counts no longer.
-///
-/// # Errors
-/// When a table or the vault does not answer.
-pub(super) async fn leave(
+pub(super) async fn close_calendar_channel(
     context: &SyncContext,
     calendar: &Calendar,
     channel: &ChannelState,
@@ -252,30 +253,27 @@ pub(super) async fn leave(
         // It is the account's, and goes with it.
         return Ok(());
     }
-    let token = match &connection {
-        Some(connection) => access_token(context, connection, None).await?.ok(),
+    let session = match &connection {
+        Some(connection) => open_session(context, connection).await?,
         None => None,
     };
-    let session = connection
-        .as_ref()
-        .zip(token)
-        .and_then(|(connection, token)| {
-            Some(
-                context
-                    .providers
-                    .of(connection.provider)
-                    .ok()?
-                    .session(token, &connection.email),
-            )
-        });
     Ok(close_channel(&context.store, session.as_deref(), channel).await?)
+}
+
+/// A session with the provider of an account, where its credentials still serve.
+async fn open_session(
+    context: &SyncContext,
+    connection: &Connection,
+) -> Result<Option<Box<dyn CalendarProvider>>, SyncError> {
+    let credentials = credentials(context, connection, None).await?.ok();
+    let provider = context.providers.of(connection.provider).ok();
+    let opened = provider.zip(credentials);
+    Ok(opened
+        .and_then(|(provider, credentials)| provider.session(credentials, &connection.email).ok()))
 }
 
 /// Gives the grant of an account back, unless one of its calendars is still connected. Answers whether that is settled: as
 /// long as its owner is choosing calendars of it, it is not.
-///
-/// # Errors
-/// When a table or the vault does not answer.
 pub(super) async fn unlink_unused(
     context: &SyncContext,
     user: UserId,

@@ -25,7 +25,7 @@ pub(super) async fn run(
         return Ok(());
     }
     let (user, id) = (connection.user_id, connection.id);
-    if context.store.take_listing(user, id, before).await? == WriteOutcome::ConditionFailed {
+    if context.store.claim_listing(user, id, before).await? == WriteOutcome::ConditionFailed {
         return Ok(());
     }
     let listed = match provider.list_calendars().await {

@@ -6,7 +6,8 @@
 use calweave_calendar::sync_requests::request_sync;
 use calweave_domain::calendar::{Calendar, CalendarSource, Cursor};
 use calweave_domain::ids::{CalendarId, UserId};
-use calweave_store::cursors::{Lease, SyncReport};
+use calweave_store::cursors::SyncReport;
+use calweave_store::leases::Lease;
 use chrono::TimeDelta;
 use tracing::info;
 
@@ -33,7 +34,7 @@ pub async fn sync_calendar(
     user: UserId,
     calendar: CalendarId,
 ) -> Result<SyncOutcome, SyncError> {
-    let Some(mut lease) = context.store.lease(user, calendar).await? else {
+    let Some(mut lease) = context.store.acquire_lease(user, calendar).await? else {
         return Ok(if context.store.calendar(user, calendar).await?.is_some() {
             SyncOutcome::Busy
         } else {
@@ -57,7 +58,7 @@ pub async fn sync_calendar(
         }
     };
     match ended {
-        Ok(ending) => finish(context, lease, &ending).await,
+        Ok(report) => finish(context, lease, &report).await,
         Err(error) => {
             // So that whoever tries next need not wait; should this fail too, the lease ends by itself.
             drop(context.store.release_lease(lease).await);
@@ -69,12 +70,12 @@ pub async fn sync_calendar(
 async fn finish(
     context: &SyncContext,
     lease: Lease,
-    ending: &SyncReport,
+    report: &SyncReport,
 ) -> Result<SyncOutcome, SyncError> {
     let (user, calendar) = (lease.user(), lease.calendar());
     let cursor = context
         .store
-        .finish_sync(lease, ending)
+        .finish_sync(lease, report)
         .await?
         .ok_or(SyncError::LeaseLost)?;
     let stats = cursor.stats;
@@ -82,19 +83,19 @@ async fn finish(
         calendar.id = %calendar, sync.status = ?cursor.status, sync.created = stats.created, sync.updated = stats.updated,
         sync.deleted = stats.deleted, sync.unchanged = stats.unchanged, "synced {calendar}"
     );
-    if ending.is_postponed() {
-        request_sync(context, user, calendar, ending.again_in.unwrap_or(0)).await?;
+    if report.is_postponed() {
+        request_sync(context, user, calendar, report.again_in.unwrap_or(0)).await?;
     } else if cursor.requested > cursor.completed {
         // Asked for while this one was under way: what it read may have been older than the wish.
         request_sync(context, user, calendar, 0).await?;
-    } else if let Some(seconds) = ending.again_in {
+    } else if let Some(seconds) = report.again_in {
         request_sync(context, user, calendar, seconds).await?;
     }
     Ok(SyncOutcome::Completed(Box::new(cursor)))
 }
 
 /// A little more than `interval`, by up to a tenth and always the same for a calendar, so that not all are due at once.
-pub(super) fn spread(interval: TimeDelta, calendar: &Calendar) -> TimeDelta {
+pub(super) fn with_jitter(interval: TimeDelta, calendar: &Calendar) -> TimeDelta {
     let share = calendar
         .id
         .to_bytes()

@@ -4,7 +4,7 @@ use calweave_calendar::sync_requests::request_sync;
 use calweave_domain::calendar::CalendarSource;
 use calweave_domain::connection::ConnectionStatus;
 use calweave_domain::ids::{CalendarId, UserId};
-use calweave_store::calendars::Table;
+use calweave_store::calendars::PersonTable;
 use calweave_store::erasures::DueItem;
 use calweave_store::queue::Job;
 use calweave_store::{StoreError, WriteOutcome};
@@ -37,7 +37,7 @@ pub async fn erase_calendar(
         // Revived meanwhile: the next sync knows what to keep.
         return Ok(context.store.end_erasure(&due).await?);
     }
-    let Some(mut lease) = context.store.lease(user, calendar).await? else {
+    let Some(mut lease) = context.store.acquire_lease(user, calendar).await? else {
         // A sync is at work; it will find the calendar disconnected.
         return Ok(context
             .queue
@@ -51,7 +51,7 @@ pub async fn erase_calendar(
             .await?);
     };
     if let Some(channel) = &state.cursor.channel {
-        account::leave(context, &state.calendar, channel).await?;
+        account::close_calendar_channel(context, &state.calendar, channel).await?;
     }
     for _ in 0..STEPS {
         if context.store.renew_lease(&mut lease).await? == WriteOutcome::ConditionFailed {
@@ -109,7 +109,7 @@ pub async fn erase_account(context: &SyncContext, user: UserId) -> Result<(), Sy
     for state in context.store.calendars(user).await? {
         // Under its lease, so that no sync writes behind the erasure's back. It is never given back: the cursor goes.
         // Without a cursor, which an interrupted erasure may have left behind, no sync can be at work either.
-        let mut lease = context.store.lease(user, state.calendar.id).await?;
+        let mut lease = context.store.acquire_lease(user, state.calendar.id).await?;
         if let Some(channel) = state
             .cursor
             .channel
@@ -169,7 +169,11 @@ pub async fn erase_account(context: &SyncContext, user: UserId) -> Result<(), Sy
 
 async fn erase_partitions(context: &SyncContext, user: UserId) -> Result<bool, StoreError> {
     let mut done = true;
-    for table in [Table::Calendar, Table::Vault, Table::Identity] {
+    for table in [
+        PersonTable::Calendar,
+        PersonTable::Vault,
+        PersonTable::Identity,
+    ] {
         done &= context.store.erase_partition(table, user, STEP).await?;
     }
     Ok(done)

@@ -7,26 +7,24 @@ use calweave_egress::address::{self, AddressError, EgressPolicy};
 use calweave_egress::fetch::{FetchError, Fetched, fetch};
 use calweave_feeds::{Feed, FeedTarget};
 use calweave_store::WriteOutcome;
-use calweave_store::cursors::{Lease, SyncReport, SyncSuccess};
+use calweave_store::cursors::{SyncReport, SyncSuccess};
 use calweave_store::events::{BATCH, EventWrite};
+use calweave_store::leases::Lease;
 use calweave_vault::{FEED_URL, SecretLocation};
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use tracing::warn;
 
 use super::SyncError;
-use super::engine::spread;
+use super::engine::with_jitter;
 use super::plan::{Plan, RemoteEvents, plan};
 use crate::SyncContext;
 
 /// The shortest and the longest time between two syncs of a feed, whatever its producer says.
-const SOONEST: TimeDelta = TimeDelta::minutes(15);
-const LATEST: TimeDelta = TimeDelta::hours(24);
+const MIN_INTERVAL: TimeDelta = TimeDelta::minutes(15);
+const MAX_INTERVAL: TimeDelta = TimeDelta::hours(24);
 
 /// Brings the copy of a feed up to date.
-///
-/// # Errors
-/// When a table or the vault does not answer.
 pub(super) async fn run(
     context: &SyncContext,
     lease: &mut Lease,
@@ -47,7 +45,7 @@ pub(super) async fn run(
             let interval = lease
                 .cursor()
                 .refresh_seconds
-                .map_or(SOONEST, TimeDelta::seconds);
+                .map_or(MIN_INTERVAL, TimeDelta::seconds);
             let stats = unchanged(lease);
             let success = SyncSuccess {
                 stats,
@@ -57,7 +55,7 @@ pub(super) async fn run(
                 success: Some(success),
                 error: None,
                 again_in: None,
-                next_sync_at: started + spread(interval, calendar),
+                next_sync_at: started + with_jitter(interval, calendar),
             })
         }
         Ok(Some((read, validators))) => {
@@ -154,9 +152,12 @@ async fn write(
     feed: Feed,
     mut validators: Validators,
 ) -> Result<SyncReport, SyncError> {
-    let interval = feed.refresh.unwrap_or(SOONEST).clamp(SOONEST, LATEST);
+    let interval = feed
+        .refresh
+        .unwrap_or(MIN_INTERVAL)
+        .clamp(MIN_INTERVAL, MAX_INTERVAL);
     let refresh_seconds = Some(interval.num_seconds());
-    let next_sync_at = context.clock.now() + spread(interval, calendar);
+    let next_sync_at = context.clock.now() + with_jitter(interval, calendar);
     let content_hash = validators.content_hash.clone().unwrap_or_default();
     let known = &lease.cursor().validators;
     let mut warnings = feed.warnings.into_vec();
@@ -255,12 +256,12 @@ fn unchanged(lease: &Lease) -> SyncStats {
 
 /// When to ask again after a failure: later each time, but within a day, and not before the server wants it.
 fn retry_in(failure: &Failure, failures: u32) -> TimeDelta {
-    let backoff = (SOONEST * (1 << failures.min(7))).min(LATEST);
+    let backoff = (MIN_INTERVAL * (1 << failures.min(7))).min(MAX_INTERVAL);
     match failure {
         Failure::Fetch(FetchError::Status {
             retry_after: Some(seconds),
             ..
-        }) => TimeDelta::seconds((*seconds).clamp(0, 86_400)).max(SOONEST),
+        }) => TimeDelta::seconds((*seconds).clamp(0, 86_400)).max(MIN_INTERVAL),
         _ => backoff,
     }
 }

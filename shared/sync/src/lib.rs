@@ -1,4 +1,7 @@
-//! Keeps the copy of a calendar fresh, and writes local changes to its provider. Knows nothing of HTTP.
+//! The sync engine: keeps the copy of each calendar fresh, and writes local changes to its provider. Knows nothing of HTTP.
+//!
+//! Every call fails with [`SyncError`] when a table, the vault or the queue does not answer; the message that led to it should
+//! then be received again. `docs/sync.md` follows a pull, a write and a notification through these files.
 
 mod account;
 mod context;

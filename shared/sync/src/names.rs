@@ -37,9 +37,6 @@ pub(super) fn apply_alias(change: &mut Change, aliases: &HashMap<EventId, EventI
 }
 
 /// Notes the provider's name of an event where ours does not follow from it.
-///
-/// # Errors
-/// When a table does not answer.
 pub(super) async fn record_alias(
     context: &SyncContext,
     provider: &dyn CalendarProvider,

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use calweave_domain::agenda::rule_yields;
+use calweave_domain::content::EventContent;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{OriginalStart, UserId};
-use calweave_domain::link::{Edit, EventContent, Operation};
+use calweave_domain::link::{Edit, Operation};
 use calweave_store::WriteOutcome;
 
 use super::SyncError;
@@ -49,9 +50,6 @@ pub(super) async fn keep_for_occurrences(
 /// Makes a series ready to be created or drawn anew: its changed occurrences are changes of the new one, what was cancelled
 /// is an exception of it: `cancelled` at the provider, or all that is not as the rule says where nobody can be asked any
 /// more. Answers whether there is a change to be written that was not there before.
-///
-/// # Errors
-/// When a table does not answer.
 pub(super) async fn detach_occurrences(
     context: &SyncContext,
     user: UserId,
@@ -60,7 +58,7 @@ pub(super) async fn detach_occurrences(
 ) -> Result<bool, SyncError> {
     let edit = series.link.as_ref().and_then(|link| link.edit.as_deref());
     // Whoever may be told of the series may be told of its occurrences.
-    let Some(told) = edit
+    let Some(send_updates) = edit
         .filter(|_| series.series.is_some())
         .map(|edit| edit.send_updates)
     else {
@@ -113,7 +111,7 @@ pub(super) async fn detach_occurrences(
         let edit = link.edit.get_or_insert_with(|| {
             Box::new(Edit::new(Operation::Update, None, context.clock.now()))
         });
-        (edit.base, edit.send_updates) = (None, edit.send_updates.or(told));
+        (edit.base, edit.send_updates) = (None, edit.send_updates.or(send_updates));
         // Refused when somebody else writes the occurrence just now: then it is theirs.
         has_detached |= context.store.put_edit(user, &mut event).await? == WriteOutcome::Written;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use calweave_calendar::events::fit;
+use calweave_calendar::events::realign_overrides;
 use calweave_domain::agenda::{index_position, rule_yields};
 use calweave_domain::calendar::{SyncState, SyncStats};
 use calweave_domain::digest::digest_of;
@@ -12,8 +12,9 @@ use calweave_providers::{
     CalendarProvider, Change, ProviderError, ReadScope, Remedy, RemoteCalendar,
 };
 use calweave_store::WriteOutcome;
-use calweave_store::cursors::{Lease, SyncSuccess};
+use calweave_store::cursors::SyncSuccess;
 use calweave_store::events::{BATCH, EventWrite, StoredEventHash};
+use calweave_store::leases::Lease;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use futures::{StreamExt, stream};
@@ -29,9 +30,9 @@ use crate::SyncContext;
 /// How long what the provider has said may go unexplained.
 const UNEXPLAINED_LIMIT: TimeDelta = TimeDelta::days(1);
 /// Writes that are under way at once.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_WRITES: usize = 16;
 /// How often a write is made anew because somebody else wrote the same event.
-const TRIES: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 /// Warnings that are kept.
 const MAX_WARNINGS: usize = 20;
 
@@ -616,7 +617,9 @@ impl<'a> Pull<'a> {
             }
             merge_in(context, provider, user, now, before, incoming).await
         };
-        let mut options = stream::iter(old).map(merged).buffer_unordered(AT_ONCE);
+        let mut options = stream::iter(old)
+            .map(merged)
+            .buffer_unordered(MAX_CONCURRENT_WRITES);
         while let Some(written) = options.next().await {
             renew_lease(self.context, self.lease).await?;
             match written? {
@@ -634,7 +637,7 @@ impl<'a> Pull<'a> {
         mut event: Event,
         originals: &[OriginalStart],
     ) -> SyncResult<()> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let Some(series) = &mut event.series else {
                 return Ok(());
             };
@@ -681,7 +684,7 @@ impl<'a> Pull<'a> {
 
     /// The provider has an event no more.
     async fn reconcile_gone(&mut self, mut event: Event) -> SyncResult<()> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             keep_for_occurrences(self.context, self.user, &mut event).await?;
             let is_done = match reconcile_removal(&event, self.provider.capabilities().kind.label())
             {
@@ -725,7 +728,7 @@ async fn merge_in(
     mut before: Option<Event>,
     mut incoming: Event,
 ) -> Result<Written, SyncError> {
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         if let Some(known) = &before {
             provider.keep_equivalents(known, &mut incoming);
         }
@@ -735,7 +738,7 @@ async fn merge_in(
         };
         if let Some(before) = &before {
             // First: a run that ends in between finds the series as it was, and goes on.
-            fit(&context.store, user, before, &stored).await?;
+            realign_overrides(&context.store, user, before, &stored).await?;
         }
         if context.store.put_linked(user, &mut stored).await? == WriteOutcome::Written {
             return Ok(if before.is_some() {
@@ -777,7 +780,7 @@ pub(super) async fn remove(
     if is_done && event.is_edited() {
         context
             .store
-            .forget_edit(user, &event.id, revision(event))
+            .clear_edit_marker(user, &event.id, revision(event))
             .await?;
     }
     Ok(is_done.then_some(removed))

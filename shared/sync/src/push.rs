@@ -1,19 +1,20 @@
 //! Writes to the provider what was changed here.
 
-use calweave_calendar::events::fit;
+use calweave_calendar::events::realign_overrides;
 use calweave_domain::agenda::rule_yields;
 use calweave_domain::calendar::ProviderKind;
+use calweave_domain::content::EventContent;
 use calweave_domain::event::Event;
+use calweave_domain::field::FieldError;
 use calweave_domain::ids::{EventId, UserId};
-use calweave_domain::link::{
-    Edit, EventContent, EventLink, KeptEdit, Operation, RsvpResponse, merge,
-};
+use calweave_domain::link::{Edit, EventLink, KeptEdit, Operation, RsvpResponse};
+use calweave_domain::merge::merge;
 use calweave_providers::{
-    CalendarProvider, ProviderError, Remedy, RemoteCalendar, RemoteEvent, WriteOptions,
+    CalendarProvider, ProviderError, Refusal, Remedy, RemoteCalendar, RemoteEvent, WriteOptions,
     undeletable, unwritable,
 };
 use calweave_store::WriteOutcome;
-use calweave_store::cursors::Lease;
+use calweave_store::leases::Lease;
 use chrono::{DateTime, Utc};
 
 use super::SyncError;
@@ -25,9 +26,9 @@ use super::reconcile::{Reconciliation, is_known, reconcile_removal, reconcile_up
 use crate::SyncContext;
 
 /// Changes of one calendar that one run writes; the next run writes the rest.
-const AT_MOST: i32 = 200;
+const MAX_EDITS: i32 = 200;
 /// How often one change is tried against a provider that keeps changing the event.
-const TRIES: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 /// What is left to do about one change.
 enum PushStep {
@@ -91,7 +92,10 @@ pub(super) async fn run(
         removed: 0,
         has_detached: false,
     };
-    let mut edited = context.store.edited(user, target.calendar, AT_MOST).await?;
+    let mut edited = context
+        .store
+        .pending_edits(user, target.calendar, MAX_EDITS)
+        .await?;
     while !edited.is_empty() {
         for id in edited {
             renew_lease(context, lease).await?;
@@ -118,7 +122,10 @@ pub(super) async fn run(
         }
         let again = std::mem::take(&mut push.has_detached) && left.is_none();
         edited = if again {
-            context.store.edited(user, target.calendar, AT_MOST).await?
+            context
+                .store
+                .pending_edits(user, target.calendar, MAX_EDITS)
+                .await?
         } else {
             vec![]
         };
@@ -132,13 +139,17 @@ pub(super) async fn run(
 
 impl Push<'_> {
     async fn one(&mut self, id: &EventId) -> SyncResult<()> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let event = self.context.store.event(self.user, id).await?;
             let read = event.as_ref().map_or(u64::MAX, revision);
             let Some((event, edit)) =
                 event.and_then(|event| Some((event.clone(), event.link?.edit?)))
             else {
-                return Ok(self.context.store.forget_edit(self.user, id, read).await?);
+                return Ok(self
+                    .context
+                    .store
+                    .clear_edit_marker(self.user, id, read)
+                    .await?);
             };
             let waits_for_somebody = edit.is_paused
                 || event
@@ -146,7 +157,11 @@ impl Push<'_> {
                     .as_ref()
                     .is_some_and(|link| link.failure.is_some());
             if waits_for_somebody {
-                return Ok(self.context.store.forget_edit(self.user, id, read).await?);
+                return Ok(self
+                    .context
+                    .store
+                    .clear_edit_marker(self.user, id, read)
+                    .await?);
             }
             let done = match edit.operation {
                 Operation::Create => self.create(event.clone(), &edit).await,
@@ -178,15 +193,15 @@ impl Push<'_> {
     }
 
     /// What was permitted when it was changed here may not be any more, such as for people who were invited since.
-    fn permitted(&self, wrong: Vec<(&'static str, String)>) -> SyncResult<()> {
-        let Some((field, message)) = wrong.into_iter().find(|(field, _)| *field == "sendUpdates")
-        else {
+    fn permitted(&self, wrong: Vec<FieldError>) -> SyncResult<()> {
+        let is_about_mail = |error: &FieldError| error.field == "sendUpdates";
+        let Some(FieldError { field, message }) = wrong.into_iter().find(is_about_mail) else {
             return Ok(());
         };
         Err(ProviderError::Refused {
             provider: self.kind().label(),
-            reason: field.to_owned(),
             message: format!("{field} {message}"),
+            reason: Refusal::Field(field),
         }
         .into())
     }
@@ -225,8 +240,8 @@ impl Push<'_> {
                     None => {
                         let link = event.link.get_or_insert_default();
                         link.generation += 1;
-                        let verdict = Reconciliation::Store(Box::new(event.clone()));
-                        self.store(verdict, &event).await
+                        let reconciliation = Reconciliation::Store(Box::new(event.clone()));
+                        self.store(reconciliation, &event).await
                     }
                 }
             }
@@ -250,11 +265,11 @@ impl Push<'_> {
             .get_event(self.target, &event, series.as_deref())
             .await?
         else {
-            let mut verdict = reconcile_removal(&event, self.kind().label());
-            if let Reconciliation::Store(kept) = &mut verdict {
+            let mut reconciliation = reconcile_removal(&event, self.kind().label());
+            if let Reconciliation::Store(kept) = &mut reconciliation {
                 detach_occurrences(self.context, self.user, kept, None).await?;
             }
-            return self.store(verdict, &event).await;
+            return self.store(reconciliation, &event).await;
         };
         let version = |event: &Event| event.link.as_ref().and_then(|link| link.version.clone());
         match (version(&event), edit.base.as_deref()) {
@@ -270,10 +285,10 @@ impl Push<'_> {
             .write_to(&mut event),
             // Changed over there since it was read: first the two have to be one.
             (known @ Some(_), _) if version(&remote.event) != known => {
-                if let verdict @ Reconciliation::Store(_) =
+                if let reconciliation @ Reconciliation::Store(_) =
                     reconcile_upsert(Some(&event), remote.event.clone(), self.now)
                 {
-                    return self.store(verdict, &event).await;
+                    return self.store(reconciliation, &event).await;
                 }
             }
             _ => {}
@@ -332,8 +347,8 @@ impl Push<'_> {
             id: event.id.clone(),
             ..made
         };
-        let verdict = reconcile_upsert(Some(&event), made, self.now);
-        self.store(verdict, &event).await
+        let reconciliation = reconcile_upsert(Some(&event), made, self.now);
+        self.store(reconciliation, &event).await
     }
 
     async fn delete(&mut self, mut event: Event, edit: &Edit) -> SyncResult<PushStep> {
@@ -425,8 +440,12 @@ impl Push<'_> {
     }
 
     /// Carries a verdict out, over the event as it was read.
-    async fn store(&mut self, verdict: Reconciliation, event: &Event) -> SyncResult<PushStep> {
-        match verdict {
+    async fn store(
+        &mut self,
+        reconciliation: Reconciliation,
+        event: &Event,
+    ) -> SyncResult<PushStep> {
+        match reconciliation {
             Reconciliation::Unchanged => Ok(PushStep::Again),
             Reconciliation::Remove => {
                 match remove(self.context, self.provider, self.user, event).await? {
@@ -439,7 +458,7 @@ impl Push<'_> {
             }
             Reconciliation::Store(mut stored) => {
                 // With an edit that still waits, or without one: what is next, the stored event says.
-                fit(&self.context.store, self.user, event, &stored).await?;
+                realign_overrides(&self.context.store, self.user, event, &stored).await?;
                 let outcome = self
                     .context
                     .store
@@ -453,7 +472,7 @@ impl Push<'_> {
                 {
                     self.context
                         .store
-                        .forget_edit(self.user, &event.id, revision(&stored))
+                        .clear_edit_marker(self.user, &event.id, revision(&stored))
                         .await?;
                     return Ok(PushStep::Done);
                 }
@@ -491,7 +510,7 @@ impl Push<'_> {
         {
             let mut before = event.clone();
             base.write_to(&mut before);
-            fit(&self.context.store, self.user, &before, &settled).await?;
+            realign_overrides(&self.context.store, self.user, &before, &settled).await?;
         }
         if self
             .context
@@ -502,12 +521,12 @@ impl Push<'_> {
         {
             self.context
                 .store
-                .forget_edit(self.user, &event.id, revision(&settled))
+                .clear_edit_marker(self.user, &event.id, revision(&settled))
                 .await?;
             return Ok(PushStep::Done);
         }
         // Edited here while it was on its way: that edit is now one of what the provider has.
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let Some(mut latest) = self.context.store.event(self.user, &event.id).await? else {
                 return Ok(PushStep::Done);
             };
@@ -531,11 +550,11 @@ impl Push<'_> {
 
     /// It was refused for good: the edit is kept, and says why. An event that may not be removed is shown again.
     async fn fail(&self, mut event: Event, failure: &ProviderError) -> SyncResult<()> {
-        let is_leaving = event.is_leaving();
+        let is_deleting = event.is_deleting();
         let read = event.clone();
         let content = EventContent::of(&event);
         let link = event.link.get_or_insert_default();
-        if is_leaving {
+        if is_deleting {
             link.edit = None;
             link.kept = Some(Box::new(KeptEdit {
                 at: self.now,
@@ -546,11 +565,11 @@ impl Push<'_> {
         } else {
             link.failure = Some(format!("{failure}. Change the event, or retry."));
         }
-        fit(&self.context.store, self.user, &read, &event).await?;
+        realign_overrides(&self.context.store, self.user, &read, &event).await?;
         if self.context.store.put_event(self.user, &mut event).await? == WriteOutcome::Written {
             self.context
                 .store
-                .forget_edit(self.user, &event.id, revision(&event))
+                .clear_edit_marker(self.user, &event.id, revision(&event))
                 .await?;
         }
         Ok(())

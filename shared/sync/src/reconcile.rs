@@ -1,9 +1,9 @@
 //! What becomes of an event when the provider says what it is there now. Pure: no I/O; the time comes from outside.
 
+use calweave_domain::content::EventContent;
 use calweave_domain::event::{Event, RsvpStatus};
-use calweave_domain::link::{
-    Edit, EventContent, EventLink, KeptEdit, Merged, Operation, RsvpResponse, merge,
-};
+use calweave_domain::link::{Edit, EventLink, KeptEdit, Operation, RsvpResponse};
+use calweave_domain::merge::{Merged, merge};
 use chrono::{DateTime, Utc};
 
 /// What to do with the stored event.
@@ -134,8 +134,8 @@ pub(super) fn is_known(edit: &Edit, remote: &Event) -> bool {
     let is_same = |known: &EventContent| {
         let mut known = known.clone();
         // What others have answered is no change of theirs.
-        known.take_answers(&remote);
-        !merge(Some(&remote), &[], &known, &remote).is_ahead
+        known.adopt_responses(&remote);
+        !merge(Some(&remote), &[], &known, &remote).has_local_changes
     };
     edit.base
         .as_deref()
@@ -191,14 +191,14 @@ fn settle(
     let theirs = EventContent::of(&incoming);
     // An answer that the provider does not have yet, unless another was given there meanwhile.
     let waits = |response: &RsvpResponse| {
-        let (now, then) = (merged.content.own_answer(), theirs.own_answer());
+        let (now, then) = (merged.content.own_response(), theirs.own_response());
         then != Some(response.status) && (then.is_none() || now == Some(response.status))
     };
     edit.response = edit.response.filter(|response| waits(response));
-    merged.is_ahead |= edit.response.is_some();
-    if merged.is_ahead || edit.wants_conference {
+    merged.has_local_changes |= edit.response.is_some();
+    if merged.has_local_changes || edit.wants_conference {
         if edit.base.is_some() {
-            edit.rewritten(now);
+            edit.record_rewrite(now);
         }
         (edit.base, edit.earlier) = (Some(Box::new(theirs)), vec![]);
         link.edit = Some(Box::new(edit));

@@ -22,9 +22,6 @@ const POSTPONED: TimeDelta = TimeDelta::minutes(30);
 
 /// Asks for a sync of every calendar of this kind that is due. Idempotent: one for which a message is under way gets no
 /// other.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn refresh_due(context: &Context, kind: DueKind) -> Result<usize, SyncError> {
     let now = context.clock.now();
     let mut asked = 0;
@@ -48,9 +45,6 @@ pub async fn refresh_due(context: &Context, kind: DueKind) -> Result<usize, Sync
 }
 
 /// Asks for a sync of every calendar whose channel should be renewed: the sync opens the new one before it closes the old.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn renew_channels(context: &Context, within: TimeDelta) -> Result<usize, SyncError> {
     let until = context.clock.now() + within;
     let mut asked = 0;
@@ -68,9 +62,6 @@ pub async fn renew_channels(context: &Context, within: TimeDelta) -> Result<usiz
 
 /// Renews the access tokens that are about to expire, so that no sync has to wait for one. One that cannot be renewed
 /// because of a passing failure is tried again by the next run.
-///
-/// # Errors
-/// When a table or the vault does not answer.
 pub async fn refresh_tokens(context: &AccountContext) -> Result<usize, SyncError> {
     let now = context.clock.now();
     let mut renewed = 0;
@@ -94,9 +85,6 @@ pub async fn refresh_tokens(context: &AccountContext) -> Result<usize, SyncError
 }
 
 /// Goes on with removals whose message was lost. Idempotent: each step removes what is still there.
-///
-/// # Errors
-/// When a table or the queue does not answer.
 pub async fn resume_erasures(context: &Context) -> Result<usize, SyncError> {
     // One that has only just begun has a message of its own.
     let until = context.clock.now() - TimeDelta::minutes(10);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use calweave_domain::connection::Connection;
 use calweave_providers::{CalendarProvider, ProviderError};
-use calweave_store::cursors::Lease;
+use calweave_store::leases::Lease;
 use calweave_store::permits::PermitOutcome;
 use chrono::TimeDelta;
 
@@ -13,11 +13,11 @@ use super::account::{SyncResult, SyncStop};
 use crate::SyncContext;
 
 /// How often a worker looks for a free permit before it leaves the calendar to a later message.
-const LOOKS: u32 = 8;
+const MAX_POLLS: u32 = 8;
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long a calendar waits for which there was no permit.
-const FULL: TimeDelta = TimeDelta::seconds(3);
+const EXHAUSTED_DELAY: TimeDelta = TimeDelta::seconds(3);
 
 /// Takes a permit along with the lease, where the provider has only so many for an account.
 pub(super) async fn acquire_permit(
@@ -33,7 +33,7 @@ pub(super) async fn acquire_permit(
     else {
         return Ok(());
     };
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_POLLS {
         match context
             .store
             .acquire_permit(connection.user_id, connection.id, count)
@@ -49,7 +49,7 @@ pub(super) async fn acquire_permit(
             PermitOutcome::Exhausted => tokio::time::sleep(PAUSE).await,
         }
     }
-    Err(SyncStop::Later(FULL))
+    Err(SyncStop::Later(EXHAUSTED_DELAY))
 }
 
 /// Has all workers heed a pause that the provider has asked for.
@@ -78,7 +78,7 @@ pub(super) async fn pause(
     } = failure
         && provider.capabilities().max_concurrent_syncs.is_some()
     {
-        let until = context.clock.now() + TimeDelta::from_std(*after).unwrap_or(FULL);
+        let until = context.clock.now() + TimeDelta::from_std(*after).unwrap_or(EXHAUSTED_DELAY);
         context
             .store
             .pause_calls(connection.user_id, connection.id, until)

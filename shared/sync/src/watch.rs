@@ -11,7 +11,7 @@ use calweave_domain::secret::secret_digest;
 use calweave_providers::{CalendarProvider, ChannelScope, ProviderError, Remedy, RemoteCalendar};
 use calweave_store::WriteOutcome;
 use calweave_store::channels::{Channel, WatchedResource};
-use calweave_store::cursors::Lease;
+use calweave_store::leases::Lease;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
@@ -28,7 +28,7 @@ const PATH: &str = "/api/v1/calendar/webhooks/";
 /// Opens a channel where there is none or it is about to end: the new one before the old one is closed, so that nothing
 /// is missed in between. `None` leaves it as it is. A failure is no failure of the sync: until it works the calendar is
 /// polled.
-pub(super) async fn keep(
+pub(super) async fn ensure_channel(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
     lease: &Lease,
@@ -56,7 +56,7 @@ pub(super) async fn keep(
         }));
     }
     if is_account {
-        let open = keep_for_all(context, provider, connection, target).await?;
+        let open = ensure_account_channel(context, provider, connection, target).await?;
         return Ok(open.filter(|open| known.as_ref() != Some(open)));
     }
     if known.as_ref().is_some_and(|channel| channel.renew_at > now) {
@@ -76,7 +76,7 @@ pub(super) async fn keep(
 }
 
 /// The channel of an account, as it is now.
-async fn keep_for_all(
+async fn ensure_account_channel(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
     connection: &Connection,
@@ -85,7 +85,7 @@ async fn keep_for_all(
     let (user, id, now) = (connection.user_id, connection.id, context.clock.now());
     let is_due = |known: Option<&ChannelState>| known.is_none_or(|channel| channel.renew_at <= now);
     if !is_due(connection.channel.as_ref())
-        || context.store.take_watching(user, id).await? == WriteOutcome::ConditionFailed
+        || context.store.claim_channel_renewal(user, id).await? == WriteOutcome::ConditionFailed
     {
         return Ok(connection.channel.clone());
     }
@@ -96,13 +96,13 @@ async fn keep_for_all(
         .is_none_or(|latest| latest.status != ConnectionStatus::Active)
     {
         // Its grant was given back meanwhile: nobody would close what is opened now.
-        context.store.end_watching(user, id, None).await?;
+        context.store.finish_channel_renewal(user, id, None).await?;
         return Ok(None);
     }
     let latest = latest.and_then(|connection| connection.channel);
     let known = latest.as_ref();
     if !is_due(known) {
-        context.store.end_watching(user, id, None).await?;
+        context.store.finish_channel_renewal(user, id, None).await?;
         return Ok(latest);
     }
     let extended = match known.and_then(|channel| channel.resource_id.as_ref()) {
@@ -141,7 +141,10 @@ async fn keep_for_all(
             .await?
         }
     };
-    context.store.end_watching(user, id, kept.as_ref()).await?;
+    context
+        .store
+        .finish_channel_renewal(user, id, kept.as_ref())
+        .await?;
     Ok(kept.or_else(|| known.cloned()))
 }
 
@@ -155,12 +158,12 @@ async fn open(
     target: RemoteCalendar<'_>,
 ) -> SyncResult<Option<ChannelState>> {
     let now = context.clock.now();
-    let Ok(accounts) = context.providers.of(provider.capabilities().kind) else {
+    let Ok(registered) = context.providers.of(provider.capabilities().kind) else {
         return Ok(None);
     };
     let address = format!(
         "{}{PATH}{}",
-        accounts.client().own_base(),
+        registered.public_url(),
         provider.capabilities().kind.path()
     );
     let id = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());

@@ -73,9 +73,6 @@ impl Vault {
     }
 
     /// Stores a grant over version `over`, and whatever is there without; refused when another was stored meanwhile.
-    ///
-    /// # Errors
-    /// When KMS or the table does not answer.
     pub async fn put_grant(
         &self,
         user: UserId,

@@ -10,6 +10,8 @@
 //!
 //! so a sealed secret opens only where it was put. The data key lies in the vault table, wrapped by KMS; removing it
 //! shreds everything that was sealed with it.
+//!
+//! Every call fails with [`VaultError`] when KMS or the table does not answer.
 
 pub mod grant;
 
@@ -108,9 +110,6 @@ impl Vault {
     }
 
     /// Seals a secret and stores it.
-    ///
-    /// # Errors
-    /// When KMS or the table does not answer.
     pub async fn put(&self, location: SecretLocation, secret: &Secret) -> Result<(), VaultError> {
         let key = self.data_key(location.user, true).await?;
         let sealed = seal(&key, location, secret.expose().as_bytes())?;
@@ -137,9 +136,6 @@ impl Vault {
     }
 
     /// Seals a text for a location of its own choice: for what is stored outside of the vault table, for minutes.
-    ///
-    /// # Errors
-    /// When KMS or the table does not answer.
     pub async fn seal(
         &self,
         location: SecretLocation,
@@ -159,9 +155,6 @@ impl Vault {
     }
 
     /// Removes a secret.
-    ///
-    /// # Errors
-    /// When the table does not answer.
     pub async fn remove(&self, location: SecretLocation) -> Result<(), VaultError> {
         Ok(self
             .store
@@ -170,18 +163,12 @@ impl Vault {
     }
 
     /// Makes everything that was ever sealed for this person unreadable.
-    ///
-    /// # Errors
-    /// When the table does not answer.
     pub async fn shred(&self, user: UserId) -> Result<(), VaultError> {
         self.cached().remove(&user);
         Ok(self.store.shred_key(user).await?)
     }
 
     /// A digest of `text` that only this person's key can make: shows that two texts are the same and nothing else.
-    ///
-    /// # Errors
-    /// When KMS or the table does not answer.
     pub async fn fingerprint(&self, user: UserId, text: &str) -> Result<String, VaultError> {
         let key = self.data_key(user, true).await?;
         let tag = hmac::sign(

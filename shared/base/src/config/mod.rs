@@ -5,7 +5,7 @@ mod aws;
 mod environment;
 mod http;
 mod jwt;
-mod providers;
+mod oauth;
 mod storage;
 mod sync;
 
@@ -13,6 +13,6 @@ pub use aws::{AwsConfig, Credentials};
 pub use environment::{Environment, InvalidConfig};
 pub use http::{HttpConfig, PasswordPolicy};
 pub use jwt::{JwtKey, JwtKeys};
-pub use providers::{OAuthClient, ProvidersConfig};
+pub use oauth::OAuthClient;
 pub use storage::{KeyConfig, QueueConfig, TableNames};
 pub use sync::{FeedsConfig, SyncWindow};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::grant::Grant;
 use calweave_domain::secret::Secret;
-use calweave_providers::{ProviderError, Remedy};
+use calweave_providers::{Credentials, ProviderError, Remedy};
 use calweave_store::WriteOutcome;
 use calweave_store::audit::AuditEntry;
 use calweave_vault::grant::VersionedGrant;
@@ -15,21 +15,19 @@ use tracing::{error, warn};
 use crate::{AccountContext, BackendError};
 
 /// How often somebody looks whether the one who renews has finished.
-const LOOKS: u32 = 40;
+const MAX_POLLS: u32 = 40;
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
 /// An access token is renewed by the schedule this long before it expires.
 const AHEAD: TimeDelta = TimeDelta::minutes(10);
 
-/// A good access token of a link; `refused` is one that the provider did not take. The inner error is the provider's.
-///
-/// # Errors
-/// When a table or the vault does not answer.
-pub async fn access_token(
+/// Credentials that the provider accepts, as far as is known here; `refused` are those that it has just rejected. The inner
+/// error is the provider's.
+pub async fn credentials(
     context: &AccountContext,
     connection: &Connection,
-    refused: Option<&Secret>,
-) -> Result<Result<Secret, ProviderError>, BackendError> {
+    refused: Option<&Credentials>,
+) -> Result<Result<Credentials, ProviderError>, BackendError> {
     let gone = |reason: &str| ProviderError::GrantRevoked {
         provider: connection.provider.label(),
         reason: reason.to_owned(),
@@ -43,15 +41,18 @@ pub async fn access_token(
         )));
     }
     let (user, id) = (connection.user_id, connection.id);
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_POLLS {
         let Some(held) = context.vault.grant(user, id).await? else {
             return Ok(Err(gone("nothing is stored")));
         };
-        if held.grant.is_fresh(context.clock.now()) && refused != Some(&held.grant.access_token) {
-            return Ok(Ok(held.grant.access_token));
+        let is_fresh = held.grant.is_fresh(context.clock.now());
+        let credentials = Credentials::AccessToken(held.grant.access_token.clone());
+        if is_fresh && refused != Some(&credentials) {
+            return Ok(Ok(credentials));
         }
         if context.store.lease_grant(user, id, held.version).await? == WriteOutcome::Written {
-            return renew(context, connection, &held).await;
+            let renewed = renew(context, connection, &held).await?;
+            return Ok(renewed.map(Credentials::AccessToken));
         }
         // Somebody else is at it: what they store counts.
         tokio::time::sleep(PAUSE).await;
@@ -63,9 +64,6 @@ pub async fn access_token(
 }
 
 /// Renews a grant before its access token expires, unless somebody else is at it. Answers whether it was renewed.
-///
-/// # Errors
-/// When a table or the vault does not answer.
 pub async fn renew_early(
     context: &AccountContext,
     connection: &Connection,
@@ -94,8 +92,8 @@ async fn renew(
     held: &VersionedGrant,
 ) -> Result<Result<Secret, ProviderError>, BackendError> {
     let (user, id, now) = (connection.user_id, connection.id, context.clock.now());
-    let renewed = match context.providers.of(connection.provider) {
-        Ok(accounts) => accounts.renew(&held.grant, now).await,
+    let renewed = match context.providers.oauth(connection.provider) {
+        Ok(provider) => provider.refresh(&held.grant, now).await,
         Err(unknown) => Err(unknown),
     };
     match renewed {
@@ -142,9 +140,9 @@ async fn lost(
     let age = context.clock.now() - connection.granted_at;
     let hint = context
         .providers
-        .of(connection.provider)
+        .oauth(connection.provider)
         .ok()
-        .and_then(|accounts| accounts.why_lost(age));
+        .and_then(|provider| provider.likely_revocation_cause(age));
     let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
     let reason = format!(
         "{}{hint}. Connect the account again; nothing was deleted.",

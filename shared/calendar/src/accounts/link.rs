@@ -7,8 +7,8 @@ use calweave_domain::calendar::ProviderKind;
 use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::ids::{ConnectionId, UserId};
 use calweave_domain::secret::{Secret, secret_digest};
-use calweave_providers::oauth::{AuthorizationCallback, AuthorizedAccount, MISSING_SCOPES};
-use calweave_providers::{OAuthProvider, ProviderError, Providers};
+use calweave_providers::oauth::{AuthorizationCallback, AuthorizedAccount};
+use calweave_providers::{Credentials, OAuthProvider, ProviderError, Providers, Refusal};
 use calweave_store::WriteOutcome;
 use calweave_store::authorizations::{CalendarSelection, PendingAuthorization};
 use calweave_store::connections::AccountOwner;
@@ -41,7 +41,7 @@ pub fn configured<'a>(
             "this deployment has no {name} client; see docs/{path}.md"
         ))
     };
-    Ok((kind, providers.of(kind).map_err(missing)?))
+    Ok((kind, providers.oauth(kind).map_err(missing)?))
 }
 
 /// A link that was begun.
@@ -69,7 +69,7 @@ pub async fn begin_link(
 ) -> Result<BegunLink> {
     let (_, provider) = configured(&context.providers, kind.path())?;
     let authorize = if is_admin_consent {
-        provider.authorize_all()
+        provider.authorize_organization()
     } else {
         provider.authorize().map(Some)
     };
@@ -109,7 +109,7 @@ pub async fn begin_link(
 
 /// What a browser comes back with from the provider.
 #[derive(Clone, Debug, Default)]
-pub struct Returned {
+pub struct CallbackParameters {
     /// The code to be exchanged for tokens.
     pub code: Option<String>,
     /// The state that was sent along.
@@ -124,7 +124,7 @@ pub struct Returned {
 
 /// A link that came to its end, one way or the other.
 #[derive(Debug)]
-pub struct Finished {
+pub struct FinishedLink {
     /// Who began it.
     pub user: UserId,
     /// The page that the browser is sent to.
@@ -176,11 +176,14 @@ impl LinkFailure {
 
     fn of(error: &ProviderError) -> Self {
         match error {
-            ProviderError::Refused { reason, .. } if reason == MISSING_SCOPES => {
-                Self::MissingScopes
-            }
-            ProviderError::Refused { reason, .. } if reason.contains("client") => {
-                // Such as an expired secret: for the operator.
+            ProviderError::Refused {
+                reason: Refusal::MissingScopes,
+                ..
+            } => Self::MissingScopes,
+            ProviderError::Refused {
+                reason: Refusal::InvalidClient(_),
+                ..
+            } => {
                 tracing::error!(
                     alarm = "provider-client",
                     "the provider refuses this deployment: {error}"
@@ -197,14 +200,11 @@ impl LinkFailure {
 
 /// Finishes a link: exchanges the code, stores connection and grant, and offers the account's calendars. `None` when the
 /// state is not this browser's, was used before, or has expired.
-///
-/// # Errors
-/// When a table, the vault or the queue does not answer.
 pub async fn finish_link(
     context: &AccountContext,
     kind: ProviderKind,
-    returned: &Returned,
-) -> Result<Option<Finished>> {
+    returned: &CallbackParameters,
+) -> Result<Option<FinishedLink>> {
     let state = secret_digest(returned.state.as_deref().unwrap_or_default());
     let begun = context.store.take_authorization(&state).await?;
     let begun =
@@ -216,7 +216,7 @@ pub async fn finish_link(
     } else {
         link(context, &begun, returned).await?
     };
-    Ok(Some(Finished {
+    Ok(Some(FinishedLink {
         user: begun.user_id,
         return_to: begun.return_to,
         outcome,
@@ -228,7 +228,7 @@ type LinkResult<T> = Result<T, LinkFailure>;
 async fn link(
     context: &AccountContext,
     begun: &PendingAuthorization,
-    returned: &Returned,
+    returned: &CallbackParameters,
 ) -> Result<LinkResult<Linked>> {
     if let Some(error) = &returned.error {
         return Ok(Err(match error.as_str() {
@@ -256,9 +256,12 @@ async fn link(
         Ok(signed_in) => signed_in,
         Err(error) => return Ok(Err(LinkFailure::of(&error))),
     };
-    let token = signed_in.grant.access_token.clone();
-    let session = provider.session(token, &signed_in.email);
-    let calendars = match session.list_calendars().await {
+    let credentials = Credentials::AccessToken(signed_in.grant.access_token.clone());
+    let listed = match provider.session(credentials, &signed_in.email) {
+        Ok(session) => session.list_calendars().await,
+        Err(error) => Err(error),
+    };
+    let calendars = match listed {
         Ok(calendars) => calendars,
         Err(error) => return Ok(Err(LinkFailure::of(&error))),
     };

@@ -5,10 +5,10 @@ mod link;
 mod revocation;
 mod selection;
 
-pub use access::{access_token, renew_at, renew_early};
+pub use access::{credentials, renew_at, renew_early};
 pub use link::{
-    BegunLink, CONSENT_LIFETIME, Finished, LinkFailure, Linked, Returned, begin_link, configured,
-    finish_link,
+    BegunLink, CONSENT_LIFETIME, CallbackParameters, FinishedLink, LinkFailure, Linked, begin_link,
+    configured, finish_link,
 };
 pub use revocation::{close_channel, revoke, revoke_all};
 pub use selection::{OfferedCalendars, SelectedCalendars, offered_calendars, select_calendars};

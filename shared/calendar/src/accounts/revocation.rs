@@ -3,16 +3,13 @@
 use calweave_domain::calendar::ChannelState;
 use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::ids::UserId;
-use calweave_providers::CalendarProvider;
+use calweave_providers::{CalendarProvider, Credentials};
 use calweave_store::{Store, StoreError};
 use tracing::warn;
 
 use crate::{AccountContext, BackendError};
 
 /// Revokes all grants of a person, as far as the providers can be reached.
-///
-/// # Errors
-/// When a table or the vault does not answer.
 pub async fn revoke_all(context: &AccountContext, user: UserId) -> Result<(), BackendError> {
     for connection in context.store.connections(user).await? {
         if connection.status == ConnectionStatus::Active {
@@ -24,18 +21,16 @@ pub async fn revoke_all(context: &AccountContext, user: UserId) -> Result<(), Ba
 
 /// Tells the provider that a grant is revoked, and closes the account's channel. Where the provider cannot be told, the grant
 /// ends here all the same.
-///
-/// # Errors
-/// When a table or the vault does not answer.
 pub async fn revoke(context: &AccountContext, connection: &Connection) -> Result<(), BackendError> {
     let (user, id) = (connection.user_id, connection.id);
     let held = context.vault.grant(user, id).await?;
-    let (Ok(provider), Some(held)) = (context.providers.of(connection.provider), held) else {
+    let (Ok(provider), Some(held)) = (context.providers.oauth(connection.provider), held) else {
         return Ok(());
     };
     if let Some(channel) = &connection.channel {
-        let session = provider.session(held.grant.access_token.clone(), &connection.email);
-        close_channel(&context.store, Some(&*session), channel).await?;
+        let credentials = Credentials::AccessToken(held.grant.access_token.clone());
+        let session = provider.session(credentials, &connection.email).ok();
+        close_channel(&context.store, session.as_deref(), channel).await?;
     }
     if let Err(failure) = provider.revoke(&held.grant.refresh_token).await {
         warn!(connection.id = %id, "could not revoke the grant of {id}: {failure}");
@@ -45,9 +40,6 @@ pub async fn revoke(context: &AccountContext, connection: &Connection) -> Result
 
 /// Closes a channel. One that cannot be closed, or whose provider cannot be reached any more, expires by itself; its
 /// notifications are dropped from here on.
-///
-/// # Errors
-/// When a table does not answer.
 pub async fn close_channel(
     store: &Store,
     provider: Option<&dyn CalendarProvider>,

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use calweave_domain::content::EventContent;
 use calweave_domain::event::{Attendee, EventDetails, EventStatus, Reminder, RsvpStatus};
-use calweave_domain::link::EventContent;
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::Frequency;
 use calweave_domain::time::EventTime;

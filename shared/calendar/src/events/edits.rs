@@ -1,15 +1,15 @@
 //! Local changes: stored at once, together with a note that the provider does not have them yet.
 
 use calweave_domain::calendar::Calendar;
+use calweave_domain::content::EventContent;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, SessionId, UserId};
-use calweave_domain::link::{
-    Edit, EventContent, EventLink, Operation, RsvpResponse, SendUpdates, merge,
-};
+use calweave_domain::link::{Edit, EventLink, Operation, RsvpResponse, SendUpdates};
+use calweave_domain::merge::merge;
 use calweave_store::WriteOutcome;
 use calweave_store::edits::{EventUpdate, EventUpdated};
 
-use super::overrides::fit;
+use super::overrides::realign_overrides;
 use crate::{Context, Error, Result};
 
 /// How many states of an event are remembered that may have been written while it was changed again: the first, which most
@@ -34,9 +34,6 @@ pub struct EditOptions {
 }
 
 /// Stores a new event of a calendar; one that is stored already by that name is answered as it is.
-///
-/// # Errors
-/// When a table does not answer.
 pub async fn create_event(
     context: &Context,
     calendar: &Calendar,
@@ -75,7 +72,7 @@ pub async fn create_event(
         WriteOutcome::ConditionFailed => {
             let known = context.store.event(calendar.user_id, &event.id).await?;
             known
-                .filter(|known| !known.is_leaving())
+                .filter(|known| !known.is_deleting())
                 .ok_or(Error::Contended)
         }
     }
@@ -183,7 +180,7 @@ impl Retry {
             return Err(EditStop::Changed);
         }
         current
-            .filter(|event| !is_second || !event.is_leaving())
+            .filter(|event| !is_second || !event.is_deleting())
             .ok_or(EditStop::Gone)
     }
 }
@@ -201,7 +198,7 @@ async fn written(
         EventUpdated::Written { before, after } => {
             hide_in_series(context, user, &after).await?;
             if let Some(before) = before {
-                fit(&context.store, user, &before, &after).await?;
+                realign_overrides(&context.store, user, &before, &after).await?;
             }
             Ok(Some(*after))
         }

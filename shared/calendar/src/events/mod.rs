@@ -15,7 +15,7 @@ mod write;
 
 pub use draft::{EventDraft, WhenInexpressible};
 pub use edits::{EditOptions, change_event, create_event, remove_event, retry_edit};
-pub use overrides::fit;
+pub use overrides::realign_overrides;
 pub use read::{ReadEvent, read_event};
 pub use respond::{Reply, push_reply, respond};
 pub use write::{

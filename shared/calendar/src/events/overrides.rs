@@ -9,10 +9,7 @@ use calweave_store::{Store, StoreError, WriteOutcome};
 /// Has the changed occurrences of a series fit what has become of it here: of one that is to go none is seen, and of one that
 /// has moved those are seen that its rule still places. The others are hidden until the series has nothing left to be
 /// written, and go then. One whose change is still to be written is left to whoever writes it.
-///
-/// # Errors
-/// When a table does not answer.
-pub async fn fit(
+pub async fn realign_overrides(
     store: &Store,
     user: UserId,
     before: &Event,
@@ -26,7 +23,9 @@ pub async fn fit(
     };
     let is_settled = before.is_edited() && !after.is_edited();
     if before.series.is_none()
-        || (rule(before) == rule(after) && before.is_leaving() == after.is_leaving() && !is_settled)
+        || (rule(before) == rule(after)
+            && before.is_deleting() == after.is_deleting()
+            && !is_settled)
     {
         return Ok(());
     }
@@ -35,7 +34,7 @@ pub async fn fit(
             || event
                 .original_start()
                 .is_none_or(|original| rule_yields(after, original));
-        let is_hidden = after.is_leaving() || !is_placed;
+        let is_hidden = after.is_deleting() || !is_placed;
         // Refused when somebody else writes the occurrence just now: then it is theirs.
         if !is_placed && !after.is_edited() {
             let _: WriteOutcome = store.delete_event(user, &event).await?;

@@ -51,7 +51,7 @@ pub async fn read_event(
         .calendar;
     let zone = reader_zone(context, user, zone).await?;
     let event = match context.store.event(user, &id).await? {
-        Some(event) if event.is_shown() => event,
+        Some(event) if event.is_visible() => event,
         None if id.original_start().is_some() => {
             let series = context.store.event(user, &id.series()).await?;
             series.ok_or(Error::NotFound)?
@@ -74,7 +74,7 @@ pub(super) async fn editable_event(
     zone: Tz,
 ) -> Result<Event> {
     let found = match context.store.event(user, id).await? {
-        Some(event) => Some(event).filter(Event::is_shown),
+        Some(event) => Some(event).filter(Event::is_visible),
         None => yielded(context, user, id, zone).await?,
     };
     let event = found.ok_or(Error::NotFound)?;

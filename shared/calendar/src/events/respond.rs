@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use calweave_domain::content::EventContent;
 use calweave_domain::event::RsvpStatus;
 use calweave_domain::ids::{EventId, UserId};
-use calweave_domain::link::{EventContent, RsvpResponse};
+use calweave_domain::link::RsvpResponse;
 
 use super::edits::{EditOptions, change_event};
 use super::read::editable_event;
@@ -68,9 +69,6 @@ pub async fn respond(
 }
 
 /// Has a reply written to the provider, and waits for that up to `limit`.
-///
-/// # Errors
-/// When a table does not answer.
 pub async fn push_reply(
     context: &Context,
     replied: UpdatedEvent,

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use calweave_domain::agenda::{Occurrence, single_occurrence};
 use calweave_domain::calendar::Calendar;
+use calweave_domain::content::EventContent;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, UserId};
-use calweave_domain::link::{EventContent, LinkStatus, Operation, SendUpdates};
+use calweave_domain::link::{LinkStatus, Operation, SendUpdates};
 use calweave_providers::{undeletable, unwritable};
 use chrono_tz::Tz;
 
@@ -46,9 +47,6 @@ impl Created {
     }
 
     /// Has what was created written to the provider, and waits for that up to `limit`.
-    ///
-    /// # Errors
-    /// When a table does not answer.
     pub async fn push(self, context: &Context, limit: Duration) -> Result<Self> {
         let Some(ids) = &self.expanded_into else {
             let event = self.event.push(context, limit).await?;
@@ -92,9 +90,6 @@ impl UpdatedEvent {
     }
 
     /// Has the change written to the provider, and waits for that up to `limit`. Answers with the event as it is then.
-    ///
-    /// # Errors
-    /// When a table does not answer.
     pub async fn push(self, context: &Context, limit: Duration) -> Result<Self> {
         let user = self.calendar.user_id;
         let now = pushed(context, user, &self.event.id, limit).await?;
@@ -156,7 +151,11 @@ pub async fn create(context: &EventContext, user: UserId, create: Create) -> Res
     let content = draft.create(zone)?;
     let refused = unwritable(calendar.provider, None, &content, options.send_updates);
     let is_about_recurrence = |field: &str| matches!(field, "recurrence" | "timezone");
-    if expands && refused.iter().any(|(field, _)| is_about_recurrence(field)) {
+    if expands
+        && refused
+            .iter()
+            .any(|error| is_about_recurrence(&error.field))
+    {
         return expand(context, calendar, content, &options, zone).await;
     }
     accept(refused)?;
@@ -299,7 +298,7 @@ pub async fn push_removal(
 ) -> Result<Removed> {
     match pushed(context, user, id, limit).await? {
         None => Ok(Removed::Completed),
-        Some(left) if left.is_leaving() => {
+        Some(left) if left.is_deleting() => {
             let status = left.link.map(|link| link.status());
             Ok(Removed::Pending(status.unwrap_or(LinkStatus::Pending)))
         }
@@ -338,10 +337,8 @@ pub async fn retry(context: &Context, user: UserId, id: &EventId) -> Result<Upda
 }
 
 /// Refuses what the provider cannot keep.
-fn accept(refused: Vec<(&'static str, String)>) -> Result<()> {
-    let refused = refused.into_iter();
-    let errors = refused.map(|(field, message)| FieldError::new(field, message));
-    FieldErrors(errors.collect()).or(())
+fn accept(refused: Vec<FieldError>) -> Result<()> {
+    FieldErrors(refused).or(())
 }
 
 /// Has a change written, and waits for it. The event as it is then; `None` when it is gone.

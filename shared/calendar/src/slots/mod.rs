@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use calweave_domain::calendar::CalendarState;
+use calweave_domain::content::EventContent;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, SlotId, UserId};
-use calweave_domain::link::{EventContent, EventLink, LinkStatus};
+use calweave_domain::link::{EventLink, LinkStatus};
 use calweave_domain::slot::{Slot, SlotTime};
 use calweave_store::WriteOutcome;
 use calweave_store::slots::SlotBook;
@@ -36,9 +37,6 @@ pub struct SlotState {
 
 /// All slots of a person, in the order in which they were created. One that a calendar shows is where its event is now; if
 /// that was removed there, so is the slot.
-///
-/// # Errors
-/// When a table does not answer.
 pub async fn list_slots(context: &Context, user: UserId) -> Result<Vec<SlotState>> {
     let (book, events) = current(context, user).await?;
     let slots = book.slots.into_iter();
@@ -244,7 +242,7 @@ async fn events_of(
     let ids = slots.iter().filter_map(|slot| slot.event_id.clone());
     let ids: Vec<EventId> = ids.collect();
     let events = context.store.events(user, &ids).await?.into_iter();
-    let shown = events.filter(Event::is_shown);
+    let shown = events.filter(Event::is_visible);
     Ok(shown.map(|event| (event.id.clone(), event)).collect())
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn list(
                 .extend([("timeMin", stamp(from)), ("timeMax", stamp(to))]);
         }
         ReadScope::Changes(sync_state) => {
-            request.query.push(("syncToken", sync_state.token.clone()))
+            request.query.push(("syncToken", sync_state.token.clone()));
         }
     }
     request
@@ -219,14 +219,14 @@ pub(super) async fn respond(
         own["comment"] = comment.as_str().into();
     }
     let body = json!({ "attendees": [own], "attendeesOmitted": true });
-    let told = if response.notify {
+    let send_updates = if response.notify {
         SendUpdates::All
     } else {
         SendUpdates::None
     };
     let path = ["calendars", target.remote_id, "events", id];
     let query = query(WriteOptions {
-        send_updates: told,
+        send_updates,
         wants_conference: false,
     });
     let request = GoogleRequest {

@@ -9,7 +9,7 @@ mod write;
 
 use std::sync::Arc;
 
-use calweave_base::config::OAuthClient;
+use calweave_base::config::{Environment, OAuthClient};
 use calweave_domain::calendar::{AccountCalendar, ProviderKind};
 use calweave_domain::event::Event;
 use calweave_domain::grant::Grant;
@@ -24,14 +24,20 @@ use url::Url;
 use super::http::{ProviderClient, ProviderRequest, ProviderResponse};
 use super::oauth::{AuthorizationCallback, AuthorizationRequest, AuthorizedAccount};
 use super::{
-    CalendarProvider, Capabilities, ChangePage, ChannelScope, OAuthProvider, OpenedChannel,
-    ProviderError, ProviderFuture, ReadScope, RemoteCalendar, RemoteEvent, Result, WriteOptions,
-    ids,
+    CalendarProvider, Capabilities, ChangePage, ChannelScope, Connect, Credentials, OAuthProvider,
+    OpenedChannel, ProviderError, ProviderFuture, ReadScope, Refusal, RemoteCalendar, RemoteEvent,
+    Result, WriteOptions, ids,
 };
 
 const NAME: &str = "Google";
 /// How long a grant of an app in testing lasts.
 const TESTING: TimeDelta = TimeDelta::days(7);
+
+/// Reads `GOOGLE_CLIENT_ID` and what belongs to it; nothing without them.
+pub fn read(env: &mut Environment<'_>) -> Option<Box<dyn Connect>> {
+    let client = OAuthClient::read(env, "GOOGLE")?;
+    Some(Box::new(Google::new(client)))
+}
 
 /// Google, as this deployment is known there.
 #[derive(Clone, Debug)]
@@ -196,7 +202,7 @@ fn refusal(answer: &ProviderResponse) -> ProviderError {
         },
         _ => ProviderError::Refused {
             provider,
-            reason,
+            reason: Refusal::Other(reason),
             message,
         },
     }
@@ -319,6 +325,28 @@ impl CalendarProvider for GoogleSession {
     }
 }
 
+impl Connect for Google {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Google
+    }
+
+    fn public_url(&self) -> &str {
+        self.client.public_url()
+    }
+
+    fn session(&self, credentials: Credentials, _: &str) -> Result<Box<dyn CalendarProvider>> {
+        let Credentials::AccessToken(access_token) = credentials;
+        Ok(Box::new(GoogleSession {
+            google: self.clone(),
+            access_token,
+        }))
+    }
+
+    fn oauth(&self) -> Option<&dyn OAuthProvider> {
+        Some(self)
+    }
+}
+
 impl OAuthProvider for Google {
     fn client(&self) -> &OAuthClient {
         &self.client
@@ -328,7 +356,7 @@ impl OAuthProvider for Google {
         self.begin()
     }
 
-    fn authorize_all(&self) -> Result<Option<AuthorizationRequest>> {
+    fn authorize_organization(&self) -> Result<Option<AuthorizationRequest>> {
         Ok(None)
     }
 
@@ -340,25 +368,18 @@ impl OAuthProvider for Google {
         Box::pin(self.sign_in(callback, now))
     }
 
-    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> ProviderFuture<'a, Grant> {
-        Box::pin(self.refresh(grant, now))
+    fn refresh<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> ProviderFuture<'a, Grant> {
+        Box::pin(self.refresh_grant(grant, now))
     }
 
     fn revoke<'a>(&'a self, refresh_token: &'a Secret) -> ProviderFuture<'a, ()> {
-        Box::pin(self.take_back(refresh_token))
+        Box::pin(self.revoke_token(refresh_token))
     }
 
-    fn why_lost(&self, age: TimeDelta) -> Option<&'static str> {
+    fn likely_revocation_cause(&self, age: TimeDelta) -> Option<&'static str> {
         let near = (age - TESTING).abs() < TimeDelta::hours(12);
         near.then_some(
             "apps whose publishing status is \"Testing\" lose their grants after seven days",
         )
-    }
-
-    fn session(&self, access_token: Secret, _: &str) -> Box<dyn CalendarProvider> {
-        Box::new(GoogleSession {
-            google: self.clone(),
-            access_token,
-        })
     }
 }

@@ -7,10 +7,10 @@ use reqwest::Method;
 
 use super::super::http::ProviderRequest;
 use super::super::oauth::{
-    AuthorizationCallback, AuthorizationRequest, AuthorizedAccount, Endpoints, MISSING_SCOPES,
-    Refused,
+    AuthorizationCallback, AuthorizationRequest, AuthorizedAccount, Endpoints, TokenErrorResponse,
+    refusal,
 };
-use super::{Google, NAME, ProviderError, Result, malformed};
+use super::{Google, NAME, ProviderError, Refusal, Result, malformed};
 
 /// What is asked for. `calendar.events` reads and writes events, the list of calendars needs a scope of its own.
 pub const SCOPES: [&str; 5] = ["openid", "email", "profile", EVENTS, CALENDAR_LIST];
@@ -73,14 +73,10 @@ impl Google {
             .any(|needed| !tokens.scopes.iter().any(|scope| scope == needed))
         {
             // Kept at Google as far as it was granted; nothing of it is stored here.
-            let (reason, message) = (
-                MISSING_SCOPES.to_owned(),
-                "calendars and events were not granted".to_owned(),
-            );
             return Err(ProviderError::Refused {
                 provider: NAME,
-                reason,
-                message,
+                reason: Refusal::MissingScopes,
+                message: "calendars and events were not granted".to_owned(),
             });
         }
         let text = |name: &str| claims[name].as_str().map(str::to_owned);
@@ -99,12 +95,12 @@ impl Google {
     }
 
     /// Google keeps the refresh token as it is; should it ever send another, that one counts.
-    pub(super) async fn refresh(&self, grant: &Grant, now: DateTime<Utc>) -> Result<Grant> {
+    pub(super) async fn refresh_grant(&self, grant: &Grant, now: DateTime<Utc>) -> Result<Grant> {
         self.endpoints()?.refresh(grant, now, failure).await
     }
 
     /// Takes back everything that the account's owner has granted to this deployment.
-    pub(super) async fn take_back(&self, refresh_token: &Secret) -> Result<()> {
+    pub(super) async fn revoke_token(&self, refresh_token: &Secret) -> Result<()> {
         let body: String = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("token", refresh_token.expose())
             .finish();
@@ -134,7 +130,7 @@ impl Google {
 }
 
 /// What a refused token request means (<https://developers.google.com/identity/protocols/oauth2#expiration>).
-fn failure(Refused { error, message }: Refused) -> ProviderError {
+fn failure(TokenErrorResponse { error, message }: TokenErrorResponse) -> ProviderError {
     match error.as_str() {
         "invalid_grant" | "admin_policy_enforced" => ProviderError::GrantRevoked {
             provider: NAME,
@@ -142,7 +138,7 @@ fn failure(Refused { error, message }: Refused) -> ProviderError {
         },
         _ => ProviderError::Refused {
             provider: NAME,
-            reason: error,
+            reason: refusal(error),
             message,
         },
     }

@@ -13,7 +13,7 @@ use super::super::ids;
 use super::read::MEETING_BLOCK;
 use super::{
     ChangePage, GraphRequest, GraphSession, PREFER_HTML, PREFER_PAGE, ProviderError, ReadScope,
-    RemoteCalendar, RemoteEvent, Result, WriteOptions, malformed, read, series, write,
+    Refusal, RemoteCalendar, RemoteEvent, Result, WriteOptions, malformed, read, series, write,
 };
 use crate::Change;
 
@@ -460,14 +460,11 @@ async fn beside_meeting(session: &GraphSession, path: &[&str], description: &str
     let html = raw["body"]["content"].as_str().unwrap_or_default();
     // The block begins with a line of its own; what stands around the line belongs to it.
     let Some(line) = html.find(MEETING_BLOCK) else {
-        let (reason, message) = (
-            "meeting".to_owned(),
-            "the description cannot be told from the meeting's; change it in Outlook".to_owned(),
-        );
+        let message = "the description cannot be told from the meeting's; change it in Outlook";
         return Err(ProviderError::Refused {
             provider: super::NAME,
-            reason,
-            message,
+            reason: Refusal::Field("description".to_owned()),
+            message: message.to_owned(),
         });
     };
     let block = html[..line].rfind('<').unwrap_or(line);

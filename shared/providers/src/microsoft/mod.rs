@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use calweave_base::clock::{Clock, random_bytes};
-use calweave_base::config::OAuthClient;
+use calweave_base::config::{Environment, OAuthClient};
 use calweave_domain::calendar::{AccountCalendar, ProviderKind};
 use calweave_domain::event::Event;
 use calweave_domain::grant::Grant;
@@ -28,8 +28,9 @@ use url::Url;
 use super::http::{ProviderClient, ProviderRequest, ProviderResponse};
 use super::oauth::{AuthorizationCallback, AuthorizationRequest, AuthorizedAccount};
 use super::{
-    CalendarProvider, Capabilities, ChangePage, ChannelScope, OAuthProvider, OpenedChannel,
-    ProviderError, ProviderFuture, ReadScope, RemoteCalendar, RemoteEvent, Result, WriteOptions,
+    CalendarProvider, Capabilities, ChangePage, ChannelScope, Connect, Credentials, OAuthProvider,
+    OpenedChannel, ProviderError, ProviderFuture, ReadScope, Refusal, RemoteCalendar, RemoteEvent,
+    Result, WriteOptions,
 };
 
 pub use write::{undeletable, unwritable};
@@ -39,6 +40,21 @@ const NAME: &str = "Microsoft";
 const AT_ONCE: usize = 3;
 /// The window of a delta token is frozen, so a new one is begun this often.
 const REBASED: TimeDelta = TimeDelta::days(7);
+
+/// Reads `MICROSOFT_CLIENT_ID` and what belongs to it; nothing without them. `MICROSOFT_TENANT` says whose accounts can be
+/// linked: `common` for everybody's, or the id of a tenant.
+pub fn read(env: &mut Environment<'_>, clock: &Clock) -> Option<Box<dyn Connect>> {
+    let client = OAuthClient::read(env, "MICROSOFT");
+    let tenant = env.optional("MICROSOFT_TENANT");
+    let tenant = tenant.unwrap_or_else(|| "common".to_owned());
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    if !tenant.bytes().all(is_plain) {
+        env.report(
+            "MICROSOFT_TENANT is no tenant: common, organizations, consumers, an id or a domain",
+        );
+    }
+    Some(Box::new(Microsoft::new(client?, &tenant, clock.clone())))
+}
 
 /// Microsoft, as this deployment is known there.
 #[derive(Clone, Debug)]
@@ -282,7 +298,7 @@ fn refusal(answer: &ProviderResponse, is_list: bool) -> ProviderError {
         },
         _ => ProviderError::Refused {
             provider,
-            reason,
+            reason: Refusal::Other(reason),
             message,
         },
     }
@@ -408,6 +424,29 @@ impl CalendarProvider for GraphSession {
     }
 }
 
+impl Connect for Microsoft {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Microsoft
+    }
+
+    fn public_url(&self) -> &str {
+        self.client.public_url()
+    }
+
+    fn session(&self, credentials: Credentials, email: &str) -> Result<Box<dyn CalendarProvider>> {
+        let Credentials::AccessToken(access_token) = credentials;
+        Ok(Box::new(GraphSession::new(
+            self.clone(),
+            access_token,
+            email,
+        )))
+    }
+
+    fn oauth(&self) -> Option<&dyn OAuthProvider> {
+        Some(self)
+    }
+}
+
 impl OAuthProvider for Microsoft {
     fn client(&self) -> &OAuthClient {
         &self.client
@@ -417,7 +456,7 @@ impl OAuthProvider for Microsoft {
         self.begin()
     }
 
-    fn authorize_all(&self) -> Result<Option<AuthorizationRequest>> {
+    fn authorize_organization(&self) -> Result<Option<AuthorizationRequest>> {
         self.begin_for_all().map(Some)
     }
 
@@ -429,8 +468,8 @@ impl OAuthProvider for Microsoft {
         Box::pin(self.sign_in(callback, now))
     }
 
-    fn renew<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> ProviderFuture<'a, Grant> {
-        Box::pin(self.refresh(grant, now))
+    fn refresh<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> ProviderFuture<'a, Grant> {
+        Box::pin(self.refresh_grant(grant, now))
     }
 
     /// Microsoft has no way to give a grant back: what is stored here goes, and so do the subscriptions.
@@ -438,11 +477,7 @@ impl OAuthProvider for Microsoft {
         Box::pin(async { Ok(()) })
     }
 
-    fn why_lost(&self, age: TimeDelta) -> Option<&'static str> {
+    fn likely_revocation_cause(&self, age: TimeDelta) -> Option<&'static str> {
         (age > TimeDelta::days(90)).then_some("a grant that nobody uses ends after ninety days")
-    }
-
-    fn session(&self, access_token: Secret, email: &str) -> Box<dyn CalendarProvider> {
-        Box::new(GraphSession::new(self.clone(), access_token, email))
     }
 }

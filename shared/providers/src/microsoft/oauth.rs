@@ -7,10 +7,12 @@ use serde_json::Value;
 use url::Url;
 
 use super::super::oauth::{
-    AuthorizationCallback, AuthorizationRequest, AuthorizedAccount, Endpoints, MISSING_SCOPES,
-    Refused,
+    AuthorizationCallback, AuthorizationRequest, AuthorizedAccount, Endpoints, TokenErrorResponse,
+    refusal,
 };
-use super::{GraphRequest, GraphSession, Microsoft, NAME, ProviderError, Result, malformed};
+use super::{
+    GraphRequest, GraphSession, Microsoft, NAME, ProviderError, Refusal, Result, malformed,
+};
 
 /// What is asked for. Without `offline_access` there is no refresh token; it is not among the scopes of an answer.
 const SCOPES: [&str; 7] = [
@@ -99,25 +101,17 @@ impl Microsoft {
             .iter()
             .any(|scope| scope.rsplit('/').next() == Some(CALENDARS))
         {
-            let (reason, message) = (
-                MISSING_SCOPES.to_owned(),
-                "calendars were not granted".to_owned(),
-            );
             return Err(ProviderError::Refused {
                 provider: NAME,
-                reason,
-                message,
+                reason: Refusal::MissingScopes,
+                message: "calendars were not granted".to_owned(),
             });
         }
         let Some(refresh_token) = tokens.refresh_token else {
-            let (reason, message) = (
-                MISSING_SCOPES.to_owned(),
-                "offline_access was not granted".to_owned(),
-            );
             return Err(ProviderError::Refused {
                 provider: NAME,
-                reason,
-                message,
+                reason: Refusal::MissingScopes,
+                message: "offline_access was not granted".to_owned(),
             });
         };
         let text = |name: &str| claims[name].as_str().map(str::to_owned);
@@ -147,7 +141,7 @@ impl Microsoft {
     }
 
     /// Each use of a refresh token gives another, which is stored in its place.
-    pub(super) async fn refresh(&self, grant: &Grant, now: DateTime<Utc>) -> Result<Grant> {
+    pub(super) async fn refresh_grant(&self, grant: &Grant, now: DateTime<Utc>) -> Result<Grant> {
         self.endpoints()?.refresh(grant, now, failure).await
     }
 
@@ -181,7 +175,7 @@ fn is_guid(text: &str) -> bool {
 
 /// What a refused token request means (<https://learn.microsoft.com/entra/identity-platform/reference-error-codes>). The
 /// numbers in the message are for people.
-fn failure(Refused { error, message }: Refused) -> ProviderError {
+fn failure(TokenErrorResponse { error, message }: TokenErrorResponse) -> ProviderError {
     let message: String = message
         .lines()
         .next()
@@ -202,7 +196,7 @@ fn failure(Refused { error, message }: Refused) -> ProviderError {
         },
         _ => ProviderError::Refused {
             provider: NAME,
-            reason: error,
+            reason: refusal(error),
             message,
         },
     }
@@ -249,7 +243,7 @@ mod tests {
     #[test]
     fn a_secret_that_has_expired_is_no_fault_of_the_persons() {
         let refused = |error: &str| {
-            failure(Refused {
+            failure(TokenErrorResponse {
                 error: error.into(),
                 message: "AADSTS7000222: expired\r\nTrace".into(),
             })

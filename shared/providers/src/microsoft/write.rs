@@ -1,9 +1,11 @@
 //! From our event to Graph's: only what differs is written.
 
+use calweave_domain::content::EventContent;
 use calweave_domain::event::{
     Attendee, Event, EventDetails, EventStatus, ReminderMethod, Transparency, Visibility,
 };
-use calweave_domain::link::{EventContent, SendUpdates};
+use calweave_domain::field::FieldError;
+use calweave_domain::link::SendUpdates;
 use calweave_domain::rule::Rule;
 use calweave_domain::time::{EventTime, to_instant};
 use calweave_domain::zones::windows_name;
@@ -11,7 +13,7 @@ use chrono::NaiveTime;
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
-use super::{NAME, ProviderError, Result, recurrence};
+use super::{NAME, ProviderError, Refusal, Result, recurrence};
 
 const TOLD: &str = "must be all: Microsoft tells everybody who is invited, whatever is asked for";
 
@@ -20,10 +22,10 @@ const TOLD: &str = "must be all: Microsoft tells everybody who is invited, whate
 pub fn unwritable(
     before: Option<&EventContent>,
     now: &EventContent,
-    told: SendUpdates,
-) -> Vec<(&'static str, String)> {
+    send_updates: SendUpdates,
+) -> Vec<FieldError> {
     let mut wrong = Vec::new();
-    let mut say = |field, reason: &str| wrong.push((field, reason.to_owned()));
+    let mut say = |field: &str, message: &str| wrong.push(FieldError::new(field, message));
     let blank = EventDetails::default();
     let (old, new) = (
         before.map_or(&blank, |before| &*before.details),
@@ -86,7 +88,7 @@ pub fn unwritable(
     let is_told =
         before.is_none_or(|before| invited(before) != invited(now) || is_news(before, now));
     let is_told = is_told && !is_invitee && (people(old) || people(new));
-    if is_told && told != SendUpdates::All {
+    if is_told && send_updates != SendUpdates::All {
         say("sendUpdates", TOLD);
     }
     if let Some(series) = &now.series {
@@ -94,20 +96,16 @@ pub fn unwritable(
             (before.start, before.series.as_ref()) != (now.start, now.series.as_ref())
         });
         if changed && let Err(reason) = recurrence::patterned(series, now.start) {
-            wrong.push((
-                "recurrence",
-                format!("cannot be kept: {reason}. With whenInexpressible EXPAND each occurrence of a new one is an event of its own"),
-            ));
+            wrong.push(FieldError::new("recurrence", format!("cannot be kept: {reason}. With whenInexpressible EXPAND each occurrence of a new one is an event of its own")));
         } else if changed
             && now
                 .start
                 .zone()
                 .is_some_and(|zone| windows_name(zone).is_none())
         {
-            wrong.push((
+            wrong.push(FieldError::new(
                 "timezone",
-                "is none that Microsoft can repeat an event in; it has no zone of the same clocks"
-                    .to_owned(),
+                "is none that Microsoft can repeat an event in; it has no zone of the same clocks",
             ));
         }
     }
@@ -123,13 +121,13 @@ fn is_news(before: &EventContent, now: &EventContent) -> bool {
 }
 
 /// The organizer's removal of a meeting is a cancellation, of which everybody is told.
-pub fn undeletable(event: &Event, told: SendUpdates) -> Vec<(&'static str, String)> {
+pub fn undeletable(event: &Event, send_updates: SendUpdates) -> Vec<FieldError> {
     let attendees = &event.details.attendees;
     let is_invitee = attendees.iter().any(|one| one.is_self && !one.is_organizer);
-    if told == SendUpdates::All || is_invitee || attendees.iter().all(|one| one.is_self) {
+    if send_updates == SendUpdates::All || is_invitee || attendees.iter().all(|one| one.is_self) {
         return vec![];
     }
-    vec![("sendUpdates", TOLD.to_owned())]
+    vec![FieldError::new("sendUpdates", TOLD)]
 }
 
 /// A description as it is given back: with other line ends, and nothing around it.
@@ -175,7 +173,7 @@ pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<St
             Some(series) => {
                 let reason = |message: String| ProviderError::Refused {
                     provider: NAME,
-                    reason: "recurrence".to_owned(),
+                    reason: Refusal::Field("recurrence".to_owned()),
                     message,
                 };
                 let mut made = recurrence::patterned(series, to.start)

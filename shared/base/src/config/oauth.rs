@@ -1,42 +1,10 @@
-//! How the providers know this deployment.
+//! OAuth clients: how providers know this deployment.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
 use super::Environment;
-
-/// The OAuth clients of this deployment.
-#[derive(Clone, Debug)]
-pub struct ProvidersConfig {
-    /// Google's; without it nobody can link a Google account.
-    pub google: Option<OAuthClient>,
-    /// Microsoft's; without it nobody can link a Microsoft account.
-    pub microsoft: Option<OAuthClient>,
-    /// Whose Microsoft accounts can be linked: `common` for everybody's, or the id of a tenant.
-    pub microsoft_tenant: String,
-}
-
-impl ProvidersConfig {
-    /// Reads `GOOGLE_…` and `MICROSOFT_…`.
-    pub fn read(env: &mut Environment<'_>) -> Self {
-        let google = OAuthClient::read(env, "GOOGLE");
-        let microsoft = OAuthClient::read(env, "MICROSOFT");
-        let tenant = env.optional("MICROSOFT_TENANT");
-        let microsoft_tenant = tenant.unwrap_or_else(|| "common".to_owned());
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        if !microsoft_tenant.bytes().all(is_plain) {
-            env.report(
-                "MICROSOFT_TENANT is no tenant: common, organizations, consumers, an id or a domain",
-            );
-        }
-        Self {
-            google,
-            microsoft,
-            microsoft_tenant,
-        }
-    }
-}
 
 /// What a provider knows this deployment by.
 #[derive(Clone)]
@@ -59,7 +27,7 @@ impl fmt::Debug for OAuthClient {
 
 impl OAuthClient {
     /// Where this API is, as browsers and the provider reach it: what stands before `/api/v1/` in the callback's address.
-    pub fn own_base(&self) -> &str {
+    pub fn public_url(&self) -> &str {
         self.redirect_uri
             .split("/api/v1/")
             .next()
@@ -67,7 +35,7 @@ impl OAuthClient {
     }
 
     /// Reads a provider's `…_CLIENT_ID`, `…_CLIENT_SECRET` and `…_REDIRECT_URI`: all of them, or none.
-    fn read(env: &mut Environment<'_>, provider: &str) -> Option<Self> {
+    pub fn read(env: &mut Environment<'_>, provider: &str) -> Option<Self> {
         let names =
             ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"].map(|name| format!("{provider}_{name}"));
         let values = names.each_ref().map(|name| env.optional(name));
