@@ -1,5 +1,5 @@
-//! Once a day: what an account's list of calendars says of those that are connected. Changes of rights and the like come by
-//! no sync token.
+//! Discovery: once a day the account's list of calendars is read, and what it says about connected calendars is stored. No
+//! sync token covers changes of access roles, names and colours.
 
 use calweave_domain::calendar::{AccountCalendar, Calendar, CalendarSource};
 use calweave_domain::connection::Connection;
@@ -8,13 +8,13 @@ use calweave_store::WriteOutcome;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
-use super::account::SyncResult;
+use super::stop::SyncResult;
 use crate::SyncContext;
 
 /// How often the list is read.
 const EVERY: TimeDelta = TimeDelta::hours(24);
 
-/// Follows the account's list, if its day is over and nobody else is at it.
+/// Reads the account's list, unless it was read within the last day or another worker has claimed it.
 pub(super) async fn run(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
@@ -37,7 +37,7 @@ pub(super) async fn run(
             return Err(failure.into());
         }
         Err(failure) => {
-            // The events do not wait for it; tomorrow is another day.
+            // The events do not depend on it, and the list is read again tomorrow.
             warn!(connection.id = %id, "could not list the calendars of {id}: {failure}");
             return Ok(());
         }
@@ -50,17 +50,17 @@ pub(super) async fn run(
         let now = listed
             .iter()
             .find(|listed| listed.remote_id == calendar.source.remote_id());
-        if let Some(changed) = now.and_then(|now| followed(&calendar, now)) {
+        if let Some(changed) = now.and_then(|now| changed(&calendar, now)) {
             info!(calendar.id = %calendar.id, "{} has changed in its account's list", calendar.id);
-            // Refused when it is gone by now.
+            // The condition fails when the calendar is gone.
             let _: WriteOutcome = context.store.update_source(&changed).await?;
         }
     }
     Ok(())
 }
 
-/// The calendar as the list has it now; `None` when that is as before. A colour that its owner has chosen here stays.
-fn followed(calendar: &Calendar, now: &AccountCalendar) -> Option<Calendar> {
+/// The calendar as the list has it; `None` when nothing has changed. A colour that its owner has chosen here stays.
+fn changed(calendar: &Calendar, now: &AccountCalendar) -> Option<Calendar> {
     let CalendarSource::Account(before) = &calendar.source else {
         return None;
     };

@@ -1,7 +1,7 @@
 //! One sync of one calendar.
 //!
-//! Events are written before the cursor that stands for them, and what the cursor compares with is forgotten before
-//! the first of them: wherever a run is interrupted, the next one finds out what is missing and writes that.
+//! Events are written before the cursor that records them, and the validators of a feed are cleared before the first write:
+//! wherever a sync is interrupted, the next one finds what is missing and writes it.
 
 use calweave_calendar::sync_requests::request_sync;
 use calweave_domain::calendar::{Calendar, CalendarSource, Cursor};
@@ -14,21 +14,21 @@ use tracing::info;
 use super::{SyncError, account, feed};
 use crate::SyncContext;
 
-/// What came of [`sync_calendar`].
+/// The result of [`sync_calendar`].
 #[derive(Clone, Debug)]
 pub enum SyncOutcome {
-    /// It was carried out; the cursor says with what success.
+    /// The sync was carried out; the cursor says whether it succeeded.
     Completed(Box<Cursor>),
-    /// Somebody else is at it, and will go on while anything is wanted.
+    /// Another worker holds the lease. It syncs again while requests are open.
     Busy,
-    /// There is no such calendar, or it was disconnected.
+    /// The calendar does not exist, or is disconnected.
     Gone,
 }
 
-/// Brings one calendar up to date. A failure of the provider is written down with the calendar and is no error.
+/// Syncs one calendar. A failure of the provider is recorded with the calendar and is no error.
 ///
 /// # Errors
-/// When a table, the vault or the queue does not answer: then the message should come again.
+/// After an error the message should be received again.
 pub async fn sync_calendar(
     context: &SyncContext,
     user: UserId,
@@ -60,7 +60,7 @@ pub async fn sync_calendar(
     match ended {
         Ok(report) => finish(context, lease, &report).await,
         Err(error) => {
-            // So that whoever tries next need not wait; should this fail too, the lease ends by itself.
+            // The next try need not wait for the lease to expire. Should this fail too, it does.
             drop(context.store.release_lease(lease).await);
             Err(error)
         }
@@ -86,7 +86,7 @@ async fn finish(
     if report.is_postponed() {
         request_sync(context, user, calendar, report.again_in.unwrap_or(0)).await?;
     } else if cursor.requested > cursor.completed {
-        // Asked for while this one was under way: what it read may have been older than the wish.
+        // Requested while this sync was at work: what it read may be older than the request.
         request_sync(context, user, calendar, 0).await?;
     } else if let Some(seconds) = report.again_in {
         request_sync(context, user, calendar, seconds).await?;
@@ -94,7 +94,7 @@ async fn finish(
     Ok(SyncOutcome::Completed(Box::new(cursor)))
 }
 
-/// A little more than `interval`, by up to a tenth and always the same for a calendar, so that not all are due at once.
+/// `interval` and up to a tenth more. The share is fixed for a calendar, so that calendars are not due all at once.
 pub(super) fn with_jitter(interval: TimeDelta, calendar: &Calendar) -> TimeDelta {
     let share = calendar
         .id

@@ -1,180 +1,191 @@
-//! Removes what belonged to a calendar or a person: at once for them, in bounded steps for the tables.
+//! Erasures: remove what belonged to a calendar or a person. For them it is gone at once; the tables are cleared in bounded
+//! steps, each message doing some of them and sending the next.
 
 use calweave_calendar::sync_requests::request_sync;
-use calweave_domain::calendar::CalendarSource;
+use calweave_domain::calendar::{CalendarSource, CalendarState};
 use calweave_domain::connection::ConnectionStatus;
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_store::calendars::PersonTable;
 use calweave_store::erasures::DueItem;
+use calweave_store::leases::Lease;
 use calweave_store::queue::Job;
 use calweave_store::{StoreError, WriteOutcome};
 
-use super::{SyncError, account};
+use super::{SyncError, unlink};
 use crate::SyncContext;
 
-/// Items that one step removes.
+/// How many items one step removes.
 const STEP: i32 = 500;
-/// Steps of one message: well within the time a worker has; what is left is asked for anew.
+/// How many steps one message does: well within the time limit of a worker.
 const STEPS: usize = 10;
+/// How long the next message waits while a sync is at work, in seconds.
+const BUSY_DELAY: i32 = 30;
+/// How long the next message of an account waits while a sync is at work, in seconds.
+const ACCOUNT_BUSY_DELAY: i32 = 5;
 
-/// Removes the events of a disconnected calendar. Works under the calendar's lease, so it never meets a sync.
+/// Removes the events of a disconnected calendar, under its lease, so that no sync is at work.
 ///
 /// # Errors
-/// When a table or the queue does not answer: then the message should come again.
+/// After an error the message should be received again.
 pub async fn erase_calendar(
     context: &SyncContext,
     user: UserId,
     calendar: CalendarId,
 ) -> Result<(), SyncError> {
+    let store = &context.store;
     let due = DueItem {
         user_id: user,
         calendar_id: Some(calendar),
     };
-    let Some(state) = context.store.calendar(user, calendar).await? else {
-        return Ok(context.store.end_erasure(&due).await?);
+    let state = store.calendar(user, calendar).await?;
+    // A calendar that was connected again keeps its events: its next sync knows which still exist.
+    let state = state.filter(|state| !state.calendar.is_connected);
+    let Some(state) = state else {
+        return Ok(store.end_erasure(&due).await?);
     };
-    if state.calendar.is_connected {
-        // Revived meanwhile: the next sync knows what to keep.
-        return Ok(context.store.end_erasure(&due).await?);
-    }
-    let Some(mut lease) = context.store.acquire_lease(user, calendar).await? else {
-        // A sync is at work; it will find the calendar disconnected.
-        return Ok(context
-            .queue
-            .send(
-                &Job::EraseCalendar {
-                    user_id: user,
-                    calendar_id: calendar,
-                },
-                30,
-            )
-            .await?);
+    let Some(mut lease) = store.acquire_lease(user, calendar).await? else {
+        // A sync is at work. It will find the calendar disconnected, and end.
+        return continue_calendar(context, user, calendar, BUSY_DELAY).await;
     };
     if let Some(channel) = &state.cursor.channel {
-        account::close_calendar_channel(context, &state.calendar, channel).await?;
+        unlink::close_calendar_channel(context, &state.calendar, channel).await?;
     }
     for _ in 0..STEPS {
-        if context.store.renew_lease(&mut lease).await? == WriteOutcome::ConditionFailed {
+        if store.renew_lease(&mut lease).await? == WriteOutcome::ConditionFailed {
             return Err(SyncError::LeaseLost);
         }
-        let edits = context.store.erase_edits(user, calendar, STEP).await?
-            && context.store.erase_aliases(user, calendar, STEP).await?;
-        if context.store.erase_events(user, calendar, STEP).await? && edits {
-            let is_settled = match state.calendar.source {
-                CalendarSource::Account(_) => {
-                    account::unlink_unused(context, user, state.calendar.connection_id).await?
-                }
-                CalendarSource::Feed(_) => true,
-            };
-            let cursor = context.store.finish_disconnected(lease).await?;
-            if is_settled {
-                context.store.end_erasure(&due).await?;
-            }
-            if cursor.is_some_and(|cursor| cursor.requested > cursor.completed) {
-                request_sync(context, user, calendar, 0).await?;
-            }
-            return Ok(());
+        if erase_step(context, user, calendar).await? {
+            return finish_calendar(context, &state, lease, &due).await;
         }
     }
-    context.store.finish_disconnected(lease).await?;
-    Ok(context
-        .queue
-        .send(
-            &Job::EraseCalendar {
-                user_id: user,
-                calendar_id: calendar,
-            },
-            0,
-        )
-        .await?)
+    store.finish_disconnected(lease).await?;
+    continue_calendar(context, user, calendar, 0).await
 }
 
-/// Removes what is left of an account, as far as one message reaches.
+/// Removes some of a calendar's items. Returns whether none is left.
+async fn erase_step(
+    context: &SyncContext,
+    user: UserId,
+    calendar: CalendarId,
+) -> Result<bool, StoreError> {
+    let store = &context.store;
+    let has_no_edits = store.erase_edits(user, calendar, STEP).await?;
+    let has_no_aliases = has_no_edits && store.erase_aliases(user, calendar, STEP).await?;
+    Ok(store.erase_events(user, calendar, STEP).await? && has_no_aliases)
+}
+
+async fn finish_calendar(
+    context: &SyncContext,
+    state: &CalendarState,
+    lease: Lease,
+    due: &DueItem,
+) -> Result<(), SyncError> {
+    let (user, id) = (state.calendar.user_id, state.calendar.id);
+    let is_settled = match state.calendar.source {
+        CalendarSource::Account(_) => {
+            unlink::unlink_unused(context, user, state.calendar.connection_id).await?
+        }
+        CalendarSource::Feed(_) => true,
+    };
+    let cursor = context.store.finish_disconnected(lease).await?;
+    if is_settled {
+        context.store.end_erasure(due).await?;
+    }
+    if cursor.is_some_and(|cursor| cursor.requested > cursor.completed) {
+        request_sync(context, user, id, 0).await?;
+    }
+    Ok(())
+}
+
+async fn continue_calendar(
+    context: &SyncContext,
+    user_id: UserId,
+    calendar_id: CalendarId,
+    delay: i32,
+) -> Result<(), SyncError> {
+    let job = Job::EraseCalendar {
+        user_id,
+        calendar_id,
+    };
+    Ok(context.queue.send(&job, delay).await?)
+}
+
+/// Removes what belonged to a person, as far as one message reaches.
 ///
 /// # Errors
-/// When a table or the queue does not answer: then the message should come again.
+/// After an error the message should be received again.
 pub async fn erase_account(context: &SyncContext, user: UserId) -> Result<(), SyncError> {
-    if context.store.user(user).await?.is_some() {
-        // Interrupted before the account was closed: its owner still has it and can ask again.
-        return Ok(context
-            .store
-            .end_erasure(&DueItem {
-                user_id: user,
-                calendar_id: None,
-            })
-            .await?);
+    let store = &context.store;
+    let due = DueItem {
+        user_id: user,
+        calendar_id: None,
+    };
+    if store.user(user).await?.is_some() {
+        // Interrupted before the account was closed: its owner still has it, and can ask again.
+        return Ok(store.end_erasure(&due).await?);
     }
     let mut steps = STEPS;
-    let mut finished = true;
-    for state in context.store.calendars(user).await? {
-        // Under its lease, so that no sync writes behind the erasure's back. It is never given back: the cursor goes.
-        // Without a cursor, which an interrupted erasure may have left behind, no sync can be at work either.
-        let mut lease = context.store.acquire_lease(user, state.calendar.id).await?;
-        if let Some(channel) = state
-            .cursor
-            .channel
-            .as_ref()
-            .and_then(|channel| channel.id.as_deref())
-        {
-            context.store.delete_channel(channel).await?;
-        }
-        if lease.is_none() && state.cursor.fencing > 0 {
-            finished = false;
-            continue;
-        }
-        loop {
-            steps = steps.saturating_sub(1);
-            let lost = match &mut lease {
-                Some(lease) => {
-                    context.store.renew_lease(lease).await? == WriteOutcome::ConditionFailed
-                }
-                None => false,
-            };
-            if steps == 0 || lost {
-                finished = false;
-                break;
-            }
-            let (store, calendar) = (&context.store, state.calendar.id);
-            let notes = store.erase_edits(user, calendar, STEP).await?
-                && store.erase_aliases(user, calendar, STEP).await?;
-            if notes && store.erase_events(user, calendar, STEP).await? {
-                break;
-            }
-        }
-        if let (false, Some(lease)) = (finished, lease) {
-            context.store.finish_disconnected(lease).await?;
+    let mut is_finished = true;
+    for state in store.calendars(user).await? {
+        let (is_empty, lease) = erase_calendar_of(context, &state, &mut steps).await?;
+        is_finished &= is_empty;
+        // Where all is erased the lease is kept: it goes with the cursor, and no sync begins before that.
+        if let (false, Some(lease)) = (is_finished, lease) {
+            store.finish_disconnected(lease).await?;
         }
     }
-    for connection in context.store.connections(user).await? {
+    for connection in store.connections(user).await? {
         if connection.status != ConnectionStatus::Disconnected {
-            context.store.release_account(&connection).await?;
+            store.release_account(&connection).await?;
         }
     }
-    if finished && erase_partitions(context, user).await? {
-        return Ok(context
-            .store
-            .end_erasure(&DueItem {
-                user_id: user,
-                calendar_id: None,
-            })
-            .await?);
+    if is_finished && erase_partitions(context, user).await? {
+        return Ok(store.end_erasure(&due).await?);
     }
-    // Where a sync is at work it has to end first.
-    let delay = if finished { 0 } else { 5 };
-    Ok(context
-        .queue
-        .send(&Job::EraseAccount { user_id: user }, delay)
-        .await?)
+    let delay = if is_finished { 0 } else { ACCOUNT_BUSY_DELAY };
+    let job = Job::EraseAccount { user_id: user };
+    Ok(context.queue.send(&job, delay).await?)
+}
+
+/// Removes the events of one calendar of a closed account, under its lease. Returns whether none is left, and the lease.
+async fn erase_calendar_of(
+    context: &SyncContext,
+    state: &CalendarState,
+    steps: &mut usize,
+) -> Result<(bool, Option<Lease>), SyncError> {
+    let (store, user, id) = (&context.store, state.calendar.user_id, state.calendar.id);
+    let mut lease = store.acquire_lease(user, id).await?;
+    let channel = state.cursor.channel.as_ref();
+    if let Some(channel) = channel.and_then(|channel| channel.id.as_deref()) {
+        store.delete_channel(channel).await?;
+    }
+    // Without a cursor, which an interrupted erasure may have removed already, there is no lease and no sync either.
+    if lease.is_none() && state.cursor.fencing > 0 {
+        return Ok((false, None));
+    }
+    loop {
+        *steps = steps.saturating_sub(1);
+        let is_lost = match &mut lease {
+            Some(lease) => store.renew_lease(lease).await? == WriteOutcome::ConditionFailed,
+            None => false,
+        };
+        if *steps == 0 || is_lost {
+            return Ok((false, lease));
+        }
+        if erase_step(context, user, id).await? {
+            return Ok((true, lease));
+        }
+    }
 }
 
 async fn erase_partitions(context: &SyncContext, user: UserId) -> Result<bool, StoreError> {
-    let mut done = true;
+    let mut is_empty = true;
     for table in [
         PersonTable::Calendar,
         PersonTable::Vault,
         PersonTable::Identity,
     ] {
-        done &= context.store.erase_partition(table, user, STEP).await?;
+        is_empty &= context.store.erase_partition(table, user, STEP).await?;
     }
-    Ok(done)
+    Ok(is_empty)
 }

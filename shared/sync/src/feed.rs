@@ -1,6 +1,4 @@
-//! One sync of one feed: fetched and read whole, and compared with what is stored.
-
-use std::collections::HashMap;
+//! One sync of one feed: the file is fetched and read in full, and compared with what is stored.
 
 use calweave_domain::calendar::{Calendar, FeedSource, SyncStats, Validators};
 use calweave_egress::address::{self, AddressError, EgressPolicy};
@@ -11,7 +9,7 @@ use calweave_store::cursors::{SyncReport, SyncSuccess};
 use calweave_store::events::{BATCH, EventWrite};
 use calweave_store::leases::Lease;
 use calweave_vault::{FEED_URL, SecretLocation};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use tracing::warn;
 
@@ -20,61 +18,73 @@ use super::engine::with_jitter;
 use super::plan::{Plan, RemoteEvents, plan};
 use crate::SyncContext;
 
-/// The shortest and the longest time between two syncs of a feed, whatever its producer says.
+/// The shortest interval between two syncs of a feed, whatever its producer asks for.
 const MIN_INTERVAL: TimeDelta = TimeDelta::minutes(15);
+/// The longest interval between two syncs of a feed, whatever its producer asks for.
 const MAX_INTERVAL: TimeDelta = TimeDelta::hours(24);
+/// Said to the person while removals are held back.
+const SUSPECT: &str =
+    "The feed suddenly lacks most of its events; they are kept until it says so a second time.";
 
-/// Brings the copy of a feed up to date.
+/// Syncs a feed. A failure of its server is part of the report and no error.
 pub(super) async fn run(
     context: &SyncContext,
     lease: &mut Lease,
     calendar: &Calendar,
     feed: &FeedSource,
 ) -> Result<SyncReport, SyncError> {
-    let zone = context
-        .store
-        .user(calendar.user_id)
-        .await?
-        .map_or(Tz::UTC, |user| user.timezone);
+    let user = context.store.user(calendar.user_id).await?;
+    let zone = user.map_or(Tz::UTC, |user| user.timezone);
     let started = context.clock.now();
-    let known = Some(lease.cursor().validators.clone())
-        .filter(|known| known.feed.as_ref() == Some(&feed.fingerprint));
-    let known = known.unwrap_or_default();
-    match pull(context, calendar, zone, &known).await? {
+    let cursor = lease.cursor();
+    let validators = Some(cursor.validators.clone());
+    let validators = validators.filter(|known| known.feed.as_ref() == Some(&feed.fingerprint));
+    match pull(context, calendar, zone, &validators.unwrap_or_default()).await? {
         Ok(None) => {
-            let interval = lease
-                .cursor()
+            let interval = cursor
                 .refresh_seconds
                 .map_or(MIN_INTERVAL, TimeDelta::seconds);
-            let stats = unchanged(lease);
             let success = SyncSuccess {
-                stats,
+                stats: unchanged(lease),
                 ..SyncSuccess::default()
             };
-            Ok(SyncReport {
-                success: Some(success),
-                error: None,
-                again_in: None,
-                next_sync_at: started + with_jitter(interval, calendar),
-            })
+            Ok(report(
+                Ok(success),
+                started + with_jitter(interval, calendar),
+            ))
         }
         Ok(Some((read, validators))) => {
             let validators = Validators {
                 feed: Some(feed.fingerprint.clone()),
                 ..validators
             };
-            write(context, lease, calendar, read, validators).await
+            let interval = read.refresh.unwrap_or(MIN_INTERVAL);
+            let interval = interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
+            let success = SyncSuccess {
+                refresh_seconds: Some(interval.num_seconds()),
+                ..write(context, lease, calendar, read, validators).await?
+            };
+            let next_sync_at = context.clock.now() + with_jitter(interval, calendar);
+            Ok(report(Ok(success), next_sync_at))
         }
         Err(failure) => {
-            let next = started + retry_in(&failure, lease.cursor().failures);
             warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
-            Ok(SyncReport {
-                success: None,
-                error: Some(failure.to_string()),
-                again_in: None,
-                next_sync_at: next,
-            })
+            let next_sync_at = started + retry_in(&failure, cursor.failures);
+            Ok(report(Err(failure), next_sync_at))
         }
+    }
+}
+
+fn report(outcome: Result<SyncSuccess, Failure>, next_sync_at: DateTime<Utc>) -> SyncReport {
+    let (success, error) = match outcome {
+        Ok(success) => (Some(success), None),
+        Err(failure) => (None, Some(failure.to_string())),
+    };
+    SyncReport {
+        success,
+        error,
+        again_in: None,
+        next_sync_at,
     }
 }
 
@@ -95,7 +105,7 @@ enum Failure {
 
 type Pulled = Result<Option<(Feed, Validators)>, Failure>;
 
-/// Fetches and reads the feed; `Ok(None)` when it is as it was.
+/// Fetches and reads the feed; `Ok(None)` when it has not changed.
 async fn pull(
     context: &SyncContext,
     calendar: &Calendar,
@@ -134,7 +144,7 @@ async fn read_feed(
     else {
         return Ok(None);
     };
-    // Reading ten megabytes takes a moment; other messages go on meanwhile, and a panic stays in there.
+    // Reading ten megabytes takes a while: on a blocking thread other messages go on, and a panic stays contained.
     let feed = tokio::task::spawn_blocking(move || {
         calweave_feeds::read(&bytes, charset.as_deref(), target)
     })
@@ -150,69 +160,48 @@ async fn write(
     lease: &mut Lease,
     calendar: &Calendar,
     feed: Feed,
-    mut validators: Validators,
-) -> Result<SyncReport, SyncError> {
-    let interval = feed
-        .refresh
-        .unwrap_or(MIN_INTERVAL)
-        .clamp(MIN_INTERVAL, MAX_INTERVAL);
-    let refresh_seconds = Some(interval.num_seconds());
-    let next_sync_at = context.clock.now() + with_jitter(interval, calendar);
+    validators: Validators,
+) -> Result<SyncSuccess, SyncError> {
     let content_hash = validators.content_hash.clone().unwrap_or_default();
-    let known = &lease.cursor().validators;
     let mut warnings = feed.warnings.into_vec();
-    if feed.complete && known.content_hash.as_ref() == Some(&content_hash) {
-        // Another file, but the same events: a producer that stamps or shuffles them anew on each fetch.
-        let stats = unchanged(lease);
-        let success = SyncSuccess {
+    if feed.complete && lease.cursor().validators.content_hash.as_ref() == Some(&content_hash) {
+        // Another file with the same events: some producers stamp or shuffle them on each fetch.
+        return Ok(SyncSuccess {
             validators: Some(validators),
-            refresh_seconds,
             warnings: Some(warnings),
-            stats,
+            stats: unchanged(lease),
             ..SyncSuccess::default()
-        };
-        return Ok(SyncReport {
-            success: Some(success),
-            error: None,
-            again_in: None,
-            next_sync_at,
         });
     }
-    let stored = context
-        .store
+    let store = &context.store;
+    let stored = store
         .stored_event_hashes(calendar.user_id, calendar.id)
         .await?;
-    let stored: HashMap<_, _> = stored
+    let stored = stored
         .into_iter()
-        .map(|stored| (stored.id, stored.content_hash))
-        .collect();
+        .map(|stored| (stored.id, stored.content_hash));
     let remote = RemoteEvents {
         events: &feed.events,
         complete: feed.complete,
         content_hash: &content_hash,
     };
-    let plan = plan(stored, remote, lease.cursor().suspect.as_deref());
+    let plan = plan(stored.collect(), remote, lease.cursor().suspect.as_deref());
     carry_out(context, lease, &plan).await?;
     if plan.suspect.is_some() {
-        warnings.push("The feed suddenly lacks most of its events; they are kept until it says so a second time.".to_owned());
+        warnings.push(SUSPECT.to_owned());
     }
-    if plan.suspect.is_some() || !feed.complete {
-        // Ask again in full next time.
-        validators = Validators::default();
-    }
-    let success = SyncSuccess {
-        validators: Some(validators),
-        refresh_seconds,
+    // Without validators the next sync fetches the file again in full.
+    let is_final = plan.suspect.is_none() && feed.complete;
+    Ok(SyncSuccess {
+        validators: Some(if is_final {
+            validators
+        } else {
+            Validators::default()
+        }),
         suspect: plan.suspect,
         warnings: Some(warnings),
         stats: plan.stats,
         ..SyncSuccess::default()
-    };
-    Ok(SyncReport {
-        success: Some(success),
-        error: None,
-        again_in: None,
-        next_sync_at,
     })
 }
 
@@ -231,20 +220,17 @@ async fn carry_out(
     if context.store.begin_writes(lease).await? == WriteOutcome::ConditionFailed {
         return Err(SyncError::LeaseLost);
     }
-    // A few batches at once: DynamoDB takes them side by side, and the lease is looked at before each handful.
-    for handful in writes.chunks(BATCH * 8) {
+    // DynamoDB takes several batches at once; the lease is renewed before each group of them.
+    for some in writes.chunks(BATCH * 8) {
         if context.store.renew_lease(lease).await? == WriteOutcome::ConditionFailed {
             return Err(SyncError::LeaseLost);
         }
-        context
-            .store
-            .write_all_events(lease.user(), handful)
-            .await?;
+        context.store.write_all_events(lease.user(), some).await?;
     }
     Ok(())
 }
 
-/// All is as it was.
+/// The stats of a sync that found nothing new.
 fn unchanged(lease: &Lease) -> SyncStats {
     let total = lease.cursor().event_count;
     SyncStats {
@@ -254,7 +240,7 @@ fn unchanged(lease: &Lease) -> SyncStats {
     }
 }
 
-/// When to ask again after a failure: later each time, but within a day, and not before the server wants it.
+/// The delay after a failure: twice as long each time, at most a day, and never shorter than the server's `Retry-After`.
 fn retry_in(failure: &Failure, failures: u32) -> TimeDelta {
     let backoff = (MIN_INTERVAL * (1 << failures.min(7))).min(MAX_INTERVAL);
     match failure {

@@ -15,8 +15,11 @@ mod plan;
 mod pull;
 mod push;
 mod reconcile;
+mod removal;
 mod schedule;
+mod stop;
 mod throttle;
+mod unlink;
 mod watch;
 
 pub use context::SyncContext;

@@ -1,5 +1,5 @@
-//! What a provider calls an event, and what it is called here. Where the one does not follow from the other it is written
-//! down (ADR 9).
+//! Event ids and remote ids. Where the id of an event here does not follow from its remote id, an alias records the pair
+//! (ADR 9).
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use calweave_providers::{CalendarProvider, Change};
 use super::SyncError;
 use crate::SyncContext;
 
-/// Which event a change is about.
+/// The id of the event that a change is about.
 pub(super) fn event_of(change: &Change) -> EventId {
     match change {
         Change::Upserted(event) => event.id.clone(),
@@ -19,7 +19,7 @@ pub(super) fn event_of(change: &Change) -> EventId {
     }
 }
 
-/// Gives a change the id that the event has here which the provider has named otherwise.
+/// Replaces the id of a change by the one that the event has here.
 pub(super) fn apply_alias(change: &mut Change, aliases: &HashMap<EventId, EventId>) {
     let Some(own) = aliases.get(&event_of(change).series()) else {
         return;
@@ -36,7 +36,7 @@ pub(super) fn apply_alias(change: &mut Change, aliases: &HashMap<EventId, EventI
     }
 }
 
-/// Notes the provider's name of an event where ours does not follow from it.
+/// Records the remote id of an event where its id here does not follow from it.
 pub(super) async fn record_alias(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
@@ -49,8 +49,8 @@ pub(super) async fn record_alias(
     Ok(())
 }
 
-/// What an event would be called here, had it come from the provider, where that is not what it is called. The provider
-/// calls occurrences by names that nobody looks for.
+/// The id that an event would have if it had been created at the provider, where it has another. Occurrences have none: they
+/// are found through their series.
 pub(super) fn foreign_name(provider: &dyn CalendarProvider, event: &Event) -> Option<EventId> {
     let remote_id = remote_id(event).filter(|_| event.original_start().is_none())?;
     Some(provider.event_id(event.calendar(), remote_id)).filter(|foreign| *foreign != event.id)

@@ -1,4 +1,4 @@
-//! The occurrences of a series that are events of their own: what becomes of them when something becomes of their series.
+//! Overrides: what becomes of the occurrences that are events of their own when their series changes.
 
 use std::collections::HashSet;
 
@@ -12,8 +12,8 @@ use calweave_store::WriteOutcome;
 use super::SyncError;
 use crate::SyncContext;
 
-/// A series that the provider has no more, but of which an occurrence was changed here: it is kept as if it had been changed
-/// itself, so that the change is not lost with it.
+/// Keeps a series that the provider no longer has while one of its occurrences has an edit: the series is treated as edited
+/// too, so that the edit is not lost with it.
 pub(super) async fn keep_for_occurrences(
     context: &SyncContext,
     user: UserId,
@@ -47,9 +47,11 @@ pub(super) async fn keep_for_occurrences(
     Ok(())
 }
 
-/// Makes a series ready to be created or drawn anew: its changed occurrences are changes of the new one, what was cancelled
-/// is an exception of it: `cancelled` at the provider, or all that is not as the rule says where nobody can be asked any
-/// more. Answers whether there is a change to be written that was not there before.
+/// Prepares a series to be created again at the provider, or to have its exceptions reset there. Its overrides become local
+/// edits of the new series. Its cancelled occurrences become exception dates: those in `cancelled`, or without these, where
+/// the provider no longer has the series, all hidden ones that are no overrides.
+///
+/// Returns whether there is an edit now that was not there before.
 pub(super) async fn detach_occurrences(
     context: &SyncContext,
     user: UserId,
@@ -57,63 +59,57 @@ pub(super) async fn detach_occurrences(
     cancelled: Option<&[OriginalStart]>,
 ) -> Result<bool, SyncError> {
     let edit = series.link.as_ref().and_then(|link| link.edit.as_deref());
-    // Whoever may be told of the series may be told of its occurrences.
-    let Some(send_updates) = edit
-        .filter(|_| series.series.is_some())
-        .map(|edit| edit.send_updates)
-    else {
+    let edit = edit.filter(|_| series.series.is_some());
+    let Some(send_updates) = edit.map(|edit| edit.send_updates) else {
         return Ok(false);
     };
-    let (mut has_detached, is_gone) = (false, cancelled.is_none());
+    let is_gone = cancelled.is_none();
     let overrides = context.store.overrides(user, &series.id).await?;
-    let changed: HashSet<OriginalStart> =
-        overrides.iter().filter_map(Event::original_start).collect();
-    let is_cancelled =
-        |original: &&OriginalStart| !changed.contains(original) && rule_yields(series, **original);
-    let known = series
-        .series
-        .as_deref()
-        .map(|rule| rule.overridden.as_slice())
-        .unwrap_or_default();
-    let cancelled: Vec<OriginalStart> = cancelled
-        .unwrap_or(known)
-        .iter()
-        .filter(is_cancelled)
-        .copied()
-        .collect();
-    if let Some(rule) = series.series.as_deref_mut() {
-        // What is an exception already is placed no more.
-        rule.except_dates.extend(cancelled);
-        series.hash();
-    }
+    except_cancelled(series, &overrides, cancelled);
+    let mut has_detached = false;
     for mut event in overrides {
         let is_edited = event.is_edited();
-        if !is_edited
-            && event
-                .original_start()
-                .is_some_and(|original| !rule_yields(series, original))
-        {
-            // Hidden as it is, it goes once the provider has the series so; with a series that is gone, at once.
+        let original = event.original_start();
+        if !is_edited && original.is_some_and(|original| !rule_yields(series, original)) {
+            // Hidden already. A sync removes it once the provider has the series as it is here; one whose series is gone is
+            // removed now.
             if is_gone {
                 let _: WriteOutcome = context.store.delete_event(user, &event).await?;
             }
             continue;
         }
         let link = event.link.get_or_insert_default();
-        if is_edited
-            && link.remote_id.is_none()
-            && link.edit.as_ref().is_some_and(|edit| edit.base.is_none())
-        {
+        let has_base = link.edit.as_ref().is_some_and(|edit| edit.base.is_some());
+        if is_edited && link.remote_id.is_none() && !has_base {
             continue;
         }
         (link.remote_id, link.version) = (None, None);
-        // The new one has nothing that both sides have agreed on.
         let edit = link.edit.get_or_insert_with(|| {
             Box::new(Edit::new(Operation::Update, None, context.clock.now()))
         });
+        // The provider has no state of the new occurrence that both sides agree on. Whoever may be notified about the series
+        // may be notified about its occurrences.
         (edit.base, edit.send_updates) = (None, edit.send_updates.or(send_updates));
-        // Refused when somebody else writes the occurrence just now: then it is theirs.
+        // A concurrent writer that comes first has made an edit of its own.
         has_detached |= context.store.put_edit(user, &mut event).await? == WriteOutcome::Written;
     }
     Ok(has_detached)
+}
+
+/// Turns cancelled occurrences into exception dates.
+fn except_cancelled(series: &mut Event, overrides: &[Event], cancelled: Option<&[OriginalStart]>) {
+    let changed: HashSet<_> = overrides.iter().filter_map(Event::original_start).collect();
+    // What is an exception date already is not yielded.
+    let is_cancelled =
+        |original: &&OriginalStart| !changed.contains(original) && rule_yields(series, **original);
+    let hidden = series
+        .series
+        .as_deref()
+        .map(|rule| rule.overridden.as_slice());
+    let cancelled = cancelled.or(hidden).unwrap_or_default().iter();
+    let cancelled: Vec<OriginalStart> = cancelled.filter(is_cancelled).copied().collect();
+    if let Some(rule) = series.series.as_deref_mut() {
+        rule.except_dates.extend(cancelled);
+        series.hash();
+    }
 }

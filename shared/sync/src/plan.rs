@@ -1,4 +1,4 @@
-//! What a sync has to write, worked out from what is stored and what the provider has. Pure: no I/O, no clock.
+//! What the sync of a feed writes, from what is stored and what the feed has. Pure: no I/O, no clock.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use calweave_domain::calendar::SyncStats;
 use calweave_domain::event::Event;
 use calweave_domain::ids::EventId;
 
-/// What the provider has now.
+/// The events of a feed.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteEvents<'a> {
-    /// All of it.
+    /// All events.
     pub events: &'a [Event],
-    /// Whether the answer was whole. What a cut-off answer lacks or shortens may still be there.
+    /// Whether the file is complete. Events that a truncated file lacks or shortens may still exist.
     pub complete: bool,
     /// Digest of all events.
     pub content_hash: &'a str,
@@ -22,18 +22,18 @@ pub struct RemoteEvents<'a> {
 pub struct Plan<'a> {
     /// Events that are new or have changed.
     pub puts: Vec<&'a Event>,
-    /// Events that are gone.
+    /// Events that the feed no longer has.
     pub deletes: Vec<EventId>,
-    /// What this amounts to.
+    /// How many of each there are.
     pub stats: SyncStats,
-    /// Set when the answer would remove so much that it is only believed a second time. Nothing is removed until then.
+    /// The digest of a file that lacks too much to be believed at once. Nothing is removed until a second sync confirms it.
     pub suspect: Option<String>,
 }
 
-/// A calendar with fewer events than this may lose more than half of them at once.
+/// A calendar of fewer events may lose more than half of them at once.
 const GUARDED: usize = 20;
 
-/// Compares `stored` (content hashes by id) with `remote`. `suspect` is the digest that an earlier sync did not believe.
+/// Compares `stored` (content hashes by id) with `remote`. `suspect` is the digest that the last sync did not believe.
 pub fn plan<'a>(
     mut stored: HashMap<EventId, String>,
     remote: RemoteEvents<'a>,
@@ -69,7 +69,7 @@ pub fn plan<'a>(
     plan
 }
 
-/// Whether an answer that lacks `gone` of `count` events is only believed a second time.
+/// Whether the absence of `gone` of `count` events has to be confirmed by a second sync.
 pub(super) fn is_doubtful(count: usize, gone: usize, is_empty: bool) -> bool {
     gone > 0 && (is_empty || (count >= GUARDED && gone * 2 > count))
 }

@@ -1,4 +1,4 @@
-//! What becomes of an event when the provider says what it is there now. Pure: no I/O; the time comes from outside.
+//! Reconciliation: what becomes of a stored event when the provider sends it, or no longer has it. Pure: no I/O, no clock.
 
 use calweave_domain::content::EventContent;
 use calweave_domain::event::{Event, RsvpStatus};
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 /// What to do with the stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reconciliation {
-    /// Nothing: it is as it was.
+    /// Nothing.
     Unchanged,
     /// Store this in its place.
     Store(Box<Event>),
@@ -17,7 +17,7 @@ pub(super) enum Reconciliation {
     Remove,
 }
 
-/// The provider has this event now, as `incoming` says. `overridden` of a series is what both sides know of.
+/// The provider has this event as `incoming`. Its series hides what either side knows to be overridden.
 pub(super) fn reconcile_upsert(
     stored: Option<&Event>,
     mut incoming: Event,
@@ -35,45 +35,48 @@ pub(super) fn reconcile_upsert(
     }
     incoming.hash();
     let old = stored.link.as_deref().cloned().unwrap_or_default();
-    let is_echo = old.version.is_some()
-        && incoming
-            .link
-            .as_ref()
-            .is_some_and(|link| link.version == old.version);
-    let Some(edit) = old.edit.clone() else {
-        if incoming.content_hash == stored.content_hash {
-            return Reconciliation::Unchanged;
-        }
-        incoming.link = Some(Box::new(EventLink {
-            failure: None,
-            ..followed(old, &incoming)
-        }));
-        incoming.updated_at = now;
-        return Reconciliation::Store(Box::new(incoming));
-    };
+    let edit = old.edit.clone();
+    let version = |event: &Event| event.link.as_ref().and_then(|link| link.version.clone());
+    let is_echo = old.version.is_some() && version(&incoming) == old.version;
     let link = EventLink {
         failure: None,
         ..followed(old, &incoming)
     };
+    match edit {
+        Some(edit) => reconcile_edited(stored, incoming, link, *edit, is_echo, now),
+        None if incoming.content_hash == stored.content_hash => Reconciliation::Unchanged,
+        None => {
+            incoming.link = Some(Box::new(link));
+            incoming.updated_at = now;
+            Reconciliation::Store(Box::new(incoming))
+        }
+    }
+}
+
+/// Reconciles an event that has an edit. `is_echo` says that the provider still has the version that was last read.
+fn reconcile_edited(
+    stored: &Event,
+    mut incoming: Event,
+    link: EventLink,
+    edit: Edit,
+    is_echo: bool,
+    now: DateTime<Utc>,
+) -> Reconciliation {
     match edit.operation {
-        // Our own writing, seen before its answer was.
-        Operation::Create => ahead(stored, incoming, link, *edit, now),
+        // The creation got through, and is read before its response was stored.
+        Operation::Create => ahead(stored, incoming, link, edit, now),
         Operation::Update if is_echo => with_overridden(stored, &incoming),
         Operation::Update => {
-            let merged = merge(
-                edit.base.as_deref(),
-                &edit.earlier,
-                &EventContent::of(stored),
-                &EventContent::of(&incoming),
-            );
-            settle(stored, incoming, link, *edit, merged, now)
+            let (local, remote) = (EventContent::of(stored), EventContent::of(&incoming));
+            let merged = merge(edit.base.as_deref(), &edit.earlier, &local, &remote);
+            settle(stored, incoming, link, edit, merged, now)
         }
         Operation::Delete if edit.base.is_none() => known_by(stored, incoming, link),
         Operation::Delete if is_echo || is_known(&edit, &incoming) => {
             with_overridden(stored, &incoming)
         }
         Operation::Delete => {
-            // Somebody wanted to keep it over there: it stays, and the wish to remove it is shown.
+            // It was changed at the provider after it was deleted here: it stays, and the deletion is kept as a conflict.
             let kept = KeptEdit {
                 at: now,
                 fields: vec!["deleted".to_owned()],
@@ -90,7 +93,7 @@ pub(super) fn reconcile_upsert(
     }
 }
 
-/// The stored event, with what both sides know of overridden.
+/// The stored event, hiding what both sides know to be overridden.
 fn with_overridden(stored: &Event, incoming: &Event) -> Reconciliation {
     let mut event = stored.clone();
     match (&mut event.series, &incoming.series) {
@@ -103,7 +106,7 @@ fn with_overridden(stored: &Event, incoming: &Event) -> Reconciliation {
     }
 }
 
-/// The link of a stored event that the provider has another version of.
+/// The link of a stored event, with the remote id and version that the provider has sent.
 fn followed(old: EventLink, incoming: &Event) -> EventLink {
     let new = incoming.link.as_deref().cloned().unwrap_or_default();
     EventLink {
@@ -113,7 +116,7 @@ fn followed(old: EventLink, incoming: &Event) -> EventLink {
     }
 }
 
-/// An event that was made and is to go again, found at the provider after all.
+/// A local event that is to be deleted before its creation was confirmed, found at the provider after all.
 fn known_by(stored: &Event, incoming: Event, link: EventLink) -> Reconciliation {
     let edit = link.edit.map(|edit| {
         Box::new(Edit {
@@ -127,13 +130,13 @@ fn known_by(stored: &Event, incoming: Event, link: EventLink) -> Reconciliation 
     }))
 }
 
-/// Whether the provider has nothing but what was known here, or was written from here, as far as either side can change it.
+/// Whether the provider's content is one that was read or written here, in every field that either side can change.
 pub(super) fn is_known(edit: &Edit, remote: &Event) -> bool {
     let remote = EventContent::of(remote);
-    // Merging a change of nothing: whatever differs would be the provider's.
+    // A merge with a state that was known leaves local changes only where the provider differs from it.
     let is_same = |known: &EventContent| {
         let mut known = known.clone();
-        // What others have answered is no change of theirs.
+        // A response of an attendee is no change of the event.
         known.adopt_responses(&remote);
         !merge(Some(&remote), &[], &known, &remote).has_local_changes
     };
@@ -144,7 +147,7 @@ pub(super) fn is_known(edit: &Edit, remote: &Event) -> bool {
         .any(is_same)
 }
 
-/// What was made here is at the provider as it was when it was sent; what has changed here since is an update.
+/// The provider has a local event as it was sent; what has changed here since then is an update.
 fn ahead(
     stored: &Event,
     incoming: Event,
@@ -167,7 +170,7 @@ fn ahead(
     )
 }
 
-/// Stores what a merge came to, with what is still to be written.
+/// Stores the result of a merge, with the edit that is left.
 fn settle(
     stored: &Event,
     incoming: Event,
@@ -189,7 +192,7 @@ fn settle(
         }));
     }
     let theirs = EventContent::of(&incoming);
-    // An answer that the provider does not have yet, unless another was given there meanwhile.
+    // A response that the provider does not have yet, unless the account's owner has responded there in the meantime.
     let waits = |response: &RsvpResponse| {
         let (now, then) = (merged.content.own_response(), theirs.own_response());
         then != Some(response.status) && (then.is_none() || now == Some(response.status))
@@ -215,16 +218,16 @@ fn settle(
     Reconciliation::Store(Box::new(event))
 }
 
-/// The provider has this event no more.
+/// The provider no longer has this event.
 pub(super) fn reconcile_removal(stored: &Event, provider: &str) -> Reconciliation {
     let Some(link) = stored.link.as_deref() else {
         return Reconciliation::Remove;
     };
     let declined = |response: &RsvpResponse| response.status == RsvpStatus::Declined;
     match link.edit.as_deref() {
-        // That is what becomes of an invitation that is declined.
+        // Microsoft removes an invitation that is declined.
         Some(edit) if edit.response.as_deref().is_some_and(declined) => Reconciliation::Remove,
-        // An edit that would be lost: it is kept, and its owner may have the event created anew.
+        // The edit would be lost with the event: it is kept, and its owner may have the event created again.
         Some(edit) if edit.operation == Operation::Update && stored.original_start().is_some() => {
             let mut event = stored.clone();
             let failure = format!(

@@ -1,4 +1,4 @@
-//! What the schedules do: find what is due, and ask for it.
+//! The scheduled jobs: each finds what is due, and requests it.
 
 use calweave_calendar::accounts::renew_early;
 use calweave_calendar::sync_requests::{request_sync, request_watched};
@@ -9,19 +9,19 @@ use chrono::TimeDelta;
 
 use super::SyncError;
 
-/// Calendars that one run asks for per shard; the next run, a quarter of an hour later, finds the rest still due.
+/// How many calendars one run requests per shard; the next run, a quarter of an hour later, finds the rest still due.
 const CALENDARS_PER_SHARD: i32 = 500;
-/// Grants that one run renews per shard, one after the other.
+/// How many grants one run renews per shard, one after the other.
 const GRANTS_PER_SHARD: i32 = 50;
-/// Erasures that one run resumes per shard.
+/// How many erasures one run resumes per shard.
 const ERASURES_PER_SHARD: i32 = 100;
-/// Over how many seconds the syncs of one run are spread.
+/// The seconds over which the syncs of one run are spread.
 const SPREAD_SECONDS: usize = 300;
-/// A calendar that was asked for is not asked for again so soon, even if nobody has got to it yet.
+/// How long a calendar that was requested is not due, even if no worker has synced it yet.
 const POSTPONED: TimeDelta = TimeDelta::minutes(30);
 
-/// Asks for a sync of every calendar of this kind that is due. Idempotent: one for which a message is under way gets no
-/// other.
+/// Requests a sync of every calendar of this kind that is due. Idempotent: a calendar has at most one message in flight.
+/// Returns how many were requested.
 pub async fn refresh_due(context: &Context, kind: DueKind) -> Result<usize, SyncError> {
     let now = context.clock.now();
     let mut asked = 0;
@@ -44,7 +44,8 @@ pub async fn refresh_due(context: &Context, kind: DueKind) -> Result<usize, Sync
     Ok(asked)
 }
 
-/// Asks for a sync of every calendar whose channel should be renewed: the sync opens the new one before it closes the old.
+/// Requests a sync of every calendar whose channel expires `within` this time: the sync opens the new channel before it
+/// closes the old one. Returns how many were requested.
 pub async fn renew_channels(context: &Context, within: TimeDelta) -> Result<usize, SyncError> {
     let until = context.clock.now() + within;
     let mut asked = 0;
@@ -60,8 +61,8 @@ pub async fn renew_channels(context: &Context, within: TimeDelta) -> Result<usiz
     Ok(asked)
 }
 
-/// Renews the access tokens that are about to expire, so that no sync has to wait for one. One that cannot be renewed
-/// because of a passing failure is tried again by the next run.
+/// Renews the access tokens that are about to expire, so that no sync has to wait for one. After a transient failure the next
+/// run tries again. Returns how many were renewed.
 pub async fn refresh_tokens(context: &AccountContext) -> Result<usize, SyncError> {
     let now = context.clock.now();
     let mut renewed = 0;
@@ -84,9 +85,10 @@ pub async fn refresh_tokens(context: &AccountContext) -> Result<usize, SyncError
     Ok(renewed)
 }
 
-/// Goes on with removals whose message was lost. Idempotent: each step removes what is still there.
+/// Resumes erasures whose message was lost. Idempotent: each step removes what is still there. Returns how many were
+/// resumed.
 pub async fn resume_erasures(context: &Context) -> Result<usize, SyncError> {
-    // One that has only just begun has a message of its own.
+    // An erasure that has just begun still has its message.
     let until = context.clock.now() - TimeDelta::minutes(10);
     let mut resumed = 0;
     for shard in 0..DUE_SHARDS {

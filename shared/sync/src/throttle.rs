@@ -1,5 +1,5 @@
-//! Keeps to what a provider bears: so many syncs of one account at once, and none before the time that it has named. Both
-//! hold across all workers.
+//! Throttling, across all workers: the cap on concurrent syncs of one account, and the pause that a provider has asked for
+//! (`Retry-After`).
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use calweave_store::leases::Lease;
 use calweave_store::permits::PermitOutcome;
 use chrono::TimeDelta;
 
-use super::account::{SyncResult, SyncStop};
+use super::stop::{SyncResult, SyncStop};
 use crate::SyncContext;
 
-/// How often a worker looks for a free permit before it leaves the calendar to a later message.
+/// How often a worker tries to get a permit before it leaves the calendar to a later message.
 const MAX_POLLS: u32 = 8;
-/// How long between two looks.
+/// How long it waits between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a calendar waits for which there was no permit.
+/// How long a calendar waits after no permit was available.
 const EXHAUSTED_DELAY: TimeDelta = TimeDelta::seconds(3);
 
-/// Takes a permit along with the lease, where the provider has only so many for an account.
+/// Attaches a permit to the lease, for providers that cap the concurrent calls of an account.
 pub(super) async fn acquire_permit(
     context: &SyncContext,
     lease: &mut Lease,
@@ -52,20 +52,20 @@ pub(super) async fn acquire_permit(
     Err(SyncStop::Later(EXHAUSTED_DELAY))
 }
 
-/// Has all workers heed a pause that the provider has asked for.
+/// Makes all workers honor the pause that a failure asks for. Returns the result that it was given.
 pub(super) async fn honor_retry_after<T>(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
     connection: &Connection,
-    done: SyncResult<T>,
+    result: SyncResult<T>,
 ) -> SyncResult<T> {
-    if let Err(SyncStop::CalendarProvider(failure)) = &done {
+    if let Err(SyncStop::Provider(failure)) = &result {
         pause(context, provider, connection, failure).await?;
     }
-    done
+    result
 }
 
-/// The same, for a failure.
+/// Makes all workers honor the pause that a failure asks for.
 pub(super) async fn pause(
     context: &SyncContext,
     provider: &dyn CalendarProvider,

@@ -1,4 +1,4 @@
-//! Keeps a channel open by which the provider says that a calendar, or any of an account's, has changed.
+//! Push channels: keeps one open by which the provider notifies of changes to a calendar, or to all calendars of an account.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,19 +15,19 @@ use calweave_store::leases::Lease;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
-use super::account::SyncResult;
+use super::stop::SyncResult;
 use crate::SyncContext;
 
-/// A calendar that cannot be watched is tried again after this long.
+/// A calendar that the provider does not push changes of is tried again after this long.
 const UNWATCHABLE: TimeDelta = TimeDelta::days(7);
-/// How long a channel's row is kept before the provider has said when the channel ends.
+/// How long a channel's row is kept while the provider has not said when the channel expires.
 const UNOPENED: TimeDelta = TimeDelta::days(8);
-/// The path that providers push to, below where this API is.
+/// The path of notifications, below this deployment's public URL.
 const PATH: &str = "/api/v1/calendar/webhooks/";
 
-/// Opens a channel where there is none or it is about to end: the new one before the old one is closed, so that nothing
-/// is missed in between. `None` leaves it as it is. A failure is no failure of the sync: until it works the calendar is
-/// polled.
+/// Ensures that a channel is open: one that is about to expire is replaced, the new one opened before the old one is closed,
+/// so that no change is missed. Returns the channel's new state, or `None` when it has not changed. A failure does not fail
+/// the sync: without a channel the calendar is polled.
 pub(super) async fn ensure_channel(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
@@ -39,6 +39,7 @@ pub(super) async fn ensure_channel(
     let now = context.clock.now();
     let known = lease.cursor().channel.clone();
     let is_account = provider.capabilities().channel_scope == ChannelScope::Account;
+    // A channel of an account says nothing about calendars that others share with it.
     let is_out_of_reach = is_account
         && matches!(&calendar.source, CalendarSource::Account(account) if account.is_shared);
     if calendar.is_unwatched || is_out_of_reach {
@@ -48,12 +49,7 @@ pub(super) async fn ensure_channel(
         if !is_account {
             close_channel(&context.store, Some(provider), &open).await?;
         }
-        return Ok(Some(ChannelState {
-            id: None,
-            resource_id: None,
-            renew_at: now,
-            expires_at: now,
-        }));
+        return Ok(Some(no_channel(now)));
     }
     if is_account {
         let open = ensure_account_channel(context, provider, connection, target).await?;
@@ -62,90 +58,98 @@ pub(super) async fn ensure_channel(
     if known.as_ref().is_some_and(|channel| channel.renew_at > now) {
         return Ok(None);
     }
-    open(
-        context,
-        provider,
-        calendar.user_id,
-        WatchedResource::Calendar {
-            calendar_id: calendar.id,
-        },
-        known.as_ref(),
-        target,
-    )
-    .await
+    let watched = WatchedResource::Calendar {
+        calendar_id: calendar.id,
+    };
+    let user = calendar.user_id;
+    open(context, provider, user, watched, known.as_ref(), target).await
 }
 
-/// The channel of an account, as it is now.
+/// No channel; watching is tried again at `renew_at`.
+fn no_channel(renew_at: DateTime<Utc>) -> ChannelState {
+    ChannelState {
+        id: None,
+        resource_id: None,
+        renew_at,
+        expires_at: renew_at,
+    }
+}
+
+/// Ensures that the channel of an account is open, unless another worker is at it. Returns the channel as it is then.
 async fn ensure_account_channel(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
     connection: &Connection,
     target: RemoteCalendar<'_>,
 ) -> SyncResult<Option<ChannelState>> {
-    let (user, id, now) = (connection.user_id, connection.id, context.clock.now());
+    let (store, user, id) = (&context.store, connection.user_id, connection.id);
+    let now = context.clock.now();
     let is_due = |known: Option<&ChannelState>| known.is_none_or(|channel| channel.renew_at <= now);
     if !is_due(connection.channel.as_ref())
-        || context.store.claim_channel_renewal(user, id).await? == WriteOutcome::ConditionFailed
+        || store.claim_channel_renewal(user, id).await? == WriteOutcome::ConditionFailed
     {
         return Ok(connection.channel.clone());
     }
-    // Somebody else may have been faster, before the turn was ours.
-    let latest = context.store.connection(user, id).await?;
-    if latest
-        .as_ref()
-        .is_none_or(|latest| latest.status != ConnectionStatus::Active)
-    {
-        // Its grant was given back meanwhile: nobody would close what is opened now.
-        context.store.finish_channel_renewal(user, id, None).await?;
+    // Another worker may have renewed it between the read and the claim.
+    let latest = store.connection(user, id).await?;
+    let latest = latest.filter(|latest| latest.status == ConnectionStatus::Active);
+    let Some(latest) = latest else {
+        // The grant was revoked in between: nothing would close a channel that is opened now.
+        store.finish_channel_renewal(user, id, None).await?;
         return Ok(None);
+    };
+    let known = latest.channel;
+    if !is_due(known.as_ref()) {
+        store.finish_channel_renewal(user, id, None).await?;
+        return Ok(known);
     }
-    let latest = latest.and_then(|connection| connection.channel);
-    let known = latest.as_ref();
-    if !is_due(known) {
-        context.store.finish_channel_renewal(user, id, None).await?;
-        return Ok(latest);
-    }
+    let renewed = renew(context, provider, connection, known.as_ref(), target).await?;
+    store
+        .finish_channel_renewal(user, id, renewed.as_ref())
+        .await?;
+    Ok(renewed.or(known))
+}
+
+/// Extends the channel of an account, or opens another where it is lost or cannot be extended. `None` after a transient
+/// failure.
+async fn renew(
+    context: &SyncContext,
+    provider: &dyn CalendarProvider,
+    connection: &Connection,
+    known: Option<&ChannelState>,
+    target: RemoteCalendar<'_>,
+) -> SyncResult<Option<ChannelState>> {
+    let (user, id) = (connection.user_id, connection.id);
     let extended = match known.and_then(|channel| channel.resource_id.as_ref()) {
         Some(resource_id) => provider.extend_channel(resource_id).await,
         None => Ok(None),
     };
-    let kept = match (extended, known.and_then(|channel| channel.id.as_ref())) {
+    match (extended, known.and_then(|channel| channel.id.as_ref())) {
         (Ok(Some(opened)), Some(channel)) => {
-            let renew_at = renewal(now, opened.expires_at);
-            context
-                .store
-                .extend_channel(user, channel, renew_at, opened.expires_at)
+            let (renew_at, expires_at) = (
+                renewal(context.clock.now(), opened.expires_at),
+                opened.expires_at,
+            );
+            let store = &context.store;
+            store
+                .extend_channel(user, channel, renew_at, expires_at)
                 .await?;
-            let (channel, resource_id) = (Some(channel.clone()), Some(opened.resource_id));
-            Some(ChannelState {
-                id: channel,
-                resource_id,
+            Ok(Some(ChannelState {
+                id: Some(channel.clone()),
+                resource_id: Some(opened.resource_id),
                 renew_at,
-                expires_at: opened.expires_at,
-            })
+                expires_at,
+            }))
         }
         (Err(failure), _) if failure.remedy() != Remedy::GiveUp => {
             warn!(connection.id = %id, "could not extend the channel of {id}: {failure}");
-            None
+            Ok(None)
         }
-        // It is gone, or does not live longer.
         _ => {
-            open(
-                context,
-                provider,
-                user,
-                WatchedResource::Account { connection_id: id },
-                known,
-                target,
-            )
-            .await?
+            let watched = WatchedResource::Account { connection_id: id };
+            open(context, provider, user, watched, known, target).await
         }
-    };
-    context
-        .store
-        .finish_channel_renewal(user, id, kept.as_ref())
-        .await?;
-    Ok(kept.or_else(|| known.cloned()))
+    }
 }
 
 /// Opens a channel in place of the one that is known.
@@ -157,51 +161,30 @@ async fn open(
     known: Option<&ChannelState>,
     target: RemoteCalendar<'_>,
 ) -> SyncResult<Option<ChannelState>> {
-    let now = context.clock.now();
-    let Ok(registered) = context.providers.of(provider.capabilities().kind) else {
+    let (store, now) = (&context.store, context.clock.now());
+    let kind = provider.capabilities().kind;
+    let Ok(registered) = context.providers.of(kind) else {
         return Ok(None);
     };
-    let address = format!(
-        "{}{PATH}{}",
-        registered.public_url(),
-        provider.capabilities().kind.path()
-    );
+    let address = format!("{}{PATH}{}", registered.public_url(), kind.path());
     let id = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
-    let secret_digest = secret_digest(&secret);
     let row = Channel {
         id: id.clone(),
         user_id: user,
         watched,
-        secret_digest,
+        secret_digest: secret_digest(&secret),
         resource_id: None,
         renew_at: None,
         until: now + UNOPENED,
     };
-    // The row first: the provider's first message may be there before its answer.
-    context.store.put_channel(&row).await?;
+    // The row first: the provider's first notification may come before its response.
+    store.put_channel(&row).await?;
     let opened = match provider.open_channel(target, &id, &secret, &address).await {
         Ok(opened) => opened,
         Err(failure) => {
-            context.store.delete_channel(&row.id).await?;
-            return match failure.remedy() {
-                Remedy::GiveUp => {
-                    if !matches!(failure, ProviderError::PushUnsupported { .. }) {
-                        warn!(calendar.id = %target.calendar, "{} cannot be watched and is polled: {failure}", target.calendar);
-                    }
-                    let at = now + UNWATCHABLE;
-                    Ok(Some(ChannelState {
-                        id: None,
-                        resource_id: None,
-                        renew_at: at,
-                        expires_at: at,
-                    }))
-                }
-                _ => {
-                    warn!(calendar.id = %target.calendar, "could not watch {}: {failure}", target.calendar);
-                    Ok(None)
-                }
-            };
+            store.delete_channel(&row.id).await?;
+            return Ok(not_opened(&failure, target, now));
         }
     };
     let renew_at = renewal(now, opened.expires_at);
@@ -211,9 +194,9 @@ async fn open(
         until: opened.expires_at,
         ..row
     };
-    context.store.put_channel(&row).await?;
+    store.put_channel(&row).await?;
     if let Some(old) = known {
-        close_channel(&context.store, Some(provider), old).await?;
+        close_channel(store, Some(provider), old).await?;
     }
     Ok(Some(ChannelState {
         id: Some(id),
@@ -223,7 +206,24 @@ async fn open(
     }))
 }
 
-/// When four fifths of a channel's life are over.
+/// What a calendar's channel is when it could not be opened; `None` where the next sync tries again.
+fn not_opened(
+    failure: &ProviderError,
+    target: RemoteCalendar<'_>,
+    now: DateTime<Utc>,
+) -> Option<ChannelState> {
+    let calendar = target.calendar;
+    if failure.remedy() != Remedy::GiveUp {
+        warn!(calendar.id = %calendar, "could not watch {calendar}: {failure}");
+        return None;
+    }
+    if !matches!(failure, ProviderError::PushUnsupported { .. }) {
+        warn!(calendar.id = %calendar, "{calendar} cannot be watched and is polled: {failure}");
+    }
+    Some(no_channel(now + UNWATCHABLE))
+}
+
+/// When to renew a channel: after four fifths of its lifetime.
 fn renewal(now: DateTime<Utc>, expires_at: DateTime<Utc>) -> DateTime<Utc> {
     now + (expires_at - now) * 4 / 5
 }
