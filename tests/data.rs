@@ -13,7 +13,7 @@ use shared::domain::ids::CalendarId;
 use shared::domain::recurrence::Series;
 use shared::domain::time::EventTime;
 use shared::feeds::{self, Feed, FeedTarget, NotACalendar};
-use shared::providers::microsoft::recurrence;
+use shared::providers::microsoft::{pattern, recurrence};
 
 /// No measure of speed (the benchmarks print that), only the line beyond which something runs away.
 const RUNAWAY: Duration = Duration::from_secs(20);
@@ -153,7 +153,7 @@ fn recurrences_that_microsoft_can_express_stay_what_they_are() {
             expressible += 1;
             let back = Series {
                 except_dates: patterned.removed,
-                ..recurrence::series(&patterned.recurrence).unwrap()
+                ..pattern::series(&patterned.recurrence).unwrap()
             };
             let from = event.start.instant(Tz::UTC) - chrono::TimeDelta::days(2);
             let expand = |series: &Series| {

@@ -8,7 +8,7 @@ use local::functions;
 use serde_json::{Value, json};
 use shared::boot::{messages, tick};
 
-use crate::world::World;
+use crate::harness::World;
 
 fn sample(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

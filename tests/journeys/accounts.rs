@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::world::{Feed, PASSWORD, Person, World, calendar};
+use crate::harness::feeds::{FeedResponse, calendar};
+use crate::harness::{PASSWORD, Person, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_signs_up_looks_at_themselves_and_signs_out() {
@@ -321,7 +322,7 @@ async fn an_account_goes_with_everything_that_belongs_to_it() {
     let (ada, grace) = (world.sign_up("ada").await, world.sign_up("grace").await);
     world.feeds.set(
         "f.ics",
-        Feed::ics(calendar(&[
+        FeedResponse::ics(calendar(&[
             "UID:1\nDTSTART:20260302T090000Z\nSUMMARY:Secret meeting",
         ])),
     );

@@ -8,7 +8,7 @@ use local::stack::Options;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
-use crate::world::{Person, World};
+use crate::harness::{Person, World};
 
 fn claims(token: &str) -> Value {
     serde_json::from_slice(

@@ -7,7 +7,8 @@ use local::stack::Options;
 use serde_json::json;
 use shared::clock::Clock;
 
-use crate::world::{Feed, PASSWORD, World, daily};
+use crate::harness::feeds::{FeedResponse, daily};
+use crate::harness::{PASSWORD, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_carries_its_headers() {
@@ -333,7 +334,7 @@ async fn ten_wishes_make_one_pull() {
     let ada = world.sign_up("ada").await;
     world
         .feeds
-        .set("f.ics", Feed::ics(daily(1, "2026-03-02", "a")));
+        .set("f.ics", FeedResponse::ics(daily(1, "2026-03-02", "a")));
     let id = world
         .post(
             &ada,

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Feed, World, calendar, daily};
+use crate::harness::World;
+use crate::harness::feeds::{FeedResponse, calendar, daily};
 
 const WEEKLY: &str = "UID:weekly\nDTSTART;TZID=Europe/Berlin:20260302T090000\nDTEND;TZID=Europe/Berlin:20260302T100000\n\
     RRULE:FREQ=WEEKLY;COUNT=6\nEXDATE;TZID=Europe/Berlin:20260309T090000\nSUMMARY:Weekly";
@@ -313,25 +314,25 @@ async fn an_address_that_cannot_be_used_says_why_and_is_never_a_5xx() {
     let ada = world.sign_up("ada").await;
     world.feeds.set(
         "html",
-        Feed {
+        FeedResponse {
             headers: vec![("content-type".into(), "text/html".into())],
-            ..Feed::ics("<!DOCTYPE html><p>Sign in")
+            ..FeedResponse::ics("<!DOCTYPE html><p>Sign in")
         },
     );
     world.feeds.set_ics("empty", "");
     world.feeds.set_ics("json", "{\"a\": 1}");
-    world.feeds.set("down", Feed::status(503));
-    world.feeds.set("loop", Feed::redirect("/loop"));
+    world.feeds.set("down", FeedResponse::status(503));
+    world.feeds.set("loop", FeedResponse::redirect("/loop"));
     world
         .feeds
-        .set("inward", Feed::redirect("http://10.0.0.1/secret"));
+        .set("inward", FeedResponse::redirect("http://10.0.0.1/secret"));
     world.feeds.set(
         "metadata",
-        Feed::redirect("http://169.254.169.254/latest/meta-data"),
+        FeedResponse::redirect("http://169.254.169.254/latest/meta-data"),
     );
     world
         .feeds
-        .set("file", Feed::redirect("file:///etc/passwd"));
+        .set("file", FeedResponse::redirect("file:///etc/passwd"));
     let mut addresses: Vec<String> = [
         "html", "empty", "json", "down", "loop", "inward", "metadata", "file", "missing",
     ]

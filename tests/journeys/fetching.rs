@@ -6,7 +6,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 
-use crate::world::{Feed, Stream, World, calendar, daily};
+use crate::harness::World;
+use crate::harness::feeds::{FeedResponse, Stream, calendar, daily};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_feed_writes_no_event() {
@@ -14,9 +15,9 @@ async fn an_unchanged_feed_writes_no_event() {
     let ada = world.sign_up("ada").await;
     world.feeds.set(
         "tagged.ics",
-        Feed {
+        FeedResponse {
             etag: Some("W/\"one\"".into()),
-            ..Feed::ics(daily(30, "2026-03-02", "a"))
+            ..FeedResponse::ics(daily(30, "2026-03-02", "a"))
         },
     );
     world
@@ -85,17 +86,17 @@ async fn what_is_stored_survives_every_bad_answer() {
     let good = daily(30, "2026-03-02", "a");
     world.feeds.set_ics("f.ics", good.clone());
     let id = world.connect(&ada, "f.ics").await;
-    let html = Feed {
+    let html = FeedResponse {
         headers: vec![("content-type".into(), "text/html".into())],
-        ..Feed::ics("<html>expired</html>")
+        ..FeedResponse::ics("<html>expired</html>")
     };
     let failures = [
         html,
-        Feed::ics(""),
-        Feed::status(404),
-        Feed::status(401),
-        Feed::status(500),
-        Feed::redirect("http://192.168.0.1/"),
+        FeedResponse::ics(""),
+        FeedResponse::status(404),
+        FeedResponse::status(401),
+        FeedResponse::status(500),
+        FeedResponse::redirect("http://192.168.0.1/"),
     ];
     for feed in failures {
         let shown = format!("{feed:?}");
@@ -163,16 +164,16 @@ async fn a_feed_that_has_no_end_is_given_up() {
     }
     let bomb = bomb.finish().unwrap();
     assert!(bomb.len() < 1 << 20);
-    let mut packed = Feed::ics(bomb);
+    let mut packed = FeedResponse::ics(bomb);
     packed
         .headers
         .push(("content-encoding".into(), "gzip".into()));
     world.feeds.set("bomb", packed);
     world.feeds.set(
         "endless",
-        Feed {
+        FeedResponse {
             stream: Some(Stream::Endless),
-            ..Feed::ics("")
+            ..FeedResponse::ics("")
         },
     );
     for path in ["bomb", "endless"] {
@@ -196,9 +197,9 @@ async fn a_feed_of_one_byte_a_second_is_given_up() {
     let ada = world.sign_up("ada").await;
     world.feeds.set(
         "slow",
-        Feed {
+        FeedResponse {
             stream: Some(Stream::BytePerSecond),
-            ..Feed::ics("")
+            ..FeedResponse::ics("")
         },
     );
     let looked = world
@@ -224,7 +225,7 @@ async fn tokens_in_plain_text() {
         "private-5ecre7",
         ada.token.as_str(),
         ada.refresh.as_str(),
-        crate::world::PASSWORD,
+        crate::harness::PASSWORD,
     ] {
         assert!(!dump.contains(secret), "a table holds {secret}");
     }

@@ -4,10 +4,10 @@ use chrono::TimeDelta;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::conformance::{by_hand, connected, create, put, synced, titles};
-use crate::google::{EMAIL, GoogleHarness};
-use crate::side::ProviderHarness;
-use crate::world::World;
+use crate::harness::ProviderHarness;
+use crate::harness::World;
+use crate::harness::account::{by_hand, connected, create, put, synced, titles};
+use crate::harness::google::{EMAIL, GoogleHarness};
 
 fn timed(title: &str, day: &str, hour: u32) -> Value {
     let time = |hour| json!({ "dateTime": format!("{day}T{hour:02}:00:00+01:00"), "timeZone": "Europe/Berlin" });
@@ -36,7 +36,7 @@ fn fault(method: &str, status: u16, reason: &str) -> Value {
 async fn an_account_that_ends_gives_its_grants_back() {
     let (world, google, ada, _) = connected::<GoogleHarness>().await;
     assert_eq!(google.report().await["grants"], 1);
-    let body = json!({ "password": crate::world::PASSWORD });
+    let body = json!({ "password": crate::harness::PASSWORD });
     assert_eq!(
         world
             .call(

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{World, daily};
+use crate::harness::World;
+use crate::harness::feeds::daily;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_id_of_somebody_else_is_not_found_on_every_route() {

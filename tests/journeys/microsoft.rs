@@ -10,10 +10,10 @@ use shared::clock::Clock;
 use shared::domain::calendar::ProviderKind;
 use shared::domain::ids::UserId;
 
-use super::conformance::{by_hand, connected, create, put, synced, titles};
-use crate::microsoft::{BERLIN, EMAIL, MicrosoftHarness, time};
-use crate::side::{EventChange, InjectedFault, ProviderHarness};
-use crate::world::{Person, World};
+use crate::harness::account::{by_hand, connected, create, put, synced, titles};
+use crate::harness::microsoft::{BERLIN, EMAIL, MicrosoftHarness, time};
+use crate::harness::{EventChange, InjectedFault, ProviderHarness};
+use crate::harness::{Person, World};
 
 const NOTIFY: &str = "/api/v1/calendar/webhooks/microsoft";
 
@@ -1116,7 +1116,7 @@ async fn attendees_spammed() {
         "calendarId": calendar, "title": "Quiet", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00",
         "attendees": [{ "email": "bob@contoso.test", "isOptional": true }]
     });
-    let fields = |answer: &crate::world::Answer| {
+    let fields = |answer: &crate::harness::Answer| {
         answer.body["errors"]
             .as_array()
             .unwrap()
@@ -1495,7 +1495,7 @@ async fn what_graph_says_of_an_event_is_understood() {
 async fn recurrences_survive_the_way_through_both_providers() {
     let mut options = Options::default();
     let (google, microsoft) = (
-        crate::google::GoogleHarness::at(Clock::System).await,
+        crate::harness::google::GoogleHarness::at(Clock::System).await,
         MicrosoftHarness::at(Clock::System).await,
     );
     google.attach(&mut options);
@@ -1503,7 +1503,12 @@ async fn recurrences_survive_the_way_through_both_providers() {
     let world = World::with(options).await;
     let ada = world.sign_up("ada").await;
     let from = world
-        .connect_account(&google, &ada, crate::google::EMAIL, &[&google.primary()])
+        .connect_account(
+            &google,
+            &ada,
+            crate::harness::google::EMAIL,
+            &[&google.primary()],
+        )
         .await
         .remove(0);
     let to = world
@@ -1591,7 +1596,7 @@ async fn recurrences_survive_the_way_through_both_providers() {
 async fn one_agenda_over_all_providers() {
     let mut options = Options::default();
     let (google, microsoft) = (
-        crate::google::GoogleHarness::at(Clock::System).await,
+        crate::harness::google::GoogleHarness::at(Clock::System).await,
         MicrosoftHarness::at(Clock::System).await,
     );
     google.attach(&mut options);
@@ -1599,7 +1604,12 @@ async fn one_agenda_over_all_providers() {
     let world = World::with(options).await;
     let ada = world.sign_up("ada").await;
     let g = world
-        .connect_account(&google, &ada, crate::google::EMAIL, &[&google.primary()])
+        .connect_account(
+            &google,
+            &ada,
+            crate::harness::google::EMAIL,
+            &[&google.primary()],
+        )
         .await
         .remove(0);
     let m = world

@@ -2,7 +2,6 @@
 
 mod accounts;
 mod attacks;
-mod conformance;
 mod edges;
 mod feeds;
 mod fetching;

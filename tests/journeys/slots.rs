@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::conformance::{by_hand, connected, synced};
-use crate::google::GoogleHarness;
-use crate::side::ProviderHarness;
-use crate::world::{Person, World};
+use crate::harness::ProviderHarness;
+use crate::harness::account::{by_hand, connected, synced};
+use crate::harness::google::GoogleHarness;
+use crate::harness::{Person, World};
 
 async fn slots(world: &World, person: &Person) -> Vec<Value> {
     world.get(person, "/api/v1/slots").await.body["slots"]

@@ -10,7 +10,7 @@ use shared::setup::Setup;
 use shared::store::WriteOutcome;
 use shared::vault::{FEED_URL, SecretLocation, VaultError};
 
-use crate::world::World;
+use crate::harness::World;
 
 /// Another function: the same tables and key, and nothing in memory.
 fn another(world: &World) -> AccountContext {

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Person, World, calendar, daily};
+use crate::harness::feeds::{calendar, daily};
+use crate::harness::{Person, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_costs_what_it_shows_and_not_what_is_stored() {

@@ -12,8 +12,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::google::{EMAIL, GoogleHarness, reason};
-use crate::side::ProviderHarness;
+use crate::harness::ProviderHarness;
+use crate::harness::google::{EMAIL, GoogleHarness, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn google_hands_out_changes_in_pages_and_by_sync_token() {

@@ -4,8 +4,8 @@ use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
-use crate::microsoft::{BERLIN, EMAIL, MicrosoftHarness, time};
-use crate::side::{EventChange, ProviderHarness};
+use crate::harness::microsoft::{BERLIN, EMAIL, MicrosoftHarness, time};
+use crate::harness::{EventChange, ProviderHarness};
 
 fn code(body: &Value) -> &str {
     body["error"]["code"].as_str().unwrap_or_default()

@@ -15,8 +15,8 @@ use shared::domain::ids::{CalendarId, EventId, OriginalStart, UserId};
 use shared::providers::{Change, ReadScope, RemoteCalendar};
 
 use super::{Dice, killed_after, seeds};
-use crate::side::{EventChange, InjectedFault, ProviderHarness, token_in};
-use crate::world::{Person, World};
+use crate::harness::{EventChange, InjectedFault, ProviderHarness, token_in};
+use crate::harness::{Person, World};
 
 /// One calendar that two people change.
 struct Both<S> {
@@ -532,12 +532,12 @@ fn comparable(event: &Event) -> EventContent {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ping_pong_duplicates_in_two_way_sync_with_google() {
-    worlds::<crate::google::GoogleHarness>().await;
+    worlds::<crate::harness::google::GoogleHarness>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ping_pong_duplicates_in_two_way_sync_with_microsoft() {
-    worlds::<crate::microsoft::MicrosoftHarness>().await;
+    worlds::<crate::harness::microsoft::MicrosoftHarness>().await;
 }
 
 async fn worlds<S: ProviderHarness>() {

@@ -10,7 +10,8 @@ use shared::domain::ids::{CalendarId, UserId};
 use shared::sync::{SyncOutcome, sync_calendar};
 
 use super::{Dice, killed_after, seeds};
-use crate::world::{World, calendar};
+use crate::harness::World;
+use crate::harness::feeds::calendar;
 
 /// A feed of some of a hundred events, some of them with a title of their own.
 fn feed(dice: &mut Dice) -> (String, BTreeSet<(String, String)>) {
@@ -32,7 +33,7 @@ fn feed(dice: &mut Dice) -> (String, BTreeSet<(String, String)>) {
     )
 }
 
-async fn stored(world: &World, person: &crate::world::Person) -> BTreeSet<(String, String)> {
+async fn stored(world: &World, person: &crate::harness::Person) -> BTreeSet<(String, String)> {
     let events = world.events(person, "2026-03-01", "2026-03-05").await;
     let seen: Vec<_> = events
         .iter()

@@ -19,9 +19,10 @@ use shared::boot::messages;
 use shared::clock::Clock;
 
 use super::{Dice, seeds};
-use crate::google::GoogleHarness;
-use crate::side::ProviderHarness;
-use crate::world::{Person, World, calendar, daily};
+use crate::harness::ProviderHarness;
+use crate::harness::feeds::{calendar, daily};
+use crate::harness::google::GoogleHarness;
+use crate::harness::{Person, World};
 
 /// What becomes of a request.
 enum Fate {
@@ -243,7 +244,7 @@ async fn a_write_that_meets_another_transaction_is_tried_again() {
     });
     let (world, ada) = assert_a_feed_arrives(faults, 3).await;
     // A conflict is no excuse for a condition that does not hold.
-    let body = json!({ "email": ada.email, "password": crate::world::PASSWORD });
+    let body = json!({ "email": ada.email, "password": crate::harness::PASSWORD });
     assert_eq!(
         world
             .call("POST", "/api/v1/auth/signup", None, Some(body))

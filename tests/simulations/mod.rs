@@ -10,7 +10,7 @@ use std::task::Poll;
 use shared::domain::ids::{CalendarId, UserId};
 use shared::sync::sync_calendar;
 
-use crate::world::World;
+use crate::harness::World;
 
 /// Which worlds: more with `CALWEAVE_SEEDS`, one alone with `CALWEAVE_SEED`.
 fn seeds() -> std::ops::Range<u64> {

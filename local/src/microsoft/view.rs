@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::domain::recurrence::Series;
 use shared::domain::time::{EventTime, to_instant};
 use shared::domain::zones::resolve;
-use shared::providers::microsoft::recurrence;
+use shared::providers::microsoft::pattern;
 
 use super::state::{Calendar, Stored};
 
@@ -120,7 +120,7 @@ pub(super) fn series(event: &Value) -> Option<(EventTime, Series)> {
     } else {
         EventTime::Zoned(local, zone)
     };
-    Some((start, recurrence::series(&event["recurrence"]).ok()?))
+    Some((start, pattern::series(&event["recurrence"]).ok()?))
 }
 
 /// The id of the occurrence of a series that falls on this date.

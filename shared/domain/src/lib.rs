@@ -13,6 +13,8 @@ pub mod grant;
 pub mod ids;
 pub mod link;
 pub mod merge;
+#[cfg(test)]
+mod properties;
 pub mod recurrence;
 pub mod rule;
 pub mod secret;

@@ -1,4 +1,4 @@
-//! The seam between sync and the providers: what a sync asks of a calendar, and how a provider answers.
+//! The seam between sync and the providers: what a sync calls, and what a provider returns.
 
 use calweave_domain::calendar::{AccountCalendar, ProviderKind, SyncState};
 use calweave_domain::event::Event;
@@ -10,63 +10,63 @@ use futures::future::BoxFuture;
 
 use super::Result;
 
-/// A calendar as a call names it.
+/// The calendar that a call is about.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteCalendar<'a> {
-    /// Ours.
+    /// Its id here.
     pub calendar: CalendarId,
-    /// What the provider calls it.
+    /// Its id at the provider.
     pub remote_id: &'a str,
-    /// Its zone, for times that name none.
+    /// Its time zone, for times without one.
     pub zone: Tz,
 }
 
-/// What to read.
+/// What a list call reads.
 #[derive(Clone, Debug)]
 pub enum ReadScope<'a> {
-    /// Everything between two instants.
+    /// All events of a window: a full sync.
     Window {
         /// Events that end before this are left out.
         from: DateTime<Utc>,
         /// Events that start after this are left out.
         to: DateTime<Utc>,
     },
-    /// What has changed.
+    /// The changes since a sync state: an incremental sync.
     Changes(&'a SyncState),
 }
 
-/// One page of what was read.
+/// One page of a list call.
 #[derive(Debug, Default)]
 pub struct ChangePage {
-    /// In the provider's order; of two about the same, the later counts.
+    /// The changes in the provider's order. Of two about the same event the later one counts.
     pub changes: Vec<Change>,
-    /// The provider's ids of series of which not everything could be read that is different.
+    /// Remote ids of series whose exceptions could not be read in full.
     pub partial: Vec<String>,
-    /// What could not be understood, in words for the person.
+    /// Events that could not be read, in sentences for the calendar's owner.
     pub warnings: Vec<String>,
-    /// Where the next page begins; the last has none.
+    /// The token of the next page; the last page has none.
     pub next_page: Option<String>,
-    /// On the last page: the token to ask for changes with.
+    /// On the last page: the sync token (Google) or delta link (Graph) to continue from.
     pub token: Option<String>,
 }
 
-/// One thing that is different from before.
+/// One change of a calendar.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// An event, a series, or a changed occurrence, as it is now.
+    /// An event, a series or an override was created or changed.
     Upserted(Box<Event>),
-    /// It is gone, or has left what is read ([`Capabilities::removals_are_definitive`]).
+    /// An event was deleted, or has left the window ([`Capabilities::removals_are_definitive`]).
     Removed {
-        /// Which.
+        /// The event's id here, as far as its remote id tells.
         id: EventId,
-        /// What the provider called it.
+        /// The event's id at the provider.
         remote_id: String,
     },
-    /// One occurrence of a series does not take place.
+    /// One occurrence of a series was cancelled.
     OccurrenceCancelled {
         /// The series.
         series: EventId,
-        /// Where the rule places the occurrence.
+        /// The start that the rule gives the occurrence.
         original: OriginalStart,
     },
 }
@@ -74,99 +74,98 @@ pub enum Change {
 /// How to write an event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WriteOptions {
-    /// Who is told.
+    /// Whom the provider notifies by mail.
     pub send_updates: SendUpdates,
-    /// Whether to make a meeting to go with it.
+    /// Whether the provider creates an online meeting for the event.
     pub wants_conference: bool,
 }
 
-/// An event as the provider has it now.
+/// An event as the provider has it.
 #[derive(Clone, Debug)]
 pub struct RemoteEvent {
-    /// As we understand it.
+    /// The event as it is understood here.
     pub event: Event,
-    /// As it came, with all that we have no word for.
+    /// The provider's resource, with the fields that are not understood here.
     pub raw: serde_json::Value,
 }
 
-/// A channel that was opened.
+/// A push channel (Google) or subscription (Graph) that was opened.
 #[derive(Clone, Debug)]
 pub struct OpenedChannel {
-    /// What the provider calls that which is watched.
+    /// The provider's id of the watched resource, or of the subscription.
     pub resource_id: String,
-    /// When it ends.
+    /// When the provider stops pushing.
     pub expires_at: DateTime<Utc>,
 }
 
-/// How a provider goes about things, as far as a sync has to know.
+/// What a sync has to know about a provider.
 #[derive(Clone, Copy, Debug)]
 pub struct Capabilities {
-    /// Which one it is.
+    /// The provider.
     pub kind: ProviderKind,
-    /// Names the query that sync states are given for: one that is given for another query is not used.
+    /// Names the query that sync states belong to. A state of another query is not used.
     pub query: &'static str,
-    /// The far end of what is read is moved, by reading everything anew, once it is this much nearer than it was.
+    /// A full sync moves the window on once its end is this much nearer than configured.
     pub rebase_after: TimeDelta,
-    /// Whether what is made here has an id there that ours is read from again, whatever else is said of it.
+    /// Whether an event's id here can be computed from the remote id under which it was created. Otherwise aliases are stored.
     pub ids_are_reversible: bool,
-    /// Whether an event that is said to be gone is. Otherwise it may only have left the window, and has to be looked for.
+    /// Whether a removed event is deleted. Otherwise it may only have left the window, and is read to find out.
     pub removals_are_definitive: bool,
-    /// Whether a series comes with all of its occurrences that were changed or cancelled. Otherwise those that are not told of
-    /// stay as they are.
+    /// Whether a series is listed with all of its overridden and cancelled occurrences. Otherwise those that are not listed
+    /// have not changed.
     pub series_include_exceptions: bool,
-    /// What a channel watches.
+    /// What a push channel watches.
     pub channel_scope: ChannelScope,
-    /// How many syncs of one account may call at once; any number where there is none.
+    /// How many syncs of one account may run at once; `None` where the provider has no cap.
     pub max_concurrent_syncs: Option<usize>,
 }
 
-/// What a channel watches.
+/// What a push channel watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelScope {
     /// One calendar.
     Calendar,
-    /// All calendars of an account's own.
+    /// All calendars that an account owns.
     Account,
 }
 
-/// What a call answers, in time.
+/// The result of a call.
 pub type ProviderFuture<'a, T> = BoxFuture<'a, Result<T>>;
 
-/// What is asked of the providers whose calendars belong to an account. An implementation is bound to an access token.
+/// A session with a provider, on behalf of one account.
 pub trait CalendarProvider: Send + Sync {
-    /// How it goes about things.
+    /// What a sync has to know about the provider.
     fn capabilities(&self) -> Capabilities;
 
-    /// Our id of an event that the provider calls `remote_id`, as far as that name tells.
+    /// The id here of the event that the provider calls `remote_id`, as far as the remote id tells.
     fn event_id(&self, calendar: CalendarId, remote_id: &str) -> EventId;
 
-    /// The id under which an event that was made here is created there for the `generation`th time, where that is known
-    /// before.
+    /// The remote id under which a local event is created for the `generation`th time; `None` where the provider chooses it.
     fn remote_id(&self, event: &EventId, generation: u32) -> Option<String>;
 
-    /// Where the provider cannot tell two values apart, that which is known of an event stands.
+    /// Replaces values of `incoming` by those of `known` where the provider cannot tell the two apart.
     fn keep_equivalents(&self, _known: &Event, _incoming: &mut Event) {}
 
-    /// Where the provider forgets what is different about the occurrences of a series when `event` is made of what it has:
-    /// those that it has cancelled now.
+    /// The cancelled occurrences of a series, where updating it to `event` makes the provider forget its exceptions. `None`
+    /// where the exceptions survive.
     fn resets_exceptions(&self, _now: &RemoteEvent, _event: &Event) -> Option<Vec<OriginalStart>> {
         None
     }
 
-    /// All calendars of the account.
+    /// Lists the calendars of the account.
     fn list_calendars(&self) -> ProviderFuture<'_, Vec<AccountCalendar>>;
 
-    /// One page of what is there or has changed.
+    /// Lists one page of a calendar's events or changes.
     fn list_changes<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
-        ask: &'a ReadScope<'a>,
+        scope: &'a ReadScope<'a>,
         page: Option<&'a str>,
     ) -> ProviderFuture<'a, ChangePage>;
 
-    /// One event as it is now; `None` when it is gone. An occurrence that the provider has no event of its own for yet is
-    /// found through its series, whose id there is `series`. What an event by itself does not say, such as which occurrences are overridden,
-    /// is as it is known of `event`.
+    /// Reads one event; `None` when it is deleted. An occurrence that has no remote id is found through its series, whose
+    /// remote id is `series`. What a single event does not say, such as which occurrences are overridden, is taken from
+    /// `event`.
     fn get_event<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
@@ -174,14 +173,15 @@ pub trait CalendarProvider: Send + Sync {
         series: Option<&'a str>,
     ) -> ProviderFuture<'a, Option<RemoteEvent>>;
 
-    /// What an earlier [`CalendarProvider::create_event`] of this event has made, if that got through.
+    /// Finds the event that an earlier [`CalendarProvider::create_event`] has created, if it succeeded.
     fn find_created<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
         event: &'a Event,
     ) -> ProviderFuture<'a, Option<RemoteEvent>>;
 
-    /// Creates an event. Doing so twice makes one event, or is answered with [`ProviderError::AlreadyExists`].
+    /// Creates an event. A second call creates no second event: it fails with
+    /// [`ProviderError::AlreadyExists`](super::ProviderError::AlreadyExists), or returns the first one.
     fn create_event<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
@@ -189,7 +189,8 @@ pub trait CalendarProvider: Send + Sync {
         options: WriteOptions,
     ) -> ProviderFuture<'a, Event>;
 
-    /// Makes `event` of what the provider has, unless that has changed since.
+    /// Updates `now`, the event as it was read, to `event`. Fails with
+    /// [`ProviderError::PreconditionFailed`](super::ProviderError::PreconditionFailed) when it has changed since.
     fn update_event<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
@@ -198,7 +199,7 @@ pub trait CalendarProvider: Send + Sync {
         options: WriteOptions,
     ) -> ProviderFuture<'a, Event>;
 
-    /// Tells the organizer whether the account's owner comes. `None` when the provider takes the event away for that.
+    /// Responds to an invitation. Returns the event, or `None` when the provider removes it (Microsoft, for a declined one).
     fn respond<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
@@ -206,7 +207,7 @@ pub trait CalendarProvider: Send + Sync {
         response: &'a RsvpResponse,
     ) -> ProviderFuture<'a, Option<Event>>;
 
-    /// Removes an event, unless it has changed since `event` was read. That it is gone already is no error.
+    /// Deletes an event unless it has changed since `event` was read. Succeeds when it is deleted already.
     fn delete_event<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
@@ -214,7 +215,7 @@ pub trait CalendarProvider: Send + Sync {
         options: WriteOptions,
     ) -> ProviderFuture<'a, ()>;
 
-    /// Opens a channel by which changes are pushed to `address`. Each message shows the channel's id and its secret.
+    /// Opens a push channel to `address`. Each notification carries the channel's id and secret.
     fn open_channel<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
@@ -223,13 +224,13 @@ pub trait CalendarProvider: Send + Sync {
         address: &'a str,
     ) -> ProviderFuture<'a, OpenedChannel>;
 
-    /// Has a channel live longer; `None` where another has to take its place.
+    /// Extends a channel; `None` where it has to be replaced by another.
     fn extend_channel<'a>(
         &'a self,
         resource_id: &'a str,
     ) -> ProviderFuture<'a, Option<OpenedChannel>>;
 
-    /// Closes a channel. That it is closed already is no error.
+    /// Closes a channel. Succeeds when it is closed already.
     fn close_channel<'a>(
         &'a self,
         channel: &'a str,

@@ -18,7 +18,7 @@ pub enum Credentials {
 
 /// A provider that this deployment can connect accounts of.
 pub trait Connect: Send + Sync {
-    /// Which one it is.
+    /// The provider.
     fn kind(&self) -> ProviderKind;
 
     /// The base URL of this deployment, to which the provider sends notifications.
@@ -38,35 +38,35 @@ pub trait Connect: Send + Sync {
 
 /// A provider whose accounts are connected by OAuth 2.0.
 pub trait OAuthProvider: Connect {
-    /// What this deployment is known as.
+    /// The client that this deployment is registered as.
     fn client(&self) -> &OAuthClient;
 
-    /// Begins a sign-in.
+    /// Begins an authorization.
     ///
     /// # Errors
-    /// When the configured addresses are none.
+    /// When a configured address is not a URL.
     fn authorize(&self) -> Result<AuthorizationRequest>;
 
-    /// Begins the consent of an administrator for all of an organisation's people, where the provider has such a thing.
+    /// Begins the consent of an administrator for a whole organization; `None` where the provider has no such consent.
     ///
     /// # Errors
-    /// When the configured addresses are none.
+    /// When a configured address is not a URL.
     fn authorize_organization(&self) -> Result<Option<AuthorizationRequest>>;
 
-    /// Exchanges what somebody came back with. Refused with [`Refusal::MissingScopes`](super::Refusal::MissingScopes) where
-    /// too little was granted to sync anything.
+    /// Exchanges the code of an authorization for a grant. Refused with
+    /// [`Refusal::MissingScopes`](super::Refusal::MissingScopes) where too little was granted to sync anything.
     fn exchange<'a>(
         &'a self,
         callback: AuthorizationCallback<'a>,
         now: DateTime<Utc>,
     ) -> ProviderFuture<'a, AuthorizedAccount>;
 
-    /// A new access token. Where the provider sends a new refresh token too, that one counts from now on.
+    /// Gets a new access token. Where the provider rotates refresh tokens, the grant has the new one.
     fn refresh<'a>(&'a self, grant: &'a Grant, now: DateTime<Utc>) -> ProviderFuture<'a, Grant>;
 
-    /// Takes back what the account's owner has granted, where the provider has a way to. That it is gone already is fine.
+    /// Revokes a grant, where the provider has a way to. Succeeds when it is revoked already.
     fn revoke<'a>(&'a self, refresh_token: &'a Secret) -> ProviderFuture<'a, ()>;
 
-    /// What is often the reason why a grant of this age is lost.
+    /// The usual reason why a grant of this age is revoked, as a clause for the account's owner.
     fn likely_revocation_cause(&self, age: TimeDelta) -> Option<&'static str>;
 }

@@ -3,96 +3,96 @@
 use std::fmt;
 use std::time::Duration;
 
-/// A call of a provider failed.
+/// A call of a provider failed. `provider` is the provider's name in sentences.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// No answer, or the connection broke.
+    /// The request got no response.
     #[error("could not reach {provider}")]
     Unreachable {
-        /// Whom.
+        /// The provider.
         provider: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: reqwest::Error,
     },
-    /// Something failed over there.
+    /// The provider failed (5xx).
     #[error("{provider} answered {status}")]
     ServerError {
-        /// Who.
+        /// The provider.
         provider: &'static str,
         /// HTTP status.
         status: u16,
     },
-    /// Too many calls.
+    /// Too many calls (429, or the provider's equivalent).
     #[error("{provider} wants to be called less often ({reason})")]
     Throttled {
-        /// Who.
+        /// The provider.
         provider: &'static str,
-        /// The provider's word for it.
+        /// The provider's error code.
         reason: String,
-        /// How long to wait, where it is said.
+        /// The delay that the provider asks for (`Retry-After`).
         retry_after: Option<Duration>,
     },
-    /// The access token is not taken.
+    /// The access token is not accepted (401).
     #[error("{provider} does not take the access token")]
     Unauthorized {
-        /// Who.
+        /// The provider.
         provider: &'static str,
     },
-    /// The grant is gone: the person has to grant anew.
+    /// The grant is revoked or has expired: the account has to be linked again.
     #[error("{provider} does not accept the grant any more: {reason}")]
     GrantRevoked {
-        /// Who.
+        /// The provider.
         provider: &'static str,
-        /// The provider's word for it.
+        /// The provider's explanation.
         reason: String,
     },
-    /// The position is too old: everything has to be read again.
+    /// The sync state has expired: a full sync is needed (410).
     #[error("{provider} has forgotten what was read before")]
     SyncStateExpired {
-        /// Who.
+        /// The provider.
         provider: &'static str,
     },
-    /// It has changed since the version that the call named.
+    /// The event has changed since the version that the call named (412).
     #[error("the event was changed at {provider} meanwhile")]
     PreconditionFailed {
-        /// Who.
+        /// The provider.
         provider: &'static str,
     },
-    /// The id is taken already.
+    /// An event of this id exists already (409).
     #[error("{provider} has an event of this id already")]
     AlreadyExists {
-        /// Who.
+        /// The provider.
         provider: &'static str,
     },
-    /// It is not there, or not any more.
+    /// The resource does not exist (404), or is deleted.
     #[error("{provider} does not know it")]
     NotFound {
-        /// Who.
+        /// The provider.
         provider: &'static str,
     },
-    /// The calendar cannot be watched.
+    /// The provider does not push changes of this calendar.
     #[error("{provider} does not push changes of this calendar")]
     PushUnsupported {
-        /// Who.
+        /// The provider.
         provider: &'static str,
     },
-    /// Anything else that was refused: trying again changes nothing.
+    /// Any other refusal: a retry changes nothing.
     #[error("{provider} refused: {message} ({reason})")]
     Refused {
-        /// Who.
+        /// The provider.
         provider: &'static str,
-        /// Why.
+        /// The reason.
         reason: Refusal,
         /// The provider's explanation.
         message: String,
     },
-    /// The answer cannot be understood.
+    /// The response cannot be read.
     #[error("{provider} answered something that cannot be read: {detail}")]
     Malformed {
-        /// Who.
+        /// The provider.
         provider: &'static str,
-        /// What.
+        /// What cannot be read.
         detail: String,
     },
 }
@@ -123,18 +123,18 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What to do about a failure. Whoever drives a provider decides by this and nothing else.
+/// What to do about a failure. Callers decide by this and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// Try again, not before the time that is given.
+    /// Try again, not before this delay.
     Retry(Option<Duration>),
-    /// Renew the access token, once.
+    /// Renew the access token, and try again once.
     RefreshToken,
-    /// Read everything anew.
+    /// Do a full sync.
     FullSync,
-    /// The person has to grant anew.
+    /// The owner has to link the account again.
     Reconnect,
-    /// Nothing: it was refused for good.
+    /// Nothing: the refusal is final.
     GiveUp,
 }
 
@@ -158,5 +158,5 @@ impl ProviderError {
     }
 }
 
-/// The answer of a provider.
+/// The result of a provider's call.
 pub type Result<T> = std::result::Result<T, ProviderError>;

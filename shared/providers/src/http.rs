@@ -1,4 +1,4 @@
-//! The one way in which providers are called: over TLS, with time limits, never redirected.
+//! The HTTP client for providers: TLS, time limits, no redirects.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,16 +8,16 @@ use reqwest::{Client, Method};
 
 use super::ProviderError;
 
-/// How long one call may take in all.
+/// The time limit of one call.
 const TOTAL: Duration = Duration::from_secs(20);
-/// How long it may take to connect.
+/// The time limit of a connect.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A client that is made when it is first needed: few functions call a provider.
+/// A client that is built at the first call: few invocations call a provider.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProviderClient(Arc<OnceLock<Client>>);
 
-/// What is asked.
+/// A request.
 pub(super) struct ProviderRequest<'a> {
     pub method: Method,
     pub url: url::Url,
@@ -25,7 +25,7 @@ pub(super) struct ProviderRequest<'a> {
     pub body: Option<Vec<u8>>,
 }
 
-/// What was answered.
+/// A response.
 pub(super) struct ProviderResponse {
     pub status: u16,
     pub retry_after: Option<Duration>,
@@ -49,12 +49,12 @@ impl ProviderClient {
     }
 
     /// Sends one request to a provider.
-    pub async fn ask(
+    pub async fn call(
         &self,
         provider: &'static str,
-        call: ProviderRequest<'_>,
+        request: ProviderRequest<'_>,
     ) -> Result<ProviderResponse, ProviderError> {
-        self.send(call)
+        self.send(request)
             .await
             .map_err(|source| ProviderError::Unreachable {
                 provider,
@@ -62,15 +62,15 @@ impl ProviderClient {
             })
     }
 
-    async fn send(&self, call: ProviderRequest<'_>) -> Result<ProviderResponse, reqwest::Error> {
-        let mut request = self.client()?.request(call.method, call.url);
-        for (name, value) in call.headers {
-            request = request.header(*name, *value);
+    async fn send(&self, request: ProviderRequest<'_>) -> Result<ProviderResponse, reqwest::Error> {
+        let mut builder = self.client()?.request(request.method, request.url);
+        for (name, value) in request.headers {
+            builder = builder.header(*name, *value);
         }
-        if let Some(body) = call.body {
-            request = request.body(body);
+        if let Some(body) = request.body {
+            builder = builder.body(body);
         }
-        let response = request.send().await?;
+        let response = builder.send().await?;
         let retry_after = response
             .headers()
             .get("retry-after")

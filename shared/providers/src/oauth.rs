@@ -1,4 +1,4 @@
-//! What all sign-ins with a provider have in common: OAuth 2.0 with PKCE (RFC 6749, RFC 7636) and OpenID Connect.
+//! What all OAuth providers share: OAuth 2.0 with PKCE (RFC 6749, RFC 7636) and OpenID Connect.
 
 use calweave_base::config::OAuthClient;
 use calweave_domain::grant::Grant;
@@ -25,23 +25,23 @@ use url::Url;
 use super::http::{ProviderClient, ProviderRequest};
 use super::{ProviderError, Refusal, Result};
 
-/// Where to send somebody, and what to remember until they come back.
+/// An authorization that was begun: where to send the browser, and what to keep until it comes back.
 #[derive(Debug)]
 pub struct AuthorizationRequest {
-    /// The provider's consent page.
+    /// The URL of the provider's consent page.
     pub url: String,
-    /// What comes back with them.
+    /// The `state` that comes back with the browser.
     pub state: Secret,
-    /// What the code is exchanged with (RFC 7636).
+    /// The code verifier (RFC 7636).
     pub verifier: Secret,
-    /// What the id token has to repeat.
+    /// The `nonce` that the id token has to repeat.
     pub nonce: String,
 }
 
-/// What somebody came back with, and what was remembered of them.
+/// The code that a browser came back with, and what was kept of its authorization.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthorizationCallback<'a> {
-    /// To be exchanged for tokens.
+    /// The authorization code.
     pub code: &'a str,
     /// As [`AuthorizationRequest::verifier`].
     pub verifier: &'a Secret,
@@ -49,16 +49,16 @@ pub struct AuthorizationCallback<'a> {
     pub nonce: &'a str,
 }
 
-/// Who came back, and what they have granted.
+/// The account that was authorized, and its grant.
 #[derive(Debug)]
 pub struct AuthorizedAccount {
-    /// What the provider calls the account, for ever.
+    /// The provider's permanent id of the account.
     pub account_id: String,
-    /// The account's address.
+    /// The account's e-mail address.
     pub email: String,
-    /// What was granted.
+    /// The granted scopes.
     pub scopes: Vec<String>,
-    /// The tokens.
+    /// Its tokens.
     pub grant: Grant,
 }
 
@@ -84,7 +84,7 @@ type Configured = Client<
     EndpointSet,
 >;
 
-/// The endpoints of a provider, and what this deployment is known as there.
+/// The endpoints of a provider, and this deployment's client.
 pub(super) struct Endpoints<'a> {
     pub provider: &'static str,
     pub http: &'a ProviderClient,
@@ -94,7 +94,7 @@ pub(super) struct Endpoints<'a> {
     pub keys: Url,
 }
 
-/// What a token request answered.
+/// The tokens of a successful token response.
 pub(super) struct IssuedTokens {
     pub access_token: Secret,
     pub refresh_token: Option<Secret>,
@@ -103,7 +103,7 @@ pub(super) struct IssuedTokens {
     pub id_token: Option<String>,
 }
 
-/// What a refused token request said.
+/// An error response of the token endpoint (RFC 6749, section 5.2).
 pub(super) struct TokenErrorResponse {
     /// `error`
     pub error: String,
@@ -122,12 +122,12 @@ struct Key {
     kid: String,
     n: String,
     e: String,
-    /// Whose tokens it signs, where the provider says so.
+    /// The issuer whose tokens it signs, where the provider says so.
     #[serde(default)]
     issuer: Option<String>,
 }
 
-/// The `oauth2` crate's requests go out by our own client.
+/// Sends the `oauth2` crate's requests with the client of this crate.
 impl<'c> AsyncHttpClient<'c> for Endpoints<'_> {
     type Error = ProviderError;
     type Future = BoxFuture<'c, Result<HttpResponse>>;
@@ -156,7 +156,7 @@ impl Endpoints<'_> {
         Ok(client.set_redirect_uri(redirect))
     }
 
-    /// Begins a sign-in that asks for these scopes.
+    /// Begins an authorization for these scopes.
     pub fn begin(
         &self,
         scopes: &[&str],
@@ -182,7 +182,7 @@ impl Endpoints<'_> {
         })
     }
 
-    /// Exchanges a code; `refused` says what it means that it is not taken.
+    /// Exchanges a code. `refused` maps an error response.
     pub async fn exchange(
         &self,
         code: &str,
@@ -199,7 +199,7 @@ impl Endpoints<'_> {
         self.tokens(answer, now, refused)
     }
 
-    /// Asks for a new access token.
+    /// Gets a new access token. `refused` maps an error response.
     pub async fn refresh(
         &self,
         grant: &Grant,
@@ -273,7 +273,7 @@ impl Endpoints<'_> {
             headers: &headers,
             body: Some(body),
         };
-        let answer = self.http.ask(provider, call).await?;
+        let answer = self.http.call(provider, call).await?;
         if answer.status == 429 {
             let (reason, retry_after) = ("too many token requests".to_owned(), answer.retry_after);
             return Err(ProviderError::Throttled {
@@ -298,8 +298,8 @@ impl Endpoints<'_> {
         Ok(response)
     }
 
-    /// Checks an id token: signed by the provider, for us, in time, and for this very sign-in (OpenID Connect Core
-    /// 3.1.3.7). `issuer` says from whom a token with these claims has to come.
+    /// Checks an id token: its signature, audience, lifetime and nonce (OpenID Connect Core 3.1.3.7). `issuer` returns the
+    /// issuer that a token with these claims must have.
     pub async fn verify(
         &self,
         id_token: &str,
@@ -314,7 +314,7 @@ impl Endpoints<'_> {
             headers: &[],
             body: None,
         };
-        let answer = self.http.ask(self.provider, call).await?;
+        let answer = self.http.call(self.provider, call).await?;
         let keys: Keys =
             serde_json::from_slice(&answer.body).map_err(|error| self.malformed(&error))?;
         let header = decode_header(id_token).map_err(|error| self.malformed(&error))?;
@@ -328,13 +328,13 @@ impl Endpoints<'_> {
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_audience(&[&self.client.client_id]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // Checked below, by the clock that the rest of the house goes by.
+        // Checked below, by this deployment's clock.
         validation.validate_exp = false;
         let claims = decode::<Value>(id_token, &decoding, &validation)
             .map_err(|error| self.malformed(&error))?
             .claims;
         let issuer = issuer(&claims).ok_or_else(wrong)?;
-        // One set of keys may serve many issuers: then a key says whose tokens it signs.
+        // One set of keys may serve many issuers: then each key names the issuer whose tokens it signs.
         let is_issued = claims["iss"] == issuer
             && key
                 .issuer
@@ -360,7 +360,7 @@ fn is_named(named: &str, claims: &Value, issuer: &str) -> bool {
     named.replace("{tenantid}", claims["tid"].as_str().unwrap_or_default()) == issuer
 }
 
-/// What an error code of a token request says (RFC 6749, section 5.2): the ones about the client are the operator's matter.
+/// The refusal that an error code of the token endpoint stands for. Codes about the client are a matter for the operator.
 pub(super) fn refusal(code: String) -> Refusal {
     if code.contains("client") {
         Refusal::InvalidClient(code)
@@ -369,5 +369,5 @@ pub(super) fn refusal(code: String) -> Refusal {
     }
 }
 
-/// What it means that a provider refuses a token request.
+/// Maps an error response of the token endpoint.
 pub(super) type RefusalMapper = fn(TokenErrorResponse) -> ProviderError;

@@ -22,7 +22,7 @@ const CONFERENCES: (&str, &str) = ("conferenceDataVersion", "1");
 pub(super) async fn list(
     session: &GoogleSession,
     target: RemoteCalendar<'_>,
-    ask: &ReadScope<'_>,
+    scope: &ReadScope<'_>,
     page: Option<&str>,
 ) -> Result<ChangePage> {
     let path = ["calendars", target.remote_id, "events"];
@@ -32,7 +32,7 @@ pub(super) async fn list(
         ("singleEvents", "false".to_owned()),
         ("showDeleted", "true".to_owned()),
     ];
-    match ask {
+    match scope {
         ReadScope::Window { from, to } => {
             let stamp =
                 |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);

@@ -129,7 +129,7 @@ impl GoogleSession {
         let answer = self
             .google
             .http
-            .ask(
+            .call(
                 NAME,
                 ProviderRequest {
                     method: request.method,
@@ -242,10 +242,10 @@ impl CalendarProvider for GoogleSession {
     fn list_changes<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
-        ask: &'a ReadScope<'a>,
+        scope: &'a ReadScope<'a>,
         page: Option<&'a str>,
     ) -> ProviderFuture<'a, ChangePage> {
-        Box::pin(events::list(self, target, ask, page))
+        Box::pin(events::list(self, target, scope, page))
     }
 
     fn get_event<'a>(

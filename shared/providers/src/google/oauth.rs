@@ -108,7 +108,7 @@ impl Google {
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let answer = self
             .http
-            .ask(
+            .call(
                 NAME,
                 ProviderRequest {
                     method: Method::POST,

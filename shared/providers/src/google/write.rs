@@ -13,75 +13,27 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-/// Makes `to` of `body`, which says `from`; of nothing without.
+/// Overlays `body`, a resource that says `from`, with what `to` says otherwise. Without `from` the resource is new.
 pub(super) fn overlay(body: &mut Value, from: Option<&Event>, to: &Event, zone: Tz) {
-    let is_new = from.is_none();
-    let differs = |same: &dyn Fn(&Event) -> bool| from.is_none_or(|from| !same(from));
-    let kind = |at: EventTime| matches!(at, EventTime::Date(_));
-    // A switch between a date and a time must leave nothing of the other behind, so both ends are written together.
-    if differs(&|from| {
-        from.start == to.start && from.end == to.end && kind(from.start) == kind(to.start)
-    }) {
-        body["start"] = time(to.start, zone);
-        body["end"] = time(to.end, zone);
-    }
-    let lines = to
-        .series
-        .as_deref()
-        .map(|series| recurrence(series, to.start))
-        .unwrap_or_default();
-    let before = from
-        .and_then(|from| Some(recurrence(from.series.as_deref()?, from.start)))
-        .unwrap_or_default();
-    if lines != before {
-        body["recurrence"] = lines.into();
-    }
+    overlay_times(body, from, to, zone);
     let blank = EventDetails::default();
     let (old, new) = (from.map_or(&blank, |from| &*from.details), &*to.details);
-    let mut text = |name: &str, old: &str, new: &str| {
-        if old != new {
-            body[name] = new.into();
-        }
-    };
-    text("summary", &old.title, &new.title);
-    let plain = |text: &Option<String>| text.clone().unwrap_or_default();
-    text(
-        "description",
-        &plain(&old.description),
-        &plain(&new.description),
-    );
-    text("location", &plain(&old.location), &plain(&new.location));
-    text("status", status(old.status), status(new.status));
-    text(
-        "transparency",
-        transparency(old.transparency),
-        transparency(new.transparency),
-    );
-    text(
-        "visibility",
-        visibility(old.visibility),
-        visibility(new.visibility),
-    );
+    overlay_texts(body, old, new);
     if old.color_id != new.color_id {
         body["colorId"] = new.color_id.clone().into();
     }
     if old.url != new.url {
-        body["source"] = new
-            .url
-            .as_ref()
-            .map_or(Value::Null, |url| json!({ "url": url, "title": new.title }));
+        let source = |url: &String| json!({ "url": url, "title": new.title });
+        body["source"] = new.url.as_ref().map_or(Value::Null, source);
     }
     if old.attendees != new.attendees && !new.attendees_omitted {
         let known = body["attendees"].take();
-        body["attendees"] = new
-            .attendees
-            .iter()
-            .map(|one| attendee(one, &known))
-            .collect();
+        let attendees = new.attendees.iter();
+        body["attendees"] = attendees.map(|one| attendee(one, &known)).collect();
     }
     let reminders =
         |details: &EventDetails| (details.uses_default_reminders, details.reminders.clone());
-    if is_new || reminders(old) != reminders(new) {
+    if from.is_none() || reminders(old) != reminders(new) {
         let overrides: Vec<Value> = new.reminders.iter().map(reminder).collect();
         body["reminders"] = if new.uses_default_reminders {
             json!({ "useDefault": true })
@@ -89,6 +41,47 @@ pub(super) fn overlay(body: &mut Value, from: Option<&Event>, to: &Event, zone: 
             json!({ "useDefault": false, "overrides": overrides })
         };
     }
+}
+
+fn overlay_times(body: &mut Value, from: Option<&Event>, to: &Event, zone: Tz) {
+    let times = |event: &Event| {
+        let is_date = matches!(event.start, EventTime::Date(_));
+        (event.start, event.end, is_date)
+    };
+    // Both ends are written together: a switch between date and time must leave nothing of the other form.
+    if from.map(times) != Some(times(to)) {
+        body["start"] = time(to.start, zone);
+        body["end"] = time(to.end, zone);
+    }
+    let lines = |event: &Event| {
+        let series = event.series.as_deref();
+        series.map_or_else(Vec::new, |series| recurrence(series, event.start))
+    };
+    if from.map(lines).unwrap_or_default() != lines(to) {
+        body["recurrence"] = lines(to).into();
+    }
+}
+
+fn overlay_texts(body: &mut Value, old: &EventDetails, new: &EventDetails) {
+    let mut text = |name: &str, field: &dyn Fn(&EventDetails) -> String| {
+        if field(old) != field(new) {
+            body[name] = field(new).into();
+        }
+    };
+    text("summary", &|details| details.title.clone());
+    text("description", &|details| {
+        details.description.clone().unwrap_or_default()
+    });
+    text("location", &|details| {
+        details.location.clone().unwrap_or_default()
+    });
+    text("status", &|details| status(details.status).to_owned());
+    text("transparency", &|details| {
+        transparency(details.transparency).to_owned()
+    });
+    text("visibility", &|details| {
+        visibility(details.visibility).to_owned()
+    });
 }
 
 fn time(at: EventTime, zone: Tz) -> Value {

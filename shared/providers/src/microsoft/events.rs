@@ -25,11 +25,11 @@ const PROPERTY: &str = "String {2f9d6c52-5b0e-4c1a-9c1f-7f2d8a4e6b31} Name calwe
 pub(super) async fn changes(
     session: &GraphSession,
     target: RemoteCalendar<'_>,
-    ask: &ReadScope<'_>,
+    scope: &ReadScope<'_>,
     page: Option<&str>,
 ) -> Result<ChangePage> {
     let path = ["me", "calendars", target.remote_id, "calendarView", "delta"];
-    let request = match (page, ask) {
+    let request = match (page, scope) {
         (Some(link), _) => GraphRequest::follow(link),
         (None, ReadScope::Changes(sync_state)) => GraphRequest::follow(&sync_state.token),
         (None, ReadScope::Window { from, to }) => {
@@ -61,36 +61,42 @@ pub(super) async fn changes(
     }
     let mut masters: Vec<String> = Vec::new();
     for item in answer["value"].as_array().into_iter().flatten() {
-        let Some(id) = item["id"].as_str() else {
-            continue;
-        };
-        if item["@removed"].is_object() {
-            page.changes.push(Change::Removed {
-                id: EventId::of(target.calendar, id),
-                remote_id: id.to_owned(),
-            });
-            continue;
-        }
-        // An occurrence is a stub, and says of its series that something is different.
-        let master = item["seriesMasterId"]
-            .as_str()
-            .or((item["type"] == "seriesMaster" || item["recurrence"].is_object()).then_some(id));
-        if let Some(master) = master {
-            // Its occurrences may stand on several pages; it is read once for all of them.
-            if session.is_first_sight(master) {
-                masters.push(master.to_owned());
-            }
-            continue;
-        }
-        match read::event(session, target, item, None) {
-            Ok(event) => page.changes.push(Change::Upserted(Box::new(event))),
-            Err(warning) => page.warnings.push(warning),
-        }
+        masters.extend(add_item(&mut page, session, target, item));
     }
     for master in masters {
         series::read_into(&mut page, session, target, &master).await?;
     }
     Ok(page)
+}
+
+/// Adds one item of a delta page. Returns the id of a series that has to be read, because the item is the series or one of its
+/// occurrences.
+fn add_item(
+    page: &mut ChangePage,
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    item: &Value,
+) -> Option<String> {
+    let id = item["id"].as_str()?;
+    if item["@removed"].is_object() {
+        page.changes.push(Change::Removed {
+            id: EventId::of(target.calendar, id),
+            remote_id: id.to_owned(),
+        });
+        return None;
+    }
+    // An occurrence comes with few properties, and says that its series has changed.
+    let is_series = item["type"] == "seriesMaster" || item["recurrence"].is_object();
+    let master = item["seriesMasterId"].as_str().or(is_series.then_some(id));
+    if let Some(master) = master {
+        // Its occurrences may be spread over several pages; it is read once for all of them.
+        return session.is_first_sight(master).then(|| master.to_owned());
+    }
+    match read::event(session, target, item, None) {
+        Ok(event) => page.changes.push(Change::Upserted(Box::new(event))),
+        Err(warning) => page.warnings.push(warning),
+    }
+    None
 }
 
 pub(super) async fn current(

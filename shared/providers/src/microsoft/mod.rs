@@ -3,6 +3,9 @@
 mod calendars;
 mod events;
 mod oauth;
+pub mod pattern;
+#[cfg(test)]
+mod properties;
 mod read;
 pub mod recurrence;
 mod series;
@@ -218,7 +221,7 @@ impl GraphSession {
         let answer = self
             .microsoft
             .http
-            .ask(
+            .call(
                 NAME,
                 ProviderRequest {
                     method: request.method,
@@ -342,10 +345,10 @@ impl CalendarProvider for GraphSession {
     fn list_changes<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
-        ask: &'a ReadScope<'a>,
+        scope: &'a ReadScope<'a>,
         page: Option<&'a str>,
     ) -> ProviderFuture<'a, ChangePage> {
-        Box::pin(events::changes(self, target, ask, page))
+        Box::pin(events::changes(self, target, scope, page))
     }
 
     fn get_event<'a>(

@@ -14,7 +14,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::super::ids::own_id;
-use super::{GraphSession, RemoteCalendar, recurrence};
+use super::{GraphSession, RemoteCalendar, pattern, recurrence};
 
 /// Where the text of a meeting begins that Teams writes below everybody else's.
 pub(super) const MEETING_BLOCK: &str = "________________";
@@ -66,7 +66,7 @@ pub(super) fn event(
         _ => id(target, item)?,
     };
     let rule = match &item["recurrence"] {
-        value if value.is_object() => recurrence::series(value)
+        value if value.is_object() => pattern::series(value)
             .map_err(|unknown| details.unknown.push(("recurrence".to_owned(), unknown)))
             .ok(),
         _ => None,
@@ -148,7 +148,7 @@ pub(super) fn keep_equivalents(known: &Event, incoming: &mut Event) {
     if let (Some(series), Some(other)) = (known.series.as_deref(), incoming.series.as_deref_mut()) {
         let says_the_same = recurrence::patterned(&series.without_exceptions(), known.start)
             .is_ok_and(|patterned| {
-                recurrence::series(&patterned.recurrence)
+                pattern::series(&patterned.recurrence)
                     .is_ok_and(|read| read == other.without_exceptions())
             });
         if says_the_same && known.start == incoming.start {
@@ -292,73 +292,68 @@ fn description(item: &Value) -> Option<String> {
     Some(own.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// Who is invited, with who invites them; nobody where nobody is.
+/// The attendees and the organizer; empty where nobody is invited.
 fn attendees(session: &GraphSession, item: &Value) -> Vec<Attendee> {
-    let is_self =
-        |email: &str| !session.email.is_empty() && email.eq_ignore_ascii_case(&session.email);
+    let own = session.email.as_str();
     let organizer = text(&item["organizer"]["emailAddress"], "address").unwrap_or_default();
-    let is_organizer =
-        |email: &str| !organizer.is_empty() && email.eq_ignore_ascii_case(&organizer);
-    let read = |one: &Value| {
-        let email = text(&one["emailAddress"], "address")?;
-        // What the owner has answered stands on the event.
-        let answered = if is_self(&email) && item["responseStatus"].is_object() {
-            &item["responseStatus"]
-        } else {
-            &one["status"]
-        };
-        Some(Attendee {
-            display_name: text(&one["emailAddress"], "name").filter(|name| *name != email),
-            rsvp_status: if is_organizer(&email) {
-                RsvpStatus::Accepted
-            } else {
-                rsvp(answered)
-            },
-            is_organizer: is_organizer(&email),
-            is_optional: one["type"] == "optional",
-            is_self: is_self(&email),
-            email,
-        })
-    };
-    let mut attendees: Vec<Attendee> = item["attendees"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(read)
-        .collect();
-    let invited = matches!(
+    let listed = item["attendees"].as_array().into_iter().flatten();
+    let listed = listed.filter_map(|one| attendee(item, one, own, &organizer));
+    let mut attendees: Vec<Attendee> = listed.collect();
+    let is_invited = matches!(
         item["responseStatus"]["response"].as_str(),
         Some("notResponded" | "accepted" | "declined" | "tentativelyAccepted")
     );
-    if invited
-        && !is_organizer(&session.email)
-        && !attendees.iter().any(|one| one.is_self)
-        && !session.email.is_empty()
-    {
-        // Invited as one of a group.
-        let rsvp_status = rsvp(&item["responseStatus"]);
+    let is_listed = attendees.iter().any(|one| one.is_self);
+    if is_invited && !is_same(own, &organizer) && !is_listed && !own.is_empty() {
+        // Invited as a member of a group.
         attendees.push(Attendee {
-            email: session.email.clone(),
-            rsvp_status,
+            email: own.to_owned(),
+            rsvp_status: rsvp(&item["responseStatus"]),
             is_self: true,
             ..Attendee::default()
         });
     }
-    if !attendees.is_empty()
-        && !organizer.is_empty()
-        && !attendees.iter().any(|one| one.is_organizer)
-    {
+    let has_organizer = attendees.iter().any(|one| one.is_organizer);
+    if !attendees.is_empty() && !organizer.is_empty() && !has_organizer {
+        let name = text(&item["organizer"]["emailAddress"], "name");
         attendees.push(Attendee {
-            display_name: text(&item["organizer"]["emailAddress"], "name")
-                .filter(|name| *name != organizer),
+            display_name: name.filter(|name| *name != organizer),
             rsvp_status: RsvpStatus::Accepted,
             is_organizer: true,
             is_optional: false,
-            is_self: is_self(&organizer),
+            is_self: is_same(own, &organizer),
             email: organizer,
         });
     }
     attendees
+}
+
+/// Whether two addresses are the same, and not empty.
+fn is_same(one: &str, other: &str) -> bool {
+    !one.is_empty() && one.eq_ignore_ascii_case(other)
+}
+
+fn attendee(item: &Value, one: &Value, own: &str, organizer: &str) -> Option<Attendee> {
+    let email = text(&one["emailAddress"], "address")?;
+    let (is_self, is_organizer) = (is_same(own, &email), is_same(organizer, &email));
+    // The response of the account's owner is a property of the event.
+    let response = if is_self && item["responseStatus"].is_object() {
+        &item["responseStatus"]
+    } else {
+        &one["status"]
+    };
+    Some(Attendee {
+        display_name: text(&one["emailAddress"], "name").filter(|name| *name != email),
+        rsvp_status: if is_organizer {
+            RsvpStatus::Accepted
+        } else {
+            rsvp(response)
+        },
+        is_organizer,
+        is_optional: one["type"] == "optional",
+        is_self,
+        email,
+    })
 }
 
 fn rsvp(status: &Value) -> RsvpStatus {

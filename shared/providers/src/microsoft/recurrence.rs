@@ -1,4 +1,4 @@
-//! `patternedRecurrence` and `RRULE`, both ways (<https://learn.microsoft.com/graph/api/resources/patternedrecurrence>).
+//! Writes a rule as a `patternedRecurrence` (<https://learn.microsoft.com/graph/api/resources/patternedrecurrence>).
 //!
 //! Microsoft can express less than RFC 5545. What it cannot is refused with the reason; so is what it would only express
 //! nearly: a pattern stands for a rule if both give the same starts.
@@ -11,26 +11,8 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
-const DAYS: [(&str, Weekday); 7] = [
-    ("sunday", Weekday::Sun),
-    ("monday", Weekday::Mon),
-    ("tuesday", Weekday::Tue),
-    ("wednesday", Weekday::Wed),
-    ("thursday", Weekday::Thu),
-    ("friday", Weekday::Fri),
-    ("saturday", Weekday::Sat),
-];
+use super::pattern::{self, COMMON, DAYS, INDEXES};
 
-const INDEXES: [(&str, i16); 5] = [
-    ("first", 1),
-    ("second", 2),
-    ("third", 3),
-    ("fourth", 4),
-    ("last", -1),
-];
-
-/// The last day that every month has.
-const COMMON: i8 = 28;
 /// How many starts are compared before a pattern is believed to stand for a rule.
 const COMPARED: usize = 120;
 
@@ -41,120 +23,6 @@ pub struct Patterned {
     pub recurrence: Value,
     /// Starts that have to be removed from it afterwards.
     pub removed: Vec<OriginalStart>,
-}
-
-/// The rule of a series.
-///
-/// # Errors
-/// What cannot be understood.
-pub fn series(value: &Value) -> Result<Series, String> {
-    let (pattern, range) = (&value["pattern"], &value["range"]);
-    let kind = pattern["type"].as_str().unwrap_or_default();
-    let number = |name: &str| pattern[name].as_i64().filter(|number| *number > 0);
-    let day = || {
-        number("dayOfMonth")
-            .and_then(|day| i8::try_from(day).ok())
-            .filter(|day| (1..=31).contains(day))
-    };
-    let month = || {
-        number("month")
-            .and_then(|month| u8::try_from(month).ok())
-            .filter(|month| (1..=12).contains(month))
-    };
-    let days: Vec<Weekday> = pattern["daysOfWeek"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|day| weekday(day.as_str()?))
-        .collect();
-    let index = INDEXES
-        .iter()
-        .find(|(name, _)| pattern["index"] == *name)
-        .map_or(1, |(_, index)| *index);
-    let missing = |what: &str| format!("a {kind} pattern without {what}");
-    let mut rule = Rule::every(match kind {
-        "daily" => Frequency::Daily,
-        "weekly" => Frequency::Weekly,
-        "absoluteMonthly" | "relativeMonthly" => Frequency::Monthly,
-        "absoluteYearly" | "relativeYearly" => Frequency::Yearly,
-        other => return Err(format!("the pattern {other:?}")),
-    });
-    rule.interval = number("interval")
-        .and_then(|interval| u32::try_from(interval).ok())
-        .unwrap_or(1);
-    match kind {
-        "weekly" => {
-            rule.by_day = days
-                .iter()
-                .map(|weekday| ByDay {
-                    nth: 0,
-                    weekday: *weekday,
-                })
-                .collect();
-            rule.week_start = pattern["firstDayOfWeek"]
-                .as_str()
-                .and_then(weekday)
-                .unwrap_or(Weekday::Sun);
-        }
-        "absoluteMonthly" | "absoluteYearly" => {
-            let day = day().ok_or_else(|| missing("dayOfMonth"))?;
-            // A month that is too short has its last day in place of the one that is asked for.
-            (rule.by_month_day, rule.by_set_pos) = if day > COMMON {
-                ((COMMON..=day).collect(), vec![-1])
-            } else {
-                (vec![day], vec![])
-            };
-        }
-        "relativeMonthly" | "relativeYearly" => match days.as_slice() {
-            [] => return Err(missing("daysOfWeek")),
-            [weekday] => {
-                rule.by_day = vec![ByDay {
-                    nth: index,
-                    weekday: *weekday,
-                }];
-            }
-            several => {
-                rule.by_day = several
-                    .iter()
-                    .map(|weekday| ByDay {
-                        nth: 0,
-                        weekday: *weekday,
-                    })
-                    .collect();
-                rule.by_set_pos = vec![i32::from(index)];
-            }
-        },
-        _ => {}
-    }
-    if rule.frequency == Frequency::Yearly {
-        rule.by_month = vec![month().ok_or_else(|| missing("month"))?];
-    }
-    match range["type"].as_str() {
-        Some("endDate") => {
-            let date = range["endDate"]
-                .as_str()
-                .and_then(|text| text.parse::<NaiveDate>().ok());
-            rule.until = Some(Until::Date(date.ok_or_else(|| missing("endDate"))?));
-        }
-        Some("numbered") => {
-            let count = range["numberOfOccurrences"]
-                .as_u64()
-                .and_then(|count| u32::try_from(count).ok())
-                .filter(|count| *count > 0);
-            rule.count = Some(count.ok_or_else(|| missing("numberOfOccurrences"))?);
-        }
-        _ => {}
-    }
-    Ok(Series {
-        rules: vec![rule],
-        ..Series::default()
-    })
-}
-
-fn weekday(name: &str) -> Option<Weekday> {
-    DAYS.iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name))
-        .map(|(_, weekday)| *weekday)
 }
 
 fn name_of(weekday: Weekday) -> &'static str {
@@ -181,7 +49,7 @@ pub fn patterned(series: &Series, start: EventTime) -> Result<Patterned, String>
         );
     }
     let recurrence = json!({ "pattern": pattern(rule, start)?, "range": range(rule, start) });
-    let read = self::series(&recurrence)?;
+    let read = pattern::series(&recurrence)?;
     if !begins_with(&read, start) {
         return Err("Microsoft would leave out the start, which is no day of the rule; let the event begin on one".to_owned());
     }
@@ -230,50 +98,42 @@ fn starts(series: &Series, start: EventTime) -> Vec<EventTime> {
     series.expand(start, from, to, Tz::UTC, COMPARED).starts
 }
 
-fn pattern(rule: &Rule, start: EventTime) -> Result<Value, String> {
-    let refuse = |what: &str| Err(format!("Microsoft knows no {what}"));
+/// Refuses the parts of a rule that no pattern has.
+fn check_parts(rule: &Rule) -> Result<(), String> {
     if !rule.by_hour.is_empty() || !rule.by_minute.is_empty() || !rule.by_second.is_empty() {
         return refuse("BYHOUR, BYMINUTE or BYSECOND");
     }
     if !rule.by_year_day.is_empty() || !rule.by_week_no.is_empty() {
         return refuse("BYYEARDAY or BYWEEKNO");
     }
+    Ok(())
+}
+
+fn refuse<T>(what: &str) -> Result<T, String> {
+    Err(format!("Microsoft knows no {what}"))
+}
+
+fn pattern(rule: &Rule, start: EventTime) -> Result<Value, String> {
+    check_parts(rule)?;
     let date = start.local().date();
     let mut pattern = Map::from_iter([("interval".to_owned(), Value::from(rule.interval))]);
     let mut set = |name: &str, value: Value| pattern.insert(name.to_owned(), value);
-    let plain = rule.by_month_day.is_empty() && rule.by_set_pos.is_empty();
-    let days = || {
-        rule.by_day
-            .iter()
-            .map(|day| name_of(day.weekday))
-            .collect::<Value>()
-    };
-    let weekly = |set: &mut dyn FnMut(&str, Value) -> Option<Value>| {
-        set("type", "weekly".into());
-        set(
-            "daysOfWeek",
-            if rule.by_day.is_empty() {
-                json!([name_of(date.weekday())])
-            } else {
-                days()
-            },
-        );
-        set("firstDayOfWeek", name_of(rule.week_start).into());
-    };
+    let has_no_month = rule.by_month.is_empty();
+    let is_plain = rule.by_month_day.is_empty() && rule.by_set_pos.is_empty();
     match rule.frequency {
-        Frequency::Daily if plain && rule.by_month.is_empty() && rule.by_day.is_empty() => {
+        Frequency::Daily if is_plain && has_no_month && rule.by_day.is_empty() => {
             set("type", "daily".into());
         }
-        // Every day that is one of these is every week on these.
-        Frequency::Daily if plain && rule.by_month.is_empty() && rule.interval == 1 => {
-            weekly(&mut set);
+        // Each day that is one of these weekdays is each week on these weekdays.
+        Frequency::Daily if is_plain && has_no_month && rule.interval == 1 => {
+            weekly(rule, date, &mut set);
         }
-        Frequency::Weekly if plain && rule.by_month.is_empty() => weekly(&mut set),
-        Frequency::Monthly if rule.by_month.is_empty() => {
-            let each =
-                !rule.by_day.is_empty() && rule.by_day.iter().all(|day| day.nth == 0) && plain;
-            if each && rule.interval == 1 {
-                weekly(&mut set);
+        Frequency::Weekly if is_plain && has_no_month => weekly(rule, date, &mut set),
+        Frequency::Monthly if has_no_month => {
+            let is_each_week =
+                is_plain && !rule.by_day.is_empty() && rule.by_day.iter().all(|day| day.nth == 0);
+            if is_each_week && rule.interval == 1 {
+                weekly(rule, date, &mut set);
             } else {
                 within_month(rule, date, "Monthly", &mut set)?;
             }
@@ -293,6 +153,18 @@ fn pattern(rule: &Rule, start: EventTime) -> Result<Value, String> {
         _ => return refuse("rule of these parts"),
     }
     Ok(pattern.into())
+}
+
+fn weekly(rule: &Rule, start: NaiveDate, set: &mut dyn FnMut(&str, Value) -> Option<Value>) {
+    set("type", "weekly".into());
+    let days = rule.by_day.iter().map(|day| name_of(day.weekday));
+    let days = if rule.by_day.is_empty() {
+        json!([name_of(start.weekday())])
+    } else {
+        days.collect::<Value>()
+    };
+    set("daysOfWeek", days);
+    set("firstDayOfWeek", name_of(rule.week_start).into());
 }
 
 /// The day of a month: by number, or by weekday and place.
@@ -428,7 +300,7 @@ mod tests {
                 patterned(&of(rule), start()).unwrap_or_else(|reason| panic!("{rule}: {reason}"));
             assert_eq!(made.recurrence["pattern"]["type"], kind, "{rule}");
             assert_eq!(
-                starts(&series(&made.recurrence).unwrap(), start()),
+                starts(&pattern::series(&made.recurrence).unwrap(), start()),
                 starts(&of(rule), start()),
                 "{rule}"
             );
@@ -488,11 +360,13 @@ mod tests {
     #[test]
     fn a_pattern_that_nobody_knows_is_an_error() {
         assert!(
-            series(&json!({ "pattern": { "type": "lunar" }, "range": { "type": "noEnd" } }))
-                .is_err()
+            pattern::series(
+                &json!({ "pattern": { "type": "lunar" }, "range": { "type": "noEnd" } })
+            )
+            .is_err()
         );
         assert!(
-            series(
+            pattern::series(
                 &json!({ "pattern": { "type": "absoluteMonthly", "interval": 1 }, "range": {} })
             )
             .is_err()

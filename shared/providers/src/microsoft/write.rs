@@ -2,7 +2,7 @@
 
 use calweave_domain::content::EventContent;
 use calweave_domain::event::{
-    Attendee, Event, EventDetails, EventStatus, ReminderMethod, Transparency, Visibility,
+    Attendee, Event, EventDetails, EventStatus, Reminder, ReminderMethod, Transparency, Visibility,
 };
 use calweave_domain::field::FieldError;
 use calweave_domain::link::SendUpdates;
@@ -15,104 +15,122 @@ use serde_json::{Map, Value, json};
 
 use super::{NAME, ProviderError, Refusal, Result, recurrence};
 
-const TOLD: &str = "must be all: Microsoft tells everybody who is invited, whatever is asked for";
+const NOTIFIES_ALL: &str =
+    "must be all: Microsoft tells everybody who is invited, whatever is asked for";
 
-/// What of a change Microsoft cannot keep, or would do more than is asked for: the field and the reason. `before` is nothing
-/// for a new event.
+/// The fields of a change that Microsoft cannot keep, or that would notify more people than asked for. `before` is `None` for
+/// a new event.
 pub fn unwritable(
     before: Option<&EventContent>,
     now: &EventContent,
     send_updates: SendUpdates,
 ) -> Vec<FieldError> {
-    let mut wrong = Vec::new();
-    let mut say = |field: &str, message: &str| wrong.push(FieldError::new(field, message));
+    let mut errors = unwritable_details(before, now);
+    errors.extend(unwritable_attendees(before, now, send_updates));
+    errors.extend(unwritable_recurrence(before, now));
+    errors
+}
+
+fn unwritable_details(before: Option<&EventContent>, now: &EventContent) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut add = |field: &str, message: &str| errors.push(FieldError::new(field, message));
     let blank = EventDetails::default();
     let (old, new) = (
         before.map_or(&blank, |before| &*before.details),
         &*now.details,
     );
     if old.color_id != new.color_id && new.color_id.is_some() {
-        say(
+        add(
             "colorId",
             "is nothing that Microsoft knows; colours there are those of categories",
         );
     }
     if old.url != new.url && new.url.is_some() {
-        say(
+        add(
             "url",
             "is nothing that Microsoft knows; put it into the description",
         );
     }
-    if old.reminders != new.reminders
-        && (new.reminders.len() > 1
-            || new
-                .reminders
-                .iter()
-                .any(|one| one.method == ReminderMethod::Email))
-    {
-        say(
+    let has_email = |one: &Reminder| one.method == ReminderMethod::Email;
+    let is_one_popup = new.reminders.len() <= 1 && !new.reminders.iter().any(has_email);
+    if old.reminders != new.reminders && !is_one_popup {
+        add(
             "reminders",
             "may be one POPUP at most: Microsoft knows no others",
         );
     }
     if before.is_some() && new.uses_default_reminders && !old.uses_default_reminders {
-        say(
+        add(
             "reminders",
             "cannot be the calendar's own: Microsoft has none; say [] for none",
         );
     }
-    if (old.status, old.transparency) != (new.status, new.transparency)
-        && (new.status, new.transparency) == (EventStatus::Tentative, Transparency::Transparent)
+    let show_as = (new.status, new.transparency);
+    if (old.status, old.transparency) != show_as
+        && show_as == (EventStatus::Tentative, Transparency::Transparent)
     {
-        say(
+        add(
             "status",
             "cannot be TENTATIVE of what is TRANSPARENT: Microsoft has one value for both",
         );
     }
-    let people = |details: &EventDetails| details.attendees.iter().any(|one| !one.is_self);
+    errors
+}
+
+fn unwritable_attendees(
+    before: Option<&EventContent>,
+    now: &EventContent,
+    send_updates: SendUpdates,
+) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let others = |content: &EventContent| content.details.attendees.iter().any(|one| !one.is_self);
     let invited = |content: &EventContent| -> Vec<(String, bool)> {
-        content
-            .details
-            .attendees
-            .iter()
+        let attendees = content.details.attendees.iter();
+        attendees
             .map(|one| (one.email.to_lowercase(), one.is_optional))
             .collect()
     };
-    let is_invitee = old
-        .attendees
-        .iter()
-        .any(|one| one.is_self && !one.is_organizer);
-    if is_invitee && before.is_some_and(|before| invited(before) != invited(now)) {
-        say("attendees", "can be changed by the organizer only");
+    let is_guest = |one: &Attendee| one.is_self && !one.is_organizer;
+    let is_invitee = before.is_some_and(|before| before.details.attendees.iter().any(is_guest));
+    let has_other_attendees = before.is_none_or(|before| invited(before) != invited(now));
+    if is_invitee && has_other_attendees {
+        errors.push(FieldError::new(
+            "attendees",
+            "can be changed by the organizer only",
+        ));
     }
-    let is_told =
-        before.is_none_or(|before| invited(before) != invited(now) || is_news(before, now));
-    let is_told = is_told && !is_invitee && (people(old) || people(new));
-    if is_told && send_updates != SendUpdates::All {
-        say("sendUpdates", TOLD);
+    let is_notified = has_other_attendees || before.is_none_or(|before| is_news(before, now));
+    let has_guests = before.is_some_and(others) || others(now);
+    if is_notified && !is_invitee && has_guests && send_updates != SendUpdates::All {
+        errors.push(FieldError::new("sendUpdates", NOTIFIES_ALL));
     }
-    if let Some(series) = &now.series {
-        let changed = before.is_none_or(|before| {
-            (before.start, before.series.as_ref()) != (now.start, now.series.as_ref())
-        });
-        if changed && let Err(reason) = recurrence::patterned(series, now.start) {
-            wrong.push(FieldError::new("recurrence", format!("cannot be kept: {reason}. With whenInexpressible EXPAND each occurrence of a new one is an event of its own")));
-        } else if changed
-            && now
-                .start
-                .zone()
-                .is_some_and(|zone| windows_name(zone).is_none())
-        {
-            wrong.push(FieldError::new(
-                "timezone",
-                "is none that Microsoft can repeat an event in; it has no zone of the same clocks",
-            ));
-        }
-    }
-    wrong
+    errors
 }
 
-/// Whether whoever is invited would want to know of a change.
+fn unwritable_recurrence(before: Option<&EventContent>, now: &EventContent) -> Option<FieldError> {
+    let series = now.series.as_ref()?;
+    let times = |content: &EventContent| (content.start, content.series.clone());
+    if before.map(times) == Some(times(now)) {
+        return None;
+    }
+    if let Err(reason) = recurrence::patterned(series, now.start) {
+        let hint =
+            "With whenInexpressible EXPAND each occurrence of a new one is an event of its own";
+        return Some(FieldError::new(
+            "recurrence",
+            format!("cannot be kept: {reason}. {hint}"),
+        ));
+    }
+    let has_no_name = now
+        .start
+        .zone()
+        .is_some_and(|zone| windows_name(zone).is_none());
+    let message =
+        "is none that Microsoft can repeat an event in; it has no zone of the same clocks";
+    has_no_name.then(|| FieldError::new("timezone", message))
+}
+
+/// Whether attendees are notified of a change.
 fn is_news(before: &EventContent, now: &EventContent) -> bool {
     let (old, new) = (&before.details, &now.details);
     (before.start, before.end, &before.series) != (now.start, now.end, &now.series)
@@ -127,7 +145,7 @@ pub fn undeletable(event: &Event, send_updates: SendUpdates) -> Vec<FieldError> 
     if send_updates == SendUpdates::All || is_invitee || attendees.iter().all(|one| one.is_self) {
         return vec![];
     }
-    vec![FieldError::new("sendUpdates", TOLD)]
+    vec![FieldError::new("sendUpdates", NOTIFIES_ALL)]
 }
 
 /// A description as it is given back: with other line ends, and nothing around it.
@@ -153,58 +171,20 @@ pub(super) fn resets_exceptions(from: &Event, to: &Event) -> bool {
     from.series.is_some() && times(from) != times(to)
 }
 
-/// What has to be written to make `to` of an event that says `from`; all of it without.
+/// The properties to write so that an event which says `from` says `to`; all of them without `from`.
 ///
 /// # Errors
 /// When Microsoft cannot express the recurrence.
 pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<String, Value>> {
     let mut body = Map::new();
+    if from.is_none_or(|from| times(from) != times(to)) {
+        patch_times(&mut body, from, to, zone)?;
+    }
     let blank = EventDetails::default();
     let (old, new) = (from.map_or(&blank, |from| &*from.details), &*to.details);
     let is_new = from.is_none();
-    let mut set = |name: &str, value: Value| {
-        body.insert(name.to_owned(), value);
-    };
-    if from.is_none_or(|from| times(from) != times(to)) {
-        set("start", time(to.start, zone));
-        set("end", time(to.end, zone));
-        set("isAllDay", matches!(to.start, EventTime::Date(_)).into());
-        match to.series.as_deref() {
-            Some(series) => {
-                let reason = |message: String| ProviderError::Refused {
-                    provider: NAME,
-                    reason: Refusal::Field("recurrence".to_owned()),
-                    message,
-                };
-                let mut made = recurrence::patterned(series, to.start)
-                    .map_err(reason)?
-                    .recurrence;
-                if let Some(zone) = to.start.zone().and_then(windows_name) {
-                    made["range"]["recurrenceTimeZone"] = zone.into();
-                }
-                set("recurrence", made);
-            }
-            None if from.is_some_and(|from| from.series.is_some()) => {
-                set("recurrence", Value::Null);
-            }
-            None => {}
-        }
-    }
-    if is_new || old.title != new.title {
-        set("subject", new.title.as_str().into());
-    }
-    if plain(old.description.as_deref()) != plain(new.description.as_deref()) {
-        set(
-            "body",
-            json!({ "contentType": "text", "content": new.description.as_deref().unwrap_or_default() }),
-        );
-    }
-    if old.location != new.location {
-        set(
-            "location",
-            json!({ "displayName": new.location.as_deref().unwrap_or_default() }),
-        );
-    }
+    patch_texts(&mut body, old, new, is_new);
+    let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
     if (old.status, old.transparency) != (new.status, new.transparency) {
         set("showAs", show_as(new).into());
     }
@@ -216,14 +196,10 @@ pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<St
         };
         set("sensitivity", sensitivity.into());
     }
-    // Who organises an event is not invited to it.
-    let invited = |details: &EventDetails| {
-        details
-            .attendees
-            .iter()
-            .filter(|one| !one.is_organizer)
-            .map(attendee)
-            .collect::<Vec<_>>()
+    // The organizer is not among the attendees.
+    let invited = |details: &EventDetails| -> Vec<Value> {
+        let attendees = details.attendees.iter().filter(|one| !one.is_organizer);
+        attendees.map(attendee).collect()
     };
     if invited(old) != invited(new) && !new.attendees_omitted {
         set("attendees", invited(new).into());
@@ -235,6 +211,58 @@ pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<St
         }
     }
     Ok(body)
+}
+
+fn patch_times(
+    body: &mut Map<String, Value>,
+    from: Option<&Event>,
+    to: &Event,
+    zone: Tz,
+) -> Result<()> {
+    let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
+    set("start", time(to.start, zone));
+    set("end", time(to.end, zone));
+    set("isAllDay", matches!(to.start, EventTime::Date(_)).into());
+    match to.series.as_deref() {
+        Some(series) => {
+            let refused = |message: String| ProviderError::Refused {
+                provider: NAME,
+                reason: Refusal::Field("recurrence".to_owned()),
+                message,
+            };
+            let patterned = recurrence::patterned(series, to.start).map_err(refused)?;
+            let mut recurrence = patterned.recurrence;
+            if let Some(zone) = to.start.zone().and_then(windows_name) {
+                recurrence["range"]["recurrenceTimeZone"] = zone.into();
+            }
+            set("recurrence", recurrence);
+        }
+        None if from.is_some_and(|from| from.series.is_some()) => {
+            set("recurrence", Value::Null);
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+fn patch_texts(
+    body: &mut Map<String, Value>,
+    old: &EventDetails,
+    new: &EventDetails,
+    is_new: bool,
+) {
+    let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
+    if is_new || old.title != new.title {
+        set("subject", new.title.as_str().into());
+    }
+    if plain(old.description.as_deref()) != plain(new.description.as_deref()) {
+        let content = new.description.as_deref().unwrap_or_default();
+        set("body", json!({ "contentType": "text", "content": content }));
+    }
+    if old.location != new.location {
+        let name = new.location.as_deref().unwrap_or_default();
+        set("location", json!({ "displayName": name }));
+    }
 }
 
 fn show_as(details: &EventDetails) -> &'static str {

@@ -3,10 +3,10 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use proptest::prelude::*;
-use shared::domain::recurrence::Series;
-use shared::domain::rule::Rule;
-use shared::domain::time::{EventTime, to_instant};
-use shared::providers::microsoft::recurrence;
+
+use crate::recurrence::Series;
+use crate::rule::Rule;
+use crate::time::{EventTime, to_instant};
 
 fn rules() -> impl Strategy<Value = String> {
     let frequency = prop::sample::select(vec!["DAILY", "WEEKLY", "MONTHLY", "YEARLY", "HOURLY"]);
@@ -64,20 +64,6 @@ proptest! {
         if let Some(last) = series.last_start(start) {
             let end = start.with_local(last).instant(zone) + TimeDelta::seconds(1);
             prop_assert!(series.expand(start, end, end + TimeDelta::days(4_000), Tz::UTC, 10).starts.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_rule_that_microsoft_can_express_gives_the_same_occurrences_there(rule in rules(), local in locals(), zone in zones(), day in any::<bool>()) {
-        let series = Series { rules: vec![rule.parse().unwrap()], ..Series::default() };
-        let start = if day { EventTime::Date(local.date()) } else { EventTime::Zoned(local, zone) };
-        if let Ok(patterned) = recurrence::patterned(&series, start) {
-            let back = recurrence::series(&patterned.recurrence).unwrap();
-            let from = start.instant(zone) - TimeDelta::days(2);
-            let expand = |series: &Series| series.expand(start, from, from + TimeDelta::days(8 * 366), zone, 5_000).starts;
-            prop_assert_eq!(expand(&back), expand(&series), "{}", patterned.recurrence);
-            // Written down once more it is the same.
-            prop_assert_eq!(recurrence::patterned(&back, start).unwrap().recurrence, patterned.recurrence);
         }
     }
 

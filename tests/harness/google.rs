@@ -10,7 +10,7 @@ use shared::domain::secret::Secret;
 use shared::domain::time::{rfc3339, to_instant};
 use shared::providers::{CalendarProvider, Connect, Credentials};
 
-use crate::side::{EventChange, InjectedFault, ProviderHarness, RemoteSnapshot, browser};
+use crate::harness::{EventChange, InjectedFault, ProviderHarness, RemoteSnapshot, browser};
 
 /// A sandbox with one person in it, and that person's browser.
 pub struct GoogleHarness {

@@ -12,7 +12,7 @@ use shared::domain::time::EventTime;
 use shared::domain::zones::resolve;
 use shared::providers::{CalendarProvider, Connect, Credentials, microsoft};
 
-use crate::side::{EventChange, InjectedFault, ProviderHarness, RemoteSnapshot, browser};
+use crate::harness::{EventChange, InjectedFault, ProviderHarness, RemoteSnapshot, browser};
 
 /// A sandbox with one person in it, and that person's browser.
 pub struct MicrosoftHarness {

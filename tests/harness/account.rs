@@ -1,0 +1,126 @@
+//! One person with a connected account, and what tests do with it.
+
+use local::stack::Options;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+
+use super::{Person, ProviderHarness, World};
+
+pub async fn titles(world: &World, person: &Person) -> Vec<String> {
+    let events = world.events(person, "2026-12-01", "2027-02-01").await;
+    events
+        .iter()
+        .map(|event| event["title"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// An hour of a day in January 2027, from nine o'clock.
+pub async fn insert<S: ProviderHarness>(side: &S, title: &str, day: u32) -> String {
+    side.insert(
+        title,
+        &format!("2027-01-{day:02}T09:00:00"),
+        &format!("2027-01-{day:02}T10:00:00"),
+        None,
+    )
+    .await
+}
+
+/// One person with an account whose own calendar is connected.
+pub async fn connected<S: ProviderHarness>() -> (World, S, Person, String) {
+    let (world, side) = World::beside::<S>(Options::default()).await;
+    let ada = world.sign_up("ada").await;
+    let id = world
+        .connect_account(&side, &ada, S::EMAIL, &[&side.primary()])
+        .await
+        .remove(0);
+    (world, side, ada, id)
+}
+
+/// The same as [`connected`], with a clock that is moved by hand and a worker that works when it is told to.
+pub async fn by_hand<S: ProviderHarness>() -> (World, S, Person, String, Clock) {
+    let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
+    let options = Options {
+        clock: clock.clone(),
+        background: false,
+        ..Options::default()
+    };
+    let (world, side) = World::beside::<S>(options).await;
+    let ada = world.sign_up("ada").await;
+    let calendar = world
+        .choose(&side, &ada, S::EMAIL, &[&side.primary()])
+        .await
+        .remove(0);
+    world.stack.work().await;
+    (world, side, ada, calendar, clock)
+}
+
+/// Asks for a sync and has it carried out; answers with the calendar as it is then.
+pub async fn synced(world: &World, person: &Person, calendar: &str) -> Value {
+    world
+        .post(
+            person,
+            &format!("/api/v1/calendar/calendars/{calendar}/sync"),
+            json!({}),
+        )
+        .await;
+    let (user, id) = (person.id.parse().unwrap(), calendar.parse().unwrap());
+    // A push may have asked first, and its message be on its way yet.
+    world
+        .until("the sync", async || {
+            world.stack.work().await;
+            let cursor = world
+                .stack
+                .context
+                .store
+                .calendar(user, id)
+                .await
+                .unwrap()
+                .unwrap()
+                .cursor;
+            (cursor.completed >= cursor.requested).then_some(())
+        })
+        .await;
+    world
+        .get(person, &format!("/api/v1/calendar/calendars/{calendar}"))
+        .await
+        .body
+}
+
+pub async fn create(world: &World, person: &Person, body: Value) -> Value {
+    let made = world.post(person, "/api/v1/calendar/events", body).await;
+    assert_eq!(
+        (made.status, &made.body["syncStatus"]),
+        (201, &json!("SYNCED")),
+        "{made:?}"
+    );
+    made.body
+}
+
+pub async fn put(world: &World, person: &Person, id: &str, body: Value) -> Value {
+    let answer = world
+        .call(
+            "PUT",
+            &format!("/api/v1/calendar/events/{id}"),
+            Some(&person.token),
+            Some(body),
+        )
+        .await;
+    assert_eq!(
+        (answer.status, &answer.body["syncStatus"]),
+        (200, &json!("SYNCED")),
+        "{answer:?}"
+    );
+    answer.body
+}
+
+pub async fn delete(world: &World, person: &Person, id: &str) {
+    let answer = world
+        .call(
+            "DELETE",
+            &format!("/api/v1/calendar/events/{id}"),
+            Some(&person.token),
+            None,
+        )
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
