@@ -147,6 +147,10 @@ fn http_event(routes: &[(String, String)]) -> Value {
     })
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one measurement from start to answer"
+)]
 async fn cold_start(binary: &Path, services: &Services, event: &Value) -> Figures {
     let (told, mut hears) = mpsc::unbounded_channel();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

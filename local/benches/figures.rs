@@ -181,6 +181,10 @@ fn hostile() {
     ));
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one benchmark: its data, its loop and its table"
+)]
 async fn serving() {
     let options = Options {
         background: false,

@@ -37,6 +37,10 @@ struct Bench {
 }
 
 impl Bench {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a stack and an account, step by step"
+    )]
     async fn new(google: &GoogleSandbox, background: bool) -> Self {
         let options = Options {
             background,
@@ -169,6 +173,10 @@ async fn first_sync(google: &GoogleSandbox) {
     bench.stack.stop().await;
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one benchmark: its data, its loop and its table"
+)]
 async fn latency(google: &GoogleSandbox) {
     let bench = Bench::new(google, true).await;
     let sync = format!("/api/v1/calendar/calendars/{}/sync?wait=25", bench.calendar);

@@ -39,6 +39,10 @@ const NOT_WITH_SYNC_TOKEN: [&str; 8] = [
 const REMEMBERED: TimeDelta = TimeDelta::days(28);
 
 /// `events.list`
+#[expect(
+    clippy::too_many_lines,
+    reason = "the list parameters of the reference, one after the other"
+)]
 pub(super) fn list(state: &State, person: &Person, calendar: &str, query: &Query) -> Answer {
     let (calendar, role) = readable(state, person, calendar)?;
     if parameter(query, "orderBy") == Some("startTime") {

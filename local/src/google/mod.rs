@@ -189,6 +189,10 @@ impl GoogleSandbox {
 }
 
 /// One call of the Calendar API: who it is, what the contract says, what comes of it.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one request from its reading to its checks against the contract"
+)]
 async fn api(State(google): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Some(path) = parts.uri.path().strip_prefix(SERVICE).map(str::to_owned) else {
@@ -269,6 +273,7 @@ struct Call<'a> {
 }
 
 /// `None` for an answer without a body.
+#[expect(clippy::too_many_lines, reason = "one arm for each route of the API")]
 fn answer(
     google: &GoogleSandbox,
     call: Call<'_>,

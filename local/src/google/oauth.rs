@@ -84,6 +84,10 @@ fn wrong_request(query: &Parameters) -> Option<String> {
 }
 
 /// `POST /o/oauth2/v2/consent`: what the page's buttons do. Scopes that were unticked are not granted.
+#[expect(
+    clippy::too_many_lines,
+    reason = "the consent page: each refusal that the real one has"
+)]
 pub(super) async fn consent(
     State(google): State<super::Shared>,
     Form(form): Form<Vec<(String, String)>>,
@@ -158,6 +162,10 @@ pub(super) async fn consent(
 }
 
 /// `POST /token`
+#[expect(
+    clippy::too_many_lines,
+    reason = "the token endpoint: one arm for each grant type"
+)]
 pub(super) async fn token(
     State(google): State<super::Shared>,
     Form(form): Form<Parameters>,

@@ -61,6 +61,10 @@ impl Place {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one delta round: its window, its page and its token"
+)]
 pub(super) fn changes(
     state: &mut State,
     base: &str,

@@ -185,6 +185,10 @@ fn name_of(verb: &str, parts: &[&str]) -> String {
     .to_owned()
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one request from its reading to its checks against the contract"
+)]
 async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Some(path) = parts.uri.path().strip_prefix(SERVICE) else {
@@ -455,6 +459,7 @@ fn calendars(microsoft: &MicrosoftSandbox, person: &Person, query: &[(String, St
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each route of the API")]
 fn of_calendar(
     microsoft: &MicrosoftSandbox,
     person: &Person,

@@ -1,0 +1,320 @@
+//! Subscriptions and their notifications.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use local::stack::Options;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{NOTIFY, subscription};
+use crate::harness::ProviderHarness;
+use crate::harness::account::{by_hand, connected, synced, titles};
+use crate::harness::microsoft::{EMAIL, MicrosoftHarness};
+use crate::harness::{InjectedFault, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn graph_validation_handshake_times_out() {
+    // No table, no key, no queue: the answer needs none of them. The sandbox shakes hands for real in every other journey.
+    let world = World::with(Options {
+        background: false,
+        ..Options::default()
+    })
+    .await;
+    let token = "Validation: <b>bold</b> +ä";
+    for path in [NOTIFY.to_owned(), format!("{NOTIFY}/lifecycle")] {
+        let mut url = reqwest::Url::parse(&format!("{}{path}", world.stack.url)).unwrap();
+        url.query_pairs_mut().append_pair("validationToken", token);
+        world.stack.context.store.meter().take();
+        let answer = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .unwrap()
+            .post(url)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/plain");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(
+            answer.text().await.unwrap(),
+            token,
+            "as it was before it was escaped, and nothing else"
+        );
+        let (reads, writes, _) = world.stack.context.store.meter().take();
+        assert!(reads + writes == 0.0, "{reads} reads and {writes} writes");
+        let long = world
+            .call(
+                "POST",
+                &format!("{path}?validationToken={}", "x".repeat(2_000)),
+                None,
+                None,
+            )
+            .await;
+        assert_eq!(long.status, 422);
+    }
+    // One that fails is tried again: until then the calendar is polled.
+    let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
+    side.control(
+        "lifecycle",
+        json!({ "email": EMAIL, "event": "subscriptionRemoved" }),
+    )
+    .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    side.faults("watch", InjectedFault::Broken).await;
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(side.report().await["channels"], 0);
+    clock.advance(TimeDelta::minutes(16));
+    let ada = world.sign_in(&ada).await;
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(side.report().await["channels"], 1);
+    // So is one whose handshake was in vain.
+    side.control(
+        "lifecycle",
+        json!({ "email": EMAIL, "event": "subscriptionRemoved" }),
+    )
+    .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let in_vain = "Subscription validation request failed.";
+    side.control(
+        "faults",
+        json!([{ "method": "subscriptions.create", "status": 400, "reason": in_vain }]),
+    )
+    .await;
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(side.report().await["channels"], 0);
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(side.report().await["channels"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn graph_subscription_expires_silently() {
+    let (world, mut side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
+    let (first, connection) = subscription(&world, &ada).await;
+    let life = connection.channel.as_ref().unwrap().expires_at - clock.now();
+    assert_eq!(
+        life.num_minutes(),
+        (6 * 24 + 20) * 60,
+        "a little less than seven days"
+    );
+    // By four fifths of its life it is renewed, in place.
+    clock.advance(TimeDelta::days(5));
+    assert_eq!(renew_channels::run(world.stack.jobs()).await.unwrap(), 1);
+    clock.advance(TimeDelta::hours(13));
+    world.stack.work().await;
+    assert_eq!(
+        (
+            side.calls("subscriptions.update").await,
+            side.calls("watch").await
+        ),
+        (1, 1)
+    );
+    assert_eq!(subscription(&world, &ada).await.0, first);
+    // Microsoft wants it authorised anew.
+    let ada = world.sign_in(&ada).await;
+    side.control(
+        "lifecycle",
+        json!({ "email": EMAIL, "event": "reauthorizationRequired" }),
+    )
+    .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.stack.work().await;
+    assert_eq!(side.calls("subscriptions.update").await, 2);
+    // Notifications were lost: what has changed is looked for.
+    side.sign_in().await;
+    side.control("mute", json!({})).await;
+    side.insert("Missed", "2027-01-12T09:00:00", "2027-01-12T10:00:00", None)
+        .await;
+    side.control("lifecycle", json!({ "email": EMAIL, "event": "missed" }))
+        .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.stack.work().await;
+    assert_eq!(titles(&world, &ada).await, ["Missed"]);
+    // It was removed: another takes its place, and what has happened meanwhile is read.
+    side.control(
+        "lifecycle",
+        json!({ "email": EMAIL, "event": "subscriptionRemoved" }),
+    )
+    .await;
+    side.insert(
+        "Meanwhile",
+        "2027-01-13T09:00:00",
+        "2027-01-13T10:00:00",
+        None,
+    )
+    .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.stack.work().await;
+    assert_eq!(titles(&world, &ada).await, ["Missed", "Meanwhile"]);
+    assert_ne!(subscription(&world, &ada).await.0, first);
+    assert_eq!(side.report().await["channels"], 1);
+    // Nobody has said anything, and it is gone: the renewal finds out.
+    let (second, _) = subscription(&world, &ada).await;
+    let (status, _) = side
+        .call(
+            Method::DELETE,
+            format!("{}/v1.0/subscriptions/{second}", side.url)
+                .parse()
+                .unwrap(),
+            None,
+        )
+        .await;
+    assert_eq!(status, 204);
+    clock.advance(TimeDelta::days(6));
+    let ada = world.sign_in(&ada).await;
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(side.report().await["channels"], 1);
+    assert_eq!(side.violations().await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_that_allows_three_days_only_is_watched_all_the_same() {
+    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    side.control("longest", json!(4_230)).await;
+    let ada = world.sign_up("ada").await;
+    world
+        .connect_account(&side, &ada, EMAIL, &[&side.primary()])
+        .await;
+    let (_, connection) = subscription(&world, &ada).await;
+    let life = connection.channel.unwrap().expires_at - connection.granted_at;
+    assert!((4_198..=4_201).contains(&life.num_minutes()), "{life}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_prove_themselves_one_by_one() {
+    let (world, side, ada, _) = connected::<MicrosoftHarness>().await;
+    world
+        .until("a subscription", async || {
+            (side.report().await["channels"] == 1).then_some(())
+        })
+        .await;
+    let (id, connection) = subscription(&world, &ada).await;
+    let channel = connection.channel.unwrap().id.unwrap();
+    world
+        .until("rest", async || {
+            world.get(&ada, "/api/v1/calendar/calendars").await.body["calendars"][0]["syncStatus"]
+                .as_str()
+                .filter(|status| *status == "SYNCED")
+                .map(drop)
+        })
+        .await;
+    let before = side.calls("changes").await;
+    let guessed = "g".repeat(43);
+    for (state, subscription) in [
+        (format!("{channel}.{guessed}"), id.as_str()),
+        (format!("{guessed}.{guessed}"), &id),
+        (format!("{channel}."), &id),
+        (channel.clone(), &id),
+        ("unknown.secret".to_owned(), &id),
+        ("x".repeat(200), &id),
+        (String::new(), ""),
+    ] {
+        let body = json!({ "value": [{ "subscriptionId": subscription, "clientState": state, "changeType": "updated", "resource": "r" }, 7] });
+        for path in [NOTIFY.to_owned(), format!("{NOTIFY}/lifecycle")] {
+            assert_eq!(
+                world
+                    .call("POST", &path, None, Some(body.clone()))
+                    .await
+                    .status,
+                202
+            );
+        }
+    }
+    let nonsense = world
+        .send("POST", NOTIFY, &[], Some("<xml/>".to_owned()))
+        .await;
+    assert_eq!(
+        nonsense.status, 202,
+        "nobody learns anything, and nobody sends it again"
+    );
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(
+        side.calls("changes").await,
+        before,
+        "a forged notification changes nothing"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_comes_back_is_watched_anew() {
+    let (world, side, ada, calendar) = connected::<MicrosoftHarness>().await;
+    world
+        .until("a subscription", async || {
+            (side.report().await["channels"] == 1).then_some(())
+        })
+        .await;
+    assert_eq!(
+        world
+            .call(
+                "DELETE",
+                &format!("/api/v1/calendar/calendars/{calendar}"),
+                Some(&ada.token),
+                None
+            )
+            .await
+            .status,
+        204
+    );
+    world
+        .until("none", async || {
+            (side.report().await["channels"] == 0).then_some(())
+        })
+        .await;
+    world
+        .until("no grant", async || {
+            (!world.dump().await.contains("#grant")).then_some(())
+        })
+        .await;
+    let again = world
+        .connect_account(&side, &ada, EMAIL, &[&side.primary()])
+        .await;
+    assert_eq!(again, [calendar], "under its old id");
+    world
+        .until("a subscription", async || {
+            (side.report().await["channels"] == 1).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_calendars_are_polled_and_the_others_pushed() {
+    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    side.add_person("bob@contoso.test").await;
+    let shared = json!({ "owner": "bob@contoso.test", "summary": "Bob's", "sharedWith": EMAIL, "canEdit": false });
+    let shared = side.control("calendars", shared).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let ada = world.sign_up("ada").await;
+    let ids = world
+        .connect_account(&side, &ada, EMAIL, &[&side.primary(), &shared])
+        .await;
+    let all = world.get(&ada, "/api/v1/calendar/calendars").await.body["calendars"].clone();
+    let of = |id: &str| {
+        all.as_array()
+            .unwrap()
+            .iter()
+            .find(|calendar| calendar["id"] == id)
+            .unwrap()
+            .clone()
+    };
+    let (own, bobs) = if of(&ids[0])["name"] == "Bob's" {
+        (of(&ids[1]), of(&ids[0]))
+    } else {
+        (of(&ids[0]), of(&ids[1]))
+    };
+    assert_eq!(
+        (&bobs["isReadOnly"], &own["isReadOnly"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(
+        (&bobs["hasWebhook"], &own["hasWebhook"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(
+        side.report().await["channels"],
+        1,
+        "one for the whole mailbox"
+    );
+}
