@@ -6,10 +6,10 @@ use futures::future::BoxFuture;
 use shared::calendar::{AccountContext, Context};
 use shared::config::InvalidConfig;
 use shared::in_process::InProcess;
+use shared::roles::Role;
 use shared::setup::Setup;
 use shared::sync::{SyncContext, SyncError};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::OpenApi;
 
 /// A function that answers HTTP requests.
 pub struct HttpFunction {
@@ -22,18 +22,13 @@ pub struct HttpFunction {
 
 macro_rules! http {
     ($($name:ident),+ $(,)?) => {
-        [$(HttpFunction {
+        &[$(HttpFunction {
             name: stringify!($name),
             openapi: || $name::routes().into_openapi(),
             mount: |setup| Ok(InProcess::new($name::routes(), setup.role()?)),
         }),+]
     };
 }
-
-/// Functions that answer HTTP requests.
-pub const HTTP: [HttpFunction; 9] = http![
-    health, auth, oauth, ics, calendars, events, slots, sync, webhooks,
-];
 
 /// One run of a job, in time.
 pub type Run = BoxFuture<'static, Result<usize, SyncError>>;
@@ -48,26 +43,55 @@ pub struct ScheduledJob {
 }
 
 macro_rules! jobs {
-    ($($name:ident: $role:ty = $context:expr),+ $(,)?) => {
-        [$(ScheduledJob {
+    ($($name:ident),+ $(,)?) => {
+        &[$(ScheduledJob {
             name: stringify!($name),
-            run: |context| {
-                let narrow: fn(SyncContext) -> $role = $context;
-                Box::pin($name::run(narrow(context)))
-            },
-            check: |setup| setup.role::<$role>().map(drop),
+            run: |context| run($name::run, &context),
+            check: |setup| check_role($name::run, setup),
         }),+]
     };
 }
 
-/// Functions that a schedule starts.
-pub const SCHEDULED: [ScheduledJob; 5] = jobs![
-    refresh_feeds: Context = |context| context.accounts.context,
-    reconcile: Context = |context| context.accounts.context,
-    refresh_tokens: AccountContext = |context| context.accounts,
-    renew_channels: Context = |context| context.accounts.context,
-    cleanup_expired: Context = |context| context.accounts.context,
-];
+// The lists, `HTTP` and `SCHEDULED`.
+include!("registry.rs");
+
+fn run<R, F>(job: impl Fn(R) -> F, context: &SyncContext) -> Run
+where
+    R: JobRole,
+    F: Future<Output = Result<usize, SyncError>> + Send + 'static,
+{
+    Box::pin(job(R::of(context)))
+}
+
+fn check_role<R: JobRole, F>(
+    _: impl Fn(R) -> F,
+    setup: &mut Setup<'_>,
+) -> Result<(), InvalidConfig> {
+    setup.role::<R>().map(drop)
+}
+
+/// A role that a job may have: a part of what the worker holds.
+trait JobRole: Role {
+    fn of(context: &SyncContext) -> Self;
+}
+
+impl JobRole for SyncContext {
+    fn of(context: &SyncContext) -> Self {
+        context.clone()
+    }
+}
+
+impl JobRole for AccountContext {
+    fn of(context: &SyncContext) -> Self {
+        context.accounts.clone()
+    }
+}
+
+impl JobRole for Context {
+    fn of(context: &SyncContext) -> Self {
+        context.accounts.context.clone()
+    }
+}
 
 /// The function that works on messages.
 pub const WORKER: &str = "sync_worker";
@@ -95,52 +119,4 @@ pub fn check(name: &str, setup: &mut Setup<'_>) -> Result<(), InvalidConfig> {
         return (job.check)(setup);
     }
     setup.role::<SyncContext>().map(drop)
-}
-
-/// The OpenAPI document of all functions together.
-pub fn openapi() -> OpenApi {
-    let info = InfoBuilder::new()
-        .title("Calweave")
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(
-            "One API over a person's Google, Microsoft and ICS calendars.",
-        ))
-        .license(Some(
-            LicenseBuilder::new()
-                .name("MIT OR Apache-2.0")
-                .identifier(Some("MIT OR Apache-2.0"))
-                .build(),
-        ));
-    let mut document = OpenApiBuilder::new().info(info.build()).build();
-    for HttpFunction { name, openapi, .. } in HTTP {
-        let mut part = openapi();
-        // A handler's name is unique in its function only.
-        for item in part.paths.paths.values_mut() {
-            for operation in [
-                &mut item.get,
-                &mut item.put,
-                &mut item.post,
-                &mut item.delete,
-                &mut item.patch,
-            ]
-            .into_iter()
-            .flatten()
-            {
-                operation.operation_id = operation
-                    .operation_id
-                    .take()
-                    .map(|id| format!("{name}_{id}"));
-            }
-        }
-        document.merge(part);
-    }
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("JWT")
-        .build();
-    document
-        .components
-        .get_or_insert_default()
-        .add_security_scheme("bearer", SecurityScheme::Http(bearer));
-    document
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -112,6 +113,58 @@ impl Route {
     }
 }
 
+impl Gateway {
+    /// The event that API Gateway makes of a request (payload format 2.0).
+    fn event(
+        &self,
+        parts: &Parts,
+        route: &Route,
+        parameters: Value,
+        body: &[u8],
+        peer: SocketAddr,
+    ) -> Value {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let now = self.clock.now();
+        let path = parts.uri.path();
+        let agent = parts.headers.get(header::USER_AGENT);
+        let agent = agent.and_then(|value| value.to_str().ok()).unwrap_or("");
+        let route_key = format!("{} {}", route.method, route.segments.join("/"));
+        let (text, encoded) = match std::str::from_utf8(body) {
+            Ok(text) => (text.to_owned(), false),
+            Err(_) => (BASE64_STANDARD.encode(body), true),
+        };
+        json!({
+            "version": "2.0",
+            "routeKey": route_key,
+            "rawPath": path,
+            "rawQueryString": parts.uri.query().unwrap_or(""),
+            "cookies": cookies(&parts.headers),
+            "headers": headers(&parts.headers),
+            "pathParameters": parameters,
+            "requestContext": {
+                "accountId": "000000000000",
+                "apiId": "local",
+                "domainName": "127.0.0.1",
+                "domainPrefix": "local",
+                "http": {
+                    "method": parts.method.as_str(),
+                    "path": path,
+                    "protocol": "HTTP/1.1",
+                    "sourceIp": peer.ip().to_string(),
+                    "userAgent": agent,
+                },
+                "requestId": format!("local-{:x}-{number}", now.timestamp_millis()),
+                "routeKey": route_key,
+                "stage": "$default",
+                "time": now.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+                "timeEpoch": now.timestamp_millis(),
+            },
+            "body": if text.is_empty() { Value::Null } else { text.into() },
+            "isBase64Encoded": encoded,
+        })
+    }
+}
+
 /// Answers one request.
 pub async fn handle(
     State(gateway): State<Arc<Gateway>>,
@@ -150,43 +203,7 @@ pub async fn handle(
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
         return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
-    let number = gateway.requests.fetch_add(1, Ordering::Relaxed);
-    let now = gateway.clock.now();
-    let route_key = format!("{} {}", route.method, route.segments.join("/"));
-    let body = body.to_bytes();
-    let (text, encoded) = match std::str::from_utf8(&body) {
-        Ok(text) => (text.to_owned(), false),
-        Err(_) => (BASE64_STANDARD.encode(&body), true),
-    };
-    let event = json!({
-        "version": "2.0",
-        "routeKey": route_key,
-        "rawPath": path,
-        "rawQueryString": parts.uri.query().unwrap_or(""),
-        "cookies": cookies(&parts.headers),
-        "headers": headers(&parts.headers),
-        "pathParameters": parameters,
-        "requestContext": {
-            "accountId": "000000000000",
-            "apiId": "local",
-            "domainName": "127.0.0.1",
-            "domainPrefix": "local",
-            "http": {
-                "method": parts.method.as_str(),
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": peer.ip().to_string(),
-                "userAgent": parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or(""),
-            },
-            "requestId": format!("local-{:x}-{number}", now.timestamp_millis()),
-            "routeKey": route_key,
-            "stage": "$default",
-            "time": now.format("%d/%b/%Y:%H:%M:%S +0000").to_string(),
-            "timeEpoch": now.timestamp_millis(),
-        },
-        "body": if text.is_empty() { Value::Null } else { text.into() },
-        "isBase64Encoded": encoded,
-    });
+    let event = gateway.event(&parts, route, parameters, &body.to_bytes(), peer);
     let Some(function) = gateway.functions.get(&route.function) else {
         return message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
     };

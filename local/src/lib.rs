@@ -7,6 +7,7 @@ pub mod functions;
 pub mod gateway;
 pub mod google;
 pub mod microsoft;
+pub mod openapi;
 mod sandbox;
 pub mod services;
 pub mod stack;

@@ -10,7 +10,7 @@ use local::gateway::DEMO_PATH;
 use local::services::Services;
 use local::stack::{Options, Stack};
 use local::template::Template;
-use local::{demo, functions};
+use local::{demo, openapi};
 
 /// Calweave on this machine: the API, with DynamoDB, KMS, SQS and the schedules behind it.
 #[derive(Parser)]
@@ -79,19 +79,12 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), String> {
     if arguments.print_openapi {
-        say(&functions::openapi()
+        say(&openapi::document()
             .to_pretty_json()
             .map_err(|error| error.to_string())?);
         return Ok(());
     }
-    let template = match &arguments.template {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            Template::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
-        }
-        None => Template::bundled().map_err(|error| error.to_string())?,
-    };
+    let template = template(&arguments)?;
     let options = Options {
         port: arguments.port,
         reset: arguments.reset,
@@ -138,6 +131,15 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     say("\nStopping …");
     stack.stop().await;
     Ok(())
+}
+
+fn template(arguments: &Arguments) -> Result<Template, String> {
+    let Some(path) = &arguments.template else {
+        return Template::bundled().map_err(|error| error.to_string());
+    };
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+    Template::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Serves functions that run elsewhere, such as under `cargo lambda watch`.

@@ -124,6 +124,54 @@ pub struct Stack {
     background: Vec<JoinHandle<()>>,
 }
 
+/// The routes of the template, each leading to its function.
+fn gateway(
+    template: &Template,
+    functions: &BTreeMap<String, InProcess>,
+    options: &Options,
+) -> Router {
+    let routes = template.functions.iter().flat_map(|(name, function)| {
+        let routes = function.routes.iter();
+        routes.map(move |(method, path)| (method.clone(), path.clone(), name.clone()))
+    });
+    let feed = include_str!("demo.ics");
+    let gateway = Gateway::new(routes, functions.clone(), options.clock.clone(), feed);
+    Router::new().fallback(handle).with_state(Arc::new(gateway))
+}
+
+async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service)
+        .with_graceful_shutdown(async move { stopped(&mut stop).await });
+    if let Err(error) = server.await {
+        tracing::error!("the gateway ended: {error}");
+    }
+}
+
+/// Polls the queue, and runs each scheduled job at its interval.
+fn run_in_background(
+    template: &Template,
+    context: &SyncContext,
+    services: &Services,
+    stop: &watch::Sender<bool>,
+) -> Vec<JoinHandle<()>> {
+    let mut background = Vec::new();
+    let worker = template.functions.get(functions::WORKER);
+    if worker.is_some_and(|worker| worker.on_queue) {
+        let (sqs, queue) = (services.sqs.clone(), services.queue_url().to_owned());
+        let polling = poll(context.clone(), sqs, queue, stop.subscribe());
+        background.push(tokio::spawn(polling));
+    }
+    for job in functions::SCHEDULED {
+        let function = template.functions.get(job.name);
+        if let Some(seconds) = function.and_then(|function| function.every) {
+            let repeated = repeat(context.clone(), job.run, seconds, stop.subscribe());
+            background.push(tokio::spawn(repeated));
+        }
+    }
+    background
+}
+
 impl Stack {
     /// Starts everything by this template.
     ///
@@ -155,64 +203,15 @@ impl Stack {
             Setup::new(Environment::new(&lookup), options.clock.clone()).over(options.http.clone());
         let HandlerState { http, context } = setup.role::<HandlerState<SyncContext>>()?;
         let functions = functions::mount(&mut setup)?;
-        let (sqs, queue) = (services.sqs.clone(), services.queue_url().to_owned());
 
-        let routes = template.functions.iter().flat_map(|(name, function)| {
-            let name = name.clone();
-            function
-                .routes
-                .iter()
-                .map(move |(method, path)| (method.clone(), path.clone(), name.clone()))
-        });
-        let gateway = Gateway::new(
-            routes,
-            functions.clone(),
-            options.clock.clone(),
-            include_str!("demo.ics"),
-        );
-        let (stop_gateway, mut gateway_stop) = watch::channel(false);
-        let router = Router::new()
-            .fallback(handle)
-            .with_state(Arc::new(gateway))
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let stopped = async move { stopped(&mut gateway_stop).await };
-        let gateway = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router)
-                .with_graceful_shutdown(stopped)
-                .await
-            {
-                tracing::error!("the gateway ended: {error}");
-            }
-        });
-        let mut background = Vec::new();
-        if options.background {
-            if template
-                .functions
-                .get(functions::WORKER)
-                .is_some_and(|worker| worker.on_queue)
-            {
-                background.push(tokio::spawn(poll(
-                    context.clone(),
-                    sqs,
-                    queue,
-                    stop_gateway.subscribe(),
-                )));
-            }
-            for functions::ScheduledJob { name, run, .. } in functions::SCHEDULED {
-                if let Some(seconds) = template
-                    .functions
-                    .get(name)
-                    .and_then(|function| function.every)
-                {
-                    background.push(tokio::spawn(repeat(
-                        context.clone(),
-                        run,
-                        seconds,
-                        stop_gateway.subscribe(),
-                    )));
-                }
-            }
-        }
+        let (stop_gateway, _) = watch::channel(false);
+        let router = gateway(template, &functions, &options);
+        let gateway = tokio::spawn(serve(listener, router, stop_gateway.subscribe()));
+        let background = if options.background {
+            run_in_background(template, &context, &services, &stop_gateway)
+        } else {
+            vec![]
+        };
         Ok(Self {
             url: format!("http://{address}"),
             context,

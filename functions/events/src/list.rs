@@ -63,20 +63,7 @@ pub async fn list(
     Query(query): Query<ListQuery>,
 ) -> ApiResult<Response> {
     let zone = reader_zone(&context, caller.user(), query.timezone.as_deref()).await?;
-    let window = Window {
-        start: instant("start", &query.start, zone)?,
-        end: instant("end", &query.end, zone)?,
-        zone,
-    };
-    if window.start >= window.end {
-        return Err(Problem::field("end", "must be later than start"));
-    }
-    if window.end - window.start > MAX_WINDOW {
-        return Err(Problem::field(
-            "end",
-            "must be at most 366 days after start",
-        ));
-    }
+    let window = window(&query, zone)?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::field("limit", "must be between 1 and 2500"));
@@ -130,6 +117,22 @@ pub async fn list(
         &tag,
         ([(CONTENT_TYPE, "application/json")], body),
     ))
+}
+
+fn window(query: &ListQuery, zone: Tz) -> ApiResult<Window> {
+    let window = Window {
+        start: instant("start", &query.start, zone)?,
+        end: instant("end", &query.end, zone)?,
+        zone,
+    };
+    if window.start >= window.end {
+        return Err(Problem::field("end", "must be later than start"));
+    }
+    if window.end - window.start > MAX_WINDOW {
+        let message = "must be at most 366 days after start";
+        return Err(Problem::field("end", message));
+    }
+    Ok(window)
 }
 
 /// RFC 3339, or a date in the reader's zone.

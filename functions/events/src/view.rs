@@ -10,7 +10,7 @@ use shared::domain::agenda::Occurrence;
 use shared::domain::calendar::{Calendar, ProviderKind};
 use shared::domain::digest::digest_of;
 use shared::domain::event::{
-    Attendee, EventStatus, Importance, Reminder, Transparency, Visibility,
+    Attendee, Event, EventStatus, Importance, Reminder, Transparency, Visibility,
 };
 use shared::domain::ids::{CalendarId, EventId};
 use shared::domain::link::{EventLink, KeptEdit, LinkStatus};
@@ -147,6 +147,15 @@ impl KeptEditView {
     }
 }
 
+/// Changes with everything that the view shows.
+fn event_etag(event: &Event, calendar: &Calendar, sync_status: LinkStatus) -> String {
+    let shown = format!(
+        "{}|{}|{}",
+        event.content_hash, calendar.name, calendar.color
+    );
+    format!("\"{}-{sync_status:?}\"", digest_of(shown.as_bytes()))
+}
+
 impl EventView {
     /// As a reader in `zone` sees it.
     pub fn new(one: &Occurrence<'_>, calendar: &Calendar, zone: Tz) -> Self {
@@ -156,8 +165,8 @@ impl EventView {
         let rule = event
             .series
             .as_ref()
-            .and_then(|series| series.rules.first())
-            .map(ToString::to_string);
+            .and_then(|series| series.rules.first());
+        let rule = rule.map(ToString::to_string);
         // A series that had to be written out keeps its rule among what nobody else has a word for.
         // An occurrence that the rule gives has nothing of its own to be written.
         let link = event
@@ -166,11 +175,9 @@ impl EventView {
             .filter(|_| !is_occurrence || event.original_start().is_some());
         let sync_status = link.map_or(LinkStatus::Synced, EventLink::status);
         let written_out = || {
-            details
-                .unknown
-                .iter()
-                .find(|(name, _)| name == "RRULE")
-                .map(|(_, rule)| rule.clone())
+            let mut unknown = details.unknown.iter();
+            let rule = unknown.find(|(name, _)| name == "RRULE");
+            rule.map(|(_, rule)| rule.clone())
         };
         Self {
             id: one.id.clone(),
@@ -211,16 +218,7 @@ impl EventView {
             ical_uid: event.uid.clone(),
             updated_at: event.updated_at,
             expanded_into: None,
-            etag: format!(
-                "\"{}-{sync_status:?}\"",
-                digest_of(
-                    format!(
-                        "{}|{}|{}",
-                        event.content_hash, calendar.name, calendar.color
-                    )
-                    .as_bytes()
-                )
-            ),
+            etag: event_etag(event, calendar, sync_status),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use shared::calendar::sync_requests::request_watched;
+use shared::calendar::sync_requests::request_notified;
 use shared::domain::secret::secret_digest;
 use shared::http::{ApiResult, Problems};
 use tracing::info;
@@ -46,7 +46,7 @@ pub async fn notify(State(context): State<Context>, headers: HeaderMap) -> ApiRe
         .await?
     {
         Some(verified) => {
-            request_watched(&context, verified.user, verified.watched).await?;
+            request_notified(&context, verified).await?;
         }
         None => {
             info!("dropped a notification of a channel that is not ours, or without its secret");

@@ -9,7 +9,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use shared::calendar::sync_requests::request_watched;
+use shared::calendar::sync_requests::request_notified;
 use shared::domain::secret::secret_digest;
 use shared::http::{ApiResult, Problem, ProblemType, Problems, Query};
 use shared::store::channels::{VerifiedNotification, WatchedResource};
@@ -66,7 +66,7 @@ pub async fn notify(
     }
     let body = body.map_err(|_| Problem::new(ProblemType::TooLarge))?;
     for verified in verified(&context, &body).await?.values() {
-        request_watched(&context, verified.user, verified.watched).await?;
+        request_notified(&context, *verified).await?;
     }
     Ok(StatusCode::ACCEPTED.into_response())
 }
@@ -85,25 +85,25 @@ pub async fn lifecycle(
     }
     let body = body.map_err(|_| Problem::new(ProblemType::TooLarge))?;
     for (shown, verified) in verified(&context, &body).await? {
-        if let WatchedResource::Account { connection_id } = verified.watched {
+        if let WatchedResource::Account { connection_id } = verified.watched() {
             match shown.event.as_str() {
                 "reauthorizationRequired" => {
                     context
                         .store
-                        .renew_watching(verified.user, connection_id, false)
+                        .renew_watching(verified.user(), connection_id, false)
                         .await?;
                 }
                 "subscriptionRemoved" => {
                     context
                         .store
-                        .renew_watching(verified.user, connection_id, true)
+                        .renew_watching(verified.user(), connection_id, true)
                         .await?;
                 }
                 // Such as `missed`: what has changed is all that matters.
                 _ => {}
             }
         }
-        request_watched(&context, verified.user, verified.watched).await?;
+        request_notified(&context, verified).await?;
     }
     Ok(StatusCode::ACCEPTED.into_response())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, Cursor};
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_store::WriteOutcome;
-use calweave_store::channels::WatchedResource;
+use calweave_store::channels::{VerifiedNotification, WatchedResource};
 use calweave_store::queue::Job;
 use futures::future::try_join_all;
 use tracing::warn;
@@ -172,6 +172,15 @@ pub async fn retry_all(context: &Context, user: UserId) -> Result<(usize, usize)
         count += 1;
     }
     Ok((retried, count))
+}
+
+/// Requests a sync of everything that a notification is about. Returns how many calendars that are. The notification's body
+/// is not believed: the sync reads what has changed.
+pub async fn request_notified(
+    context: &Context,
+    notification: VerifiedNotification,
+) -> Result<usize, BackendError> {
+    request_watched(context, notification.user(), notification.watched()).await
 }
 
 /// Requests a sync of everything that a channel watches. Answers with how many calendars that are.

@@ -89,81 +89,25 @@ impl Series {
         reader: Tz,
         limit: usize,
     ) -> Expansion {
-        let shift = TimeDelta::seconds(self.shift_seconds);
-        let zone = start.zone().unwrap_or(reader);
-        // Wall clock and instant differ by less than a day at either end; what is too much is dropped below.
-        let local = |at: DateTime<Utc>, margin| {
-            in_zone(at, zone)
-                .checked_add_signed(margin - shift)
-                .unwrap_or(at.naive_utc())
-        };
-        // Apia once skipped a whole day. A rule finer than a day would give too much in that time for so rare a case.
-        let fine = self.rules.iter().any(|rule| {
-            matches!(
-                rule.frequency,
-                Frequency::Hourly | Frequency::Minutely | Frequency::Secondly
-            )
-        });
-        let margin = TimeDelta::hours(if fine { 3 } else { 26 });
-        let (low, high) = (local(from, -margin), local(to, margin));
+        let bounds = self.local_bounds(start, from, to, reader);
         let within = |at: NaiveDateTime| {
             let instant = self.shifted(start.with_local(at)).instant(reader);
             instant >= from && instant < to
         };
-
-        let mut truncated = false;
-        let mut found: Vec<NaiveDateTime> = Vec::new();
-        // The start is shown even where the rule does not give it, but not when the rule ends before it.
-        let begins = self.rules.iter().all(|rule| {
-            Generator::new(rule, start)
-                .until
-                .is_none_or(|until| until >= start.local())
-        });
-        found.extend(Some(start.local()).filter(|at| begins && (low..high).contains(at)));
-        for rule in &self.rules {
-            // Room for what exceptions remove.
-            let room = limit
-                .saturating_add(self.except_dates.len())
-                .saturating_add(self.overridden.len())
-                .saturating_add(1);
-            truncated |= Generator::new(rule, start).collect(low, high, room, &within, &mut found);
-        }
-        let mut removed: HashSet<NaiveDateTime> = HashSet::new();
-        for rule in &self.except_rules {
-            let mut starts = Vec::new();
-            truncated |=
-                Generator::new(rule, start).collect(low, high, MAX_WORK, &within, &mut starts);
-            removed.extend(starts);
-        }
-        let mut starts: Vec<EventTime> = found
-            .iter()
-            .filter(|at| !removed.contains(at))
-            .map(|at| start.with_local(*at))
-            .collect();
+        let (yielded, mut truncated) = self.yielded(start, bounds, &within, limit);
+        let mut starts: Vec<EventTime> = yielded.iter().map(|at| start.with_local(*at)).collect();
         starts.extend(self.dates.iter().copied());
-        let gone: HashSet<OriginalStart> = self
-            .except_dates
-            .iter()
-            .chain(&self.overridden)
-            .copied()
-            .collect();
+        let except = self.except_dates.iter().chain(&self.overridden);
+        let except: HashSet<OriginalStart> = except.copied().collect();
         // A date among the exceptions removes its whole day; what is overridden is one occurrence.
         let days: HashSet<OriginalStart> = self.except_dates.iter().copied().collect();
         starts.retain(|at| {
-            let shifted =
-                |bound: NaiveDateTime, keep: fn(&NaiveDateTime, &NaiveDateTime) -> bool| {
-                    keep(&at.local(), &bound)
-                };
             let instant = self.shifted(*at).instant(reader);
             instant >= from
                 && instant < to
-                && self
-                    .ends_before
-                    .is_none_or(|end| shifted(end, |at, end| at < end))
-                && self
-                    .begins_at
-                    .is_none_or(|begin| shifted(begin, |at, begin| at >= begin))
-                && (gone.is_empty() || !is_gone(at, &gone, &days))
+                && self.ends_before.is_none_or(|end| at.local() < end)
+                && self.begins_at.is_none_or(|begin| at.local() >= begin)
+                && (except.is_empty() || !is_gone(at, &except, &days))
         });
         starts.sort_by_key(|at| (at.instant(reader), at.local()));
         starts.dedup_by_key(|at| (at.instant(reader), at.local()));
@@ -172,6 +116,66 @@ impl Series {
             truncated = true;
         }
         Expansion { starts, truncated }
+    }
+
+    /// The wall-clock times between which a start may lie in the window. Wall clock and instant differ by less than a day at
+    /// either end, so this is wider than the window.
+    fn local_bounds(
+        &self,
+        start: EventTime,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        reader: Tz,
+    ) -> (NaiveDateTime, NaiveDateTime) {
+        let shift = TimeDelta::seconds(self.shift_seconds);
+        let zone = start.zone().unwrap_or(reader);
+        let local = |at: DateTime<Utc>, margin| {
+            let local = in_zone(at, zone).checked_add_signed(margin - shift);
+            local.unwrap_or(at.naive_utc())
+        };
+        // Apia once skipped a whole day. A rule finer than a day would yield too much in that time for so rare a case.
+        let is_fine = |rule: &Rule| {
+            use Frequency::{Hourly, Minutely, Secondly};
+            matches!(rule.frequency, Hourly | Minutely | Secondly)
+        };
+        let has_fine_rule = self.rules.iter().any(is_fine);
+        let margin = TimeDelta::hours(if has_fine_rule { 3 } else { 26 });
+        (local(from, -margin), local(to, margin))
+    }
+
+    /// The starts that the rules yield within bounds, without those of the rules of exceptions; and whether that are not all.
+    fn yielded(
+        &self,
+        start: EventTime,
+        (low, high): (NaiveDateTime, NaiveDateTime),
+        within: &dyn Fn(NaiveDateTime) -> bool,
+        limit: usize,
+    ) -> (Vec<NaiveDateTime>, bool) {
+        let mut truncated = false;
+        let mut found: Vec<NaiveDateTime> = Vec::new();
+        // DTSTART counts even where the rule does not yield it (RFC 5545, 3.8.5.3), but not when the rule ends before it.
+        let begins = self.rules.iter().all(|rule| {
+            let until = Generator::new(rule, start).until;
+            until.is_none_or(|until| until >= start.local())
+        });
+        found.extend(Some(start.local()).filter(|at| begins && (low..high).contains(at)));
+        // Room for the starts that exceptions remove.
+        let exceptions = self
+            .except_dates
+            .len()
+            .saturating_add(self.overridden.len());
+        let room = limit.saturating_add(exceptions).saturating_add(1);
+        for rule in &self.rules {
+            truncated |= Generator::new(rule, start).collect(low, high, room, &within, &mut found);
+        }
+        let mut removed: Vec<NaiveDateTime> = Vec::new();
+        for rule in &self.except_rules {
+            let generator = Generator::new(rule, start);
+            truncated |= generator.collect(low, high, MAX_WORK, &within, &mut removed);
+        }
+        let removed: HashSet<NaiveDateTime> = removed.into_iter().collect();
+        found.retain(|at| !removed.contains(at));
+        (found, truncated)
     }
 
     /// Where the occurrence that the rule places at `at` really is.

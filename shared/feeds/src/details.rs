@@ -19,6 +19,9 @@ const MAX_TEXT: usize = 100 << 10;
 /// The most people and reminders of one event.
 const MAX_PEOPLE: usize = 500;
 const MAX_REMINDERS: usize = 20;
+const MAX_CATEGORIES: usize = 50;
+/// Bytes.
+const MAX_CATEGORY: usize = 100;
 
 /// What the texts alone say.
 pub(super) fn of_texts(texts: Texts) -> EventDetails {
@@ -54,50 +57,10 @@ pub(super) fn detail(entry: &ICalendarEntry, details: &mut EventDetails) {
         ICalendarProperty::Location => details.location = text(MAX_TITLE),
         ICalendarProperty::Url => details.url = link(),
         ICalendarProperty::Conference => details.conference_url = link(),
-        ICalendarProperty::Categories => {
-            let names = entry
-                .values
-                .iter()
-                .filter_map(ICalendarValue::as_text)
-                .map(str::trim)
-                .filter(|name| !name.is_empty());
-            details.categories.extend(
-                names
-                    .map(|name| cut(name, 100).to_owned())
-                    .take(50 - details.categories.len().min(50)),
-            );
+        ICalendarProperty::Categories => categories(entry, details),
+        ICalendarProperty::Status | ICalendarProperty::Transp | ICalendarProperty::Class => {
+            classify(&entry.name, value, details);
         }
-        ICalendarProperty::Status => match value {
-            Some(ICalendarValue::Status(ICalendarStatus::Tentative)) => {
-                details.status = EventStatus::Tentative;
-            }
-            Some(ICalendarValue::Status(ICalendarStatus::Cancelled)) => {
-                details.status = EventStatus::Cancelled;
-            }
-            Some(ICalendarValue::Status(ICalendarStatus::Confirmed)) | None => {}
-            Some(other) => unknown(details, "STATUS", other),
-        },
-        ICalendarProperty::Transp => match value {
-            Some(ICalendarValue::Transparency(ICalendarTransparency::Transparent)) => {
-                details.transparency = Transparency::Transparent;
-            }
-            Some(ICalendarValue::Transparency(ICalendarTransparency::Opaque)) | None => {}
-            Some(other) => unknown(details, "TRANSP", other),
-        },
-        ICalendarProperty::Class => match value {
-            Some(ICalendarValue::Classification(ICalendarClassification::Private)) => {
-                details.visibility = Visibility::Private;
-            }
-            Some(ICalendarValue::Classification(ICalendarClassification::Confidential)) => {
-                details.visibility = Visibility::Confidential;
-            }
-            Some(ICalendarValue::Classification(ICalendarClassification::Public)) | None => {}
-            Some(other) => {
-                // An unknown class is treated as private (RFC 5545 3.8.1.3).
-                details.visibility = Visibility::Private;
-                unknown(details, "CLASS", other);
-            }
-        },
         ICalendarProperty::Organizer | ICalendarProperty::Attendee
             if details.attendees.len() < MAX_PEOPLE =>
         {
@@ -119,6 +82,54 @@ pub(super) fn detail(entry: &ICalendarEntry, details: &mut EventDetails) {
             _ => {}
         },
         _ => {}
+    }
+}
+
+fn categories(entry: &ICalendarEntry, details: &mut EventDetails) {
+    let names = entry.values.iter().filter_map(ICalendarValue::as_text);
+    let names = names.map(str::trim).filter(|name| !name.is_empty());
+    let room = MAX_CATEGORIES.saturating_sub(details.categories.len());
+    let names = names.map(|name| cut(name, MAX_CATEGORY).to_owned());
+    details.categories.extend(names.take(room));
+}
+
+/// `STATUS`, `TRANSP` and `CLASS`. A value that RFC 5545 does not name is kept as it is.
+fn classify(
+    property: &ICalendarProperty,
+    value: Option<&ICalendarValue>,
+    details: &mut EventDetails,
+) {
+    let Some(value) = value else { return };
+    match (property, value) {
+        (ICalendarProperty::Status, ICalendarValue::Status(ICalendarStatus::Confirmed))
+        | (
+            ICalendarProperty::Transp,
+            ICalendarValue::Transparency(ICalendarTransparency::Opaque),
+        )
+        | (
+            ICalendarProperty::Class,
+            ICalendarValue::Classification(ICalendarClassification::Public),
+        ) => {}
+        (ICalendarProperty::Status, ICalendarValue::Status(ICalendarStatus::Tentative)) => {
+            details.status = EventStatus::Tentative;
+        }
+        (ICalendarProperty::Status, ICalendarValue::Status(ICalendarStatus::Cancelled)) => {
+            details.status = EventStatus::Cancelled;
+        }
+        (ICalendarProperty::Status, other) => unknown(details, "STATUS", other),
+        (ICalendarProperty::Transp, ICalendarValue::Transparency(_)) => {
+            details.transparency = Transparency::Transparent;
+        }
+        (ICalendarProperty::Transp, other) => unknown(details, "TRANSP", other),
+        (_, ICalendarValue::Classification(ICalendarClassification::Confidential)) => {
+            details.visibility = Visibility::Confidential;
+        }
+        (_, ICalendarValue::Classification(_)) => details.visibility = Visibility::Private,
+        (_, other) => {
+            // An unknown class is treated as private (RFC 5545, 3.8.1.3).
+            details.visibility = Visibility::Private;
+            unknown(details, "CLASS", other);
+        }
     }
 }
 

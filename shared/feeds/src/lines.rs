@@ -11,6 +11,8 @@ use super::{NotACalendar, Warnings};
 
 /// The longest unfolded line that is read, in bytes.
 const MAX_LINE: usize = 1 << 20;
+/// Rules of one event that are read.
+const MAX_RULES: usize = 16;
 /// The longest name with parameters before a value, in bytes.
 const MAX_HEADER: usize = 4 << 10;
 /// The most parameters and parameter values of one line.
@@ -342,43 +344,18 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
 
     fn property(&mut self, name: &str, rest: &str) {
         let upper = upper_case(name);
-        let wanted = match self.open.last() {
+        let is_wanted = match self.open.last() {
             Some(Component::Calendar) => CALENDAR_PROPERTIES.contains(&&*upper),
             Some(Component::Timezone | Component::Observance) => {
                 TIMEZONE_PROPERTIES.contains(&&*upper)
             }
-            Some(Component::Event) => match &*upper {
-                "RRULE" | "EXRULE" => {
-                    let value = rest
-                        .split_once(':')
-                        .map_or("", |(_, value)| value)
-                        .to_owned();
-                    let rules = if upper == "RRULE" {
-                        &mut self.current.rules
-                    } else {
-                        &mut self.current.except_rules
-                    };
-                    if rules.len() < 16 && value.len() < MAX_HEADER {
-                        rules.push(value);
-                    }
-                    false
-                }
-                "SUMMARY" | "DESCRIPTION" | "LOCATION" if rest.starts_with(':') => {
-                    let texts = &mut self.current.texts;
-                    let place = match &*upper {
-                        "SUMMARY" => &mut texts.summary,
-                        "DESCRIPTION" => &mut texts.description,
-                        _ => &mut texts.location,
-                    };
-                    *place = Some(unescaped(&rest[1..]));
-                    false
-                }
-                name => EVENT_PROPERTIES.contains(&name),
-            },
+            Some(Component::Event) => {
+                !self.takes_apart(&upper, rest) && EVENT_PROPERTIES.contains(&&*upper)
+            }
             Some(Component::Alarm) => ALARM_PROPERTIES.contains(&&*upper),
             Some(Component::Ignored) | None => false,
         };
-        if !wanted {
+        if !is_wanted {
             return;
         }
         // Most lines have no parameters: their value begins at once.
@@ -393,24 +370,44 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
         } else {
             0
         };
+        let warnings = &mut self.file.warnings;
         if header > MAX_HEADER || rest[..header].matches([';', ',']).count() > MAX_HEADER_PARTS {
-            self.file
-                .warnings
-                .add(format!("A {upper} with too many parameters was left out."));
-            return;
-        }
-        if self.open.last() == Some(&Component::Calendar) {
+            warnings.add(format!("A {upper} with too many parameters was left out."));
+        } else if self.open.last() == Some(&Component::Calendar) {
             let text = &mut self.file.frame.header;
             if text.len() < MAX_LINE {
                 text.extend([&*upper, &rest, "\r\n"]);
             }
         } else if self.current.text.len() + rest.len() > MAX_EVENT {
-            self.file
-                .warnings
-                .add("An event of more than 4 MiB was cut short.");
+            warnings.add("An event of more than 4 MiB was cut short.");
         } else {
             self.push_line(&upper, &rest);
         }
+    }
+
+    /// Takes the rules and plain texts of an event, which are read here and not by the parser. Returns whether the property is
+    /// one of them.
+    fn takes_apart(&mut self, upper: &str, rest: &str) -> bool {
+        let rules = match upper {
+            "RRULE" => &mut self.current.rules,
+            "EXRULE" => &mut self.current.except_rules,
+            "SUMMARY" | "DESCRIPTION" | "LOCATION" if rest.starts_with(':') => {
+                let texts = &mut self.current.texts;
+                let text = match upper {
+                    "SUMMARY" => &mut texts.summary,
+                    "DESCRIPTION" => &mut texts.description,
+                    _ => &mut texts.location,
+                };
+                *text = Some(unescaped(&rest[1..]));
+                return true;
+            }
+            _ => return false,
+        };
+        let value = rest.split_once(':').map_or("", |(_, value)| value);
+        if rules.len() < MAX_RULES && value.len() < MAX_HEADER {
+            rules.push(value.to_owned());
+        }
+        true
     }
 
     fn push_line(&mut self, name: &str, rest: &str) {

@@ -71,7 +71,7 @@ pub(super) fn wall(at: &PartialDateTime) -> Option<Wall> {
     })
 }
 
-/// Reads a component; `None`, with a warning, when it has no start that anybody could show.
+/// Reads a component; `None`, with a warning, when it has no start that can be shown.
 pub(super) fn read(
     block: Block,
     zones: &mut Zones,
@@ -87,97 +87,68 @@ pub(super) fn read(
         zone_guessed: false,
     };
     let mut details = Box::new(of_texts(block.texts));
-    let (mut uid, mut start, mut end, mut duration, mut replaces) = (None, None, None, None, None);
-    let (mut sequence, mut written, mut own_start) = (0, NaiveDateTime::MIN, None);
-    let (mut except, mut dates): (Vec<&ICalendarEntry>, Vec<&ICalendarEntry>) = (vec![], vec![]);
-    for entry in &event.entries {
-        let value = entry.values.first();
-        match &entry.name {
-            ICalendarProperty::Uid => {
-                uid = value
-                    .and_then(ICalendarValue::as_text)
-                    .map(|text| text.trim().to_owned());
-            }
-            ICalendarProperty::Dtstart => {
-                own_start = own_start.or_else(|| own_zone_start(entry));
-                start = start.or_else(|| reader.time(entry));
-            }
-            ICalendarProperty::Dtend => end = reader.time(entry),
-            ICalendarProperty::Duration => {
-                if let Some(ICalendarValue::Duration(value)) = value {
-                    duration = Some(value.clone());
-                }
-            }
-            ICalendarProperty::RecurrenceId => {
-                let following = matches!(
-                    entry.parameter(&Parameter::Range),
-                    Some(ICalendarParameterValue::Bool(true))
-                );
-                replaces = reader.time(entry).map(|at| (at, following));
-            }
-            ICalendarProperty::Sequence => {
-                if let Some(ICalendarValue::Integer(number)) = value {
-                    sequence = *number;
-                }
-            }
-            ICalendarProperty::Dtstamp | ICalendarProperty::LastModified => {
-                if let Some(ICalendarValue::PartialDateTime(at)) = value
-                    && let Some(Wall::Utc(at) | Wall::Floating(at)) = wall(at)
-                {
-                    written = written.max(at);
-                }
-            }
-            ICalendarProperty::Exdate => except.push(entry),
-            ICalendarProperty::Rdate => dates.push(entry),
-            _ => detail(entry, &mut details),
-        }
-    }
+    let properties = reader.properties(&event.entries, &mut details);
     details.reminders = reminders(&calendar);
-    let Some(start) = start else {
+    let Some(start) = properties.start else {
         warnings.add(format!(
             "The event {:?} has no start that can be read and is not shown.",
             short(&details.title)
         ));
         return None;
     };
-    let end = reader.end(start, end, duration.as_ref(), &details.title);
+    let duration = properties.duration.as_ref();
+    let end = reader.end(start, properties.end, duration, &details.title);
     let zone_guessed = reader.zone_guessed;
     let mut series = reader.series(
         [&block.rules, &block.except_rules],
         start,
-        &except,
-        &dates,
+        &properties.except,
+        &properties.dates,
         &details.title,
     );
     if let Some(series) = &mut series {
-        reader.by_own_clocks(series, own_start, &mut details);
+        reader.by_own_clocks(series, properties.own_start, &mut details);
     }
-    let uid = uid.filter(|uid| !uid.is_empty()).map_or_else(
-        || {
-            warnings.add("An event has no UID; it is recognised by its title and start.");
-            format!(
-                "calweave-{}",
-                digest_of(format!("{start}{}", details.title).as_bytes())
-            )
-        },
-        |uid| {
-            if uid.len() > 1024 {
-                digest_of(uid.as_bytes())
-            } else {
-                uid
-            }
-        },
-    );
     Some(Component {
-        uid,
+        uid: uid(properties.uid, start, &details.title, warnings),
         start,
         end,
         zone_guessed,
         details,
         series,
-        replaces,
-        version: (sequence, written),
+        replaces: properties.replaces,
+        version: (properties.sequence, properties.written),
     })
+}
+
+/// The `UID`; one made of title and start where the event has none, and a digest where it is longer than 1 KiB.
+fn uid(uid: Option<String>, start: EventTime, title: &str, warnings: &mut Warnings) -> String {
+    match uid.filter(|uid| !uid.is_empty()) {
+        Some(uid) if uid.len() > 1024 => digest_of(uid.as_bytes()),
+        Some(uid) => uid,
+        None => {
+            warnings.add("An event has no UID; it is recognised by its title and start.");
+            let digest = digest_of(format!("{start}{title}").as_bytes());
+            format!("calweave-{digest}")
+        }
+    }
+}
+
+/// The properties of an event, but for its details.
+struct Properties<'a> {
+    uid: Option<String>,
+    start: Option<EventTime>,
+    /// The start by the feed's own `VTIMEZONE`, where that differs from the zone of its name.
+    own_start: Option<(NaiveDateTime, &'a str)>,
+    end: Option<EventTime>,
+    duration: Option<ICalendarDuration>,
+    /// `RECURRENCE-ID`, and whether it is `THISANDFUTURE`.
+    replaces: Option<(EventTime, bool)>,
+    sequence: i64,
+    /// The later of `DTSTAMP` and `LAST-MODIFIED`.
+    written: NaiveDateTime,
+    except: Vec<&'a ICalendarEntry>,
+    dates: Vec<&'a ICalendarEntry>,
 }
 
 struct Reader<'a> {
@@ -188,6 +159,70 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Reads all properties; those that say something other than when the event is go into `details`.
+    fn properties<'a>(
+        &mut self,
+        entries: &'a [ICalendarEntry],
+        details: &mut EventDetails,
+    ) -> Properties<'a> {
+        let mut read = Properties {
+            uid: None,
+            start: None,
+            own_start: None,
+            end: None,
+            duration: None,
+            replaces: None,
+            sequence: 0,
+            written: NaiveDateTime::MIN,
+            except: vec![],
+            dates: vec![],
+        };
+        for entry in entries {
+            let value = entry.values.first();
+            match (&entry.name, value) {
+                (ICalendarProperty::Uid, value) => {
+                    let text = value.and_then(ICalendarValue::as_text);
+                    read.uid = text.map(|text| text.trim().to_owned());
+                }
+                (ICalendarProperty::Dtstart, _) => {
+                    read.own_start = read.own_start.or_else(|| own_zone_start(entry));
+                    read.start = read.start.or_else(|| self.time(entry));
+                }
+                (ICalendarProperty::Dtend, _) => read.end = self.time(entry),
+                (ICalendarProperty::Duration, Some(ICalendarValue::Duration(value))) => {
+                    read.duration = Some(value.clone());
+                }
+                (ICalendarProperty::RecurrenceId, _) => {
+                    let range = entry.parameter(&Parameter::Range);
+                    let following = matches!(range, Some(ICalendarParameterValue::Bool(true)));
+                    read.replaces = self.time(entry).map(|at| (at, following));
+                }
+                (ICalendarProperty::Sequence, Some(ICalendarValue::Integer(number))) => {
+                    read.sequence = *number;
+                }
+                (
+                    ICalendarProperty::Dtstamp | ICalendarProperty::LastModified,
+                    Some(ICalendarValue::PartialDateTime(at)),
+                ) => {
+                    if let Some(Wall::Utc(at) | Wall::Floating(at)) = wall(at) {
+                        read.written = read.written.max(at);
+                    }
+                }
+                (
+                    ICalendarProperty::Duration
+                    | ICalendarProperty::Sequence
+                    | ICalendarProperty::Dtstamp
+                    | ICalendarProperty::LastModified,
+                    _,
+                ) => {}
+                (ICalendarProperty::Exdate, _) => read.except.push(entry),
+                (ICalendarProperty::Rdate, _) => read.dates.push(entry),
+                _ => detail(entry, details),
+            }
+        }
+        read
+    }
+
     fn time(&mut self, entry: &ICalendarEntry) -> Option<EventTime> {
         self.times(entry).next()
     }

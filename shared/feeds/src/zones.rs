@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use calcard::icalendar::{ICalendarComponentType, ICalendarProperty, ICalendarValue};
+use calcard::icalendar::{
+    ICalendarComponent, ICalendarComponentType, ICalendarEntry, ICalendarProperty, ICalendarValue,
+};
 use calweave_domain::time::EventTime;
 use calweave_domain::zones::{Observance, ZoneTransitions, resolve};
 use chrono::{NaiveDateTime, TimeDelta};
@@ -14,6 +16,8 @@ use super::{Header, Warnings, parse};
 
 /// How much of a feed's own zones is read: real ones have a handful of each.
 const MAX_TIMEZONES: usize = 100;
+/// Dates of one observance that are read.
+const MAX_DATES: usize = 1_000;
 const MAX_OBSERVANCES: usize = 20;
 
 /// The instant of a wall-clock time by these clocks, written in UTC.
@@ -131,64 +135,71 @@ impl Zones {
 /// The name and rules of one `VTIMEZONE`.
 fn read_timezone(text: &str) -> Option<(String, Vec<Observance>)> {
     let calendar = parse(text)?;
-    let mut name = None;
-    let mut observances = Vec::new();
-    for component in calendar.components {
-        let observance = matches!(
-            component.component_type,
-            ICalendarComponentType::Standard | ICalendarComponentType::Daylight
-        );
-        let (mut start, mut from, mut to, mut rule, mut dates) =
-            (None, None, None, None, Vec::new());
-        for entry in &component.entries {
-            let value = entry.values.first();
-            let offset = || match value {
-                Some(ICalendarValue::PartialDateTime(at)) => {
-                    let seconds =
-                        i32::from(at.tz_hour?) * 3600 + i32::from(at.tz_minute.unwrap_or(0)) * 60;
-                    Some(if at.tz_minus { -seconds } else { seconds })
+    let is_named = |entry: &&ICalendarEntry| entry.name == ICalendarProperty::Tzid;
+    let mut entries = calendar
+        .components
+        .iter()
+        .flat_map(|component| &component.entries);
+    let name = entries.rfind(is_named)?.values.first();
+    let name = name.and_then(ICalendarValue::as_text)?.to_owned();
+    let observances = calendar.components.iter().filter_map(read_observance);
+    let observances: Vec<Observance> = observances.take(MAX_OBSERVANCES).collect();
+    (!observances.is_empty()).then_some((name, observances))
+}
+
+/// A `STANDARD` or `DAYLIGHT` component.
+fn read_observance(component: &ICalendarComponent) -> Option<Observance> {
+    let kind = &component.component_type;
+    if !matches!(
+        kind,
+        ICalendarComponentType::Standard | ICalendarComponentType::Daylight
+    ) {
+        return None;
+    }
+    let (mut start, mut offset_from, mut offset_to, mut rule) = (None, None, None, None);
+    let mut dates = Vec::new();
+    for entry in &component.entries {
+        let value = entry.values.first();
+        match &entry.name {
+            ICalendarProperty::Dtstart => start = value.and_then(local),
+            ICalendarProperty::Tzoffsetfrom => offset_from = value.and_then(offset),
+            ICalendarProperty::Tzoffsetto => offset_to = value.and_then(offset),
+            ICalendarProperty::Rrule => {
+                rule = match value {
+                    Some(ICalendarValue::RecurrenceRule(rule)) => rule.to_string().parse().ok(),
+                    _ => None,
                 }
-                _ => None,
-            };
-            let local = |value: &ICalendarValue| match value {
-                ICalendarValue::PartialDateTime(at) => match wall(at)? {
-                    Wall::Floating(local) | Wall::Utc(local) => Some(local),
-                    Wall::Date(date) => date.and_hms_opt(0, 0, 0),
-                },
-                _ => None,
-            };
-            match &entry.name {
-                ICalendarProperty::Tzid => {
-                    name = value.and_then(ICalendarValue::as_text).map(str::to_owned);
-                }
-                ICalendarProperty::Dtstart => start = value.and_then(local),
-                ICalendarProperty::Tzoffsetfrom => from = offset(),
-                ICalendarProperty::Tzoffsetto => to = offset(),
-                ICalendarProperty::Rrule => {
-                    rule = match value {
-                        Some(ICalendarValue::RecurrenceRule(rule)) => rule.to_string().parse().ok(),
-                        _ => None,
-                    }
-                }
-                ICalendarProperty::Rdate => {
-                    dates.extend(entry.values.iter().take(1_000).filter_map(local));
-                }
-                _ => {}
             }
-        }
-        if let (true, Some(start), Some(offset_from), Some(offset_to)) =
-            (observance, start, from, to)
-        {
-            observances.push(Observance {
-                start,
-                offset_from,
-                offset_to,
-                rule,
-                dates,
-            });
+            ICalendarProperty::Rdate => {
+                dates.extend(entry.values.iter().take(MAX_DATES).filter_map(local));
+            }
+            _ => {}
         }
     }
-    observances.truncate(MAX_OBSERVANCES);
-    name.filter(|_| !observances.is_empty())
-        .map(|name| (name, observances))
+    Some(Observance {
+        start: start?,
+        offset_from: offset_from?,
+        offset_to: offset_to?,
+        rule,
+        dates,
+    })
+}
+
+/// A UTC offset, in seconds.
+fn offset(value: &ICalendarValue) -> Option<i32> {
+    let ICalendarValue::PartialDateTime(at) = value else {
+        return None;
+    };
+    let seconds = i32::from(at.tz_hour?) * 3600 + i32::from(at.tz_minute.unwrap_or(0)) * 60;
+    Some(if at.tz_minus { -seconds } else { seconds })
+}
+
+fn local(value: &ICalendarValue) -> Option<NaiveDateTime> {
+    let ICalendarValue::PartialDateTime(at) = value else {
+        return None;
+    };
+    match wall(at)? {
+        Wall::Floating(local) | Wall::Utc(local) => Some(local),
+        Wall::Date(date) => date.and_hms_opt(0, 0, 0),
+    }
 }

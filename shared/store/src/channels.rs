@@ -48,12 +48,38 @@ pub enum WatchedResource {
     },
 }
 
-/// A notification that was proven to come from whom the channel was given to.
+/// A notification that carries the secret of its channel. Only [`Store::verify_notification`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifiedNotification {
-    /// For whom something has changed.
+    user: UserId,
+    watched: WatchedResource,
+}
+
+impl VerifiedNotification {
+    fn new(channel: &Channel) -> Self {
+        Self {
+            user: channel.user_id,
+            watched: channel.watched,
+        }
+    }
+
+    /// The owner of the channel.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// What has changed.
+    pub fn watched(&self) -> WatchedResource {
+        self.watched
+    }
+}
+
+/// A channel that should be renewed.
+#[derive(Clone, Copy, Debug)]
+pub struct DueChannel {
+    /// The owner of the channel.
     pub user: UserId,
-    /// Where.
+    /// What it watches.
     pub watched: WatchedResource,
 }
 
@@ -105,7 +131,7 @@ impl Store {
         shard: u32,
         until: DateTime<Utc>,
         limit: i32,
-    ) -> Result<Vec<VerifiedNotification>> {
+    ) -> Result<Vec<DueChannel>> {
         let mut due = Vec::new();
         for item in self
             .due_items(DueKind::Channel, shard, until, limit)
@@ -120,7 +146,7 @@ impl Store {
             let found: Option<Channel> = self
                 .get("read a channel", &self.calendar, keys::channel(id), false)
                 .await?;
-            due.extend(found.map(|channel| VerifiedNotification {
+            due.extend(found.map(|channel| DueChannel {
                 user: channel.user_id,
                 watched: channel.watched,
             }));
@@ -148,10 +174,7 @@ impl Store {
                     .as_deref()
                     .is_none_or(|known| same(known, resource_id))
             })
-            .map(|channel| VerifiedNotification {
-                user: channel.user_id,
-                watched: channel.watched,
-            }))
+            .map(|channel| VerifiedNotification::new(&channel)))
     }
 
     /// Removes a channel: its notifications count no longer.

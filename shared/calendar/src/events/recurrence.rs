@@ -100,73 +100,15 @@ impl Recurrence {
             Every::Monthly => Frequency::Monthly,
             Every::Yearly => Frequency::Yearly,
         };
-        if self.frequency == Every::Weekly && self.by_day.is_empty() {
-            return Err(wrong(
-                "byDay",
-                "names at least one weekday of a weekly event",
-            ));
-        }
-        let weekdays: Option<Vec<ByDay>> =
-            self.by_day.iter().map(|name| weekday(name, 0)).collect();
-        let mut by_day =
-            weekdays.ok_or_else(|| wrong("byDay", "holds weekdays such as MONDAY or MO"))?;
-        let mut by_month_day = Vec::new();
-        match self.month_day_type {
-            Some(MonthDay::DayOfMonth) => {
-                let day = self
-                    .by_month_day
-                    .filter(|day| (1..=31).contains(day) || *day == -1);
-                by_month_day.push(day.ok_or_else(|| {
-                    wrong("byMonthDay", "must be 1 to 31, or -1 for the last day")
-                })?);
-            }
-            Some(MonthDay::RelativeDay) => {
-                let nth = self
-                    .by_set_pos
-                    .filter(|nth| (-4..=4).contains(nth) && *nth != 0);
-                let nth = nth.ok_or_else(|| wrong("bySetPos", "must be -4 to 4 and not 0"))?;
-                let name = self.by_day_of_week.as_deref().unwrap_or_default();
-                by_day = vec![weekday(name, nth).ok_or_else(|| {
-                    wrong("byDayOfWeek", "must be a weekday such as MONDAY or MO")
-                })?];
-            }
-            None => {}
-        }
+        let (by_day, by_month_day) = self.days()?;
         if self.by_month.iter().any(|month| !(1..=12).contains(month)) {
             return Err(wrong("byMonth", "holds months from 1 to 12"));
         }
-        let end_type = self.end_type.unwrap_or(match (&self.end_date, self.count) {
-            (Some(_), _) => End::Date,
-            (None, Some(_)) => End::Count,
-            (None, None) => End::Never,
-        });
-        let (until, count) = match end_type {
-            End::Never => (None, None),
-            End::Date => {
-                let text = self.end_date.as_deref().unwrap_or_default();
-                (
-                    Some(
-                        until(text)
-                            .ok_or_else(|| wrong("endDate", "must be a date or RFC 3339"))?,
-                    ),
-                    None,
-                )
-            }
-            End::Count => {
-                let count = self.count.filter(|count| (1..=999).contains(count));
-                (
-                    None,
-                    Some(count.ok_or_else(|| wrong("count", "must be 1 to 999"))?),
-                )
-            }
-        };
-        let except: Option<Vec<OriginalStart>> = self
-            .exception_dates
-            .iter()
-            .map(|text| exception(text, start))
-            .collect();
+        let (until, count) = self.end()?;
+        let except_dates = self.exception_dates.iter();
+        let except_dates: Option<_> = except_dates.map(|text| exception(text, start)).collect();
         let except_dates =
-            except.ok_or_else(|| wrong("exceptionDates", "holds dates or RFC 3339"))?;
+            except_dates.ok_or_else(|| wrong("exceptionDates", "holds dates or RFC 3339"))?;
         let rule = Rule {
             interval: self.interval,
             count,
@@ -181,6 +123,59 @@ impl Recurrence {
             except_dates,
             ..Series::default()
         })
+    }
+
+    /// `BYDAY` and `BYMONTHDAY`.
+    fn days(&self) -> Result<(Vec<ByDay>, Vec<i8>), Wrong> {
+        if self.frequency == Every::Weekly && self.by_day.is_empty() {
+            return Err(wrong(
+                "byDay",
+                "names at least one weekday of a weekly event",
+            ));
+        }
+        let weekdays: Option<Vec<ByDay>> =
+            self.by_day.iter().map(|name| weekday(name, 0)).collect();
+        let weekdays =
+            weekdays.ok_or_else(|| wrong("byDay", "holds weekdays such as MONDAY or MO"))?;
+        match self.month_day_type {
+            Some(MonthDay::DayOfMonth) => {
+                let is_day = |day: &i8| (1..=31).contains(day) || *day == -1;
+                let day = self.by_month_day.filter(is_day);
+                let missing = || wrong("byMonthDay", "must be 1 to 31, or -1 for the last day");
+                Ok((weekdays, vec![day.ok_or_else(missing)?]))
+            }
+            Some(MonthDay::RelativeDay) => {
+                let is_position = |nth: &i16| (-4..=4).contains(nth) && *nth != 0;
+                let nth = self.by_set_pos.filter(is_position);
+                let nth = nth.ok_or_else(|| wrong("bySetPos", "must be -4 to 4 and not 0"))?;
+                let name = self.by_day_of_week.as_deref().unwrap_or_default();
+                let unknown = || wrong("byDayOfWeek", "must be a weekday such as MONDAY or MO");
+                Ok((vec![weekday(name, nth).ok_or_else(unknown)?], vec![]))
+            }
+            None => Ok((weekdays, vec![])),
+        }
+    }
+
+    /// `UNTIL` and `COUNT`.
+    fn end(&self) -> Result<(Option<Until>, Option<u32>), Wrong> {
+        let end_type = self.end_type.unwrap_or(match (&self.end_date, self.count) {
+            (Some(_), _) => End::Date,
+            (None, Some(_)) => End::Count,
+            (None, None) => End::Never,
+        });
+        match end_type {
+            End::Never => Ok((None, None)),
+            End::Date => {
+                let until = until(self.end_date.as_deref().unwrap_or_default());
+                let until = until.ok_or_else(|| wrong("endDate", "must be a date or RFC 3339"))?;
+                Ok((Some(until), None))
+            }
+            End::Count => {
+                let count = self.count.filter(|count| (1..=999).contains(count));
+                let count = count.ok_or_else(|| wrong("count", "must be 1 to 999"))?;
+                Ok((None, Some(count)))
+            }
+        }
     }
 }
 

@@ -1,0 +1,78 @@
+//! The OpenAPI document of all functions together.
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr,
+};
+
+use crate::functions::{HTTP, HttpFunction};
+
+/// The media type of problem details (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
+
+/// The OpenAPI document of all functions together. Problems that several operations share are components.
+pub fn document() -> OpenApi {
+    let license = LicenseBuilder::new()
+        .name("MIT OR Apache-2.0")
+        .identifier(Some("MIT OR Apache-2.0"))
+        .build();
+    let info = InfoBuilder::new()
+        .title("Calweave")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "One API over a person's Google, Microsoft and ICS calendars.",
+        ))
+        .license(Some(license));
+    let mut document = OpenApiBuilder::new().info(info.build()).build();
+    for HttpFunction { name, openapi, .. } in HTTP {
+        let mut part = openapi();
+        for operation in part.paths.paths.values_mut().flat_map(operations) {
+            // A handler's name is unique within its function only.
+            let id = operation.operation_id.take();
+            operation.operation_id = id.map(|id| format!("{name}_{id}"));
+        }
+        document.merge(part);
+    }
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .build();
+    let mut components = document.components.take().unwrap_or_default();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        share_problems(operation, &mut components);
+    }
+    document.components = Some(components);
+    document
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+        &mut item.patch,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Replaces each problem of an operation by a reference to a component, unless the operation describes it in its own way.
+fn share_problems(operation: &mut Operation, components: &mut Components) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(problem) = &*response else {
+            continue;
+        };
+        if !problem.content.contains_key(PROBLEM) {
+            continue;
+        }
+        let name = format!("Problem{status}");
+        let shared = components.responses.entry(name.clone());
+        let shared = shared.or_insert_with(|| RefOr::T(problem.clone()));
+        if matches!(shared, RefOr::T(shared) if shared == problem) {
+            *response = RefOr::Ref(Ref::from_response_name(name));
+        }
+    }
+}
