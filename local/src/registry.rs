@@ -2,7 +2,15 @@
 
 /// Functions that answer HTTP requests.
 pub const HTTP: &[HttpFunction] = http![
-    health, auth, oauth, ics, calendars, events, slots, sync, webhooks,
+    health,
+    auth,
+    oauth,
+    ics,
+    calendars,
+    events,
+    slots,
+    sync,
+    webhooks,
 ];
 
 /// Functions that a schedule starts.

@@ -1,4 +1,4 @@
-//! The time and the randomness that the rest of the house asks for, so that tests can supply both.
+//! The current time and random bytes. Tests replace the time, and the bytes of new ids, with deterministic values.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -7,27 +7,27 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Where "now" comes from: the machine, or a test that sets it.
+/// Source of the current time: the system clock, or a manual clock in tests.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The machine's own clock.
+    /// The system clock.
     #[default]
     System,
-    /// A clock that stands still until it is moved.
+    /// A clock that only [`Clock::advance`] moves.
     Manual(Arc<Manual>),
 }
 
-/// What a test has in place of the machine's clock and generator.
+/// State of a manual clock.
 #[derive(Debug)]
 pub struct Manual {
-    /// Since the epoch.
+    /// Milliseconds since the Unix epoch.
     millis: AtomicI64,
-    /// How often something unique was asked for.
+    /// Number of calls to [`Clock::unique`].
     drawn: AtomicU64,
 }
 
 impl Clock {
-    /// A clock that shows `start` until [`Clock::advance`] is called.
+    /// Creates a manual clock, which shows `start` until [`Clock::advance`] is called.
     pub fn manual(start: DateTime<Utc>) -> Self {
         Self::Manual(Arc::new(Manual {
             millis: AtomicI64::new(start.timestamp_millis()),
@@ -35,7 +35,7 @@ impl Clock {
         }))
     }
 
-    /// The present instant, in whole milliseconds.
+    /// Returns the current instant, in whole milliseconds.
     pub fn now(&self) -> DateTime<Utc> {
         let millis = match self {
             #[expect(
@@ -48,7 +48,7 @@ impl Clock {
         DateTime::from_timestamp_millis(millis).unwrap_or_default()
     }
 
-    /// Moves a manual clock forward; the system clock cannot be moved and ignores it.
+    /// Moves a manual clock forward. Has no effect on the system clock.
     pub fn advance(&self, by: TimeDelta) {
         if let Self::Manual(manual) = self {
             manual
@@ -57,7 +57,7 @@ impl Clock {
         }
     }
 
-    /// Sixteen bytes that nobody else gets: for ids, never for secrets. With a manual clock they are the same in each run.
+    /// Returns sixteen unique bytes, for ids but never for secrets. A manual clock yields the same sequence in each run.
     pub fn unique(&self) -> [u8; 16] {
         let Self::Manual(manual) = self else {
             return random_bytes();
@@ -69,15 +69,15 @@ impl Clock {
     }
 }
 
-/// `N` bytes from the operating system's generator.
+/// Returns `N` bytes from the operating system's random number generator, suitable for secrets.
 ///
 /// # Panics
-/// When the system has no entropy: nothing that needs a secret may go on without it.
+/// When the generator fails: without it no secret can be generated.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     #[expect(
         clippy::expect_used,
-        reason = "without randomness no secret may be made"
+        reason = "without randomness no secret can be generated"
     )]
     SystemRandom::new()
         .fill(&mut bytes)

@@ -1,9 +1,10 @@
-//! Prints an error with all of its causes, once, at the edge. `Display` of our errors never repeats its source.
+//! Formats an error with all of its sources, for logging it once, at the outermost layer. `Display` of an error in this
+//! workspace never includes its source.
 
 use std::error::Error;
 use std::fmt;
 
-/// `Display` of an error followed by each of its sources: `outer: middle: root`.
+/// Displays an error followed by each of its sources: `outer: middle: root`.
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {

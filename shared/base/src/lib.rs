@@ -1,4 +1,4 @@
-//! What stands below everything else: the clock, configuration, error chains and logging.
+//! The base of all other crates: clock, configuration, error chains and logging.
 
 pub mod clock;
 pub mod config;

@@ -1,8 +1,8 @@
-//! JSON logs on Lambda, readable ones at a terminal.
+//! Logging: JSON lines on Lambda, human-readable lines in a terminal.
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging as JSON lines, at the level that `LOG_LEVEL` names (`info` where it names none). A second call does nothing.
+/// Starts logging as JSON lines. `level` is the value of `LOG_LEVEL`; the default is `info`. A second call does nothing.
 pub fn init_json(level: Option<&str>) {
     let started = tracing_subscriber::fmt()
         .json()
@@ -15,7 +15,7 @@ pub fn init_json(level: Option<&str>) {
     drop(started);
 }
 
-/// Starts logging as readable lines on standard error. A second call does nothing.
+/// Starts logging as human-readable lines on standard error. `level` is as in [`init_json`]. A second call does nothing.
 pub fn init_terminal(level: Option<&str>) {
     let started = tracing_subscriber::fmt()
         .compact()

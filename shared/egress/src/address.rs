@@ -1,32 +1,32 @@
-//! The address of a feed: what may be asked for, and where a request may go.
+//! Validation of feed URLs, and of the IP addresses that they resolve to.
 //!
-//! A feed's address comes from a stranger, so it is checked twice: what it says, and what it resolves to. The checked
-//! addresses are the ones that are connected to, at each redirect anew (`fetch`), so a name that resolves differently
-//! a moment later reaches nothing.
+//! A feed URL is untrusted input, so two things are checked: the URL itself, and the IP addresses that its host resolves
+//! to. Connections go only to the checked IP addresses, and each redirect is checked in the same way (`fetch`). A host
+//! name that resolves differently a moment later (DNS rebinding) therefore has no effect.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Why a feed's address cannot be used, in words for the person who gave it.
+/// Why a feed URL cannot be used. `Display` is a message for the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It is no URL.
+    /// The text is not a URL.
     #[error("this is not a web address")]
     Syntax,
-    /// Some other scheme than `https`.
+    /// The scheme is not `https`.
     #[error("only https:// and webcal:// addresses can be used")]
     Scheme,
-    /// A user name or password stands in it.
-    #[error("an address with a user name or password in it cannot be used")]
+    /// The URL contains a user name or password.
+    #[error("an address that contains a user name or password cannot be used")]
     Credentials,
-    /// Some other port than 443.
+    /// The port is not 443.
     #[error("only the standard port can be used")]
     Port,
-    /// A number in place of a name.
-    #[error("an address with a number in place of a host name cannot be used")]
+    /// The host is an IP address instead of a name.
+    #[error("an address with an IP address instead of a host name cannot be used")]
     NumericHost,
-    /// It leads into a private network.
+    /// The host is in a private network, or resolves to one.
     #[error("this address leads to a private network")]
     Private,
     /// Longer than 2,048 bytes.
@@ -34,17 +34,17 @@ pub enum AddressError {
     TooLong,
 }
 
-/// Where feeds may come from.
+/// Which hosts requests may go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EgressPolicy {
-    /// Whether this very machine may be asked, at any port and over plain HTTP. For development only.
+    /// Whether loopback addresses are allowed, at any port and over plain HTTP. For development only.
     pub loopback: bool,
 }
 
-/// Reads an address as a person gives it: `webcal://` and `webcals://` mean `https://`, a fragment means nothing.
+/// Parses a URL as entered by a user: `webcal://` and `webcals://` become `https://`, and a fragment is dropped.
 ///
 /// # Errors
-/// [`AddressError`] says what is wrong with it.
+/// [`AddressError`] when the URL cannot be used.
 pub fn parse(text: &str, policy: EgressPolicy) -> Result<Url, AddressError> {
     let text = text.trim();
     if text.len() > 2048 {
@@ -54,7 +54,7 @@ pub fn parse(text: &str, policy: EgressPolicy) -> Result<Url, AddressError> {
         Some((scheme, rest))
             if scheme.eq_ignore_ascii_case("webcal") || scheme.eq_ignore_ascii_case("webcals") =>
         {
-            // In development a webcal address on this machine is served over plain HTTP.
+            // In development, webcal URLs of loopback hosts are served over plain HTTP.
             let plain = policy.loopback
                 && Url::parse(&format!("http://{rest}")).is_ok_and(|url| is_loopback_host(&url));
             format!("{}://{rest}", if plain { "http" } else { "https" })
@@ -67,10 +67,10 @@ pub fn parse(text: &str, policy: EgressPolicy) -> Result<Url, AddressError> {
     Ok(url)
 }
 
-/// Checks what an address says, before anything is resolved.
+/// Checks a URL before its host is resolved.
 ///
 /// # Errors
-/// [`AddressError`] says what is wrong with it.
+/// [`AddressError`] when the URL cannot be used.
 pub fn check(url: &Url, policy: EgressPolicy) -> Result<(), AddressError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(AddressError::Credentials);
@@ -84,7 +84,7 @@ pub fn check(url: &Url, policy: EgressPolicy) -> Result<(), AddressError> {
     if url.port_or_known_default() != Some(443) {
         return Err(AddressError::Port);
     }
-    // The URL parser has made 0x7f.1, 0177.0.0.1 and 2130706433 plain IPv4 by now.
+    // The URL parser has already converted 0x7f.1, 0177.0.0.1 and 2130706433 to plain IPv4 addresses.
     match url.host() {
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -119,7 +119,7 @@ fn is_loopback_host(url: &Url) -> bool {
     }
 }
 
-/// Whether a request may go to this address.
+/// Returns whether a request may connect to this IP address.
 pub fn may_connect(address: IpAddr, policy: EgressPolicy) -> bool {
     if policy.loopback && address.to_canonical().is_loopback() {
         return true;
@@ -130,7 +130,7 @@ pub fn may_connect(address: IpAddr, policy: EgressPolicy) -> bool {
     }
 }
 
-/// RFC 6890 and its later additions, as a list of what is not the public internet.
+/// Returns whether the address is outside of the special-purpose ranges of RFC 6890 and its later additions.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !matches!(
@@ -148,7 +148,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Only global unicast (2000::/3), less what is reserved in it or leads on to IPv4.
+/// Returns whether the address is global unicast (2000::/3), excluding reserved ranges and those that lead to IPv4
+/// addresses (Teredo, 6to4).
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     let global = a & 0xe000 == 0x2000;
@@ -157,14 +158,14 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     global && !reserved
 }
 
-/// The address as it may be shown: the host, and the end of the path.
+/// Returns the URL with its secret parts hidden: the scheme, the host and, where it is harmless, the file name.
 pub fn masked(url: &Url) -> String {
     let host = url.host_str().unwrap_or("");
     let name = url
         .path_segments()
         .and_then(|mut segments| segments.next_back())
         .unwrap_or("");
-    // The file name is shown only where it is too plain to be a secret.
+    // A file name is harmless if it is too simple to be a secret: short, without digits, and ending in `.ics`.
     let plain = !name.is_empty()
         && name.len() <= 24
         && name.to_ascii_lowercase().ends_with(".ics")

@@ -1,4 +1,4 @@
-//! Fetches a feed: conditionally, within limits, and only from where it may.
+//! Fetches feeds: with conditional requests, within limits of size and time, and only from allowed addresses.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,74 +14,75 @@ use url::{Host, Url};
 
 use super::address::{self, AddressError, EgressPolicy};
 
-/// The largest feed, decompressed, in bytes.
+/// Maximum size of a decompressed feed, in bytes.
 pub const MAX_BODY: usize = 10 << 20;
-/// How long a whole fetch may take, redirects among it.
+/// Timeout of a whole fetch, including redirects.
 const TOTAL: Duration = Duration::from_secs(30);
-/// How long a connection and the headers of an answer may take.
+/// Timeout of a DNS lookup, and of opening a connection. Connecting and receiving the response headers may together take
+/// twice as long.
 const CONNECT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 5;
 
-/// What a fetch brought.
+/// The result of a fetch.
 #[derive(Debug)]
 pub enum Fetched {
-    /// What is known is still so.
+    /// The feed has not changed since the known validators.
     Unchanged,
-    /// A new answer.
+    /// A response with new content.
     Body {
-        /// Decompressed.
+        /// The decompressed body.
         bytes: Vec<u8>,
-        /// The charset that the server named.
+        /// The `charset` of the `Content-Type` header.
         charset: Option<String>,
-        /// What to compare the next answer with; without a content hash.
+        /// Validators for the next fetch, without a content hash.
         validators: Validators,
     },
 }
 
-/// Why a feed could not be fetched, in words for its owner: what went wrong, and nothing of the network behind it.
+/// Why a feed could not be fetched. `Display` is a message for the feed's owner that reveals nothing about the network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// The address, or one that it redirects to, cannot be used.
+    /// The URL, or one that it redirects to, cannot be used.
     #[error("{0}")]
     Address(#[from] AddressError),
-    /// Nothing answered.
+    /// The host name does not resolve, or the server does not answer.
     #[error("the server could not be reached")]
     Unreachable,
-    /// It took longer than 30 seconds.
+    /// The fetch took longer than 30 seconds, or one of its steps exceeded its own timeout.
     #[error("the server took too long to answer")]
     Timeout,
-    /// The server said no.
-    #[error("the server answered with status {status}{}", hint(*.status))]
+    /// The server returned an error status.
+    #[error("the server returned status {status}{}", hint(*.status))]
     Status {
-        /// HTTP status.
+        /// HTTP status code.
         status: u16,
-        /// Seconds after which to ask again, where the server says.
+        /// `Retry-After` in seconds, if the server sent it in that form.
         retry_after: Option<i64>,
     },
     /// More than five redirects, or one without a target.
     #[error("the address redirects too often")]
     Redirects,
-    /// More than 10 MiB.
+    /// The body is larger than 10 MiB.
     #[error("the feed is larger than 10 MiB")]
     TooLarge,
-    /// The connection broke.
-    #[error("the answer broke off")]
+    /// The connection broke while the body was read.
+    #[error("the connection broke before the response was complete")]
     Broken,
 }
 
 fn hint(status: u16) -> &'static str {
     match status {
-        401 | 403 => "; the link may have been withdrawn",
+        401 | 403 => "; the link may have been revoked",
         404 | 410 => "; the calendar may have been removed",
-        429 => "; it asks to be called less often",
+        429 => "; it asks for fewer requests",
         _ => "",
     }
 }
 
-/// Fetches a feed unless it still is what `known` describes.
+/// Fetches a feed unless it is unchanged since the validators in `known`.
 ///
 /// # Errors
-/// [`FetchError`] in words for the feed's owner.
+/// [`FetchError`], with a message for the feed's owner.
 pub async fn fetch(
     url: &Url,
     known: &Validators,
@@ -126,7 +127,7 @@ async fn follow(
     Err(FetchError::Redirects)
 }
 
-/// Resolves the host, checks every address, and connects to those and no others.
+/// Resolves the host, checks every IP address, and connects only to the checked ones.
 async fn send(
     url: &Url,
     known: &Validators,
@@ -152,12 +153,12 @@ async fn send(
             }
             builder = builder.resolve_to_addrs(name, &addresses);
         }
-        // A number is never resolved, so it is checked here; only development lets one come this far.
+        // An IP address is not resolved, so it is checked here. `address::check` lets it pass only in development.
         Some(Host::Ipv4(ip)) if address::may_connect(ip.into(), policy) => {}
         Some(Host::Ipv6(ip)) if address::may_connect(ip.into(), policy) => {}
         _ => return Err(AddressError::Private.into()),
     }
-    // A client for each hop, because the pinned addresses are the client's; none of its connections is used again.
+    // One client per hop, because pinned addresses belong to the client. Its connections are not reused.
     let client = builder
         .redirect(redirect::Policy::none())
         .no_proxy()
@@ -202,7 +203,7 @@ async fn read(mut response: reqwest::Response, known: &Validators) -> Result<Fet
         })
     });
     let mut bytes = Vec::new();
-    // What is counted is what comes out of decompression, while it comes.
+    // Decompressed bytes are counted while they arrive, so a small body that expands beyond the limit is rejected early.
     while let Some(chunk) = response.chunk().await.map_err(|_| FetchError::Broken)? {
         if bytes.len() + chunk.len() > MAX_BODY {
             return Err(FetchError::TooLarge);

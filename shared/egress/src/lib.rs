@@ -1,4 +1,4 @@
-//! HTTP requests to addresses that come from strangers: checked, pinned, and bounded in size and time.
+//! HTTP requests to untrusted addresses: checked, pinned to the checked IP addresses, and limited in size and time.
 
 pub mod address;
 pub mod fetch;

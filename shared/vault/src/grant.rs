@@ -1,4 +1,4 @@
-//! Stored grants: sealed in the vault table, one version per renewal.
+//! Storage of grants: sealed in the vault table, with a version number that counts renewals.
 
 use calweave_domain::grant::Grant;
 use calweave_domain::ids::{ConnectionId, UserId};
@@ -10,16 +10,16 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{SecretLocation, Vault, VaultError};
 
-/// A grant as it was read, and which one it is.
+/// A stored grant and its version.
 #[derive(Clone, Debug)]
 pub struct VersionedGrant {
-    /// The grant.
+    /// The tokens.
     pub grant: Grant,
-    /// Counts the renewals.
+    /// Increases with each renewal.
     pub version: u64,
 }
 
-/// As it is sealed.
+/// The plaintext of a sealed grant, as JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Plain {
@@ -44,10 +44,10 @@ fn location(user: UserId, connection: ConnectionId) -> SecretLocation {
 }
 
 impl Vault {
-    /// The grant of a link; `None` when there is none.
+    /// Returns the grant of a connection; `None` when none is stored.
     ///
     /// # Errors
-    /// When KMS or the table does not answer, or what is stored does not open.
+    /// When KMS or the table does not answer, or the stored grant cannot be decrypted.
     pub async fn grant(
         &self,
         user: UserId,
@@ -72,7 +72,8 @@ impl Vault {
         }))
     }
 
-    /// Stores a grant over version `over`, and whatever is there without; refused when another was stored meanwhile.
+    /// Stores a grant. With `over`, the write is conditional: it fails unless that version is still the stored one. Without
+    /// it, the write replaces any stored grant.
     pub async fn put_grant(
         &self,
         user: UserId,

@@ -1,4 +1,4 @@
-//! How AWS is reached.
+//! Configuration of the AWS clients.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,19 +7,19 @@ use zeroize::Zeroizing;
 
 use super::Environment;
 
-/// Region, credentials, and endpoints in place of AWS's own.
+/// Region, credentials and custom endpoints.
 #[derive(Clone, Debug)]
 pub struct AwsConfig {
     /// `AWS_REGION`
     pub region: String,
-    /// What requests are signed with.
+    /// Credentials that sign requests.
     pub credentials: Credentials,
-    /// By service id in upper case (`DYNAMODB`); the empty name is for all services.
+    /// Custom endpoints by service id in upper case (`DYNAMODB`); the empty id applies to all services.
     endpoints: BTreeMap<&'static str, String>,
 }
 
 impl AwsConfig {
-    /// Reads what Lambda itself sets, and `AWS_ENDPOINT_URL` with its variants.
+    /// Reads the variables that Lambda sets, and `AWS_ENDPOINT_URL` with its variants per service.
     pub fn read(env: &mut Environment<'_>) -> Self {
         let endpoints = [
             ("", "AWS_ENDPOINT_URL"),
@@ -41,7 +41,7 @@ impl AwsConfig {
         }
     }
 
-    /// The endpoint in place of AWS's own for a service, if one is set.
+    /// Returns the custom endpoint for a service, if one is set.
     pub fn endpoint(&self, service: &str) -> Option<&str> {
         let endpoint = self.endpoints.get(service);
         endpoint
@@ -50,7 +50,7 @@ impl AwsConfig {
     }
 }
 
-/// What the SDK signs requests with.
+/// AWS access keys, with which the SDK signs requests.
 #[derive(Clone)]
 pub struct Credentials {
     /// `AWS_ACCESS_KEY_ID`

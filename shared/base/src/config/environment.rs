@@ -1,14 +1,14 @@
-//! Reads variables, and collects what is missing or wrong.
+//! Reads environment variables and collects all missing or invalid ones.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-/// What is missing or wrong in the configuration.
+/// The configuration is not valid: one message per missing or invalid variable.
 #[derive(Debug, thiserror::Error)]
 #[error("configuration: {}", self.0.join("; "))]
 pub struct InvalidConfig(pub Vec<String>);
 
-/// Environment variables, and what was found missing or wrong while they were read.
+/// Environment variables, and the problems found while reading them.
 pub struct Environment<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     problems: Vec<String>,
@@ -16,7 +16,7 @@ pub struct Environment<'a> {
 }
 
 impl<'a> Environment<'a> {
-    /// Variables that `lookup` answers for by name.
+    /// Creates an environment that looks variables up by name with `lookup`.
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             lookup,
@@ -25,7 +25,7 @@ impl<'a> Environment<'a> {
         }
     }
 
-    /// The variables of this process.
+    /// Creates an environment from the variables of this process.
     pub fn process() -> Self {
         #[expect(
             clippy::disallowed_methods,
@@ -34,13 +34,13 @@ impl<'a> Environment<'a> {
         Self::new(&|name| std::env::var(name).ok())
     }
 
-    /// A variable that may be missing; an empty one counts as missing.
+    /// Returns an optional variable; an empty value counts as missing.
     pub fn optional(&self, name: &str) -> Option<String> {
         self.read.borrow_mut().insert(name.to_owned());
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
-    /// A variable without which the function cannot start. Empty, and reported, when it is missing.
+    /// Returns a required variable. If it is missing, reports a problem and returns an empty string.
     pub fn required(&mut self, name: &str) -> String {
         self.optional(name).unwrap_or_else(|| {
             self.report(format!("{name} is missing"));
@@ -48,22 +48,22 @@ impl<'a> Environment<'a> {
         })
     }
 
-    /// A switch, which is on when the variable says `on`.
+    /// Returns whether a switch is on: whether the variable is `on`.
     pub fn is_on(&self, name: &str) -> bool {
         self.optional(name).is_some_and(|value| value == "on")
     }
 
-    /// Notes what is wrong.
+    /// Records a problem, which [`Environment::check`] returns.
     pub fn report(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
 
-    /// The names of all variables that were asked for.
+    /// Returns the names of all variables that were read.
     pub fn names(&self) -> BTreeSet<String> {
         self.read.borrow().clone()
     }
 
-    /// Whether everything was there.
+    /// Checks that no problem was reported.
     ///
     /// # Errors
     /// [`InvalidConfig`] names every variable that is missing or wrong.

@@ -1,15 +1,15 @@
-//! What functions that answer HTTP requests are told.
+//! Settings for functions that serve HTTP requests.
 
 use super::{Environment, JwtKeys};
 
-/// For the layers and extractors around every router.
+/// Settings for the layers and extractors of every router.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
-    /// Keys of access tokens: the first signs, all verify.
+    /// Access token keys: the first signs, all verify.
     pub jwt_keys: JwtKeys,
-    /// Origins that may read answers in a browser; none when empty.
+    /// Allowed CORS origins; none when empty.
     pub cors_origins: Vec<String>,
-    /// Whether callers are limited at all.
+    /// Whether rate limits are enforced.
     pub rate_limits: bool,
 }
 
@@ -22,7 +22,7 @@ impl HttpConfig {
         }
     }
 
-    /// For a function without callers, which has no keys.
+    /// Reads `CORS_ORIGINS` and `RATE_LIMITS`, for a function that authenticates no callers and has no keys.
     pub fn without_callers(env: &mut Environment<'_>) -> Self {
         let origins = env.optional("CORS_ORIGINS").unwrap_or_default();
         let origins = origins.split(',').map(|origin| origin.trim().to_owned());
@@ -36,17 +36,17 @@ impl HttpConfig {
     }
 }
 
-/// Which passwords are accepted.
+/// Requirements for passwords.
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordPolicy {
-    /// Shortest password, in characters.
+    /// Minimum length, in characters.
     pub min_length: usize,
 }
 
 impl PasswordPolicy {
     const DEFAULT: usize = 8;
 
-    /// Reads `PASSWORD_MIN_LENGTH`.
+    /// Reads `PASSWORD_MIN_LENGTH` (default 8).
     pub fn read(env: &mut Environment<'_>) -> Self {
         let text = env.optional("PASSWORD_MIN_LENGTH");
         let read = text.map_or(Ok(Self::DEFAULT), |text| text.parse());

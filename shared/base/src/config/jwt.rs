@@ -1,4 +1,4 @@
-//! The keys of access tokens.
+//! Signing keys for access tokens.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use zeroize::Zeroizing;
 
 use super::Environment;
 
-/// The secrets that sign access tokens. The first signs; all are accepted, so that a new one can be put in front and
-/// the old one be dropped once its last token has expired.
+/// Signing secrets for access tokens. The first key signs; all keys verify. To rotate, put the new key first, and remove
+/// the old key once its last token has expired.
 #[derive(Clone)]
 pub struct JwtKeys(Vec<JwtKey>);
 
-/// One secret and the `kid` by which tokens name it.
+/// A signing secret and the `kid` that identifies it in tokens.
 #[derive(Clone)]
 pub struct JwtKey {
-    /// Key id.
+    /// Key id; not empty.
     pub kid: String,
-    /// At least 32 bytes.
+    /// Signing secret, at least 32 bytes.
     pub secret: Zeroizing<Vec<u8>>,
 }
 
@@ -44,12 +44,12 @@ struct JwtKeyText {
 }
 
 impl JwtKeys {
-    /// Keys that verify no token: for functions without callers.
+    /// Returns an empty key set, which verifies no token: for functions that authenticate no callers.
     pub fn none() -> Self {
         Self(vec![])
     }
 
-    /// Reads `JWT_KEYS`: `{"kid": …, "secret": …}` or a list of these.
+    /// Reads `JWT_KEYS`: a JSON object `{"kid": …, "secret": …}` or a list of these.
     pub fn read(env: &mut Environment<'_>) -> Self {
         let text = env.required("JWT_KEYS");
         Self::parse(&text).unwrap_or_else(|reason| {
@@ -80,12 +80,12 @@ impl JwtKeys {
         Ok(Self(keys.collect()))
     }
 
-    /// The key that signs. A read configuration always has one.
+    /// Returns the key that signs. `None` only for [`JwtKeys::none`] or an invalid configuration.
     pub fn signing(&self) -> Option<&JwtKey> {
         self.0.first()
     }
 
-    /// The key that a token names.
+    /// Returns the key with this `kid`.
     pub fn named(&self, kid: &str) -> Option<&JwtKey> {
         self.0
             .iter()

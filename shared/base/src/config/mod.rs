@@ -1,5 +1,5 @@
-//! What a function must be told before it starts: one struct for each concern, read once from environment variables.
-//! Everything that is missing or wrong is reported at once.
+//! Configuration of a function: one struct per concern, read once from environment variables at startup. All missing or
+//! invalid variables are reported together.
 
 mod aws;
 mod environment;

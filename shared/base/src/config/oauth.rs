@@ -1,4 +1,4 @@
-//! OAuth clients: how providers know this deployment.
+//! This deployment's OAuth clients at the providers.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use zeroize::Zeroizing;
 
 use super::Environment;
 
-/// What a provider knows this deployment by.
+/// This deployment's OAuth client at one provider.
 #[derive(Clone)]
 pub struct OAuthClient {
-    /// Public.
+    /// Client id; public.
     pub client_id: String,
-    /// Secret.
+    /// Client secret.
     pub client_secret: Zeroizing<String>,
-    /// Where people are sent back to: this API's own callback.
+    /// Redirect URI: this API's callback, to which the provider sends the user after consent.
     pub redirect_uri: String,
-    /// A host in place of all of the provider's. For development only.
+    /// Base URL that replaces all of the provider's hosts. For development only.
     pub endpoint: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Debug for OAuthClient {
 }
 
 impl OAuthClient {
-    /// Where this API is, as browsers and the provider reach it: what stands before `/api/v1/` in the callback's address.
+    /// Returns this API's public base URL: the part of the redirect URI before `/api/v1/`.
     pub fn public_url(&self) -> &str {
         self.redirect_uri
             .split("/api/v1/")
@@ -34,7 +34,8 @@ impl OAuthClient {
             .unwrap_or_default()
     }
 
-    /// Reads a provider's `…_CLIENT_ID`, `…_CLIENT_SECRET` and `…_REDIRECT_URI`: all of them, or none.
+    /// Reads a provider's `…_CLIENT_ID`, `…_CLIENT_SECRET`, `…_REDIRECT_URI` and the optional `…_ENDPOINT`. Returns `None` if
+    /// none of the first three is set; if only some are, reports the missing ones.
     pub fn read(env: &mut Environment<'_>, provider: &str) -> Option<Self> {
         let names =
             ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"].map(|name| format!("{provider}_{name}"));

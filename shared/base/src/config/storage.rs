@@ -1,22 +1,22 @@
-//! Where things are kept: the names of tables, key and queue.
+//! Names of the DynamoDB tables, the KMS key and the SQS queue.
 
 use super::Environment;
 
-/// The DynamoDB tables.
+/// The names of the DynamoDB tables.
 #[derive(Clone, Debug)]
 pub struct TableNames {
     /// Users, sessions and counters.
     pub identity: String,
-    /// Sealed secrets.
+    /// Sealed secrets and wrapped data keys.
     pub vault: String,
     /// Calendars and events.
     pub calendar: String,
-    /// The audit trail.
+    /// The audit log.
     pub audit: String,
 }
 
 impl TableNames {
-    /// Reads `…_TABLE`.
+    /// Reads `IDENTITY_TABLE`, `VAULT_TABLE`, `CALENDAR_TABLE` and `AUDIT_TABLE`.
     pub fn read(env: &mut Environment<'_>) -> Self {
         Self {
             identity: env.required("IDENTITY_TABLE"),
@@ -30,7 +30,7 @@ impl TableNames {
 /// The KMS key that wraps data keys.
 #[derive(Clone, Debug)]
 pub struct KeyConfig {
-    /// Its id, ARN or alias.
+    /// Key id, ARN or alias.
     pub kms_key_id: String,
 }
 
@@ -43,10 +43,10 @@ impl KeyConfig {
     }
 }
 
-/// The SQS queue of sync work.
+/// The SQS queue of sync messages.
 #[derive(Clone, Debug)]
 pub struct QueueConfig {
-    /// Its URL.
+    /// Queue URL.
     pub url: String,
 }
 

@@ -1,20 +1,20 @@
-//! What is read of calendars and feeds.
+//! Settings for syncing calendars and feeds.
 
 use chrono::TimeDelta;
 
 use super::Environment;
 
-/// How far back and ahead the calendars of accounts are read.
+/// The time window in which calendars of linked accounts are synced.
 #[derive(Clone, Copy, Debug)]
 pub struct SyncWindow {
-    /// Before the first sync.
+    /// How far the window reaches back, counted from a calendar's first sync.
     pub past: TimeDelta,
-    /// From the current time on; it moves along.
+    /// How far the window reaches ahead of the current time. This end moves forward with time.
     pub future: TimeDelta,
 }
 
 impl SyncWindow {
-    /// Reads `SYNC_PAST_DAYS` and `SYNC_FUTURE_DAYS`.
+    /// Reads `SYNC_PAST_DAYS` (default 30) and `SYNC_FUTURE_DAYS` (default 365), each from 1 to 3650.
     pub fn read(env: &mut Environment<'_>) -> Self {
         let mut days = |name: &str, default: i64| {
             let read = env.optional(name).map_or(Ok(default), |text| text.parse());
@@ -31,10 +31,10 @@ impl SyncWindow {
     }
 }
 
-/// Where feeds may come from.
+/// Which hosts feeds may be fetched from.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedsConfig {
-    /// Whether feeds may come from this very machine, over plain HTTP. For development only.
+    /// Whether feeds may be fetched from loopback addresses, over plain HTTP. For development only.
     pub allow_loopback: bool,
 }
 
