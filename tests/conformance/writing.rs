@@ -9,7 +9,7 @@ with_each_provider!(
     both_sides_change_the_same_and_nothing_is_lost,
     of_many_writers_with_one_tag_one_succeeds,
     an_invitation_is_answered,
-    a_second_wish_does_not_lose_to_the_first,
+    a_second_edit_keeps_what_the_first_asked_for,
 );
 
 async fn both_sides_change_the_same_and_nothing_is_lost<S: ProviderHarness>() {
@@ -255,7 +255,7 @@ async fn an_invitation_is_answered<S: ProviderHarness>() {
     assert_eq!(side.violations().await, Vec::<Value>::new());
 }
 
-async fn a_second_wish_does_not_lose_to_the_first<S: ProviderHarness>() {
+async fn a_second_edit_keeps_what_the_first_asked_for<S: ProviderHarness>() {
     let (world, side, ada, calendar, clock) = by_hand::<S>().await;
     side.insert("First", "2027-01-05T09:00:00", "2027-01-05T10:00:00", None)
         .await;

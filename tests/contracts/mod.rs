@@ -4,4 +4,6 @@ mod derived;
 mod environment;
 mod layers;
 mod samples;
+mod sizes;
 mod template;
+mod vocabulary;

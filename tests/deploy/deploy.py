@@ -387,7 +387,10 @@ def slots_and_jobs(api, resources, calendar):
         status, answer = api.call(method, path)
         holds(f"{path} answers", status in (200, 202), (status, answer))
     functions = client("lambda")
-    for name in ["ReconcileFunction", "RefreshTokensFunction", "RenewChannelsFunction", "CleanupExpiredFunction"]:
+    for event in sorted((ROOT / "events").glob("*.json")):
+        if "aws.scheduler" not in event.read_text():
+            continue
+        name = event.stem.title().replace("_", "") + "Function"
         answer = functions.invoke(FunctionName=resources[name], Payload=b'{"source": "aws.scheduler"}')
         holds(f"{name} runs", "FunctionError" not in answer, answer["Payload"].read())
 

@@ -40,12 +40,8 @@ invoke() {
 invoke health events/health.json '"statusCode":200'
 invoke auth events/auth.json '"statusCode":201'
 invoke sync_worker events/sync_worker.json '"batchItemFailures":\[\]'
-invoke refresh_feeds events/refresh_feeds.json '"items":0'
 invoke webhooks events/webhooks.json '"statusCode":204'
-invoke reconcile events/reconcile.json '"items":0'
-invoke refresh_tokens events/refresh_tokens.json '"items":0'
-invoke renew_channels events/renew_channels.json '"items":0'
-invoke cleanup_expired events/cleanup_expired.json '"items":0'
+for event in $(grep -l aws.scheduler events/*.json); do invoke "$(basename "$event" .json)" "$event" '"items":0'; done
 if curl --silent --max-time 60 "http://127.0.0.1:$port/api/v1/health/ready" | grep -q '"status":"ready"'; then
     passed=$((passed + 1))
     echo "ok  the routes of Cargo.toml lead to it over HTTP"

@@ -325,7 +325,7 @@ async fn all_calendars(world: &World) -> Vec<shared::domain::calendar::CalendarS
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_wishes_make_one_pull() {
+async fn ten_requests_make_one_pull() {
     let world = World::with(Options {
         background: false,
         ..Options::default()
@@ -529,7 +529,7 @@ async fn a_due_feed_that_has_not_changed_costs_eight_write_units() {
     assert_eq!(
         (asked, synced),
         (4.0, 4.0),
-        "the wish and its delay; the lease and the outcome"
+        "the request and its delay; the lease and the outcome"
     );
     assert!(
         reads <= 4.0,

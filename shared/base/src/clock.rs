@@ -57,7 +57,7 @@ impl Clock {
         }
     }
 
-    /// Returns sixteen unique bytes, for ids but never for secrets. A manual clock yields the same sequence in each run.
+    /// Returns sixteen unique bytes: for ids, never for secrets. A manual clock yields the same sequence in each run.
     pub fn unique(&self) -> [u8; 16] {
         let Self::Manual(manual) = self else {
             return random_bytes();
@@ -72,7 +72,7 @@ impl Clock {
 /// Returns `N` bytes from the operating system's random number generator, suitable for secrets.
 ///
 /// # Panics
-/// When the generator fails: without it no secret can be generated.
+/// When the system has no entropy: without it no secret can be generated.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     #[expect(

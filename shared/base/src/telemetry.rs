@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging as JSON lines. `level` is the value of `LOG_LEVEL`; the default is `info`. A second call does nothing.
+/// Starts logging as JSON lines. `level` is the value of `LOG_LEVEL`, by default `info`. A second call does nothing.
 pub fn init_json(level: Option<&str>) {
     let started = tracing_subscriber::fmt()
         .json()
@@ -15,7 +15,8 @@ pub fn init_json(level: Option<&str>) {
     drop(started);
 }
 
-/// Starts logging as human-readable lines on standard error. `level` is as in [`init_json`]. A second call does nothing.
+/// Starts logging as human-readable lines on standard error, with `level` as in [`init_json`]. A second call does
+/// nothing.
 pub fn init_terminal(level: Option<&str>) {
     let started = tracing_subscriber::fmt()
         .compact()

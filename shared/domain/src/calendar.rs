@@ -19,29 +19,34 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
-    /// What paths call a provider of accounts; nothing for feeds.
+    /// The path segment and the name in sentences of each provider. Feeds have no paths of their own.
+    const NAMES: [(Self, &str, &str); 3] = [
+        (Self::Google, "google", "Google"),
+        (Self::Microsoft, "microsoft", "Microsoft"),
+        (Self::Ics, "", "the feed"),
+    ];
+
+    fn names(self) -> (&'static str, &'static str) {
+        let named = Self::NAMES.iter().find(|(kind, ..)| *kind == self);
+        named.map_or(("", ""), |(_, path, label)| (path, label))
+    }
+
+    /// The path segment of a provider of accounts; empty for feeds.
     pub fn path(self) -> &'static str {
-        match self {
-            Self::Google => "google",
-            Self::Microsoft => "microsoft",
-            Self::Ics => "",
-        }
+        self.names().0
     }
 
-    /// The provider of accounts that paths call so.
+    /// The provider of accounts that a path segment names.
     pub fn of_path(path: &str) -> Option<Self> {
-        [Self::Google, Self::Microsoft]
-            .into_iter()
-            .find(|kind| kind.path() == path)
+        let mut named = Self::NAMES.iter().filter(|_| !path.is_empty());
+        named
+            .find(|(_, known, _)| *known == path)
+            .map(|(kind, ..)| *kind)
     }
 
-    /// What people call it.
+    /// The name in sentences.
     pub fn label(self) -> &'static str {
-        match self {
-            Self::Google => "Google",
-            Self::Microsoft => "Microsoft",
-            Self::Ics => "the feed",
-        }
+        self.names().1
     }
 }
 

@@ -1,8 +1,8 @@
 //! Validation of feed URLs, and of the IP addresses that they resolve to.
 //!
-//! A feed URL is untrusted input, so two things are checked: the URL itself, and the IP addresses that its host resolves
-//! to. Connections go only to the checked IP addresses, and each redirect is checked in the same way (`fetch`). A host
-//! name that resolves differently a moment later (DNS rebinding) therefore has no effect.
+//! A feed URL is untrusted input, so two things are checked: the URL itself, and the IP addresses that its host
+//! resolves to. Connections go only to the checked IP addresses, and each redirect is checked in the same way
+//! (`fetch`). A host name that resolves differently a moment later (DNS rebinding) therefore has no effect.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -24,7 +24,7 @@ pub enum AddressError {
     #[error("only the standard port can be used")]
     Port,
     /// The host is an IP address instead of a name.
-    #[error("an address with an IP address instead of a host name cannot be used")]
+    #[error("the host must be a name, not an IP address")]
     NumericHost,
     /// The host is in a private network, or resolves to one.
     #[error("this address leads to a private network")]

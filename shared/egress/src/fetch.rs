@@ -18,8 +18,8 @@ use super::address::{self, AddressError, EgressPolicy};
 pub const MAX_BODY: usize = 10 << 20;
 /// Timeout of a whole fetch, including redirects.
 const TOTAL: Duration = Duration::from_secs(30);
-/// Timeout of a DNS lookup, and of opening a connection. Connecting and receiving the response headers may together take
-/// twice as long.
+/// Timeout of a DNS lookup, and of opening a connection. Connecting and receiving the response headers together may
+/// take twice as long.
 const CONNECT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 5;
 
@@ -203,7 +203,7 @@ async fn read(mut response: reqwest::Response, known: &Validators) -> Result<Fet
         })
     });
     let mut bytes = Vec::new();
-    // Decompressed bytes are counted while they arrive, so a small body that expands beyond the limit is rejected early.
+    // Decompressed bytes are counted as they arrive, so a small body that expands beyond the limit is rejected early.
     while let Some(chunk) = response.chunk().await.map_err(|_| FetchError::Broken)? {
         if bytes.len() + chunk.len() > MAX_BODY {
             return Err(FetchError::TooLarge);

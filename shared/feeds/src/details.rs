@@ -1,4 +1,4 @@
-//! What one `VEVENT` says, apart from when: texts, state, people, reminders.
+//! Reads the properties of a `VEVENT` other than its times: texts, status, attendees, reminders.
 
 use calcard::icalendar::{
     ICalendar, ICalendarAction, ICalendarClassification, ICalendarEntry,
@@ -13,17 +13,20 @@ use calweave_domain::event::{
 
 use super::lines::Texts;
 
-/// The longest texts that are kept, in bytes; an item of DynamoDB holds 400 KB.
+/// Maximum length of a title or location, in bytes.
 const MAX_TITLE: usize = 2 << 10;
+/// Maximum length of a description, in bytes. A DynamoDB item holds 400 KB.
 const MAX_TEXT: usize = 100 << 10;
-/// The most people and reminders of one event.
+/// Maximum number of attendees of one event, including the organizer.
 const MAX_PEOPLE: usize = 500;
+/// Maximum number of reminders of one event.
 const MAX_REMINDERS: usize = 20;
+/// Maximum number of categories of one event.
 const MAX_CATEGORIES: usize = 50;
-/// Bytes.
+/// Maximum length of a category, in bytes.
 const MAX_CATEGORY: usize = 100;
 
-/// What the texts alone say.
+/// Returns the details that the text properties give.
 pub(super) fn of_texts(texts: Texts) -> EventDetails {
     EventDetails {
         title: texts
@@ -36,7 +39,7 @@ pub(super) fn of_texts(texts: Texts) -> EventDetails {
     }
 }
 
-/// Reads what says something other than when the event is.
+/// Reads one property into `details`. Ignores properties that Calweave does not read.
 pub(super) fn detail(entry: &ICalendarEntry, details: &mut EventDetails) {
     let value = entry.values.first();
     let text = |max| {
@@ -93,7 +96,7 @@ fn categories(entry: &ICalendarEntry, details: &mut EventDetails) {
     details.categories.extend(names.take(room));
 }
 
-/// `STATUS`, `TRANSP` and `CLASS`. A value that RFC 5545 does not name is kept as it is.
+/// Reads `STATUS`, `TRANSP` and `CLASS`. A value that RFC 5545 does not define is kept verbatim.
 fn classify(
     property: &ICalendarProperty,
     value: Option<&ICalendarValue>,
@@ -188,14 +191,14 @@ fn attendee(entry: &ICalendarEntry, is_organizer: bool) -> Option<Attendee> {
     })
 }
 
-/// Parameter values write quotes and line ends with carets (RFC 6868).
+/// Decodes the carets that encode quotes and newlines in parameter values (RFC 6868).
 fn decode_caret(text: &str) -> String {
     text.replace("^n", "\n")
         .replace("^'", "\"")
         .replace("^^", "^")
 }
 
-/// The organizer is often listed once more as an attendee.
+/// Merges the last entry into an earlier one with the same address: the organizer is often also listed as an attendee.
 fn merge_organizer(people: &mut Vec<Attendee>) {
     let Some(last) = people.last().cloned() else {
         return;
@@ -214,6 +217,7 @@ fn merge_organizer(people: &mut Vec<Attendee>) {
     }
 }
 
+/// Returns the reminders of an event. Alarms with an absolute trigger are ignored.
 pub(super) fn reminders(calendar: &ICalendar) -> Vec<Reminder> {
     let alarms = calendar
         .components
@@ -242,7 +246,7 @@ pub(super) fn reminders(calendar: &ICalendar) -> Vec<Reminder> {
     alarms.filter_map(reminder).take(MAX_REMINDERS).collect()
 }
 
-/// The text without white space around it, where there is any; at most `max` bytes.
+/// Returns the text without surrounding white space, cut to `max` bytes; `None` if it is empty.
 fn kept(text: String, max: usize) -> Option<String> {
     let trimmed = cut(text.trim(), max);
     match trimmed.len() {
@@ -252,7 +256,7 @@ fn kept(text: String, max: usize) -> Option<String> {
     }
 }
 
-/// At most `max` bytes, cut between characters.
+/// Cuts a text to at most `max` bytes, at a character boundary.
 fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }

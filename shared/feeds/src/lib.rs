@@ -1,4 +1,4 @@
-//! ICS feeds: an address that answers with a whole calendar (RFC 5545, RFC 7986).
+//! Parsing of ICS feeds: URLs that return a whole calendar (RFC 5545, RFC 7986).
 
 mod details;
 mod lines;
@@ -20,60 +20,60 @@ use chrono_tz::Tz;
 use self::lines::{Block, CalendarFrame};
 use self::zones::Zones;
 
-/// Whose copy a feed is read for.
+/// The calendar that a feed is read for, and the context that parsing needs.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedTarget {
-    /// The calendar, which event ids are made from.
+    /// The calendar. Event ids are derived from it.
     pub calendar: CalendarId,
-    /// The zone for times whose own nobody knows.
+    /// The zone for times whose `TZID` is unknown.
     pub zone: Tz,
-    /// Now.
+    /// The current time.
     pub now: DateTime<Utc>,
 }
 
-/// A feed as it was understood.
+/// A parsed feed.
 #[derive(Clone, Debug, Default)]
 pub struct Feed {
     /// `NAME` or `X-WR-CALNAME`
     pub name: Option<String>,
     /// `X-APPLE-CALENDAR-COLOR` or `COLOR` as `#RRGGBB`
     pub color: Option<String>,
-    /// `REFRESH-INTERVAL` or `X-PUBLISHED-TTL`: how often the producer wants to be asked.
+    /// `REFRESH-INTERVAL` or `X-PUBLISHED-TTL`: the refresh interval that the producer suggests.
     pub refresh: Option<TimeDelta>,
-    /// All events, series and overrides, in the order of their ids.
+    /// All events, series and overrides, sorted by id.
     pub events: Vec<Event>,
-    /// `VEVENT`s in the file, those that could not be kept among them.
+    /// Number of `VEVENT`s in the file, including those that were dropped.
     pub vevent_count: usize,
-    /// False when the file ends before the calendar does: then what it lacks may only be cut off.
+    /// False if the file ends before the calendar does: events that are missing may only have been cut off.
     pub complete: bool,
-    /// What was odd.
+    /// Problems that were found.
     pub warnings: Warnings,
 }
 
-/// The answer is no calendar.
+/// The response body is not a calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotACalendar {
     /// Nothing, or only white space.
-    #[error("the address answered with an empty file")]
+    #[error("the address returned an empty file")]
     Empty,
     /// A web page: most often a sign-in page or an expired link.
     #[error(
-        "the address answered with a web page, not with a calendar; the link may have expired or need a sign-in"
+        "the address returned a web page instead of a calendar; the link may have expired or require a sign-in"
     )]
     Html,
-    /// Something else.
-    #[error("the address answered with something that is not a calendar")]
+    /// Anything else.
+    #[error("the address returned something that is not a calendar")]
     Other,
 }
 
-/// What was odd about a feed, in sentences for its owner: each once, and not too many.
+/// Problems found in a feed, as sentences for its owner: without duplicates, and limited in number.
 #[derive(Clone, Debug, Default)]
 pub struct Warnings {
     list: Vec<String>,
     more: usize,
 }
 
-/// How many warnings are kept.
+/// Maximum number of warnings.
 const MAX_WARNINGS: usize = 20;
 
 impl Warnings {
@@ -89,20 +89,20 @@ impl Warnings {
         }
     }
 
-    /// All of them; the last says how many more there were.
+    /// Returns the warnings. If there were too many, the last entry says how many were dropped.
     pub fn into_vec(mut self) -> Vec<String> {
         if self.more > 0 {
-            self.list.push(format!("and {} more like these", self.more));
+            self.list.push(format!("and {} more", self.more));
         }
         self.list
     }
 }
 
-/// Reads a feed. One bad event costs that event and leaves a warning; only something that is no calendar at all is an
+/// Parses a feed. An event that cannot be read is skipped with a warning; only a body that is not a calendar at all is an
 /// error.
 ///
 /// # Errors
-/// [`NotACalendar`] says what the bytes are instead.
+/// [`NotACalendar`] says what the body is instead.
 pub fn read(body: &[u8], charset: Option<&str>, target: FeedTarget) -> Result<Feed, NotACalendar> {
     let mut events = Events::default();
     let mut file = lines::split(body, charset, |block, frame, warnings| {
@@ -111,7 +111,7 @@ pub fn read(body: &[u8], charset: Option<&str>, target: FeedTarget) -> Result<Fe
     if let Some((_, known)) = &events.zones
         && *known != file.frame
     {
-        // A time zone stood behind an event that may need it.
+        // A time zone or calendar property follows an event that may need it: read the events again with the whole frame.
         events = Events {
             zones: Some((Zones::new(&file.frame, target.zone), file.frame)),
             components: vec![],
@@ -136,11 +136,11 @@ pub fn read(body: &[u8], charset: Option<&str>, target: FeedTarget) -> Result<Fe
     })
 }
 
-/// The events of a feed, each read as soon as it ends: its text is then still in the processor's cache, and no more than
-/// one is held.
+/// The events of a feed. Each is parsed as soon as its end is read: its text is then still in the CPU cache, and only the
+/// text of one event is held in memory.
 #[derive(Default)]
 struct Events {
-    /// The zones, made when the first event is read, and what they were made from.
+    /// The zones, created when the first event is read, and the frame they were created from.
     zones: Option<(Zones, CalendarFrame)>,
     components: Vec<vevent::Component>,
 }
@@ -162,7 +162,7 @@ impl Events {
 }
 
 impl Feed {
-    /// Digest of what the feed means: the same for the same events, however they are written down.
+    /// Returns a digest of the feed's events. It does not depend on how the events are written in the file.
     pub fn content_hash(&self) -> String {
         let mut text = String::with_capacity(self.events.len() * 80);
         for event in &self.events {
@@ -173,7 +173,7 @@ impl Feed {
     }
 }
 
-/// What a feed says of itself.
+/// The properties of the calendar itself.
 #[derive(Default)]
 struct Header {
     name: Option<String>,
@@ -244,7 +244,7 @@ fn parse(block: &str) -> Option<calcard::icalendar::ICalendar> {
     }
 }
 
-/// The commonest of the colour names that `COLOR` uses (RFC 7986 5.9, CSS 3).
+/// Returns `#RRGGBB` for a value of `COLOR` (RFC 7986 5.9). Knows the most common CSS 3 colour names.
 fn css_color(name: &str) -> Option<String> {
     const NAMES: [(&str, &str); 18] = [
         ("black", "#000000"),

@@ -1,7 +1,8 @@
-//! From bytes to components: unfolds, decodes, bounds, and cuts a file into pieces small enough to parse one by one.
+//! Splits the bytes of a feed into components: unfolds and decodes lines, enforces limits, and yields pieces that are
+//! small enough to parse one by one.
 //!
-//! Nothing here recurses or grows with more than the input, whatever the input is: a line or a header that is too long
-//! is dropped with a warning, and only the properties that Calweave reads are passed on.
+//! Nothing here is recursive, and memory use grows at most linearly with the input. A line or header that is too long is
+//! skipped with a warning, and only the properties that Calweave reads are passed on.
 
 use std::borrow::Cow;
 
@@ -9,33 +10,34 @@ use encoding_rs::{Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use super::{NotACalendar, Warnings};
 
-/// The longest unfolded line that is read, in bytes.
+/// Maximum length of an unfolded line, in bytes.
 const MAX_LINE: usize = 1 << 20;
-/// Rules of one event that are read.
+/// Maximum number of `RRULE`s, and of `EXRULE`s, of one event.
 const MAX_RULES: usize = 16;
-/// The longest name with parameters before a value, in bytes.
+/// Maximum length of the parameters before a value, and of a recurrence rule, in bytes.
 const MAX_HEADER: usize = 4 << 10;
-/// The most parameters and parameter values of one line.
+/// Maximum number of parameters and parameter values of one line.
 const MAX_HEADER_PARTS: usize = 64;
-/// The most components that are read (`docs/api.md`, limits).
+/// Maximum number of `VEVENT`s that are read (`docs/api.md`, limits).
 const MAX_EVENTS: usize = 20_000;
-/// The most bytes of one event, as DynamoDB could not hold more in any case.
+/// Maximum size of one event, in bytes. DynamoDB could not store a larger one in any case.
 const MAX_EVENT: usize = 4 << 20;
 
-/// One component: its lines, unfolded, from `BEGIN` to `END`.
+/// One component: its unfolded lines from `BEGIN` to `END`.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    /// What calcard parses.
+    /// The lines that calcard parses.
     pub text: String,
-    /// The `RRULE` values, as written: calcard reads `COUNT=0` as no count at all.
+    /// The `RRULE` values, verbatim: calcard reads `COUNT=0` as no count at all.
     pub rules: Vec<String>,
-    /// The `EXRULE` values, as written.
+    /// The `EXRULE` values, verbatim.
     pub except_rules: Vec<String>,
-    /// The texts that most of a feed consists of, read here because calcard looks at each of their bytes several times.
+    /// The text properties. They make up most of a feed, and are decoded here because calcard scans each byte several
+    /// times.
     pub texts: Texts,
 }
 
-/// `SUMMARY`, `DESCRIPTION` and `LOCATION` where they have no parameters; calcard reads the others.
+/// `SUMMARY`, `DESCRIPTION` and `LOCATION` without parameters. Calcard parses those with parameters.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     pub summary: Option<String>,
@@ -43,16 +45,16 @@ pub(super) struct Texts {
     pub location: Option<String>,
 }
 
-/// What the events of a file stand in.
+/// The parts of a file that apply to all of its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CalendarFrame {
-    /// The calendar's own properties, a line each.
+    /// The calendar's own properties, one per line.
     pub header: String,
     /// The text of each `VTIMEZONE`.
     pub timezones: Vec<String>,
 }
 
-/// A file without its events, which have been handed over one by one.
+/// A file without its events, which were passed to the callback of [`split`].
 #[derive(Debug, Default)]
 pub(super) struct File {
     pub frame: CalendarFrame,
@@ -117,8 +119,8 @@ const EVENT_PROPERTIES: [&str; 24] = [
 ];
 const ALARM_PROPERTIES: [&str; 2] = ["TRIGGER", "ACTION"];
 
-/// Cuts a file into components. `each` gets every event as soon as its end is read, with as much of the frame as stood
-/// before it.
+/// Splits a file into components. Calls `each` with every event as soon as its end is read, and with the part of the
+/// frame that precedes the event.
 pub(super) fn split(
     body: &[u8],
     charset: Option<&str>,
@@ -175,7 +177,8 @@ fn check_kind(body: &[u8]) -> Result<(), NotACalendar> {
     Ok(())
 }
 
-/// Logical lines (RFC 5545 3.1), as bytes: a fold may cut a character in two. Any mix of line ends is taken.
+/// Iterates over unfolded content lines (RFC 5545 3.1). Yields bytes, because a fold may split a character. Accepts any
+/// mix of line endings.
 struct Unfold<'a> {
     rest: &'a [u8],
 }
@@ -208,7 +211,7 @@ impl<'a> Iterator for Unfold<'a> {
         let mut line = Cow::Borrowed(self.physical());
         while let Some(b' ' | b'\t') = self.rest.first() {
             let more = &self.physical()[1..];
-            // What is too long to be read need not be collected either; one byte more than allowed marks it.
+            // A line over the limit is not collected any further: its length already marks it as too long.
             if line.len() <= MAX_LINE {
                 line.to_mut().extend_from_slice(more);
             }
@@ -231,7 +234,7 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
         if bytes.len() > MAX_LINE {
             self.file
                 .warnings
-                .add("A line of more than 1 MiB was left out.");
+                .add("A line longer than 1 MiB was skipped.");
             return;
         }
         if bytes.trim_ascii().is_empty() {
@@ -274,7 +277,7 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
             component,
             Component::Event | Component::Calendar | Component::Timezone
         ) {
-            // None of these stands inside an event, so an event that is still open lacks its end.
+            // None of these can be inside an event, so an event that is still open lacks its END.
             self.close_unended();
         }
         match component {
@@ -314,7 +317,7 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
             if ends == Component::Calendar {
                 self.close_unended();
             }
-            // What was opened inside and never closed ends with it.
+            // Components inside that were never closed end with it.
             for inner in self.open.split_off((at + 1).min(self.open.len())) {
                 match inner {
                     Component::Alarm => self.push_line("END:", "VALARM"),
@@ -358,7 +361,7 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
         if !is_wanted {
             return;
         }
-        // Most lines have no parameters: their value begins at once.
+        // Most lines have no parameters: the value follows the name directly.
         let has_parameters = rest.starts_with(';');
         let rest = if has_parameters {
             quoted_zone(rest)
@@ -372,21 +375,21 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
         };
         let warnings = &mut self.file.warnings;
         if header > MAX_HEADER || rest[..header].matches([';', ',']).count() > MAX_HEADER_PARTS {
-            warnings.add(format!("A {upper} with too many parameters was left out."));
+            warnings.add(format!("A {upper} with too many parameters was skipped."));
         } else if self.open.last() == Some(&Component::Calendar) {
             let text = &mut self.file.frame.header;
             if text.len() < MAX_LINE {
                 text.extend([&*upper, &rest, "\r\n"]);
             }
         } else if self.current.text.len() + rest.len() > MAX_EVENT {
-            warnings.add("An event of more than 4 MiB was cut short.");
+            warnings.add("An event larger than 4 MiB was truncated.");
         } else {
             self.push_line(&upper, &rest);
         }
     }
 
-    /// Takes the rules and plain texts of an event, which are read here and not by the parser. Returns whether the property is
-    /// one of them.
+    /// Extracts the rules and plain texts of an event, which are read here and not by calcard. Returns whether the property
+    /// is one of them.
     fn takes_apart(&mut self, upper: &str, rest: &str) -> bool {
         let rules = match upper {
             "RRULE" => &mut self.current.rules,
@@ -423,7 +426,7 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
             self.push_line("END:", "VEVENT");
             self.file
                 .warnings
-                .add("An event does not say where it ends.");
+                .add("An event has no END:VEVENT.");
             self.keep_event();
         }
     }
@@ -446,16 +449,16 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
         if self.components == 0 {
             return Err(NotACalendar::Other);
         }
-        // A piece of a calendar says nothing about what else there is.
+        // A fragment with neither a calendar nor an event does not show which events exist.
         self.file.complete &= self.calendars > 0 || self.file.event_count > 0;
         if self.calendars == 0 {
             self.file
                 .warnings
-                .add("The events do not stand in a calendar.");
+                .add("The events are not inside a VCALENDAR.");
         }
         if !self.file.complete {
             self.file.warnings.add(
-                "The file ends before its calendar does; nothing is removed on the word of it.",
+                "The file ends before its calendar does; missing events are not removed.",
             );
         }
         Ok(self.file)
@@ -467,7 +470,7 @@ fn component_name(rest: &str) -> Cow<'_, str> {
     upper_case(&name[..name.floor_char_boundary(32)])
 }
 
-/// Names count in any case (RFC 5545 2); nearly all stand in capitals.
+/// Converts a name to upper case: names are case-insensitive (RFC 5545 2). Nearly all are in upper case already.
 fn upper_case(name: &str) -> Cow<'_, str> {
     if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
         Cow::Owned(name.to_ascii_uppercase())
@@ -476,7 +479,7 @@ fn upper_case(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// What a `TEXT` value means (RFC 5545 3.3.11).
+/// Decodes a `TEXT` value (RFC 5545 3.3.11).
 fn unescaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     let mut rest = value;
@@ -494,7 +497,7 @@ fn unescaped(value: &str) -> String {
     text
 }
 
-/// How long the parameters are: up to the first colon outside of quotes.
+/// Returns the length of the parameters, which end at the first colon outside of quotes.
 fn header_length(rest: &str) -> usize {
     let mut quoted = false;
     rest.bytes()
@@ -505,9 +508,9 @@ fn header_length(rest: &str) -> usize {
         .unwrap_or(rest.len())
 }
 
-/// Outlook writes `TZID=(UTC+01:00) Amsterdam, Berlin` without the quotes that its colon needs.
+/// Adds the quotes that Outlook omits in `TZID=(UTC+01:00) Amsterdam, Berlin`, and that the colon requires.
 fn quoted_zone(rest: &str) -> Cow<'_, str> {
-    // Looked for only where there is a parenthesis: nearly every line with parameters has none.
+    // A parenthesis is cheap to search for, and nearly no line with parameters has one.
     let Some((before, after)) =
         memchr::memchr(b'(', rest.as_bytes()).and_then(|_| rest.split_once("TZID=("))
     else {

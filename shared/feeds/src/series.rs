@@ -1,4 +1,4 @@
-//! From single `VEVENT`s to events: what shares a UID is one series with its overrides.
+//! Assembles events from `VEVENT`s: those that share a `UID` form one series with its overrides.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use chrono::TimeDelta;
 use super::vevent::{Component, original_start, short};
 use super::{FeedTarget, Warnings};
 
-/// The most overrides that a series can list in its own item.
+/// Maximum number of overrides that the stored item of a series can list.
 const MAX_OVERRIDES: usize = 5_000;
 
-/// Joins components into events, in the order of their ids.
+/// Assembles components into events, sorted by id.
 pub(super) fn assemble(
     components: Vec<Component>,
     target: FeedTarget,
@@ -35,7 +35,7 @@ pub(super) fn assemble(
         let overrides = latest(overrides, segments.first());
         if overrides.len() > MAX_OVERRIDES {
             warnings.add(format!(
-                "A series has more than {MAX_OVERRIDES} changed occurrences; the rest is not shown."
+                "A series has more than {MAX_OVERRIDES} changed occurrences; the others are not shown."
             ));
         }
         for (original, component) in overrides.into_iter().take(MAX_OVERRIDES) {
@@ -55,10 +55,11 @@ pub(super) fn assemble(
     events
 }
 
-/// The most bytes of one event as JSON: an item of DynamoDB holds 400 KB, and says more of each value.
+/// Maximum size of one event as JSON, in bytes. A DynamoDB item holds 400 KB, and needs more space for each value.
 const MAX_EVENT: usize = 300_000;
 
-/// Makes the event one that can be stored: if it is too large it loses its text and most of its people, then itself.
+/// Makes an event small enough to be stored: drops the description and all but 20 attendees if it is too large. Returns
+/// whether it can be stored.
 fn fits(event: &mut Event, warnings: &mut Warnings) -> bool {
     if event.hash() <= MAX_EVENT {
         return true;
@@ -69,16 +70,16 @@ fn fits(event: &mut Event, warnings: &mut Warnings) -> bool {
     let fits = event.hash() <= MAX_EVENT;
     warnings.add(if fits {
         format!(
-            "The event {title:?} is too large; its description and most of its people are not kept."
+            "The event {title:?} is too large; its description and most of its attendees are not stored."
         )
     } else {
-        format!("The event {title:?} is too large to be kept.")
+        format!("The event {title:?} is too large to be stored.")
     });
     fits
 }
 
-/// The events of one UID that replace nothing. Several are either versions of one, of which the latest counts, or
-/// different events of a producer that gives them all one UID: then all are kept.
+/// Returns the events of one `UID` that are not overrides. Several are either versions of one event, of which the latest
+/// is kept, or different events of a producer that uses one `UID` for all: then all are kept.
 fn masters_of(
     uid: &str,
     mut masters: Vec<Component>,
@@ -102,7 +103,7 @@ fn masters_of(
     masters.into_iter().enumerate().map(one).collect()
 }
 
-/// Each event once, in its latest version, by start.
+/// Returns each event once, in its latest version, sorted by start.
 fn versions(mut masters: Vec<Component>) -> Vec<Component> {
     masters.sort_by_key(|component| {
         (
@@ -120,7 +121,7 @@ fn versions(mut masters: Vec<Component>) -> Vec<Component> {
     masters
 }
 
-/// One override for each occurrence: of two, the later version.
+/// Selects one override for each occurrence: of several, the latest version.
 fn latest(overrides: Vec<Component>, master: Option<&Event>) -> BTreeMap<OriginalStart, Component> {
     let mut chosen: BTreeMap<OriginalStart, Component> = BTreeMap::new();
     for component in overrides {
@@ -146,13 +147,13 @@ fn place_override(
     events: &mut BTreeMap<EventId, Event>,
     target: FeedTarget,
 ) {
-    // Occurrences are taken in order, so the last segment is the one that the occurrence lies in.
+    // Overrides are placed in order, so the occurrence belongs to the last segment.
     let segment = segments
         .last_mut()
         .filter(|segment| segment.series.is_some());
     let following = component.replaces.is_some_and(|(_, following)| following);
     let Some(segment) = segment else {
-        // Invited to single occurrences only: there is no series to belong to.
+        // An invitation to single occurrences comes without their series.
         if component.details.status != EventStatus::Cancelled {
             let id = EventId::of(target.calendar, uid).occurrence(original);
             events.insert(
@@ -186,7 +187,8 @@ fn place_override(
     }
 }
 
-/// `RANGE=THISANDFUTURE` (RFC 5545 3.2.13): ends `segment` before this occurrence and answers with what follows it.
+/// Applies `RANGE=THISANDFUTURE` (RFC 5545 3.2.13): ends `segment` before this occurrence. Returns the segment that
+/// follows, unless the override is cancelled.
 fn split_following(
     uid: &str,
     original: OriginalStart,
@@ -227,7 +229,7 @@ fn split_following(
         component,
         target,
     );
-    // The rule still counts from where the series began; only what it gives from here on is shown, moved.
+    // The rule still counts from the start of the series. Only its occurrences from here on are shown, shifted.
     event.start = rule_start;
     event.end = if matches!(start, calweave_domain::time::EventTime::Date(_)) {
         rule_start.with_local(rule_start.local() + TimeDelta::days(length.num_days()))

@@ -1,4 +1,4 @@
-//! One `VEVENT`, read into Calweave's own terms.
+//! Converts one `VEVENT` to Calweave's own types.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ use super::lines::Block;
 use super::zones::{Zones, by_transitions};
 use super::{Warnings, parse};
 
-/// What one `VEVENT` says.
+/// A parsed `VEVENT`.
 pub(super) struct Component {
     pub uid: String,
     pub start: EventTime,
@@ -28,27 +28,28 @@ pub(super) struct Component {
     pub zone_guessed: bool,
     pub details: Box<EventDetails>,
     pub series: Option<Box<Series>>,
-    /// `RECURRENCE-ID`, and whether it stands for all that follow too.
+    /// `RECURRENCE-ID`, and whether it also applies to all later occurrences (`RANGE=THISANDFUTURE`).
     pub replaces: Option<(EventTime, bool)>,
-    /// `SEQUENCE`, then when it was written: of two versions the greater counts.
+    /// `SEQUENCE`, then the later of `DTSTAMP` and `LAST-MODIFIED`: of two versions the greater one is used.
     pub version: (i64, NaiveDateTime),
 }
 
-/// The most dates of one event.
+/// Maximum number of `RDATE`s, and of `EXDATE`s, of one event.
 const MAX_DATES: usize = 10_000;
-/// The most starts of a series that has to be written out.
+/// Maximum number of starts of a series that has to be expanded into dates.
 const MAX_WRITTEN_OUT: usize = 5_000;
 
-/// A date or time as a feed writes it, before its zone is known.
+/// A date or time as written in a feed, before its zone is resolved.
 pub(super) enum Wall {
     Date(NaiveDate),
     Utc(NaiveDateTime),
     Floating(NaiveDateTime),
 }
 
-/// `None` for what no calendar has, such as 30 February. Second 60 is read as 59, hour 24 as the next day.
+/// Converts a parsed date or time; `None` if it does not exist, such as 30 February. Second 60 is read as 59, hour 24 as
+/// midnight of the next day.
 pub(super) fn wall(at: &PartialDateTime) -> Option<Wall> {
-    // The years that RFC 3339 can write.
+    // The years that RFC 3339 can represent.
     let year = at.year.filter(|year| (1..=9999).contains(year))?;
     let date = NaiveDate::from_ymd_opt(i32::from(year), u32::from(at.month?), u32::from(at.day?))?;
     let Some(hour) = at.hour else {
@@ -71,7 +72,7 @@ pub(super) fn wall(at: &PartialDateTime) -> Option<Wall> {
     })
 }
 
-/// Reads a component; `None`, with a warning, when it has no start that can be shown.
+/// Reads a component. Returns `None`, with a warning, if it has no start that can be read.
 pub(super) fn read(
     block: Block,
     zones: &mut Zones,
@@ -91,7 +92,7 @@ pub(super) fn read(
     details.reminders = reminders(&calendar);
     let Some(start) = properties.start else {
         warnings.add(format!(
-            "The event {:?} has no start that can be read and is not shown.",
+            "The event {:?} has no readable start and is not shown.",
             short(&details.title)
         ));
         return None;
@@ -121,28 +122,28 @@ pub(super) fn read(
     })
 }
 
-/// The `UID`; one made of title and start where the event has none, and a digest where it is longer than 1 KiB.
+/// Returns the `UID`; a digest of it if it is longer than 1 KiB, and one derived from title and start if it is missing.
 fn uid(uid: Option<String>, start: EventTime, title: &str, warnings: &mut Warnings) -> String {
     match uid.filter(|uid| !uid.is_empty()) {
         Some(uid) if uid.len() > 1024 => digest_of(uid.as_bytes()),
         Some(uid) => uid,
         None => {
-            warnings.add("An event has no UID; it is recognised by its title and start.");
+            warnings.add("An event has no UID; it is identified by its title and start.");
             let digest = digest_of(format!("{start}{title}").as_bytes());
             format!("calweave-{digest}")
         }
     }
 }
 
-/// The properties of an event, but for its details.
+/// The properties of an event other than its details.
 struct Properties<'a> {
     uid: Option<String>,
     start: Option<EventTime>,
-    /// The start by the feed's own `VTIMEZONE`, where that differs from the zone of its name.
+    /// Wall-clock time and zone name of the start, if it has both.
     own_start: Option<(NaiveDateTime, &'a str)>,
     end: Option<EventTime>,
     duration: Option<ICalendarDuration>,
-    /// `RECURRENCE-ID`, and whether it is `THISANDFUTURE`.
+    /// `RECURRENCE-ID`, and whether it has `RANGE=THISANDFUTURE`.
     replaces: Option<(EventTime, bool)>,
     sequence: i64,
     /// The later of `DTSTAMP` and `LAST-MODIFIED`.
@@ -159,7 +160,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads all properties; those that say something other than when the event is go into `details`.
+    /// Reads all properties; those other than identity and times go into `details`.
     fn properties<'a>(
         &mut self,
         entries: &'a [ICalendarEntry],
@@ -251,7 +252,8 @@ impl Reader<'_> {
         })
     }
 
-    /// RFC 5545 3.6.1: the end, or the start and the duration; a date alone takes that day, a time alone no time.
+    /// Returns the end (RFC 5545 3.6.1): `DTEND`, or `DTSTART` plus `DURATION`. Without either, a date lasts one day and a
+    /// time has no duration.
     fn end(
         &mut self,
         start: EventTime,
@@ -271,7 +273,7 @@ impl Reader<'_> {
                 (EventTime::Zoned(..), end) => start.with_local(end.local()),
             },
             (None, Some(duration)) => {
-                // Weeks and days count on the wall clock, hours and less in elapsed time (RFC 5545 3.3.6).
+                // Weeks and days are counted on the wall clock, shorter units in elapsed time (RFC 5545 3.3.6).
                 let sign = if duration.neg { -1 } else { 1 };
                 let days = sign * (i64::from(duration.weeks) * 7 + i64::from(duration.days));
                 let rest = TimeDelta::seconds(duration.as_seconds()) - TimeDelta::days(days);
@@ -337,7 +339,7 @@ impl Reader<'_> {
         gone.sort_unstable();
         if gone.len() > MAX_DATES || more.len() > MAX_DATES {
             self.warnings.add(format!(
-                "Of the event {:?} only {MAX_DATES} exceptions are kept.",
+                "The event {:?} has too many RDATEs or EXDATEs; only {MAX_DATES} are used.",
                 short(title)
             ));
             gone.truncate(MAX_DATES);
@@ -352,7 +354,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// A series in a zone that only the feed's own rules describe is written out: its starts become dates in UTC.
+    /// Expands a series whose zone only the feed's own `VTIMEZONE` defines: its starts become dates in UTC.
     fn by_own_clocks(
         &mut self,
         series: &mut Series,
@@ -378,7 +380,7 @@ impl Reader<'_> {
             except_rules: std::mem::take(&mut series.except_rules),
             ..Series::default()
         };
-        // In whole years, so that the same feed reads the same from one day to the next.
+        // In whole years, so that the same feed gives the same result from one day to the next.
         let year = |offset| {
             NaiveDate::from_ymd_opt(self.now.year() + offset, 1, 1)
                 .map(|date| date.and_time(NaiveTime::MIN).and_utc())
@@ -397,7 +399,7 @@ impl Reader<'_> {
         };
         let mut found = expand(start.and_utc());
         if found.truncated {
-            // Too many to write out all of them: those of the last years and of the next matter most.
+            // Too many for all of them: leave out those of more than two years before this one.
             found = expand(lately.max(start.and_utc()));
         }
         series.dates.extend(
@@ -409,7 +411,7 @@ impl Reader<'_> {
     }
 }
 
-/// The wall clock and zone name of a start, where it has both.
+/// Returns the wall-clock time and the zone name of a start, if it has both.
 fn own_zone_start(entry: &ICalendarEntry) -> Option<(NaiveDateTime, &str)> {
     match (entry.values.first()?, entry.tz_id()) {
         (ICalendarValue::PartialDateTime(at), Some(name)) => match wall(at)? {
@@ -420,7 +422,7 @@ fn own_zone_start(entry: &ICalendarEntry) -> Option<(NaiveDateTime, &str)> {
     }
 }
 
-/// `at` as a time of the kind that the series has, so that the two can be compared.
+/// Converts `at` to the same kind of time as `start`, so that the two can be compared.
 fn like(start: EventTime, at: EventTime) -> EventTime {
     match (start, at) {
         (EventTime::Date(_), at) => EventTime::Date(at.local().date()),
@@ -438,7 +440,8 @@ fn like(start: EventTime, at: EventTime) -> EventTime {
     }
 }
 
-/// Which occurrence of a series that begins at `start` is meant by `at`. A date means the whole day of a timed series.
+/// Returns the original start that `at` stands for in a series that begins at `start`. In a timed series, a date stands
+/// for the whole day.
 pub(super) fn original_start(start: EventTime, at: EventTime) -> OriginalStart {
     match (start, at) {
         (EventTime::Zoned(..) | EventTime::Floating(_), EventTime::Date(date)) => {
@@ -448,7 +451,7 @@ pub(super) fn original_start(start: EventTime, at: EventTime) -> OriginalStart {
     }
 }
 
-/// As much of a title as a warning shows.
+/// Returns the first 40 characters of a title, for a warning.
 pub(super) fn short(title: &str) -> &str {
     title
         .char_indices()

@@ -1,4 +1,4 @@
-//! What the zone names of one feed mean.
+//! Resolves the zone names of one feed.
 
 use std::collections::HashMap;
 
@@ -14,20 +14,21 @@ use super::lines::CalendarFrame;
 use super::vevent::{Wall, wall};
 use super::{Header, Warnings, parse};
 
-/// How much of a feed's own zones is read: real ones have a handful of each.
+/// Maximum number of `VTIMEZONE`s that are read. Real feeds have a handful.
 const MAX_TIMEZONES: usize = 100;
-/// Dates of one observance that are read.
+/// Maximum number of values of each `RDATE` of an observance.
 const MAX_DATES: usize = 1_000;
+/// Maximum number of observances of one `VTIMEZONE`. Real ones have a handful.
 const MAX_OBSERVANCES: usize = 20;
 
-/// The instant of a wall-clock time by these clocks, written in UTC.
+/// Converts a wall-clock time to UTC by these transitions.
 pub(super) fn by_transitions(clocks: &ZoneTransitions, local: NaiveDateTime) -> NaiveDateTime {
     local
         .checked_sub_signed(TimeDelta::seconds(i64::from(clocks.offset_of_local(local))))
         .unwrap_or(local)
 }
 
-/// The zones of a feed, each worked out once.
+/// The zones of a feed. Each is resolved once.
 pub(super) struct Zones {
     by_name: HashMap<String, Meaning>,
     own: HashMap<String, Vec<Observance>>,
@@ -41,13 +42,13 @@ pub(super) struct Zones {
 #[derive(Clone, Copy)]
 enum Meaning {
     Known(Tz),
-    /// Only the feed's own rules say it; no known zone agrees with them.
+    /// Defined by the feed's own `VTIMEZONE`, which no known zone matches.
     Rules,
     Guessed(Tz),
 }
 
 impl Zones {
-    /// The zones that stand in a feed's frame; `reader` is where nobody knows better.
+    /// Reads the zones of a feed's frame. `reader` is the zone for unknown names, if the feed has no default zone.
     pub fn new(frame: &CalendarFrame, reader: Tz) -> Self {
         let own = frame
             .timezones
@@ -67,7 +68,7 @@ impl Zones {
         }
     }
 
-    /// A wall-clock time in the zone that the feed calls `name`, and whether that zone is a guess.
+    /// Returns a wall-clock time in the zone that the feed calls `name`, and whether that zone is a guess.
     pub fn zoned(&mut self, local: NaiveDateTime, name: &str) -> (EventTime, bool) {
         let meaning = match self.by_name.get(name) {
             Some(meaning) => *meaning,
@@ -90,24 +91,25 @@ impl Zones {
         }
     }
 
-    /// The clocks of a zone that only the feed's own rules describe.
+    /// Returns the transitions of a zone that only the feed's own `VTIMEZONE` defines.
     pub fn own_transitions(&self, name: &str) -> Option<&ZoneTransitions> {
         self.clocks.get(name)
     }
 
-    /// A time without a zone: in the feed's zone where it names one, else wherever its reader is.
+    /// Returns a time without a zone: in the feed's default zone (`X-WR-TIMEZONE`) if it has one, otherwise floating.
     pub fn floating(&self, local: NaiveDateTime) -> EventTime {
         self.feed_zone.map_or(EventTime::Floating(local), |zone| {
             EventTime::Zoned(local, zone)
         })
     }
 
+    /// Adds a warning for each zone that is unknown, or that only the feed defines.
     pub fn warn(&mut self, warnings: &mut Warnings) {
         for name in self.guessed.drain(..) {
-            warnings.add(format!("Nobody knows the time zone {name:?}; its times are read in another zone and may be wrong."));
+            warnings.add(format!("The time zone {name:?} is unknown; its times are read in another zone and may be wrong."));
         }
         for name in self.fixed.drain(..) {
-            warnings.add(format!("The time zone {name:?} is the feed's own; series in it are worked out for ten years ahead."));
+            warnings.add(format!("The time zone {name:?} is defined only by the feed; series in it are expanded for ten years ahead."));
         }
     }
 
@@ -132,7 +134,7 @@ impl Zones {
     }
 }
 
-/// The name and rules of one `VTIMEZONE`.
+/// Returns the name and observances of one `VTIMEZONE`.
 fn read_timezone(text: &str) -> Option<(String, Vec<Observance>)> {
     let calendar = parse(text)?;
     let is_named = |entry: &&ICalendarEntry| entry.name == ICalendarProperty::Tzid;
@@ -147,7 +149,7 @@ fn read_timezone(text: &str) -> Option<(String, Vec<Observance>)> {
     (!observances.is_empty()).then_some((name, observances))
 }
 
-/// A `STANDARD` or `DAYLIGHT` component.
+/// Reads a `STANDARD` or `DAYLIGHT` component; `None` for any other, or if a required property is missing.
 fn read_observance(component: &ICalendarComponent) -> Option<Observance> {
     let kind = &component.component_type;
     if !matches!(
@@ -185,7 +187,7 @@ fn read_observance(component: &ICalendarComponent) -> Option<Observance> {
     })
 }
 
-/// A UTC offset, in seconds.
+/// Returns a UTC offset, in seconds.
 fn offset(value: &ICalendarValue) -> Option<i32> {
     let ICalendarValue::PartialDateTime(at) = value else {
         return None;
@@ -194,6 +196,7 @@ fn offset(value: &ICalendarValue) -> Option<i32> {
     Some(if at.tz_minus { -seconds } else { seconds })
 }
 
+/// Returns a wall-clock time; midnight for a date.
 fn local(value: &ICalendarValue) -> Option<NaiveDateTime> {
     let ICalendarValue::PartialDateTime(at) = value else {
         return None;

@@ -79,7 +79,7 @@ pub fn unwritable(
 ) -> Vec<FieldError> {
     match kind {
         ProviderKind::Microsoft => microsoft::unwritable(before, now, send_updates),
-        ProviderKind::Google | ProviderKind::Ics => vec![],
+        _ => vec![],
     }
 }
 
@@ -91,6 +91,6 @@ pub fn undeletable(
 ) -> Vec<FieldError> {
     match kind {
         ProviderKind::Microsoft => microsoft::undeletable(event, send_updates),
-        ProviderKind::Google | ProviderKind::Ics => vec![],
+        _ => vec![],
     }
 }

@@ -1,4 +1,4 @@
-//! Storage of grants: sealed in the vault table, with a version number that counts renewals.
+//! Storage of grants: sealed in the vault table, with a version that increases with each renewal.
 
 use calweave_domain::grant::Grant;
 use calweave_domain::ids::{ConnectionId, UserId};
@@ -15,7 +15,7 @@ use super::{SecretLocation, Vault, VaultError};
 pub struct VersionedGrant {
     /// The tokens.
     pub grant: Grant,
-    /// Increases with each renewal.
+    /// Increases each time a grant is stored.
     pub version: u64,
 }
 
@@ -72,8 +72,8 @@ impl Vault {
         }))
     }
 
-    /// Stores a grant. With `over`, the write is conditional: it fails unless that version is still the stored one. Without
-    /// it, the write replaces any stored grant.
+    /// Stores a grant. With `over`, only if that is still the stored version: a conditional write. Without it, replaces
+    /// any stored grant.
     pub async fn put_grant(
         &self,
         user: UserId,

@@ -169,8 +169,8 @@ impl Vault {
         Ok(self.store.shred_key(user).await?)
     }
 
-    /// Returns a keyed digest of `text` (HMAC-SHA-256 under the user's data key, cut to 18 bytes, as base64url). It shows
-    /// whether two texts are equal and nothing else.
+    /// Returns a keyed digest of `text`: HMAC-SHA-256 under the user's data key, cut to 18 bytes, as base64url. It
+    /// shows whether two texts are equal, and nothing else.
     pub async fn fingerprint(&self, user: UserId, text: &str) -> Result<String, VaultError> {
         let key = self.data_key(user, true).await?;
         let tag = hmac::sign(

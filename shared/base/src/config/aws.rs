@@ -12,8 +12,8 @@ use super::Environment;
 pub struct AwsConfig {
     /// `AWS_REGION`
     pub region: String,
-    /// Credentials that sign requests.
-    pub credentials: Credentials,
+    /// AwsCredentials that sign requests.
+    pub credentials: AwsCredentials,
     /// Custom endpoints by service id in upper case (`DYNAMODB`); the empty id applies to all services.
     endpoints: BTreeMap<&'static str, String>,
 }
@@ -29,7 +29,7 @@ impl AwsConfig {
         ];
         Self {
             region: env.required("AWS_REGION"),
-            credentials: Credentials {
+            credentials: AwsCredentials {
                 access_key_id: env.required("AWS_ACCESS_KEY_ID"),
                 secret_access_key: Zeroizing::new(env.required("AWS_SECRET_ACCESS_KEY")),
                 session_token: env.optional("AWS_SESSION_TOKEN"),
@@ -52,7 +52,7 @@ impl AwsConfig {
 
 /// AWS access keys, with which the SDK signs requests.
 #[derive(Clone)]
-pub struct Credentials {
+pub struct AwsCredentials {
     /// `AWS_ACCESS_KEY_ID`
     pub access_key_id: String,
     /// `AWS_SECRET_ACCESS_KEY`
@@ -61,8 +61,8 @@ pub struct Credentials {
     pub session_token: Option<String>,
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for AwsCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials({})", self.access_key_id)
+        write!(f, "AwsCredentials({})", self.access_key_id)
     }
 }

@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use super::Environment;
 
-/// Signing secrets for access tokens. The first key signs; all keys verify. To rotate, put the new key first, and remove
-/// the old key once its last token has expired.
+/// Signing secrets for access tokens. The first key signs; all keys verify. To rotate, put the new key first, and
+/// remove the old key once its last token has expired.
 #[derive(Clone)]
 pub struct JwtKeys(Vec<JwtKey>);
 

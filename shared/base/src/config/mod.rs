@@ -9,7 +9,7 @@ mod oauth;
 mod storage;
 mod sync;
 
-pub use aws::{AwsConfig, Credentials};
+pub use aws::{AwsConfig, AwsCredentials};
 pub use environment::{Environment, InvalidConfig};
 pub use http::{HttpConfig, PasswordPolicy};
 pub use jwt::{JwtKey, JwtKeys};

@@ -13,7 +13,7 @@ pub struct OAuthClient {
     pub client_id: String,
     /// Client secret.
     pub client_secret: Zeroizing<String>,
-    /// Redirect URI: this API's callback, to which the provider sends the user after consent.
+    /// Redirect URI: this API's callback, to which the provider redirects the user.
     pub redirect_uri: String,
     /// Base URL that replaces all of the provider's hosts. For development only.
     pub endpoint: Option<String>,
@@ -34,8 +34,8 @@ impl OAuthClient {
             .unwrap_or_default()
     }
 
-    /// Reads a provider's `…_CLIENT_ID`, `…_CLIENT_SECRET`, `…_REDIRECT_URI` and the optional `…_ENDPOINT`. Returns `None` if
-    /// none of the first three is set; if only some are, reports the missing ones.
+    /// Reads a provider's `…_CLIENT_ID`, `…_CLIENT_SECRET`, `…_REDIRECT_URI` and the optional `…_ENDPOINT`. Returns
+    /// `None` if none of the first three is set; if only some are, reports the missing ones.
     pub fn read(env: &mut Environment<'_>, provider: &str) -> Option<Self> {
         let names =
             ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"].map(|name| format!("{provider}_{name}"));
