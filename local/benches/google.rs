@@ -9,10 +9,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use local::google::GoogleSandbox;
 use local::stack::{Options, Stack};
 use local::template::Template;
 use reqwest::header::{CONTENT_TYPE, LOCATION, SET_COOKIE};
+use sandboxes::google::GoogleSandbox;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 

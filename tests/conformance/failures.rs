@@ -1,9 +1,10 @@
 //! Failures of the provider: interrupted, throttled and refused writes.
 
-use crate::harness::account::{by_hand, synced};
-use crate::harness::{InjectedFault, ProviderHarness};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+
+use crate::harness::account::{by_hand, synced};
+use crate::harness::{InjectedFault, ProviderHarness};
 
 with_each_provider!(
     half_finished_push_then_retry,

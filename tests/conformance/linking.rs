@@ -1,11 +1,12 @@
 //! Linking an account, and ending it.
 
-use crate::harness::account::{by_hand, connected, create, delete, insert, put, titles};
-use crate::harness::{Person, ProviderHarness, World, token_in};
 use chrono::TimeDelta;
 use local::stack::Options;
 use serde_json::{Value, json};
 use shared::domain::ids::UserId;
+
+use crate::harness::account::{by_hand, connected, create, delete, insert, put, titles};
+use crate::harness::{Person, ProviderHarness, World, token_in};
 
 with_each_provider!(
     two_calendars_of_three_are_connected_and_both_sides_agree,

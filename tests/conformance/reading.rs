@@ -1,11 +1,12 @@
 //! What is read of a calendar, and when.
 
-use crate::harness::account::{by_hand, connected, create, insert, put, synced, titles};
-use crate::harness::{EventChange, InjectedFault, ProviderHarness};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use shared::domain::ids::UserId;
 use shared::store::keys::DueKind;
+
+use crate::harness::account::{by_hand, connected, create, insert, put, synced, titles};
+use crate::harness::{EventChange, InjectedFault, ProviderHarness};
 
 with_each_provider!(
     all_day_event_shifts_by_a_day,

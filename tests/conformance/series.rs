@@ -1,8 +1,9 @@
 //! Series, their overrides and their cancelled occurrences.
 
+use serde_json::{Value, json};
+
 use crate::harness::account::{by_hand, connected, create, delete, put, synced, titles};
 use crate::harness::{EventChange, ProviderHarness};
-use serde_json::{Value, json};
 
 with_each_provider!(
     moved_instance_shows_twice,

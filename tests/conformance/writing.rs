@@ -1,9 +1,10 @@
 //! What is written to the provider, and what becomes of changes on both sides.
 
-use crate::harness::account::{by_hand, connected, create, insert, synced, titles};
-use crate::harness::{EventChange, InjectedFault, ProviderHarness};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+
+use crate::harness::account::{by_hand, connected, create, insert, synced, titles};
+use crate::harness::{EventChange, InjectedFault, ProviderHarness};
 
 with_each_provider!(
     both_sides_change_the_same_and_nothing_is_lost,

@@ -179,7 +179,7 @@ fn registry(functions: &[Function]) -> (PathBuf, String) {
          /// Functions that a schedule starts.\n\
          pub const SCHEDULED: &[ScheduledJob] = jobs![\n{scheduled}];\n"
     );
-    (root().join("local/src/registry.rs"), text)
+    (root().join("local/src/runner/registry.rs"), text)
 }
 
 /// The sample event of a job: what EventBridge Scheduler sends.

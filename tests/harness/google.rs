@@ -1,8 +1,8 @@
 //! A Google for tests: the sandbox, a person with an account there, and that person's browser.
 
-use local::google::{GoogleContract, GoogleSandbox};
 use local::stack::Options;
 use reqwest::{Method, StatusCode};
+use sandboxes::google::{GoogleContract, GoogleSandbox};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::OAuthClient;

@@ -1,8 +1,8 @@
 //! A Microsoft for tests: the sandbox, a person with a mailbox there, and that person's browser.
 
-use local::microsoft::{GraphContract, MicrosoftSandbox};
 use local::stack::Options;
 use reqwest::{Method, StatusCode};
+use sandboxes::microsoft::{GraphContract, MicrosoftSandbox};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::OAuthClient;

@@ -253,9 +253,9 @@ impl<S: ProviderHarness> Both<S> {
                 return;
             }
             7 => {
-                let weather = json!({ "seed": self.dice.below(1_000_000), "oneIn": 4 });
-                self.log.push(format!("bad weather: {weather}"));
-                self.side.control("weather", weather).await;
+                let rates = json!({ "seed": self.dice.below(1_000_000), "oneIn": 4 });
+                self.log.push(format!("fault rates: {rates}"));
+                self.side.control("fault-rates", rates).await;
                 return;
             }
             _ => {

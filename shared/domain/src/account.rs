@@ -1,4 +1,4 @@
-//! People and their sign-ins.
+//! Users and their sessions.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -6,44 +6,46 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{SessionId, UserId};
 
-/// A person with an account.
+/// A user of Calweave.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
-    /// Identity.
+    /// User id.
     pub id: UserId,
-    /// Normalised by [`normalise_email`].
+    /// E-mail address, normalised by [`normalise_email`].
     pub email: String,
-    /// As the person writes it.
+    /// Full name, as entered by the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_name: Option<String>,
-    /// The zone in which floating and all-day events are read.
+    /// The user's time zone, in which floating and all-day events are read.
     pub timezone: Tz,
-    /// Argon2id, as a PHC string.
+    /// Argon2id hash of the password, as a PHC string.
     pub password_hash: String,
-    /// When the person signed up.
+    /// When the user signed up.
     pub created_at: DateTime<Utc>,
 }
 
-/// A family of refresh tokens: one sign-in on one device. Its record says whether any token of it still stands.
+/// A session: one sign-in on one device, with its family of refresh tokens. They are valid only while it is stored and
+/// has not expired.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
-    /// Identity; the `sid` of its access tokens.
+    /// Session id; the `sid` claim of its access tokens.
     pub id: SessionId,
-    /// Whose it is.
+    /// The owner.
     pub user_id: UserId,
-    /// Digest of what all refresh tokens of the family share: shows that a token was really issued.
+    /// Digest of the part that all refresh tokens of the family share: proves that a token was issued.
     pub family_hash: String,
-    /// Digest of the one refresh token that may be used next.
+    /// Digest of the only refresh token that can be used next.
     pub current_hash: String,
-    /// When the person signed in.
+    /// When the user signed in.
     pub created_at: DateTime<Utc>,
-    /// Unix seconds after which it no longer stands (DynamoDB TTL).
+    /// When the session expires, in Unix seconds (DynamoDB TTL).
     pub expires_at: i64,
 }
 
-/// The form in which an address is stored and compared: trimmed and in lower case. `None` when it cannot be one.
+/// Returns an e-mail address in the form in which it is stored and compared: trimmed and in lower case. `None` if it is
+/// not valid.
 pub fn normalise_email(text: &str) -> Option<String> {
     let email = text.trim().to_lowercase();
     let (local, domain) = email.rsplit_once('@')?;

@@ -1,4 +1,4 @@
-//! Calendars, and how fresh they are.
+//! Calendars and the state of their sync.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{CalendarId, ConnectionId, UserId};
 
-/// Where a calendar comes from.
+/// The provider of a calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ProviderKind {
@@ -14,12 +14,12 @@ pub enum ProviderKind {
     Google,
     /// Microsoft 365 and Outlook.com.
     Microsoft,
-    /// A feed that is read over HTTP.
+    /// An ICS feed, which is read over HTTP.
     Ics,
 }
 
 impl ProviderKind {
-    /// The path segment and the name in sentences of each provider. Feeds have no paths of their own.
+    /// Path segment and display name of each provider. Feeds have no path segment.
     const NAMES: [(Self, &str, &str); 3] = [
         (Self::Google, "google", "Google"),
         (Self::Microsoft, "microsoft", "Microsoft"),
@@ -31,12 +31,12 @@ impl ProviderKind {
         named.map_or(("", ""), |(_, path, label)| (path, label))
     }
 
-    /// The path segment of a provider of accounts; empty for feeds.
+    /// Returns the provider's segment in API paths; empty for feeds.
     pub fn path(self) -> &'static str {
         self.names().0
     }
 
-    /// The provider of accounts that a path segment names.
+    /// Returns the provider with this path segment.
     pub fn of_path(path: &str) -> Option<Self> {
         let mut named = Self::NAMES.iter().filter(|_| !path.is_empty());
         named
@@ -44,24 +44,24 @@ impl ProviderKind {
             .map(|(kind, ..)| *kind)
     }
 
-    /// The name in sentences.
+    /// Returns the display name, for use within sentences.
     pub fn label(self) -> &'static str {
         self.names().1
     }
 }
 
-/// What a calendar is a copy of.
+/// The remote source of a calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CalendarSource {
-    /// A feed.
+    /// An ICS feed.
     Feed(FeedSource),
-    /// A calendar of somebody's account with a provider.
+    /// A calendar of a linked account.
     Account(AccountCalendar),
 }
 
 impl CalendarSource {
-    /// What tells it from the person's other calendars; a second connect of the same one is recognised by it.
+    /// Returns a key that is unique among the user's calendars, and by which a second connect of one is recognised.
     pub fn key(&self, connection: ConnectionId) -> String {
         match self {
             Self::Feed(feed) => feed.fingerprint.clone(),
@@ -71,7 +71,7 @@ impl CalendarSource {
 }
 
 impl CalendarSource {
-    /// What the provider calls a calendar of an account; nothing for a feed.
+    /// Returns the provider's id of the calendar; empty for a feed.
     pub fn remote_id(&self) -> &str {
         match self {
             Self::Feed(_) => "",
@@ -80,246 +80,247 @@ impl CalendarSource {
     }
 }
 
-/// The feed that a calendar is a copy of.
+/// The ICS feed of a calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FeedSource {
-    /// Its address with the secret parts hidden.
+    /// URL with its secret parts hidden.
     pub masked_url: String,
-    /// Fingerprint of its address.
+    /// Fingerprint (keyed digest) of the URL.
     pub fingerprint: String,
 }
 
-/// A calendar as the provider's list of calendars has it.
+/// A calendar of a linked account, as in the provider's list of calendars.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountCalendar {
-    /// What the provider calls it.
+    /// The provider's id of the calendar.
     pub remote_id: String,
-    /// What its owner calls it.
+    /// Name at the provider.
     pub name: String,
-    /// `#RRGGBB`
+    /// Colour as `#RRGGBB`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
-    /// What the account may do with it.
+    /// The account's access to the calendar.
     pub access: AccessRole,
-    /// Whether it is the account's own.
+    /// Whether it is the account's primary calendar.
     #[serde(default)]
     pub is_primary: bool,
-    /// Whether the account's owner has hidden it from the provider's list.
+    /// Whether the account's owner has hidden it in the provider's list.
     #[serde(default)]
     pub is_hidden: bool,
-    /// Whether it lies with somebody else, so that pushes about the account say nothing of it.
+    /// Whether another account shares it. The account's push channel does not cover shared calendars.
     #[serde(default)]
     pub is_shared: bool,
-    /// The zone of its floating events and of people who look at it.
+    /// Time zone of the calendar and of its floating events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<Tz>,
 }
 
-/// What an account may do with a calendar.
+/// An account's access to a calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AccessRole {
-    /// Everything.
+    /// Full access.
     Owner,
     /// Read and write events.
     Writer,
     /// Read events.
     Reader,
-    /// See when somebody is busy, and nothing more.
+    /// Read free/busy times only.
     FreeBusyReader,
 }
 
 impl AccessRole {
-    /// Whether events can be written.
+    /// Returns whether events can be written.
     pub fn can_write(self) -> bool {
         matches!(self, Self::Owner | Self::Writer)
     }
 }
 
-/// A calendar that a person has connected.
+/// A calendar that a user has connected.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Calendar {
-    /// Identity.
+    /// Calendar id.
     pub id: CalendarId,
-    /// Whose it is.
+    /// The owner.
     pub user_id: UserId,
-    /// The link that it came by; the vault keeps that link's secrets.
+    /// The connection that the calendar belongs to. The vault stores the connection's secrets.
     pub connection_id: ConnectionId,
-    /// Where it comes from.
+    /// The provider.
     pub provider: ProviderKind,
-    /// What the person sees.
+    /// Display name.
     pub name: String,
-    /// `#RRGGBB`
+    /// Colour as `#RRGGBB`.
     pub color: String,
-    /// False after a disconnect, until it is revived.
+    /// False after a disconnect, until the calendar is connected again.
     pub is_connected: bool,
-    /// When it was first connected.
+    /// When the calendar was first connected.
     pub created_at: DateTime<Utc>,
-    /// Whether its owner wants no pushes: then it is polled.
+    /// Whether the owner has turned push off: the calendar is polled instead.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unwatched: bool,
-    /// What it is a copy of.
+    /// The remote source.
     pub source: CalendarSource,
 }
 
 impl Calendar {
-    /// Whether its events can be changed here.
+    /// Returns whether the calendar's events can be changed through Calweave.
     pub fn is_writable(&self) -> bool {
         matches!(&self.source, CalendarSource::Account(calendar) if calendar.access.can_write())
     }
 }
 
-/// How the copy of a calendar stands.
+/// The status of a calendar's sync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SyncStatus {
-    /// Never synced yet.
+    /// The calendar has not been synced yet.
     #[default]
     Pending,
     /// The last sync succeeded.
     Synced,
-    /// The last sync failed; what is stored is what the one before brought.
+    /// The last sync failed. The stored events are those of the last successful sync.
     Failed,
 }
 
-/// What one sync did.
+/// The number of events that one sync added, changed and removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncStats {
-    /// Events that the provider has now.
+    /// Events in the calendar after the sync.
     pub total: u32,
-    /// Events that were new.
+    /// Events that were added.
     pub created: u32,
-    /// Events that had changed.
+    /// Events that were changed.
     pub updated: u32,
-    /// Events that were gone.
+    /// Events that were removed.
     pub deleted: u32,
-    /// Events that were as stored.
+    /// Events that had not changed.
     pub unchanged: u32,
 }
 
-/// What a feed's server said to compare the next answer with.
+/// Validators for the next conditional fetch of a feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Validators {
-    /// Fingerprint of the feed that they came from: they say nothing about another.
+    /// Fingerprint of the feed that the validators belong to. They are not used for any other feed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feed: Option<String>,
-    /// `ETag`, verbatim.
+    /// `ETag` header, verbatim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// `Last-Modified`, verbatim.
+    /// `Last-Modified` header, verbatim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
     /// Digest of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_hash: Option<String>,
-    /// Digest of what the body meant: the ids and content hashes of all its events.
+    /// Digest of the parsed body: the ids and content hashes of all its events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
 }
 
-/// How far a calendar of an account has been read.
+/// The state from which the next incremental sync of an account's calendar continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncState {
-    /// What the provider wants to be shown to say what has changed since.
+    /// The provider's sync token or delta link, which returns the changes since the last sync.
     pub token: String,
-    /// The query that the token was given for: it is good for no other.
+    /// The query that the token was issued for. The token is not valid for any other query.
     pub query: String,
-    /// Events that end before this were not asked for.
+    /// Start of the synced window: events that end before this were not requested.
     pub from: DateTime<Utc>,
-    /// Events that start after this were not asked for.
+    /// End of the synced window: events that start after this were not requested.
     pub to: DateTime<Utc>,
-    /// Whether something was removed since everything was read that nobody here knows: only reading everything tells what.
+    /// Whether the provider has reported removals of unknown events since the last full sync. Only another full sync
+    /// shows what was removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_unexplained_removals: bool,
 }
 
-/// Whether the provider pushes changes of a calendar, and by which channel.
+/// The push channel of a calendar or an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelState {
-    /// The channel; `None` where the calendar cannot be watched.
+    /// Channel id; `None` if no channel is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What the provider calls that which is watched: needed to stop the channel.
+    /// The provider's id of the watched resource or subscription, which is needed to extend or close the channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_id: Option<String>,
-    /// When another channel should take its place, or watching be tried again.
+    /// When to renew the channel or, without one, to try to open one again.
     pub renew_at: DateTime<Utc>,
-    /// When the provider stops pushing.
+    /// When the channel expires.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Where the sync of a calendar stands: everything that changes with each sync, apart from the calendar itself.
+/// The state of a calendar's sync: everything that changes with each sync, separate from the calendar itself.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Cursor {
-    /// The partition of the due index that the calendar is found in once it is due.
+    /// The partition of the due index that contains the calendar once it is due.
     pub due_in: String,
-    /// Counts the wishes for a sync.
+    /// Number of sync requests so far.
     pub requested: u64,
-    /// The wish that the last finished sync answered.
+    /// Number of the last sync request that a finished sync has covered.
     pub completed: u64,
-    /// When the message that is under way was sent; none is under way without it. Unix milliseconds.
+    /// When the message in flight was sent, in Unix milliseconds; absent if none is in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queued_at: Option<i64>,
-    /// Counts the holders of the lease: whoever has an older number no longer holds it.
+    /// Fencing number: counts the holders of the lease. A worker with an older number no longer holds it.
     pub fencing: u64,
-    /// Unix milliseconds until which the lease is held.
+    /// When the lease expires, in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leased_until: Option<i64>,
-    /// Absent while a sync is half done, so that nothing is skipped on the word of an interrupted one.
+    /// Validators of a feed. Cleared while a sync writes, so that after an interrupted sync the next one skips nothing.
     pub validators: Validators,
-    /// How far a calendar of an account has been read; absent before the first sync.
+    /// State for the next incremental sync of an account's calendar; absent before the first sync.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_state: Option<SyncState>,
-    /// Whether the provider pushes its changes.
+    /// The push channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelState>,
-    /// Digest of an answer that would delete too much: only a second, identical one is believed.
+    /// Digest of a result that would remove too many events. Only a second, identical result is applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspect: Option<String>,
-    /// How it stands.
+    /// Status of the sync.
     pub status: SyncStatus,
-    /// The last success.
+    /// Time of the last successful sync.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_synced_at: Option<DateTime<Utc>>,
-    /// Why the last sync failed, in words for the person.
+    /// Why the last sync failed, as a message for the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// Failures since the last success.
+    /// Failed syncs since the last successful one.
     pub failures: u32,
-    /// How often in a row changes made here could not be written.
+    /// Consecutive syncs that could not write local changes to the provider.
     pub push_failures: u32,
-    /// What was odd about the feed.
+    /// Problems found by the last sync, as messages for the user.
     pub warnings: Vec<String>,
-    /// When it is next due.
+    /// When the next sync is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_sync_at: Option<DateTime<Utc>>,
-    /// How often the producer wants to be asked, in seconds, as the last answer that was read said.
+    /// Refresh interval of a feed in seconds, from the last response that was parsed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_seconds: Option<i64>,
-    /// Events stored.
+    /// Number of stored events.
     pub event_count: u32,
-    /// What the last success did.
+    /// Statistics of the last successful sync.
     pub stats: SyncStats,
 }
 
-/// A calendar together with where its sync stands.
+/// A calendar with the state of its sync.
 #[derive(Clone, Debug)]
 pub struct CalendarState {
     /// The calendar.
     pub calendar: Calendar,
-    /// Its sync.
+    /// The state of its sync.
     pub cursor: Cursor,
 }
 
-/// The colour as `#RRGGBB` in upper case, from that or from `#RGB`.
+/// Converts a colour from `#RRGGBB` or `#RGB` to `#RRGGBB` in upper case; `None` if it has neither form.
 pub fn normalise_color(text: &str) -> Option<String> {
     let digits = text.trim().strip_prefix('#')?;
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -339,5 +340,5 @@ pub fn normalise_color(text: &str) -> Option<String> {
     }
 }
 
-/// The colour of a calendar that brought none.
+/// The colour of a calendar whose source gives none.
 pub const DEFAULT_COLOR: &str = "#1F77B4";

@@ -1,4 +1,4 @@
-//! Accounts with a provider that people have linked.
+//! Accounts with a provider that users have linked.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,47 +6,47 @@ use serde::{Deserialize, Serialize};
 use super::calendar::{ChannelState, ProviderKind};
 use super::ids::{ConnectionId, UserId};
 
-/// A link to somebody's account with a provider; the vault keeps its grant.
+/// A linked account with a provider. The vault stores its grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
-    /// Identity.
+    /// Connection id.
     pub id: ConnectionId,
-    /// Whose it is here.
+    /// The owner.
     pub user_id: UserId,
-    /// With whom the account is.
+    /// The provider of the account.
     pub provider: ProviderKind,
-    /// What the provider calls the account, for ever: Google's `sub`, Microsoft's `tid` and `oid`.
+    /// The provider's permanent id of the account: Google's `sub`, Microsoft's `tid` and `oid`.
     pub account_id: String,
-    /// The account's address when it was linked; only to be shown.
+    /// E-mail address of the account when it was linked; for display only.
     pub email: String,
-    /// What the owner has granted.
+    /// OAuth scopes that the owner has granted.
     pub scopes: Vec<String>,
-    /// Whether the grant works.
+    /// Status of the grant.
     pub status: ConnectionStatus,
-    /// Why it does not, in words for the person.
+    /// Why the grant does not work, as a message for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_reason: Option<String>,
     /// When the grant was given.
     pub granted_at: DateTime<Utc>,
     /// When the account was first linked.
     pub created_at: DateTime<Utc>,
-    /// The channel by which the provider says that any of its calendars has changed, where it watches accounts.
+    /// Push channel for all calendars of the account, if the provider watches accounts instead of calendars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelState>,
-    /// When its calendars were last listed.
+    /// When the account's calendars were last listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_at: Option<DateTime<Utc>>,
 }
 
-/// Whether a grant works.
+/// The status of a connection's grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ConnectionStatus {
-    /// As far as anybody knows.
+    /// The grant works, as far as is known.
     Active,
-    /// The provider takes it no longer: its owner has to grant anew.
+    /// The provider no longer accepts the grant: the owner has to link the account again.
     NeedsReauth,
-    /// It was given back, with the last of the account's calendars.
+    /// The grant was revoked when the last of the account's calendars was disconnected.
     Disconnected,
 }

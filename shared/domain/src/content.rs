@@ -1,4 +1,4 @@
-//! What an event says: the part of it that a person can change, here or at the provider.
+//! The content of an event: the part that can be changed in Calweave or at the provider.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,24 +6,24 @@ use super::event::{Event, EventDetails, RsvpStatus};
 use super::recurrence::Series;
 use super::time::EventTime;
 
-/// What both sides can change of an event.
+/// The part of an event that both sides can change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventContent {
-    /// When it starts.
+    /// Start.
     pub start: EventTime,
-    /// When it ends, exclusively.
+    /// End, exclusive.
     pub end: EventTime,
-    /// How it repeats.
+    /// Recurrence, if the event is a series.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Box<Series>>,
-    /// What it says.
+    /// All other properties.
     #[serde(flatten)]
     pub details: Box<EventDetails>,
 }
 
 impl EventContent {
-    /// That of an event.
+    /// Returns the content of an event.
     pub fn of(event: &Event) -> Self {
         Self {
             start: event.start,
@@ -33,7 +33,7 @@ impl EventContent {
         }
     }
 
-    /// What somebody who is invited has answered.
+    /// Returns the response of the attendee with this address; the case of the address is ignored.
     pub(super) fn response_of(&self, email: &str) -> Option<RsvpStatus> {
         let found = self
             .details
@@ -43,14 +43,14 @@ impl EventContent {
         found.map(|one| one.rsvp_status)
     }
 
-    /// Takes over what those who are invited have answered elsewhere.
+    /// Replaces the responses of attendees with those in `other`, where it has them.
     pub fn adopt_responses(&mut self, other: &Self) {
         for one in &mut self.details.attendees {
             one.rsvp_status = other.response_of(&one.email).unwrap_or(one.rsvp_status);
         }
     }
 
-    /// What the account's owner has answered.
+    /// Returns the response of the account's owner; `None` if the owner is not an attendee.
     pub fn own_response(&self) -> Option<RsvpStatus> {
         self.details
             .attendees
@@ -59,7 +59,7 @@ impl EventContent {
             .map(|one| one.rsvp_status)
     }
 
-    /// Puts it in place of an event's.
+    /// Replaces the content of `event`.
     pub fn write_to(self, event: &mut Event) {
         (event.start, event.end, event.series, event.details) =
             (self.start, self.end, self.series, self.details);

@@ -1,4 +1,4 @@
-//! An event as Calweave keeps it: one item, whichever provider it came from.
+//! Events in Calweave's own form, which is the same for all providers.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -23,108 +23,108 @@ macro_rules! wire_enum {
 wire_enum!(
     /// `STATUS` of an event (RFC 5545 3.8.1.11).
     EventStatus {
-        /// Definite.
+        /// The event is definite.
         #[default]
         Confirmed,
-        /// Not yet definite.
+        /// The event is tentative.
         Tentative,
-        /// Does not take place.
+        /// The event was cancelled.
         Cancelled,
     }
 );
 wire_enum!(
-    /// `TRANSP`: whether the event takes up time (RFC 5545 3.8.2.7).
+    /// `TRANSP`: whether the event counts as busy time (RFC 5545 3.8.2.7).
     Transparency {
-        /// The person is busy.
+        /// The event is busy time.
         #[default]
         Opaque,
-        /// The person is free.
+        /// The event is free time.
         Transparent,
     }
 );
 wire_enum!(
-    /// `CLASS`: who may see the event (RFC 5545 3.8.1.3).
+    /// `CLASS`: the access classification of the event (RFC 5545 3.8.1.3).
     Visibility {
-        /// Everyone who may see the calendar.
+        /// Visible to everyone who can see the calendar.
         #[default]
         Public,
-        /// The person alone.
+        /// Visible to the owner only.
         Private,
-        /// A stated group.
+        /// Visible to a limited group.
         Confidential,
     }
 );
 wire_enum!(
-    /// How much it matters, where somebody has said so: `PRIORITY` in three steps (RFC 5545 3.8.1.9).
+    /// Importance of the event: `PRIORITY` in three steps (RFC 5545 3.8.1.9).
     Importance {
-        /// Little.
+        /// Low importance.
         Low,
-        /// As anything else.
+        /// Normal importance, the default.
         #[default]
         Normal,
-        /// Much.
+        /// High importance.
         High,
     }
 );
 wire_enum!(
-    /// `PARTSTAT`: what somebody answered (RFC 5545 3.2.12).
+    /// `PARTSTAT`: an attendee's response to the invitation (RFC 5545 3.2.12).
     RsvpStatus {
-        /// Not yet answered.
+        /// The attendee has not responded.
         #[default]
         NeedsAction,
-        /// Will come.
+        /// The attendee has accepted.
         Accepted,
-        /// Won't come.
+        /// The attendee has declined.
         Declined,
-        /// Might come.
+        /// The attendee has accepted tentatively.
         Tentative,
     }
 );
 wire_enum!(
-    /// How a reminder reaches the person.
+    /// How a reminder is delivered.
     ReminderMethod {
-        /// On the screen.
+        /// On-screen notification.
         #[default]
         Popup,
-        /// By e-mail.
+        /// E-mail.
         Email,
     }
 );
 
-/// Somebody who is invited.
+/// An attendee or the organizer of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attendee {
-    /// The address below `mailto:`, or the whole URI where it is another kind.
+    /// E-mail address without `mailto:`, or the whole URI if it has another scheme.
     pub email: String,
-    /// `CN`
+    /// `CN`: display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
-    /// `PARTSTAT`
+    /// `PARTSTAT`: response to the invitation.
     #[serde(default)]
     pub rsvp_status: RsvpStatus,
     /// Whether this is the organizer.
     #[serde(default)]
     pub is_organizer: bool,
-    /// `ROLE=OPT-PARTICIPANT`
+    /// `ROLE=OPT-PARTICIPANT`: whether attendance is optional.
     #[serde(default)]
     pub is_optional: bool,
-    /// Whether this is the account that the calendar belongs to.
+    /// Whether this is the account that owns the calendar.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_self: bool,
 }
 
-/// When to remind the person.
+/// A reminder of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reminder {
-    /// How.
+    /// Delivery method.
     pub method: ReminderMethod,
-    /// Minutes before the start; negative for after it.
+    /// Minutes before the start; negative values are after the start.
     pub minutes_before: i64,
 }
 
-/// What an event says, apart from when it is.
+/// The properties of an event other than its times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EventDetails {
@@ -146,16 +146,16 @@ pub struct EventDetails {
     /// `CLASS`
     #[serde(skip_serializing_if = "is_default")]
     pub visibility: Visibility,
-    /// How much it matters.
+    /// Importance.
     #[serde(skip_serializing_if = "is_default")]
     pub importance: Importance,
-    /// How the provider shows the time, where transparency and status do not say it: `oof`, `workingElsewhere`.
+    /// The provider's availability value, if transparency and status cannot express it: `oof`, `workingElsewhere`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub show_as: Option<String>,
     /// `URL`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// `CONFERENCE` (RFC 7986 5.11), or the meeting link that the producer put in a property of its own.
+    /// `CONFERENCE` (RFC 7986 5.11), or the meeting link from a property of the producer's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conference_url: Option<String>,
     /// `CATEGORIES`
@@ -167,55 +167,55 @@ pub struct EventDetails {
     /// `VALARM`
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reminders: Vec<Reminder>,
-    /// Where the provider shows the event.
+    /// URL of the event in the provider's web interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub html_link: Option<String>,
-    /// The provider's id of the event's own colour.
+    /// The provider's id for the event's own colour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub color_id: Option<String>,
-    /// What kind of event the provider says it is, where it is no ordinary one: it can only be read.
+    /// The provider's type of a special event, which is read-only; absent for ordinary events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_type: Option<String>,
-    /// Whether the calendar's default reminders are used in place of `reminders`.
+    /// Whether the calendar's default reminders apply instead of `reminders`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub uses_default_reminders: bool,
-    /// Whether the provider has left out attendees, so that the list must not be written back.
+    /// Whether the provider has omitted attendees. The list must not be written back then.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub attendees_omitted: bool,
-    /// Values that Calweave has no word for, kept as they came: property name and value.
+    /// Values that Calweave cannot represent, kept verbatim: property name and value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<(String, String)>,
 }
 
-/// An event, a series, or an occurrence of a series that differs from its rule. Its larger parts are boxed: a feed has
-/// thousands of events, and they are moved several times before they are stored.
+/// A single event, a series, or an override (an occurrence of a series that was changed). The larger parts are boxed: a
+/// feed has thousands of events, which are moved several times before they are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// Its id; that of an override names its series and original start.
+    /// Event id. The id of an override contains the id of its series and the original start.
     pub id: EventId,
-    /// What the provider calls it: the UID of a feed's event.
+    /// `UID` (RFC 5545 3.8.4.7); `iCalUID` or `iCalUId` in the providers' APIs.
     pub uid: String,
-    /// When it starts.
+    /// Start.
     pub start: EventTime,
-    /// When it ends, exclusively.
+    /// End, exclusive.
     pub end: EventTime,
-    /// How it repeats, where it does.
+    /// Recurrence, if the event is a series.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Box<Series>>,
-    /// Whether the zone is a guess, because the feed names one that nobody knows.
+    /// Whether the zone is a guess, because the feed names an unknown one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub zone_guessed: bool,
-    /// What it says.
+    /// All other properties.
     #[serde(flatten)]
     pub details: Box<EventDetails>,
-    /// How it stands with the account that it belongs to; none in a feed.
+    /// Sync state between the event and its provider; absent in a feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<Box<EventLink>>,
-    /// Digest of everything above but the link: what decides whether a sync writes the event.
+    /// Digest of all fields above except the link. A sync writes the event only if the digest differs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub content_hash: String,
-    /// When Calweave last saw it change.
+    /// When Calweave last saw the event change.
     #[serde(default, skip_serializing_if = "is_default")]
     pub updated_at: DateTime<Utc>,
 }
@@ -225,34 +225,36 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Event {
-    /// Whether anybody sees it: it is not to go, and the series that it is an occurrence of neither is to go nor has moved away.
+    /// Returns whether the event is shown: it is not being deleted, and if it is an override, its series is not being
+    /// deleted either and still yields the occurrence.
     pub fn is_visible(&self) -> bool {
         self.link
             .as_ref()
             .is_none_or(|link| !link.is_deleting() && !link.is_hidden)
     }
 
-    /// Whether it is to go, and the provider has not let it go yet.
+    /// Returns whether the event was deleted in Calweave and is still to be deleted at the provider.
     pub fn is_deleting(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.is_deleting())
     }
 
-    /// Whether a change made here is still to be written.
+    /// Returns whether a local change is still to be written to the provider.
     pub fn is_edited(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.edit.is_some())
     }
 
-    /// The calendar that holds it.
+    /// Returns the calendar that contains the event.
     pub fn calendar(&self) -> CalendarId {
         self.id.calendar()
     }
 
-    /// Which occurrence of its series it replaces, where it is an override.
+    /// Returns the original start of the occurrence that an override replaces; `None` for any other event.
     pub fn original_start(&self) -> Option<OriginalStart> {
         self.id.original_start()
     }
 
-    /// Elapsed time from start to end; whole days for an all-day event, wall-clock time for a floating one.
+    /// Returns the duration: elapsed time, whole days for an all-day event, or wall-clock time for a floating one. It is
+    /// never negative.
     pub fn duration(&self) -> TimeDelta {
         match (self.start, self.end) {
             (EventTime::Date(start), EventTime::Date(end)) => end - start,
@@ -262,8 +264,8 @@ impl Event {
         .max(TimeDelta::zero())
     }
 
-    /// Whether it takes up its owner's time: not when it is cancelled or transparent, or when the owner has declined.
-    /// Tentative is busy, be it the event or the owner's answer: better asked twice than booked twice.
+    /// Returns whether the event is busy time for its owner: it is neither cancelled nor transparent, and the owner has not
+    /// declined it. A tentative event or response counts as busy, to avoid double bookings.
     pub fn is_busy(&self) -> bool {
         let details = &self.details;
         let declined = details
@@ -275,12 +277,12 @@ impl Event {
             && !declined
     }
 
-    /// Sets [`Event::content_hash`]. Times at which the provider wrote the event are not part of an event, so a
-    /// producer that rewrites them on each fetch changes nothing. Answers with the event's size as JSON, in bytes.
+    /// Sets [`Event::content_hash`] and returns the event's size as JSON, in bytes. The times at which the provider wrote
+    /// the event are not part of an event, so a producer that rewrites them on each fetch causes no change.
     pub fn hash(&mut self) -> usize {
         self.content_hash.clear();
         let (updated_at, link) = (std::mem::take(&mut self.updated_at), self.link.take());
-        // A struct of plain fields always serialises; an empty text would only mean one write too many.
+        // A struct of plain fields always serialises; a wrong digest would only cause one unnecessary write.
         let mut text = Vec::with_capacity(1024);
         let written = serde_json::to_writer(&mut text, self);
         debug_assert!(written.is_ok(), "an event can be written");

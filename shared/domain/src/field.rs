@@ -1,18 +1,18 @@
-//! Values that cannot be used, by the field that holds them.
+//! Validation errors of request fields.
 
 use serde::Serialize;
 
-/// What is wrong with one field.
+/// A field whose value is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldError {
-    /// The field's name, with dots and indexes for what is nested.
+    /// Name of the field, with dots and indexes for nested fields.
     pub field: String,
-    /// What is wrong with its value.
+    /// Why the value is not valid.
     pub message: String,
 }
 
 impl FieldError {
-    /// A field and what is wrong with it.
+    /// Creates an error for a field.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             field: field.into(),

@@ -1,4 +1,4 @@
-//! Grants: what a person has allowed Calweave to do at a provider, and the tokens that stand for it.
+//! Grants: the OAuth tokens for a user's account with a provider.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -7,19 +7,19 @@ use super::secret::Secret;
 /// The tokens of a grant.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// What a new access token is asked for with.
+    /// Refresh token, which obtains new access tokens.
     pub refresh_token: Secret,
-    /// What the provider's API is called with.
+    /// Access token for the provider's API.
     pub access_token: Secret,
-    /// Until when that is good.
+    /// When the access token expires.
     pub expires_at: DateTime<Utc>,
 }
 
-/// An access token is renewed this long before it expires, so that no call begins with one that ends on the way.
+/// An access token is renewed this long before it expires, so that it does not expire during a call.
 pub const MARGIN: TimeDelta = TimeDelta::seconds(90);
 
 impl Grant {
-    /// Whether the access token is good for a while yet.
+    /// Returns whether the access token is valid for longer than [`MARGIN`].
     pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         self.expires_at - now > MARGIN
     }

@@ -1,4 +1,4 @@
-//! What Calweave is about, with no async, no AWS and no HTTP in it.
+//! The domain model of Calweave, without async code, AWS or HTTP.
 
 pub mod account;
 pub mod agenda;

@@ -1,4 +1,4 @@
-//! Three-way merge of the changes that were made to one event here and at its provider.
+//! Three-way merge of local and remote changes of one event.
 
 use std::collections::HashSet;
 
@@ -8,22 +8,22 @@ use super::ids::OriginalStart;
 use super::recurrence::Series;
 use super::time::EventTime;
 
-/// What comes of two changes of one event.
+/// The result of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Merged {
-    /// The event as both sides should have it.
+    /// The merged content, which both sides should have.
     pub content: EventContent,
-    /// Whether the provider does not have all of it yet.
+    /// Whether the merged content differs from what the provider has.
     pub has_local_changes: bool,
-    /// The fields that both sides had changed: there the provider's value stands.
+    /// The fields that both sides have changed. The merged content has the provider's values.
     pub conflicts: Vec<&'static str>,
 }
 
-/// Merges `local`, what is stored here, with `remote`, what the provider has now. Both descend from `base`.
+/// Merges `local`, the stored content, with `remote`, the provider's current content. Both descend from `base`.
 ///
-/// A field that only one side changed takes that side's value; where both changed it, the provider's value stands and the
-/// field is a conflict. A remote value that equals the one in a state of `earlier` was written from here, so it counts as
-/// unchanged at the provider. Without a base every field that differs is a conflict.
+/// A field that only one side has changed takes that side's value. If both have changed it, it takes the provider's value
+/// and is a conflict. A remote value that equals the one in a state of `earlier` was written by Calweave, so it counts as
+/// unchanged at the provider. Without a base, every field that differs is a conflict.
 pub fn merge(
     base: Option<&EventContent>,
     earlier: &[EventContent],
@@ -62,21 +62,21 @@ struct Merger<'a> {
 
 type Times = (EventTime, EventTime, Option<Series>);
 
-/// Start, end and everything that places occurrences.
+/// Returns the start, the end and the recurrence without overrides.
 fn times(content: &EventContent) -> Times {
     let series = content.series.as_deref().map(Series::without_overrides);
     (content.start, content.end, series)
 }
 
-/// Start, end and rule, whatever the exceptions.
+/// Returns the start, the end and the recurrence without exceptions.
 fn rule(content: &EventContent) -> Times {
     let series = content.series.as_deref().map(Series::without_exceptions);
     (content.start, content.end, series)
 }
 
 impl Merger<'_> {
-    /// Start, end and rule are merged as one field: a rule means something else with another start. Exceptions of the same
-    /// rule are merged one by one.
+    /// Merges start, end and rule as one field, because a rule has another meaning with another start. Exception dates of
+    /// the same rule are merged one by one.
     fn merge_times(&mut self, content: &mut EventContent) {
         let (local, remote) = (self.local, self.remote);
         if rule(local) == rule(remote) {
@@ -93,9 +93,10 @@ impl Merger<'_> {
         }
     }
 
-    /// The exceptions that remain: those of the provider which this side has not taken out, and those that are new here.
+    /// Returns the merged exception dates: the provider's, except those that were removed locally, and those that were
+    /// added locally.
     fn merge_exceptions(&self, ours: &Series, theirs: &Series) -> Vec<OriginalStart> {
-        // Exceptions belong to a rule: a state with another rule says nothing about them.
+        // Exception dates belong to a rule: a state with another rule says nothing about them.
         let is_same_rule = |state: &EventContent| rule(state) == rule(self.local);
         let exceptions = |state: &EventContent| -> Vec<OriginalStart> {
             let series = state.series.as_deref().filter(|_| is_same_rule(state));
@@ -106,7 +107,7 @@ impl Merger<'_> {
         let written: HashSet<_> = earlier.chain(agreed.iter().copied()).collect();
         let here: HashSet<_> = ours.except_dates.iter().collect();
         let there: HashSet<_> = theirs.except_dates.iter().collect();
-        // A side that lacks an exception which it had has taken it out.
+        // A side that lacks an exception date that it once had has removed it.
         let is_kept = |one: &&OriginalStart| here.contains(one) || !written.contains(one);
         let was_taken_out = |one: &OriginalStart| {
             let mut earlier = self.earlier.iter();
@@ -120,7 +121,7 @@ impl Merger<'_> {
         kept.chain(new).copied().collect()
     }
 
-    /// Each side may know of overridden occurrences that the other has not heard of yet: all of them count.
+    /// Joins the overridden occurrences: each side may know some that the other does not know yet.
     fn merge_overridden(&self, content: &mut EventContent) {
         if let (Some(series), Some(ours), Some(theirs)) =
             (&mut content.series, &self.local.series, &self.remote.series)
@@ -151,7 +152,7 @@ impl Merger<'_> {
         );
     }
 
-    /// The list of attendees is one field, and the response of each attendee another.
+    /// Merges the list of attendees as one field, and the response of each attendee as another.
     fn merge_attendees(&mut self, attendees: &mut Vec<Attendee>) {
         let without_response = |attendee: &Attendee| Attendee {
             rsvp_status: RsvpStatus::NeedsAction,
@@ -178,7 +179,7 @@ impl Merger<'_> {
         });
     }
 
-    /// The merged value of one field.
+    /// Returns the merged value of one field, and records local changes and conflicts.
     fn pick<T: PartialEq>(&mut self, name: &'static str, field: impl Fn(&EventContent) -> T) -> T {
         let base = self.base.map(&field);
         let (local, remote) = (field(self.local), field(self.remote));
@@ -277,7 +278,7 @@ mod tests {
         );
         assert!(merged.has_local_changes && merged.conflicts.is_empty());
         assert!(!merge(Some(&base), &[], &base, &remote).has_local_changes);
-        // The rule is written, its exceptions are not yet: none of them is something that the provider has taken out.
+        // The rule has been written, its exception dates have not: the provider has not removed any of them.
         let (local, half) = (
             repeating("FREQ=DAILY;INTERVAL=2", &[4]),
             repeating("FREQ=DAILY;INTERVAL=2", &[]),
@@ -287,7 +288,7 @@ mod tests {
             (merged.content, merged.has_local_changes),
             (local.clone(), true)
         );
-        // Another rule comes with its own exceptions, or stays away with them.
+        // A different rule is taken together with its own exception dates, or not at all.
         let merged = merge(Some(&base), &[], &local, &remote);
         assert_eq!(
             (merged.content, merged.conflicts),

@@ -1,4 +1,4 @@
-//! What holds for every time and every rule.
+//! Property tests of times and recurrence rules.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -78,7 +78,7 @@ proptest! {
         let time = EventTime::Zoned(local, zone);
         prop_assert_eq!(time.to_string().parse::<EventTime>().unwrap(), time);
         let shown = to_instant(local, zone).with_timezone(&zone).naive_local();
-        // Only a gap moves a wall clock, and only forward, by no more than the day that Apia lost.
+        // Only a gap moves a wall-clock time: forward, and by at most one day (as in Pacific/Apia in 2011).
         prop_assert!(shown >= local && shown - local <= TimeDelta::days(1));
     }
 }

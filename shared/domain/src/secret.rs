@@ -1,4 +1,4 @@
-//! Values that open something: they cannot be printed, and are wiped from memory.
+//! Secret values: `Debug` does not print them, and they are wiped from memory when dropped.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-/// A text that opens something. It cannot be printed, and is wiped when it is dropped.
+/// A secret text, such as a token. `Debug` does not print it, and it is wiped from memory when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a text into custody.
+    /// Wraps a text.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The text itself. Whoever calls this answers for where it goes.
+    /// Returns the text itself. The caller must not log it or store it unencrypted.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -29,7 +29,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// By what a secret is recognised that is stored nowhere itself.
+/// Returns the SHA-256 digest of a secret as base64url, by which a secret is recognised that is not stored itself.
 pub fn secret_digest(secret: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
 }

@@ -1,4 +1,4 @@
-//! Slots: stretches of time that a person keeps for something, on one day or every week. No two of them overlap.
+//! Slots: times that a user reserves, once or every week. A slot that overlaps another one is not created.
 
 use chrono::{
     DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc, Weekday,
@@ -13,69 +13,71 @@ use super::recurrence::Series;
 use super::rule::{ByDay, Frequency, Rule};
 use super::time::{EventTime, to_instant};
 
-/// A slot.
+/// A time that a user has reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Slot {
-    /// Identity.
+    /// Slot id.
     pub id: SlotId,
-    /// What it is for.
+    /// Title.
     pub title: String,
-    /// What kind of thing that is, in the person's own words.
+    /// Category, as free text from the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// When it is.
+    /// When the slot takes place.
     pub when: SlotTime,
-    /// The calendar that shows it, where one does.
+    /// The calendar that shows the slot, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar_id: Option<CalendarId>,
-    /// The event there.
+    /// The event that shows the slot in that calendar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<EventId>,
-    /// When it was made.
+    /// When the slot was created.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed here.
+    /// When the slot was last changed through Calweave.
     pub updated_at: DateTime<Utc>,
 }
 
-/// When a slot is.
+/// When a slot takes place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SlotTime {
     /// Once.
     Dated {
-        /// First moment.
+        /// Start, inclusive: wall-clock time in `zone`.
         start: NaiveDateTime,
-        /// First moment that no longer belongs to it.
+        /// End, exclusive: wall-clock time in `zone`.
         end: NaiveDateTime,
-        /// Whose clocks.
+        /// Time zone.
         zone: Tz,
     },
     /// Every week.
     Weekly {
-        /// On which day.
+        /// Day of the week.
         weekday: Weekday,
-        /// From when.
+        /// Start, inclusive: time of day in `zone`.
         start: NaiveTime,
-        /// Until when, on the same day.
+        /// End, exclusive: time of day in `zone`, on the same day.
         end: NaiveTime,
-        /// Whose clocks.
+        /// Time zone.
         zone: Tz,
     },
 }
 
-/// Weekly slots are compared over a year from now: by then each has met both changes of the clocks.
+/// Number of weeks from now over which weekly slots in different zones are compared. A year includes both changes of
+/// the clocks in each zone.
 const WEEKS: u64 = 53;
 
 impl SlotTime {
-    /// Whose clocks it goes by.
+    /// Returns the slot's time zone.
     pub fn zone(&self) -> Tz {
         match self {
             Self::Dated { zone, .. } | Self::Weekly { zone, .. } => *zone,
         }
     }
 
-    /// The stretches from `now` on in which it takes place; a dated one whenever it is.
+    /// Returns the intervals in which the slot takes place, for [`WEEKS`] weeks from `now`. A dated slot has one
+    /// interval, which may be at any time.
     fn stretches(&self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         match *self {
             Self::Dated { start, end, zone } => {
@@ -101,9 +103,9 @@ impl SlotTime {
         }
     }
 
-    /// Whether both want the same time.
+    /// Returns whether two slots overlap.
     pub fn collides(&self, other: &Self, now: DateTime<Utc>) -> bool {
-        // Two weekly ones in one zone are compared by their clocks, which holds for ever.
+        // Weekly slots in the same zone are compared on the wall clock, which gives the same result for every week.
         if let (
             Self::Weekly {
                 weekday,
@@ -122,7 +124,7 @@ impl SlotTime {
         {
             return weekday == day && start < to && from < end;
         }
-        // A dated slot is met by a weekly one wherever it lies.
+        // A dated slot is compared with the weeks around it, however far away it is.
         if let (Self::Dated { start, zone, .. }, Self::Weekly { .. }) = (self, other) {
             let near = to_instant(*start, *zone) - TimeDelta::days(8);
             return overlap(&self.stretches(now), &other.stretches(near));
@@ -133,7 +135,7 @@ impl SlotTime {
         overlap(&self.stretches(now), &other.stretches(now))
     }
 
-    /// The event that shows it, from the first day at or after `now` on.
+    /// Returns the content of the event that shows the slot. A weekly slot begins on its first day at or after `now`.
     pub fn content(&self, title: &str, now: DateTime<Utc>) -> EventContent {
         let details = EventDetails {
             title: title.to_owned(),
@@ -173,7 +175,8 @@ impl SlotTime {
         }
     }
 
-    /// What an event that shows a slot says of when it is now; `None` when it has become something else than a slot can be.
+    /// Reads the slot's time from the event that shows it. Returns `None` if a slot cannot represent the event: it is
+    /// all-day or floating, for example, or no longer repeats weekly.
     pub fn of(content: &EventContent) -> Option<Self> {
         let (EventTime::Zoned(start, zone), EventTime::Zoned(end, _)) =
             (content.start, content.end)
@@ -203,7 +206,7 @@ impl SlotTime {
     }
 }
 
-/// The first such weekday from now on.
+/// Returns the first such weekday in `zone`, from today on.
 fn first_day(weekday: Weekday, zone: Tz, now: DateTime<Utc>) -> NaiveDate {
     let today = now.with_timezone(&zone).date_naive();
     let ahead = (7 + weekday.num_days_from_monday() - today.weekday().num_days_from_monday()) % 7;
@@ -258,7 +261,7 @@ mod tests {
             &weekly(Weekday::Thu, "09:00:00", "10:00:00", Tz::Europe__Berlin),
             now
         ));
-        // Three in the night in New York is nine in the morning in Berlin, but for some weeks of March.
+        // 03:00 in New York is 09:00 in Berlin, except for some weeks in March.
         assert!(friday.collides(
             &weekly(Weekday::Fri, "03:00:00", "04:00:00", Tz::America__New_York),
             now

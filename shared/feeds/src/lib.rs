@@ -98,8 +98,8 @@ impl Warnings {
     }
 }
 
-/// Parses a feed. An event that cannot be read is skipped with a warning; only a body that is not a calendar at all is an
-/// error.
+/// Parses a feed. An event that cannot be read is skipped with a warning; only a body that is not a calendar at all is
+/// an error.
 ///
 /// # Errors
 /// [`NotACalendar`] says what the body is instead.
@@ -111,7 +111,7 @@ pub fn read(body: &[u8], charset: Option<&str>, target: FeedTarget) -> Result<Fe
     if let Some((_, known)) = &events.zones
         && *known != file.frame
     {
-        // A time zone or calendar property follows an event that may need it: read the events again with the whole frame.
+        // A zone or calendar property follows an event that may need it: read the events again with the whole frame.
         events = Events {
             zones: Some((Zones::new(&file.frame, target.zone), file.frame)),
             components: vec![],
@@ -136,8 +136,8 @@ pub fn read(body: &[u8], charset: Option<&str>, target: FeedTarget) -> Result<Fe
     })
 }
 
-/// The events of a feed. Each is parsed as soon as its end is read: its text is then still in the CPU cache, and only the
-/// text of one event is held in memory.
+/// The events of a feed. Each is parsed as soon as its end is read: its text is then still in the CPU cache, and only
+/// the text of one event is held in memory.
 #[derive(Default)]
 struct Events {
     /// The zones, created when the first event is read, and the frame they were created from.

@@ -1,8 +1,8 @@
 //! Splits the bytes of a feed into components: unfolds and decodes lines, enforces limits, and yields pieces that are
 //! small enough to parse one by one.
 //!
-//! Nothing here is recursive, and memory use grows at most linearly with the input. A line or header that is too long is
-//! skipped with a warning, and only the properties that Calweave reads are passed on.
+//! Nothing here is recursive, and memory use grows at most linearly with the input. A line or header that is too long
+//! is skipped with a warning, and only the properties that Calweave reads are passed on.
 
 use std::borrow::Cow;
 
@@ -388,8 +388,8 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
         }
     }
 
-    /// Extracts the rules and plain texts of an event, which are read here and not by calcard. Returns whether the property
-    /// is one of them.
+    /// Extracts the rules and plain texts of an event, which are read here and not by calcard. Returns whether the
+    /// property is one of them.
     fn takes_apart(&mut self, upper: &str, rest: &str) -> bool {
         let rules = match upper {
             "RRULE" => &mut self.current.rules,
@@ -424,9 +424,7 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
             }
             self.open.truncate(at);
             self.push_line("END:", "VEVENT");
-            self.file
-                .warnings
-                .add("An event has no END:VEVENT.");
+            self.file.warnings.add("An event has no END:VEVENT.");
             self.keep_event();
         }
     }
@@ -457,9 +455,9 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
                 .add("The events are not inside a VCALENDAR.");
         }
         if !self.file.complete {
-            self.file.warnings.add(
-                "The file ends before its calendar does; missing events are not removed.",
-            );
+            self.file
+                .warnings
+                .add("The file ends before its calendar does; missing events are not removed.");
         }
         Ok(self.file)
     }

@@ -78,8 +78,8 @@ fn fits(event: &mut Event, warnings: &mut Warnings) -> bool {
     fits
 }
 
-/// Returns the events of one `UID` that are not overrides. Several are either versions of one event, of which the latest
-/// is kept, or different events of a producer that uses one `UID` for all: then all are kept.
+/// Returns the events of one `UID` that are not overrides. Several are either versions of one event, of which the
+/// latest is kept, or different events of a producer that uses one `UID` for all: then all are kept.
 fn masters_of(
     uid: &str,
     mut masters: Vec<Component>,

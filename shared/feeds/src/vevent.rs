@@ -46,8 +46,8 @@ pub(super) enum Wall {
     Floating(NaiveDateTime),
 }
 
-/// Converts a parsed date or time; `None` if it does not exist, such as 30 February. Second 60 is read as 59, hour 24 as
-/// midnight of the next day.
+/// Converts a parsed date or time; `None` if it does not exist, such as 30 February. Second 60 is read as 59, and hour
+/// 24 as hour 0 of the next day.
 pub(super) fn wall(at: &PartialDateTime) -> Option<Wall> {
     // The years that RFC 3339 can represent.
     let year = at.year.filter(|year| (1..=9999).contains(year))?;
@@ -252,8 +252,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Returns the end (RFC 5545 3.6.1): `DTEND`, or `DTSTART` plus `DURATION`. Without either, a date lasts one day and a
-    /// time has no duration.
+    /// Returns the end (RFC 5545 3.6.1): `DTEND`, or `DTSTART` plus `DURATION`. Without either, a date lasts one day and
+    /// a time has no duration.
     fn end(
         &mut self,
         start: EventTime,

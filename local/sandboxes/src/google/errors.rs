@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::sandbox::refused;
+use crate::parts::refused;
 
 /// An answer that is no success.
 #[derive(Clone, Debug, PartialEq, Eq)]

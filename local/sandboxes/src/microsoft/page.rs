@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::view::Preferences;
 use super::{Shared, events};
-use crate::forms::{Act, Place};
-use crate::sandbox::escaped;
+use crate::forms::{Act, SandboxPage};
+use crate::parts::escaped;
 
 /// Where the page is.
 pub(super) const PATH: &str = "/sandbox/microsoft";
@@ -27,7 +27,7 @@ pub(super) async fn show(State(microsoft): State<Shared>) -> Html<String> {
             escaped(&calendar.name),
             escaped(&calendar.owner)
         );
-        let place = Place {
+        let place = SandboxPage {
             email: &calendar.owner,
             calendar: &calendar.id,
             event: "",
@@ -44,7 +44,7 @@ pub(super) async fn show(State(microsoft): State<Shared>) -> Html<String> {
                 .as_str()
                 .unwrap_or_default();
             page.push_str(
-                &Place {
+                &SandboxPage {
                     event: text("id"),
                     ..place
                 }

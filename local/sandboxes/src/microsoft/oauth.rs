@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Shared;
 use super::state::{Access, Code, Grant, Held, Person};
-use crate::sandbox::{base64, escaped, random_id};
+use crate::parts::{base64, escaped, random_id};
 
 type Parameters = HashMap<String, String>;
 

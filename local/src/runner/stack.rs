@@ -6,11 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_dynamodb::config::SharedHttpClient;
 use axum::Router;
-use serde_json::json;
-use shared::boot::{messages, tick};
 use shared::calendar::{AccountContext, Context};
 use shared::clock::Clock;
 use shared::config::{Environment, InvalidConfig};
@@ -20,9 +17,10 @@ use shared::roles::HandlerState;
 use shared::setup::Setup;
 use shared::sync::SyncContext;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
+use super::background::{receive, run_in_background, stopped, work_on};
 use crate::emulators::EmulatorError;
 use crate::functions;
 use crate::gateway::{Gateway, handle};
@@ -134,7 +132,7 @@ fn gateway(
         let routes = function.routes.iter();
         routes.map(move |(method, path)| (method.clone(), path.clone(), name.clone()))
     });
-    let feed = include_str!("demo.ics");
+    let feed = crate::demo::FEED;
     let gateway = Gateway::new(routes, functions.clone(), options.clock.clone(), feed);
     Router::new().fallback(handle).with_state(Arc::new(gateway))
 }
@@ -146,30 +144,6 @@ async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<
     if let Err(error) = server.await {
         tracing::error!("the gateway ended: {error}");
     }
-}
-
-/// Polls the queue, and runs each scheduled job at its interval.
-fn run_in_background(
-    template: &Template,
-    context: &SyncContext,
-    services: &Services,
-    stop: &watch::Sender<bool>,
-) -> Vec<JoinHandle<()>> {
-    let mut background = Vec::new();
-    let worker = template.functions.get(functions::WORKER);
-    if worker.is_some_and(|worker| worker.on_queue) {
-        let (sqs, queue) = (services.sqs.clone(), services.queue_url().to_owned());
-        let polling = poll(context.clone(), sqs, queue, stop.subscribe());
-        background.push(tokio::spawn(polling));
-    }
-    for job in functions::SCHEDULED {
-        let function = template.functions.get(job.name);
-        if let Some(seconds) = function.and_then(|function| function.every) {
-            let repeated = repeat(context.clone(), job.run, seconds, stop.subscribe());
-            background.push(tokio::spawn(repeated));
-        }
-    }
-    background
 }
 
 impl Stack {
@@ -290,117 +264,4 @@ fn sandbox_client(provider: &str, url: &str, address: SocketAddr) -> [(String, S
             value.to_owned(),
         )
     })
-}
-
-async fn receive(
-    sqs: &aws_sdk_sqs::Client,
-    queue: &str,
-    wait: i32,
-) -> Vec<aws_sdk_sqs::types::Message> {
-    let answer = sqs
-        .receive_message()
-        .queue_url(queue)
-        .max_number_of_messages(5)
-        .wait_time_seconds(wait)
-        .send()
-        .await;
-    answer
-        .map(|answer| answer.messages.unwrap_or_default())
-        .unwrap_or_default()
-}
-
-/// Hands a batch to the worker, as Lambda's event source mapping does: what it does not report as failed is deleted.
-async fn work_on(
-    context: &SyncContext,
-    sqs: &aws_sdk_sqs::Client,
-    queue: &str,
-    batch: Vec<aws_sdk_sqs::types::Message>,
-) {
-    let records =
-        batch.iter().map(|message| json!({ "messageId": message.message_id(), "body": message.body(), "eventSource": "aws:sqs" }));
-    let event = json!({ "Records": records.collect::<Vec<_>>() });
-    let Ok(event) = serde_json::from_value::<SqsEvent>(event) else {
-        return;
-    };
-    let answer = messages(context, sync_worker::handle, event).await;
-    let failed: Vec<String> = answer
-        .batch_item_failures
-        .into_iter()
-        .map(|failure| failure.item_identifier)
-        .collect();
-    for message in batch.iter().filter(|message| {
-        !failed
-            .iter()
-            .any(|id| Some(id.as_str()) == message.message_id())
-    }) {
-        if let Some(receipt) = message.receipt_handle() {
-            drop(
-                sqs.delete_message()
-                    .queue_url(queue)
-                    .receipt_handle(receipt)
-                    .send()
-                    .await,
-            );
-        }
-    }
-}
-
-/// How many batches are worked on at once.
-const CONCURRENCY: usize = 4;
-
-async fn poll(
-    context: SyncContext,
-    sqs: aws_sdk_sqs::Client,
-    queue: String,
-    mut stop: watch::Receiver<bool>,
-) {
-    let places = Arc::new(Semaphore::new(CONCURRENCY));
-    let mut working = JoinSet::new();
-    loop {
-        let batch = tokio::select! {
-            batch = receive(&sqs, &queue, 20) => batch,
-            () = stopped(&mut stop) => break,
-        };
-        if batch.is_empty() {
-            continue;
-        }
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            break;
-        };
-        let (context, sqs, queue) = (context.clone(), sqs.clone(), queue.clone());
-        working.spawn(async move {
-            work_on(&context, &sqs, &queue, batch).await;
-            drop(place);
-        });
-        while working.try_join_next().is_some() {}
-    }
-    while working.join_next().await.is_some() {}
-    // What still waits is finished too, so that nothing is lost with the queue.
-    loop {
-        let batch = receive(&sqs, &queue, 0).await;
-        if batch.is_empty() {
-            return;
-        }
-        work_on(&context, &sqs, &queue, batch).await;
-    }
-}
-
-/// Returns once the stack is to stop.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    drop(stop.wait_for(|stop| *stop).await);
-}
-
-async fn repeat(
-    context: SyncContext,
-    run: fn(SyncContext) -> functions::Run,
-    seconds: u64,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut timer = tokio::time::interval(Duration::from_secs(seconds));
-    loop {
-        tokio::select! {
-            _ = timer.tick() => drop(tick(context.clone(), run).await),
-            () = stopped(&mut stop) => return,
-        }
-    }
 }

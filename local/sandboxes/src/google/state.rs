@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use shared::clock::Clock;
 
 use super::SERVICE;
-use crate::sandbox::{Fault, Weather};
+use crate::parts::{Fault, FaultRates};
 
 /// Everything, behind one lock.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct State {
     /// How often each method was called.
     pub calls: BTreeMap<String, u64>,
     /// Random faults, by seed.
-    pub weather: Option<Weather>,
+    pub fault_rates: Option<FaultRates>,
     /// How many calls a person may make in a minute, and how many were made in the present one.
     pub quota: Option<u64>,
     pub minutes: HashMap<String, (i64, u64)>,
@@ -148,7 +148,7 @@ impl State {
             faults: VecDeque::new(),
             violations: Vec::new(),
             calls: BTreeMap::new(),
-            weather: None,
+            fault_rates: None,
             quota: None,
             minutes: HashMap::new(),
             page: 2_500,
@@ -172,7 +172,7 @@ impl State {
             .find(|person| person.email.eq_ignore_ascii_case(email))
     }
 
-    /// Takes the first fault that is meant for this method, or one that the weather brings.
+    /// Takes the first fault that is meant for this method, or one that the fault_rates brings.
     pub fn fault(&mut self, method: &str) -> Option<Fault> {
         let at = self.faults.iter().position(|fault| {
             fault
@@ -183,8 +183,11 @@ impl State {
         let conditional = ["events.update", "events.patch", "events.delete"]
             .iter()
             .any(|wanted| method.ends_with(wanted));
-        at.and_then(|at| self.faults.remove(at))
-            .or_else(|| self.weather.as_mut()?.fault(method, &KINDS, conditional))
+        at.and_then(|at| self.faults.remove(at)).or_else(|| {
+            self.fault_rates
+                .as_mut()?
+                .fault(method, &KINDS, conditional)
+        })
     }
 
     /// Counts a call of a person; true when it is one too many for this minute.

@@ -3,17 +3,17 @@
 use chrono::NaiveDateTime;
 use serde::Deserialize;
 
-use crate::sandbox::escaped;
+use crate::parts::escaped;
 
 /// Where something stands: whose calendar, which, and which event of it, if any.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct SandboxPage<'a> {
     pub email: &'a str,
     pub calendar: &'a str,
     pub event: &'a str,
 }
 
-impl Place<'_> {
+impl SandboxPage<'_> {
     fn hidden(self) -> String {
         let field = |name: &str, value: &str| {
             format!(

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::state::{self, Calendar, Grant, Person};
 use super::view::{Preferences, of_occurrence};
 use super::{OWN_CLIENT, Shared, events};
-use crate::sandbox::{Fault, Weather, unique_id};
+use crate::parts::{Fault, FaultRates, unique_id};
 
 /// The tenant of all personal accounts.
 const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
@@ -284,11 +284,11 @@ pub(super) async fn mute(State(microsoft): State<Shared>) -> Response {
 }
 
 /// Lets things go wrong by chance from now on: the same things from the same seed.
-pub(super) async fn weather(
+pub(super) async fn fault_rates(
     State(microsoft): State<Shared>,
-    Json(weather): Json<Weather>,
+    Json(fault_rates): Json<FaultRates>,
 ) -> Response {
-    microsoft.state().weather = Some(weather);
+    microsoft.state().fault_rates = Some(fault_rates);
     StatusCode::NO_CONTENT.into_response()
 }
 
@@ -328,7 +328,7 @@ pub(super) async fn secret(
 /// Forgets everything that was to go wrong.
 pub(super) async fn forgive(State(microsoft): State<Shared>) -> Response {
     let mut state = microsoft.state();
-    (state.weather, state.quota, state.latency) = (None, None, 0);
+    (state.fault_rates, state.quota, state.latency) = (None, None, 0);
     state.faults.clear();
     drop(state);
     StatusCode::NO_CONTENT.into_response()

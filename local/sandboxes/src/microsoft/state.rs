@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value};
 use shared::clock::Clock;
 
-use crate::sandbox::{Fault, Weather};
+use crate::parts::{Fault, FaultRates};
 
 /// Everything, behind one lock.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) struct State {
     /// How often each method was called.
     pub calls: BTreeMap<String, u64>,
     /// Random faults, by seed.
-    pub weather: Option<Weather>,
+    pub fault_rates: Option<FaultRates>,
     /// How many calls a mailbox takes in a minute, and how many were made in the present one.
     pub quota: Option<u64>,
     pub minutes: HashMap<String, (i64, u64)>,
@@ -152,7 +152,7 @@ impl State {
             faults: VecDeque::new(),
             violations: Vec::new(),
             calls: BTreeMap::new(),
-            weather: None,
+            fault_rates: None,
             quota: None,
             minutes: HashMap::new(),
             latency: 0,
@@ -176,7 +176,7 @@ impl State {
         self.version
     }
 
-    /// Takes the first fault that is meant for this method, or one that the weather brings.
+    /// Takes the first fault that is meant for this method, or one that the fault_rates brings.
     pub fn fault(&mut self, method: &str) -> Option<Fault> {
         let at = self.faults.iter().position(|fault| {
             fault
@@ -185,8 +185,11 @@ impl State {
                 .is_none_or(|wanted| method == wanted)
         });
         let conditional = ["events.update", "events.delete"].contains(&method);
-        at.and_then(|at| self.faults.remove(at))
-            .or_else(|| self.weather.as_mut()?.fault(method, &KINDS, conditional))
+        at.and_then(|at| self.faults.remove(at)).or_else(|| {
+            self.fault_rates
+                .as_mut()?
+                .fault(method, &KINDS, conditional)
+        })
     }
 
     /// Counts a call about a mailbox; when it is one too many for this minute, how many seconds are left of that.

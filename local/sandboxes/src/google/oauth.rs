@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::state::{Access, Code, Grant};
-use crate::sandbox::{base64, bearer, escaped, random_id};
+use crate::parts::{base64, bearer, escaped, random_id};
 
 type Parameters = HashMap<String, String>;
 

@@ -8,8 +8,8 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde_json::{Value, json};
 
 use super::{Shared, events};
-use crate::forms::{Act, Place};
-use crate::sandbox::escaped;
+use crate::forms::{Act, SandboxPage};
+use crate::parts::escaped;
 
 /// Where the page is.
 pub(super) const PATH: &str = "/sandbox/google";
@@ -30,7 +30,7 @@ pub(super) async fn show(State(google): State<Shared>) -> Html<String> {
                 escaped(name),
                 escaped(&person.email)
             );
-            let place = Place {
+            let place = SandboxPage {
                 email: &person.email,
                 calendar: id,
                 event: "",
@@ -50,7 +50,7 @@ pub(super) async fn show(State(google): State<Shared>) -> Html<String> {
                     .or(event["start"]["date"].as_str())
                     .unwrap_or_default();
                 page.push_str(
-                    &Place {
+                    &SandboxPage {
                         event: event["id"].as_str().unwrap_or_default(),
                         ..place
                     }

@@ -11,7 +11,7 @@ use super::view::{
     self, Preferences, instant, is_whole_days, is_within, occurrence, of_occurrence, render,
     written,
 };
-use crate::sandbox::{escaped, random_id, unique_id};
+use crate::parts::{escaped, random_id, unique_id};
 
 /// How many events a list shows at once unless it is asked for more.
 const PAGE: usize = 10;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use sandboxes::google::GoogleSandbox;
+use sandboxes::microsoft::MicrosoftSandbox;
 use serde_json::json;
 use shared::clock::Clock;
 use shared::in_process::InProcess;
 
 use crate::gateway::DEMO_PATH;
-use crate::google::GoogleSandbox;
-use crate::microsoft::MicrosoftSandbox;
 use crate::stack::Stack;
 
 /// Who the demo user is.
@@ -18,6 +18,8 @@ pub const PASSWORD: &str = "demo calendar";
 
 /// Where the demo's page is.
 pub const PATH: &str = "/demo";
+/// The bundled feed.
+pub const FEED: &str = include_str!("demo.ics");
 /// The page: an agenda that is changed here and at Google.
 pub const PAGE: &str = include_str!("demo.html");
 

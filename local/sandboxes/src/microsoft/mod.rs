@@ -32,7 +32,7 @@ pub use self::contract::GraphContract;
 use self::errors::Refusal;
 use self::state::Person;
 use self::view::Preferences;
-use crate::sandbox::{Deliveries, SigningKey, bearer, decoded, query_of};
+use crate::parts::{Deliveries, SigningKey, bearer, decoded, query_of};
 
 /// The sandbox, as its routes share it.
 type Shared = Arc<MicrosoftSandbox>;
@@ -106,7 +106,7 @@ impl MicrosoftSandbox {
             .route("/sandbox/microsoft/invite", post(control::invite))
             .route("/sandbox/microsoft/faults", post(control::faults))
             .route("/sandbox/microsoft/mute", post(control::mute))
-            .route("/sandbox/microsoft/weather", post(control::weather))
+            .route("/sandbox/microsoft/fault-rates", post(control::fault_rates))
             .route("/sandbox/microsoft/quota", post(control::quota))
             .route("/sandbox/microsoft/latency", post(control::latency))
             .route("/sandbox/microsoft/pages", post(control::pages))
@@ -284,7 +284,7 @@ fn admit(
     microsoft: &MicrosoftSandbox,
     email: &str,
     name: &str,
-) -> Result<Option<crate::sandbox::Fault>, Refusal> {
+) -> Result<Option<crate::parts::Fault>, Refusal> {
     let mut state = microsoft.state();
     *state.calls.entry(name.to_owned()).or_default() += 1;
     let count = state.in_flight.entry(email.to_owned()).or_default();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::errors::Refusal;
 use super::state::{Calendar, Person, State, Stored};
-use crate::sandbox::{random_id, unique_id};
+use crate::parts::{random_id, unique_id};
 
 pub(super) type Answer = Result<Value, Refusal>;
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::errors::Refusal;
 use super::state::{Person, Subscription};
 use super::{Answer, MicrosoftSandbox};
-use crate::sandbox::random_id;
+use crate::parts::random_id;
 
 /// Shorter lives are made this long.
 const SHORTEST: TimeDelta = TimeDelta::minutes(45);

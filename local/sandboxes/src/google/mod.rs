@@ -26,7 +26,7 @@ use shared::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::sandbox::{Deliveries, Fault, SigningKey, bearer, decoded, query_of, random_id};
+use crate::parts::{Deliveries, Fault, SigningKey, bearer, decoded, query_of, random_id};
 
 pub use self::contract::GoogleContract;
 use self::errors::Refusal;
@@ -98,7 +98,7 @@ impl GoogleSandbox {
             .route("/sandbox/google/faults", post(control::faults))
             .route("/sandbox/google/silence", post(control::silence))
             .route("/sandbox/google/mute", post(control::mute))
-            .route("/sandbox/google/weather", post(control::weather))
+            .route("/sandbox/google/fault-rates", post(control::fault_rates))
             .route("/sandbox/google/quota", post(control::quota))
             .route("/sandbox/google/pages", post(control::pages))
             .route("/sandbox/google/forgive", post(control::forgive))

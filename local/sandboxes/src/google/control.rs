@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::events::{self, Query, parameter};
 use super::state::{self, Calendar, Grant, Person};
 use super::{OWN_CLIENT, Shared};
-use crate::sandbox::{Fault, Weather, unique_id};
+use crate::parts::{Fault, FaultRates, unique_id};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -297,11 +297,11 @@ pub(super) async fn mute(State(google): State<Shared>) -> Response {
 }
 
 /// Lets things go wrong by chance from now on: the same things from the same seed.
-pub(super) async fn weather(
+pub(super) async fn fault_rates(
     State(google): State<Shared>,
-    Json(weather): Json<Weather>,
+    Json(fault_rates): Json<FaultRates>,
 ) -> Response {
-    google.state().weather = Some(weather);
+    google.state().fault_rates = Some(fault_rates);
     StatusCode::NO_CONTENT.into_response()
 }
 
@@ -320,7 +320,7 @@ pub(super) async fn pages(State(google): State<Shared>, Json(limit): Json<usize>
 /// Forgets the answers that were still to be given in place of the right ones.
 pub(super) async fn forgive(State(google): State<Shared>) -> Response {
     let mut state = google.state();
-    (state.weather, state.quota) = (None, None);
+    (state.fault_rates, state.quota) = (None, None);
     state.faults.clear();
     drop(state);
     StatusCode::NO_CONTENT.into_response()

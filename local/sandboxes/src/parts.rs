@@ -80,13 +80,13 @@ pub(crate) struct Fault {
 /// Faults that come by chance, the same ones from the same seed.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Weather {
+pub(crate) struct FaultRates {
     seed: u64,
     /// One of so many calls meets one.
     one_in: u64,
 }
 
-impl Weather {
+impl FaultRates {
     fn below(&mut self, bound: u64) -> u64 {
         // SplitMix64
         self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
