@@ -1,4 +1,4 @@
-//! Where events lie in time: the spans of the agenda index, and the occurrences that a window shows.
+//! Positions of events in the agenda index, and the occurrences in a window.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -7,35 +7,35 @@ use super::event::Event;
 use super::ids::{EventId, OriginalStart};
 use super::time::{EventTime, MAX_ZONE_SHIFT};
 
-/// How long an event takes, as far as finding it is concerned. Each span is a partition of its own, so that a window
-/// query reads what it returns: an event that began before the window can only reach into it by its span.
+/// A class of event durations. Each span has its own partitions in the agenda index, so that a window query reads
+/// little more than it returns: the span limits how long before the window an event can start and still overlap it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
-    /// Up to a day; sorted by start.
+    /// Up to 25 hours; sorted by start.
     Day,
     /// Up to 31 days; sorted by start.
     Month,
-    /// Longer; sorted by end.
+    /// Longer than 31 days; sorted by end.
     Long,
     /// A series; sorted by the end of its last occurrence.
     Series,
 }
 
 impl Span {
-    /// All of them.
+    /// All spans.
     pub const ALL: [Self; 4] = [Self::Day, Self::Month, Self::Long, Self::Series];
 
-    /// How far before a window an event of this span can start; `None` where the index is sorted by end.
+    /// Returns how long before a window an event of this span can start; `None` if the span is sorted by end.
     pub fn reach(self) -> Option<TimeDelta> {
         match self {
-            // Summer time makes a whole day up to an hour longer; leave room for odder zones.
+            // The end of summer time makes a day an hour longer. The rest is a margin for unusual zones.
             Self::Day => Some(TimeDelta::hours(27)),
             Self::Month => Some(TimeDelta::days(32)),
             Self::Long | Self::Series => None,
         }
     }
 
-    /// The name of its partitions.
+    /// Returns the name of the span in partition keys.
     pub fn name(self) -> &'static str {
         match self {
             Self::Day => "DAY",
@@ -46,7 +46,7 @@ impl Span {
     }
 }
 
-/// Where the agenda index holds an event: its span, and the instant it is sorted by.
+/// Returns the position of an event in the agenda index: its span, and the instant by which it is sorted.
 pub fn index_position(event: &Event) -> (Span, DateTime<Utc>) {
     let start = event.start.instant(Tz::UTC);
     let end = event.end.instant(Tz::UTC);
@@ -66,63 +66,64 @@ pub fn index_position(event: &Event) -> (Span, DateTime<Utc>) {
     }
 }
 
-/// Sorts behind every event that ends: `9999-12-31T23:59:59Z`.
+/// The sort position of series without an end, after all other events: `9999-12-31T23:59:59Z`.
 pub const END_OF_TIME: DateTime<Utc> = DateTime::from_timestamp(253_402_300_799, 0).unwrap();
 
-/// A stretch of time that somebody looks at, in the zone of who looks.
+/// A time window, as seen by a reader in a zone.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// First instant.
+    /// Start, inclusive.
     pub start: DateTime<Utc>,
-    /// First instant that no longer belongs to it.
+    /// End, exclusive.
     pub end: DateTime<Utc>,
     /// The reader's zone.
     pub zone: Tz,
 }
 
 impl Window {
-    /// The part of the index that can hold what the window shows: all-day and floating events are indexed as if they
-    /// were in UTC, up to fourteen hours away from where the reader sees them.
+    /// Returns the start of the range to query in the index. All-day and floating events are indexed as if they were in
+    /// UTC, up to fourteen hours away from where the reader sees them.
     pub fn index_start(&self) -> DateTime<Utc> {
         self.start
             .checked_sub_signed(MAX_ZONE_SHIFT)
             .unwrap_or(self.start)
     }
 
-    /// See [`Window::index_start`].
+    /// Returns the end of the range to query in the index. See [`Window::index_start`].
     pub fn index_end(&self) -> DateTime<Utc> {
         self.end
             .checked_add_signed(MAX_ZONE_SHIFT)
             .unwrap_or(self.end)
     }
 
-    /// Whether something from `start` to `end` is seen. What takes no time is seen where it is.
+    /// Returns whether the interval from `start` to `end` overlaps the window. An empty one does if its start is
+    /// inside.
     fn shows(&self, start: DateTime<Utc>, end: DateTime<Utc>) -> bool {
         start < self.end && (end > self.start || (start == end && start >= self.start))
     }
 }
 
-/// One thing to show in a calendar: a single event, or one occurrence of a series.
+/// An entry of the agenda: a single event, or one occurrence of a series.
 #[derive(Clone, Debug)]
 pub struct Occurrence<'a> {
-    /// What it is called.
+    /// Id of the event or occurrence.
     pub id: EventId,
-    /// What it says.
+    /// The event or series, which has all other properties.
     pub event: &'a Event,
-    /// When it starts.
+    /// Start.
     pub start: EventTime,
-    /// When it ends, exclusively.
+    /// End, exclusive.
     pub end: EventTime,
-    /// Where the rule of its series places it, when it has one.
+    /// Where the rule of its series places it; `None` if it does not belong to a series.
     pub original_start: Option<EventTime>,
-    /// The instant of its start for the reader: what it is sorted by, together with its id.
+    /// Instant of the start for the reader. Occurrences are sorted by this and then by id.
     pub starts_at: DateTime<Utc>,
 }
 
-/// The most occurrences of one series in one window.
+/// Maximum number of occurrences of one series in one window.
 pub const MAX_OCCURRENCES: usize = 5_000;
 
-/// What `event` shows in a window: itself, or its occurrences. The flag says that there was more than can be shown.
+/// Returns the event or, for a series, its occurrences in a window. The flag is true if some had to be left out.
 pub fn occurrences<'a>(event: &'a Event, window: &Window) -> (Vec<Occurrence<'a>>, bool) {
     let Some(series) = &event.series else {
         return (single(event, window).into_iter().collect(), false);
@@ -152,7 +153,7 @@ fn single<'a>(event: &'a Event, window: &Window) -> Option<Occurrence<'a>> {
         .then_some(one)
 }
 
-/// An event that is no series, as somebody in `zone` sees it.
+/// Returns a non-recurring event or an override as an occurrence, for a reader in `zone`.
 pub fn single_occurrence(event: &Event, zone: Tz) -> Occurrence<'_> {
     Occurrence {
         id: event.id.clone(),
@@ -181,7 +182,7 @@ fn occurrence(event: &Event, at: EventTime, zone: Tz) -> Occurrence<'_> {
     }
 }
 
-/// The occurrence of a series that its rule places at `original`, if it has one there.
+/// Returns the occurrence of a series with this original start; `None` if the series has none or it is overridden.
 pub fn find_occurrence(event: &Event, original: OriginalStart, zone: Tz) -> Option<Occurrence<'_>> {
     let series = event.series.as_ref()?;
     let at = series.shifted(original_time(original, event.start));
@@ -200,8 +201,8 @@ pub fn find_occurrence(event: &Event, original: OriginalStart, zone: Tz) -> Opti
     Some(occurrence(event, at, zone))
 }
 
-/// Whether the rule of a series places an occurrence there, whatever became of it. What it does not place is no occurrence
-/// of the series any more, even if there is an event that says so.
+/// Returns whether a series yields an occurrence with this original start, whether or not it is overridden. If it does
+/// not, a stored override with this original start no longer belongs to the series.
 pub fn rule_yields(event: &Event, original: OriginalStart) -> bool {
     let Some(series) = &event.series else {
         return false;
@@ -217,7 +218,7 @@ pub fn rule_yields(event: &Event, original: OriginalStart) -> bool {
         .any(|at| at.original_start() == original)
 }
 
-/// An original start as a time of the kind that its series has.
+/// Converts an original start to the same kind of time as the start of its series.
 fn original_time(original: OriginalStart, like: EventTime) -> EventTime {
     match original {
         OriginalStart::Date(date) => EventTime::Date(date),

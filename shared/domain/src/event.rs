@@ -253,8 +253,8 @@ impl Event {
         self.id.original_start()
     }
 
-    /// Returns the duration: elapsed time, whole days for an all-day event, or wall-clock time for a floating one. It is
-    /// never negative.
+    /// Returns the duration: elapsed time, whole days for an all-day event, or wall-clock time for a floating one. It
+    /// is never negative.
     pub fn duration(&self) -> TimeDelta {
         match (self.start, self.end) {
             (EventTime::Date(start), EventTime::Date(end)) => end - start,
@@ -264,8 +264,8 @@ impl Event {
         .max(TimeDelta::zero())
     }
 
-    /// Returns whether the event is busy time for its owner: it is neither cancelled nor transparent, and the owner has not
-    /// declined it. A tentative event or response counts as busy, to avoid double bookings.
+    /// Returns whether the event is busy time for its owner: it is neither cancelled nor transparent, and the owner has
+    /// not declined it. A tentative event or response counts as busy, to avoid double bookings.
     pub fn is_busy(&self) -> bool {
         let details = &self.details;
         let declined = details
@@ -277,8 +277,8 @@ impl Event {
             && !declined
     }
 
-    /// Sets [`Event::content_hash`] and returns the event's size as JSON, in bytes. The times at which the provider wrote
-    /// the event are not part of an event, so a producer that rewrites them on each fetch causes no change.
+    /// Sets [`Event::content_hash`] and returns the event's size as JSON, in bytes. The times at which the provider
+    /// wrote the event are not part of an event, so a producer that rewrites them on each fetch causes no change.
     pub fn hash(&mut self) -> usize {
         self.content_hash.clear();
         let (updated_at, link) = (std::mem::take(&mut self.updated_at), self.link.take());

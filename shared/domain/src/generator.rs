@@ -1,25 +1,25 @@
-//! Follows one recurrence rule on the wall clock: calendar arithmetic that knows nothing of zones.
+//! Evaluates a recurrence rule on the wall clock: calendar arithmetic without time zones.
 
 use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 
 use super::rule::{ByDay, Frequency, Rule, Until};
 use super::time::EventTime;
 
-/// Days or finer periods that are looked at for one rule and window before giving up: enough for a daily rule since
-/// 1601, and for a yearly one since then too.
+/// Maximum number of days, or finer periods, that are examined for one rule and window: enough for a daily or a yearly
+/// rule since 1601.
 pub(super) const MAX_WORK: usize = 400_000;
 
-/// Follows one rule on the wall clock. A *period* is one year, month, week, day, hour, minute or second of the rule,
-/// counted in intervals from the one that holds the start.
+/// Evaluates one rule on the wall clock. A *period* is one year, month, week, day, hour, minute or second of the rule,
+/// counted in intervals from the one that contains the start.
 pub(super) struct Generator<'a> {
     rule: &'a Rule,
     start: NaiveDateTime,
-    /// The last wall-clock time that may still start, where the rule ends.
+    /// The last wall-clock time at which an occurrence can start; `None` without `UNTIL`.
     pub(super) until: Option<NaiveDateTime>,
     by_month: Vec<u8>,
     by_month_day: Vec<i8>,
     by_day: Vec<ByDay>,
-    /// Times of day that each matching day has, or, for rules finer than a day, that each period has.
+    /// Times of day of each matching day or, for rules finer than a day, of each period.
     times: Vec<NaiveTime>,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Generator<'a> {
             && by_month_day.is_empty()
             && by_day.is_empty()
         {
-            // What the rule leaves open, the start decides (RFC 5545 3.3.10).
+            // Information that the rule lacks comes from the start (RFC 5545 3.3.10).
             let day = i8::try_from(start.day()).unwrap_or(1);
             match rule.frequency {
                 Frequency::Yearly => {
@@ -73,7 +73,8 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Adds the starts in `[low, high)` that are wanted, at most `room`; answers whether it had to stop early.
+    /// Adds the starts in `[low, high)` for which `wanted` is true, at most `room`. Returns whether it had to stop
+    /// early.
     pub(super) fn collect(
         &self,
         low: NaiveDateTime,
@@ -140,7 +141,7 @@ impl<'a> Generator<'a> {
         true
     }
 
-    /// The last start of a rule with a count; `None` when it is too far to look for.
+    /// Returns the last start of a rule with `COUNT`, or a time after it; `None` if it is too far away to be found.
     pub(super) fn last_counted(&self) -> Option<NaiveDateTime> {
         if self.one_each_period() {
             let count = i64::from(self.rule.count?);
@@ -162,7 +163,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Whether each period has exactly one start, so that starts can be counted without being made.
+    /// Returns whether each period has exactly one start, so that starts can be counted without generating them.
     fn one_each_period(&self) -> bool {
         let rule = self.rule;
         let unfiltered = rule.by_month.is_empty()
@@ -182,7 +183,7 @@ impl<'a> Generator<'a> {
             }
     }
 
-    /// How many days, or finer periods, one period has to look at.
+    /// Returns the number of days, or finer periods, that are examined for one period.
     fn work_per_period(&self) -> usize {
         match self.rule.frequency {
             Frequency::Yearly => 366,
@@ -196,7 +197,7 @@ impl<'a> Generator<'a> {
         i64::from(self.rule.interval)
     }
 
-    /// Which period holds `at`, rounded down to a whole interval.
+    /// Returns the number of the period that contains `at`, rounded down to a whole interval.
     fn period_of(&self, at: NaiveDateTime) -> i64 {
         let start = self.start;
         let months = |at: NaiveDateTime| i64::from(at.year()) * 12 + i64::from(at.month0());
@@ -215,7 +216,7 @@ impl<'a> Generator<'a> {
         elapsed.div_euclid(self.interval())
     }
 
-    /// When a period begins; `None` beyond the years that a date can have.
+    /// Returns the beginning of a period; `None` after [`LAST_YEAR`].
     fn period_start(&self, period: i64) -> Option<NaiveDateTime> {
         let offset = period.checked_mul(self.interval())?;
         let start = self.start;
@@ -243,7 +244,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// The starts of one period, in order, and the next period that can have any.
+    /// Adds the starts of one period in order. Returns the next period that can have any.
     fn fill(&self, period: i64, begin: NaiveDateTime, out: &mut Vec<NaiveDateTime>) -> i64 {
         let days = match self.rule.frequency {
             Frequency::Yearly => days_in_year(begin.year()),
@@ -357,7 +358,7 @@ impl<'a> Generator<'a> {
         *out = chosen.into_iter().map(|index| out[index]).collect();
     }
 
-    /// Whether the rule's BY parts let this day in.
+    /// Returns whether the rule's BY parts allow this day.
     fn allows(&self, date: NaiveDate) -> bool {
         let in_month = || i32::try_from(days_in_month(date.year(), date.month())).unwrap_or(31);
         let in_year = || i32::try_from(days_in_year(date.year())).unwrap_or(365);
@@ -405,7 +406,7 @@ impl<'a> Generator<'a> {
         i64::from(want.nth) == from_start || i64::from(want.nth) == from_end
     }
 
-    /// The number of the week that holds `date`, and how many weeks its year has, by the rule's own start of week.
+    /// Returns the number of the week that contains `date`, and the number of weeks in that week's year, by `WKST`.
     fn week_of(&self, date: NaiveDate) -> (i32, i32) {
         let middle = |date| self.week_start(date) + TimeDelta::days(3);
         let number = |middle: NaiveDate| i32::try_from(middle.ordinal0() / 7).unwrap_or(0) + 1;
@@ -425,7 +426,7 @@ impl<'a> Generator<'a> {
             .unwrap_or(date)
     }
 
-    /// Seconds in one period of a rule finer than a day.
+    /// Returns the length of one period of a rule finer than a day, in seconds.
     fn unit(&self) -> i64 {
         match self.rule.frequency {
             Frequency::Hourly => 3600,
@@ -440,7 +441,7 @@ impl<'a> Generator<'a> {
     }
 }
 
-/// The last year that is looked at: what RFC 3339 can write.
+/// The last year that is examined: RFC 3339 has four digits for the year.
 const LAST_YEAR: i32 = 9999;
 
 fn first_of(year: i32, month: u32) -> Option<NaiveDateTime> {
@@ -470,7 +471,8 @@ fn days_in_month(year: i32, month: u32) -> u32 {
     }
 }
 
-/// The times of day of a rule, in order; finer parts than the frequency come from the start where the rule is silent.
+/// Returns the times of day of a rule, in order. Parts finer than the frequency that the rule lacks come from the
+/// start.
 fn times(rule: &Rule, start: NaiveTime) -> Vec<NaiveTime> {
     let or_start = |list: &[u8], own: u32| -> Vec<u32> {
         if list.is_empty() {
@@ -480,7 +482,7 @@ fn times(rule: &Rule, start: NaiveTime) -> Vec<NaiveTime> {
         }
     };
     let hours = match rule.frequency {
-        // Finer rules take their hours from the period itself.
+        // The hour comes from the period itself.
         Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => vec![0],
         _ => or_start(&rule.by_hour, start.hour()),
     };

@@ -1,4 +1,4 @@
-//! Typed, prefixed, sortable identifiers. An id of one kind cannot be passed where another is wanted.
+//! Typed, prefixed, sortable identifiers. Each kind of id is a type of its own, so that ids cannot be confused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-/// The text is not an id of the kind that was asked for.
+/// The text is not an id of the expected kind.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not a valid {0} id")]
 pub struct InvalidId(&'static str);
@@ -22,18 +22,18 @@ macro_rules! ulid_id {
         pub struct $name(Ulid);
 
         impl $name {
-            /// A new id that sorts by the time at which it was made.
+            /// Creates an id that sorts by its creation time.
             pub fn new(clock: &Clock) -> Self {
                 let millis = u64::try_from(clock.now().timestamp_millis()).unwrap_or(0);
                 Self(Ulid::from_parts(millis, u128::from_be_bytes(clock.unique())))
             }
 
-            /// The sixteen bytes below the prefix.
+            /// Returns the sixteen bytes of the ULID, without the prefix.
             pub fn to_bytes(self) -> [u8; 16] {
                 self.0.to_bytes()
             }
 
-            /// The id made of these sixteen bytes.
+            /// Creates the id with these sixteen bytes.
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Ulid::from_bytes(bytes))
             }
@@ -49,7 +49,7 @@ macro_rules! ulid_id {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 text.strip_prefix(concat!($prefix, "_"))
-                    // Only the canonical text: the parser also takes lower case, and drops bits that overflow.
+                    // Only the canonical text: the parser also accepts lower case, and drops bits that overflow.
                     .and_then(|rest| Ulid::from_string(rest).ok().filter(|ulid| ulid.to_string() == rest))
                     .map(Self)
                     .ok_or(InvalidId(stringify!($name)))
@@ -72,33 +72,33 @@ macro_rules! ulid_id {
 }
 
 ulid_id!(
-    /// A person with an account.
+    /// Id of a user.
     UserId, "usr"
 );
 ulid_id!(
-    /// A link to a provider: for ICS, one feed.
+    /// Id of a connection: a linked account or, for ICS, one feed.
     ConnectionId, "con"
 );
 ulid_id!(
-    /// One calendar of a connection.
+    /// Id of a calendar.
     CalendarId, "cal"
 );
 ulid_id!(
-    /// A family of refresh tokens: one sign-in on one device.
+    /// Id of a session: one sign-in on one device.
     SessionId, "ses"
 );
 
 ulid_id!(
-    /// A stretch of time that a person keeps.
+    /// Id of a slot.
     SlotId, "slt"
 );
 
-/// One event, or one occurrence of a series, as the API names it.
+/// Id of an event, a series, or one occurrence of a series.
 ///
-/// `evt_{calendar}{digest}` names an event or a series; `…_{original start}` names one occurrence. The calendar's
-/// ULID stands inside, so an event is read with one key and no index, and the digest is of what the provider calls
-/// the event, so that the same event always gets the same id, however often and by whomever it is synced. That of an event
-/// that is made here is of its `Idempotency-Key` and content, or of nothing at all.
+/// `evt_{calendar}{digest}` identifies an event or a series; `…_{original start}` identifies one occurrence. The id
+/// contains the calendar's ULID, so an event is read by its key, without an index. The digest is that of the provider's
+/// name for the event, so each sync gives the same event the same id. For an event that is created through Calweave, it
+/// is that of the `Idempotency-Key` and the content or, without a key, of a unique value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct EventId {
@@ -110,15 +110,15 @@ pub struct EventId {
 const ULID_LEN: usize = 26;
 
 impl EventId {
-    /// Characters of the part that tells an event from the others of its calendar.
+    /// Length of the digest, in characters.
     pub const DIGEST_LEN: usize = 20;
 
-    /// The id of the event or series that the provider names `remote_key` in this calendar.
+    /// Returns the id of the event or series that the provider calls `remote_key` in this calendar.
     pub fn of(calendar: CalendarId, remote_key: &str) -> Self {
         let hash = digest(&SHA256, remote_key.as_bytes());
         let mut first = [0; 16];
         first.copy_from_slice(&hash.as_ref()[..16]);
-        // The first characters of a ULID's text carry the high bits; any twenty of the rest are 100 random bits.
+        // The last twenty characters of a ULID's text encode the low 100 bits of the hash.
         let text = Ulid::from_bytes(first).to_string();
         Self {
             calendar,
@@ -127,7 +127,7 @@ impl EventId {
         }
     }
 
-    /// The id whose telling part is `digest`; `None` when that is no such part.
+    /// Creates the id with this digest; `None` if the digest is not valid.
     pub fn with_digest(calendar: CalendarId, digest: String) -> Option<Self> {
         is_digest(&digest).then_some(Self {
             calendar,
@@ -136,12 +136,12 @@ impl EventId {
         })
     }
 
-    /// The part that tells the event from the others of its calendar.
+    /// Returns the digest, which distinguishes the event from the others of its calendar.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The id of this series' occurrence that the rule places at `original_start`.
+    /// Returns the id of this series' occurrence with the given original start.
     pub fn occurrence(&self, original_start: OriginalStart) -> Self {
         Self {
             original_start: Some(original_start.to_string()),
@@ -149,7 +149,7 @@ impl EventId {
         }
     }
 
-    /// The series that this occurrence belongs to; the event itself when it is not an occurrence.
+    /// Returns the id of the series that this occurrence belongs to, or the id itself if it is not an occurrence.
     pub fn series(&self) -> Self {
         Self {
             original_start: None,
@@ -157,14 +157,14 @@ impl EventId {
         }
     }
 
-    /// Which occurrence this is, where it is one.
+    /// Returns the original start, if this is the id of an occurrence.
     pub fn original_start(&self) -> Option<OriginalStart> {
         self.original_start
             .as_deref()
             .and_then(|text| text.parse().ok())
     }
 
-    /// The calendar that holds the event.
+    /// Returns the calendar that contains the event.
     pub fn calendar(&self) -> CalendarId {
         self.calendar
     }
@@ -226,15 +226,15 @@ impl TryFrom<String> for EventId {
     }
 }
 
-/// Where the rule of a series places an occurrence, whatever an override made of it: a date for all-day series, an
-/// instant for zoned ones, a wall-clock time for floating ones.
+/// Where the rule of a series places an occurrence, even if an override moves it (`RECURRENCE-ID`): a date for all-day
+/// series, an instant for zoned ones, a wall-clock time for floating ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OriginalStart {
     /// `20260310`
     Date(NaiveDate),
     /// `20260302T080000Z`
     Instant(DateTime<Utc>),
-    /// `20260302T090000`; also of a zoned series, for a time inside a gap.
+    /// `20260302T090000`; also in a zoned series, for a time inside a gap.
     Floating(NaiveDateTime),
 }
 

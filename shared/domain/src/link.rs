@@ -1,5 +1,5 @@
-//! How an event relates to its provider: what is still to be written there, and what was decided where both sides had
-//! changed it.
+//! The sync state between an event and its provider: the local change that is still to be written, and the local change
+//! that lost a conflict.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,51 +7,51 @@ use serde::{Deserialize, Serialize};
 use super::content::EventContent;
 use super::event::RsvpStatus;
 
-/// An event's tie to its provider.
+/// The sync state between an event and its provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EventLink {
-    /// Counts the writes of the stored event: whoever has an older one in hand must look again.
+    /// Counts the writes of the stored event. A writer that has read an older revision must read the event again.
     pub revision: u64,
-    /// What the provider calls it; none before the provider has seen it.
+    /// The provider's id of the event; absent until it exists at the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_id: Option<String>,
-    /// The provider's version of what is stored, such as an entity tag.
+    /// The provider's version of the stored event, such as an ETag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// How often the event had to be created anew at the provider, where ids of deleted events stay taken.
+    /// How often the event was recreated at the provider, under a new id because ids of deleted events stay taken.
     pub generation: u32,
-    /// What is to be written to the provider.
+    /// The local change that is still to be written to the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edit: Option<Box<Edit>>,
-    /// Why writing it failed, in words for the person.
+    /// Why writing it failed, as a message for the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// A local edit that lost against one at the provider.
+    /// A local change that lost a conflict with one at the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<Box<KeptEdit>>,
-    /// Whether nobody sees this changed occurrence for now: its series is to go, or has moved away from it, and the provider
-    /// has not agreed yet.
+    /// Whether this override is hidden: its series is being deleted or no longer yields the occurrence, and that has
+    /// not been written to the provider yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_hidden: bool,
 }
 
-/// Whether an event is the same here and at its provider.
+/// The sync status of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum LinkStatus {
-    /// As far as anybody knows.
+    /// The event is the same in Calweave and at the provider, as far as is known.
     Synced,
-    /// A change made here is on its way.
+    /// A local change is still to be written.
     Pending,
-    /// A change made here could not be written; it is kept.
+    /// A local change could not be written. It is kept.
     Failed,
-    /// Written over and over again within minutes: nothing more is written until somebody looks.
+    /// The event was rewritten too often within minutes. Nothing more is written until the user intervenes.
     Paused,
 }
 
 impl EventLink {
-    /// How it stands.
+    /// Returns the sync status.
     pub fn status(&self) -> LinkStatus {
         match &self.edit {
             None if self.failure.is_some() => LinkStatus::Failed,
@@ -62,7 +62,7 @@ impl EventLink {
         }
     }
 
-    /// Whether the event is to go.
+    /// Returns whether the event is to be deleted at the provider.
     pub fn is_deleting(&self) -> bool {
         self.edit
             .as_ref()
@@ -70,33 +70,33 @@ impl EventLink {
     }
 }
 
-/// What is to be done at the provider.
+/// An operation at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Operation {
-    /// Bring it into being.
+    /// Create the event.
     Create,
-    /// Change it.
+    /// Update the event.
     Update,
-    /// Remove it.
+    /// Delete the event.
     Delete,
 }
 
-/// Who is told by mail about a change.
+/// Who is notified of a change by e-mail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SendUpdates {
-    /// Everybody who is invited.
+    /// All attendees.
     All,
-    /// Those who do not use the same provider.
+    /// Attendees who do not use the same provider.
     ExternalOnly,
-    /// Nobody.
+    /// No one.
     #[default]
     None,
 }
 
 impl SendUpdates {
-    /// Whoever is told by either.
+    /// Returns the value that notifies everyone whom one of the two notifies.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         match (self, other) {
@@ -107,58 +107,58 @@ impl SendUpdates {
     }
 }
 
-/// An answer to an invitation.
+/// A response to an invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RsvpResponse {
-    /// Whether the account's owner comes.
+    /// The response of the account's owner.
     pub status: RsvpStatus,
-    /// A word to the organizer.
+    /// A comment for the organizer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// Whether the organizer is told by mail.
+    /// Whether the organizer is notified by e-mail.
     pub notify: bool,
 }
 
-/// A change that was made here.
+/// A local change that the provider does not have yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Edit {
-    /// What to do.
+    /// The operation to perform.
     pub operation: Operation,
-    /// What both sides last agreed on; none for an event that the provider has never seen, or an occurrence of a series that
-    /// is made anew there.
+    /// The content that both sides last agreed on; absent for an event that does not exist at the provider, or for an
+    /// override whose series is recreated there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Box<EventContent>>,
-    /// What the event was to be before it was to be this: it may have been written, and the answer been lost.
+    /// Earlier states of this change. Each may have been written although the provider's response was lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<EventContent>,
-    /// Who is told.
+    /// Who is notified by e-mail.
     #[serde(default)]
     pub send_updates: SendUpdates,
-    /// Whether the provider should make a meeting to go with it.
+    /// Whether the provider should create an online meeting for the event.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wants_conference: bool,
-    /// What the account's owner has answered to an invitation: it is written by itself.
+    /// The owner's response to an invitation, which is written by a call of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Box<RsvpResponse>>,
-    /// When it was made.
+    /// When the change was made.
     pub made_at: DateTime<Utc>,
-    /// When it was written again because the other side had changed too.
+    /// When the change was rewritten because the event had also changed at the provider.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewrites: Vec<DateTime<Utc>>,
-    /// Whether there were too many of those.
+    /// Whether writing is paused because of too many rewrites.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_paused: bool,
 }
 
-/// More rewrites of one event than this …
+/// More rewrites of one event than this within [`REWRITES_WITHIN`] are a loop.
 const MAX_REWRITES: usize = 5;
-/// … in this time are a loop.
+/// The period in which rewrites are counted.
 const REWRITES_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 impl Edit {
-    /// A change made now.
+    /// Creates a change without any options.
     pub fn new(
         operation: Operation,
         base: Option<Box<EventContent>>,
@@ -179,7 +179,7 @@ impl Edit {
         }
     }
 
-    /// Notes that the change has to be written again, because the other side has changed meanwhile.
+    /// Records that the change has to be rewritten because the event has also changed at the provider.
     pub fn record_rewrite(&mut self, now: DateTime<Utc>) {
         self.rewrites.retain(|at| now - *at < REWRITES_WITHIN);
         self.rewrites.push(now);
@@ -187,15 +187,15 @@ impl Edit {
     }
 }
 
-/// A local edit that lost, kept to be shown.
+/// A local change that lost a conflict, kept for display.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeptEdit {
-    /// When that was decided.
+    /// When the conflict was resolved.
     pub at: DateTime<Utc>,
-    /// The fields in which the provider's value stands now, by the names that the API gives them.
+    /// The API names of the fields that now have the provider's value.
     pub fields: Vec<String>,
-    /// What the event was to say.
+    /// The content of the event with the local change.
     pub content: EventContent,
 }
 

@@ -21,9 +21,9 @@ pub struct Merged {
 
 /// Merges `local`, the stored content, with `remote`, the provider's current content. Both descend from `base`.
 ///
-/// A field that only one side has changed takes that side's value. If both have changed it, it takes the provider's value
-/// and is a conflict. A remote value that equals the one in a state of `earlier` was written by Calweave, so it counts as
-/// unchanged at the provider. Without a base, every field that differs is a conflict.
+/// A field that only one side has changed takes that side's value. If both have changed it, it takes the provider's
+/// value and is a conflict. A remote value that equals the one in a state of `earlier` was written by Calweave, so it
+/// counts as unchanged at the provider. Without a base, every field that differs is a conflict.
 pub fn merge(
     base: Option<&EventContent>,
     earlier: &[EventContent],
@@ -75,8 +75,8 @@ fn rule(content: &EventContent) -> Times {
 }
 
 impl Merger<'_> {
-    /// Merges start, end and rule as one field, because a rule has another meaning with another start. Exception dates of
-    /// the same rule are merged one by one.
+    /// Merges start, end and rule as one field, because a rule has another meaning with another start. Exception dates
+    /// of the same rule are merged one by one.
     fn merge_times(&mut self, content: &mut EventContent) {
         let (local, remote) = (self.local, self.remote);
         if rule(local) == rule(remote) {

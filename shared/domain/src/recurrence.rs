@@ -1,5 +1,5 @@
-//! Which occurrences a series has. Rules are followed on the wall clock of the event's own zone and only then mapped
-//! to instants (RFC 5545 3.3.10, 3.8.5). `docs/api.md` states what is done where the RFC is silent.
+//! Expansion of series into occurrences. Rules are evaluated on the wall clock of the event's own zone, and the results
+//! are then mapped to instants (RFC 5545 3.3.10, 3.8.5). `docs/api.md` states what is done where the RFC is silent.
 
 use std::collections::HashSet;
 
@@ -12,56 +12,57 @@ use super::ids::OriginalStart;
 use super::rule::{Frequency, Rule};
 use super::time::EventTime;
 
-/// How an event repeats: `RRULE`, `EXRULE`, `RDATE`, `EXDATE`, and which occurrences are overridden.
+/// The recurrence of an event: `RRULE`, `EXRULE`, `RDATE`, `EXDATE`, and the overridden occurrences.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Series {
     /// `RRULE`; nearly always one.
     #[serde(with = "rules", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
-    /// `EXRULE` (RFC 2445): starts that do not take place.
+    /// `EXRULE` (RFC 2445): excluded starts.
     #[serde(with = "rules", skip_serializing_if = "Vec::is_empty")]
     pub except_rules: Vec<Rule>,
-    /// `RDATE`: further starts.
+    /// `RDATE`: additional starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dates: Vec<EventTime>,
-    /// `EXDATE`: starts that do not take place. A date removes that whole day, also from a timed series.
+    /// `EXDATE`: excluded starts. A date excludes that whole day, also in a timed series.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub except_dates: Vec<OriginalStart>,
-    /// Starts that an event of its own replaces, or that were cancelled.
+    /// Original starts of occurrences that have an override or were cancelled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub overridden: Vec<OriginalStart>,
-    /// Set where an override speaks for all occurrences from its own on (`RANGE=THISANDFUTURE`): no occurrence
-    /// starts at or after this wall-clock time.
+    /// Exclusive end: no occurrence starts at or after this wall-clock time. Set on the earlier part of a series that
+    /// an override with `RANGE=THISANDFUTURE` splits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_before: Option<NaiveDateTime>,
-    /// Set on the later part of such a series: no occurrence starts before this wall-clock time.
+    /// Inclusive start: no occurrence starts before this wall-clock time. Set on the later part of such a series.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub begins_at: Option<NaiveDateTime>,
-    /// How far the later part of such a series lies from where the rule places it, in seconds.
+    /// By how many seconds the occurrences of the later part of such a series are moved from where the rule places
+    /// them.
     #[serde(skip_serializing_if = "is_zero")]
     pub shift_seconds: i64,
 }
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks for a reference"
+    reason = "serde passes a reference"
 )]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
-/// The starts found in a window.
+/// The starts of a series in a window.
 #[derive(Clone, Debug, Default)]
 pub struct Expansion {
-    /// In order; for a shifted series, where the rule places them.
+    /// Starts in order; for a shifted series, where the rule places them.
     pub starts: Vec<EventTime>,
-    /// Whether there are more than were asked for, or than could be looked for.
+    /// Whether starts are missing, because of the limit or because the search was stopped early.
     pub truncated: bool,
 }
 
 impl Series {
-    /// The series as if nothing replaced any of its starts.
+    /// Returns the series as if no occurrence were overridden.
     #[must_use]
     pub fn without_overrides(&self) -> Self {
         Self {
@@ -70,7 +71,7 @@ impl Series {
         }
     }
 
-    /// The rule alone, as if all of its starts took place.
+    /// Returns the series as if it had neither exception dates nor overridden occurrences.
     #[must_use]
     pub fn without_exceptions(&self) -> Self {
         Self {
@@ -79,8 +80,8 @@ impl Series {
         }
     }
 
-    /// The occurrences with `from <= start < to`, at most `limit` of them, for a series that begins at `start`. Dates
-    /// and floating times are compared as a reader in `reader` sees them.
+    /// Returns the occurrences with `from <= start < to`, at most `limit` of them, of a series that begins at `start`.
+    /// Dates and floating times are read in the zone `reader`.
     pub fn expand(
         &self,
         start: EventTime,
@@ -99,7 +100,7 @@ impl Series {
         starts.extend(self.dates.iter().copied());
         let except = self.except_dates.iter().chain(&self.overridden);
         let except: HashSet<OriginalStart> = except.copied().collect();
-        // A date among the exceptions removes its whole day; what is overridden is one occurrence.
+        // An exception date without a time removes its whole day; an overridden start is a single occurrence.
         let days: HashSet<OriginalStart> = self.except_dates.iter().copied().collect();
         starts.retain(|at| {
             let instant = self.shifted(*at).instant(reader);
@@ -118,8 +119,8 @@ impl Series {
         Expansion { starts, truncated }
     }
 
-    /// The wall-clock times between which a start may lie in the window. Wall clock and instant differ by less than a day at
-    /// either end, so this is wider than the window.
+    /// Returns the range of wall-clock times that can lie in the window. It is wider than the window, because a change
+    /// of the clocks can move a start across its bounds.
     fn local_bounds(
         &self,
         start: EventTime,
@@ -133,7 +134,8 @@ impl Series {
             let local = in_zone(at, zone).checked_add_signed(margin - shift);
             local.unwrap_or(at.naive_utc())
         };
-        // Apia once skipped a whole day. A rule finer than a day would yield too much in that time for so rare a case.
+        // Pacific/Apia once skipped a whole day. For a rule finer than a day, so wide a margin would yield too many
+        // starts for so rare a case.
         let is_fine = |rule: &Rule| {
             use Frequency::{Hourly, Minutely, Secondly};
             matches!(rule.frequency, Hourly | Minutely | Secondly)
@@ -143,7 +145,8 @@ impl Series {
         (local(from, -margin), local(to, margin))
     }
 
-    /// The starts that the rules yield within bounds, without those of the rules of exceptions; and whether that are not all.
+    /// Returns the starts that the rules yield within the bounds, without those of `except_rules`, and whether the
+    /// search was stopped early.
     fn yielded(
         &self,
         start: EventTime,
@@ -153,7 +156,7 @@ impl Series {
     ) -> (Vec<NaiveDateTime>, bool) {
         let mut truncated = false;
         let mut found: Vec<NaiveDateTime> = Vec::new();
-        // DTSTART counts even where the rule does not yield it (RFC 5545, 3.8.5.3), but not when the rule ends before it.
+        // DTSTART counts even if the rule does not yield it (RFC 5545, 3.8.5.3), but not if the rule ends before it.
         let begins = self.rules.iter().all(|rule| {
             let until = Generator::new(rule, start).until;
             until.is_none_or(|until| until >= start.local())
@@ -178,7 +181,7 @@ impl Series {
         (found, truncated)
     }
 
-    /// Where the occurrence that the rule places at `at` really is.
+    /// Returns when the occurrence that the rule places at `at` takes place.
     pub fn shifted(&self, at: EventTime) -> EventTime {
         if self.shift_seconds == 0 {
             return at;
@@ -190,8 +193,8 @@ impl Series {
         at.with_local(local)
     }
 
-    /// The wall-clock time after which no occurrence starts, or `None` for a series without an end. It may be later
-    /// than the last occurrence, never earlier.
+    /// Returns a wall-clock time after which no occurrence starts, or `None` for a series without an end. It may be
+    /// later than the start of the last occurrence, never earlier.
     pub fn last_start(&self, start: EventTime) -> Option<NaiveDateTime> {
         let mut last = start.local();
         for rule in &self.rules {
@@ -203,7 +206,7 @@ impl Series {
             };
             last = last.max(end?);
         }
-        // An `RDATE` in another zone may be up to a day further on this clock.
+        // An `RDATE` in another zone may be up to a day later on this clock.
         let dates = self
             .dates
             .iter()
@@ -215,7 +218,7 @@ impl Series {
     }
 }
 
-/// What the clocks of a zone show; at the ends of time, what those of UTC do.
+/// Converts an instant to the wall clock of a zone; at the limits of the date range, to that of UTC.
 fn in_zone(at: DateTime<Utc>, zone: Tz) -> NaiveDateTime {
     let utc = at.naive_utc();
     utc.checked_add_offset(zone.offset_from_utc_datetime(&utc).fix())

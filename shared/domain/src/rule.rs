@@ -1,11 +1,11 @@
-//! A recurrence rule (RFC 5545 3.3.10) as data: read leniently, written canonically.
+//! Recurrence rules (RFC 5545 3.3.10): parsed leniently, written canonically.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{NaiveDate, NaiveDateTime, Weekday};
 
-/// How often a rule repeats.
+/// `FREQ`: the unit in which a rule repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frequency {
     /// `SECONDLY`
@@ -54,27 +54,27 @@ const WEEKDAY_NAMES: [(&str, Weekday); 7] = [
     ("SUNDAY", Weekday::Sun),
 ];
 
-/// The last moment at which a rule may still give an occurrence. Real feeds mix all three forms.
+/// `UNTIL`: the inclusive end of a rule. Real feeds use all three forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// The whole of this day, where the event is.
+    /// A date: the whole day, in the event's zone.
     Date(NaiveDate),
-    /// A wall-clock time where the event is.
+    /// A wall-clock time in the event's zone.
     Local(NaiveDateTime),
-    /// An instant, as UTC.
+    /// An instant, in UTC.
     Utc(NaiveDateTime),
 }
 
-/// `BYDAY`: a weekday, and which one of the month or year (`-1FR`); zero means each.
+/// An entry of `BYDAY`: a weekday, and its position in the month or year (`-1FR`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByDay {
-    /// Which one, counted from the start (positive) or the end (negative); 0 for each.
+    /// Position counted from the start (positive) or the end (negative); 0 for every such weekday.
     pub nth: i16,
     /// The weekday.
     pub weekday: Weekday,
 }
 
-/// One `RRULE`.
+/// A recurrence rule: the value of one `RRULE` or `EXRULE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// `FREQ`
@@ -85,7 +85,7 @@ pub struct Rule {
     pub count: Option<u32>,
     /// `UNTIL`, inclusive.
     pub until: Option<Until>,
-    /// `WKST`
+    /// `WKST`, by default Monday.
     pub week_start: Weekday,
     /// `BYDAY`
     pub by_day: Vec<ByDay>,
@@ -107,24 +107,24 @@ pub struct Rule {
     pub by_set_pos: Vec<i32>,
 }
 
-/// Why a text is no recurrence rule.
+/// Why a text is not a valid recurrence rule.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidRule {
-    /// There is no `FREQ`.
+    /// `FREQ` is missing.
     #[error("the rule has no FREQ")]
     NoFrequency,
-    /// A part has a value outside of what RFC 5545 allows.
+    /// A part has a value that RFC 5545 does not allow.
     #[error("the rule's {part} is not valid: {value}")]
     Part {
-        /// The name of the part.
+        /// Name of the part.
         part: String,
-        /// Its value as it was written, shortened.
+        /// Value of the part, cut to 40 characters.
         value: String,
     },
 }
 
 impl Rule {
-    /// Every one of these, for ever.
+    /// Creates a rule that repeats with this frequency, at an interval of 1 and without an end.
     pub fn every(frequency: Frequency) -> Self {
         Self {
             frequency,
@@ -144,13 +144,13 @@ impl Rule {
         }
     }
 
-    /// The weekday of this name, in any case: `MO`, as `BYDAY` writes it, or `MONDAY`.
+    /// Parses a weekday, in any case: `MO`, as in `BYDAY`, or `MONDAY`.
     pub fn weekday(name: &str) -> Option<Weekday> {
         let name = name.trim().to_ascii_uppercase();
         lookup(&WEEKDAYS, &name).or_else(|| lookup(&WEEKDAY_NAMES, &name))
     }
 
-    /// The whole name of a weekday: `MONDAY`.
+    /// Returns the full name of a weekday: `MONDAY`.
     pub fn weekday_name(weekday: Weekday) -> &'static str {
         name_of(&WEEKDAY_NAMES, &weekday)
     }
@@ -209,7 +209,7 @@ impl FromStr for Rule {
         if !matches!(rule.frequency, Frequency::Monthly | Frequency::Yearly)
             || !rule.by_week_no.is_empty()
         {
-            // A number before a weekday has no meaning here (RFC 5545 3.3.10), so the weekday alone counts.
+            // A number before a weekday has no meaning here (RFC 5545 3.3.10), so it is ignored.
             rule.by_day.iter_mut().for_each(|day| day.nth = 0);
         }
         Ok(rule)

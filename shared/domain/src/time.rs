@@ -1,4 +1,4 @@
-//! The three kinds of event time, and the one policy by which a wall clock becomes an instant.
+//! The three kinds of event times, and the conversion of wall-clock times to instants.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,30 +12,31 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::OriginalStart;
 
-/// The furthest that any zone is from UTC: an all-day or floating event reaches this far beyond its UTC reading.
+/// Maximum offset of any zone from UTC: how far an all-day or floating event can be from where it would be in UTC.
 pub const MAX_ZONE_SHIFT: TimeDelta = TimeDelta::hours(14);
 
-/// When an event starts or ends. The kind is part of the value: an all-day date never becomes an instant by accident.
+/// The start or end of an event. The kind is part of the value, so an all-day date never becomes an instant by
+/// accident.
 ///
 /// As text: `2026-03-02T09:00:00[Europe/Berlin]`, `2026-03-10`, `2026-03-02T09:00:00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventTime {
     /// A wall-clock time in a zone.
     Zoned(NaiveDateTime, Tz),
-    /// A whole day, wherever the reader is. As an end it is exclusive (RFC 5545 3.6.1).
+    /// A whole day in the reader's zone. As an end it is exclusive (RFC 5545 3.6.1).
     Date(NaiveDate),
-    /// A wall-clock time in the zone of whoever reads it (RFC 5545 3.3.5, form 1).
+    /// A wall-clock time in the reader's zone (RFC 5545 3.3.5, form 1).
     Floating(NaiveDateTime),
 }
 
 impl EventTime {
-    /// A time that is known as an instant only.
+    /// Creates a time in UTC from an instant.
     pub fn utc(at: DateTime<Utc>) -> Self {
         Self::Zoned(at.naive_utc(), Tz::UTC)
     }
 
-    /// An instant as the clocks of `zone` show it. Of an hour that occurs twice a wall clock means the first; the second
-    /// is kept as UTC.
+    /// Creates a time in `zone` from an instant. A wall-clock time that occurs twice means the first of the two
+    /// instants; the second one is kept in UTC.
     pub fn at(instant: DateTime<Utc>, zone: Tz) -> Self {
         let local = instant.with_timezone(&zone).naive_local();
         if to_instant(local, zone) == instant {
@@ -45,7 +46,7 @@ impl EventTime {
         }
     }
 
-    /// The instant that this time is for a reader in `reader`.
+    /// Returns the instant of this time for a reader in the zone `reader`.
     pub fn instant(&self, reader: Tz) -> DateTime<Utc> {
         match *self {
             Self::Zoned(local, zone) => to_instant(local, zone),
@@ -54,7 +55,7 @@ impl EventTime {
         }
     }
 
-    /// The wall clock: what a clock at the event's place shows; midnight for a date.
+    /// Returns the wall-clock time in the event's own zone; midnight for a date.
     pub fn local(&self) -> NaiveDateTime {
         match *self {
             Self::Zoned(local, _) | Self::Floating(local) => local,
@@ -62,7 +63,7 @@ impl EventTime {
         }
     }
 
-    /// The same kind of time, in the same zone, at another wall clock.
+    /// Returns the same kind of time in the same zone, with another wall-clock time.
     #[must_use]
     pub fn with_local(&self, local: NaiveDateTime) -> Self {
         match *self {
@@ -72,7 +73,7 @@ impl EventTime {
         }
     }
 
-    /// The same wall clock in another zone, where one is given and the time has one.
+    /// Returns a zoned time with the same wall-clock time in another zone, if one is given. Other times stay the same.
     #[must_use]
     pub fn with_zone(&self, zone: Option<Tz>) -> Self {
         match (*self, zone) {
@@ -81,7 +82,7 @@ impl EventTime {
         }
     }
 
-    /// `self` moved by `by`: instants move by elapsed time, dates and floating times by the wall clock.
+    /// Returns `self` moved by `by`: zoned times by elapsed time, dates and floating times on the wall clock.
     #[must_use]
     pub fn plus(&self, by: TimeDelta) -> Self {
         match *self {
@@ -98,8 +99,8 @@ impl EventTime {
         }
     }
 
-    /// What identifies an occurrence that the rule places here. A wall-clock time inside a gap has no instant of its
-    /// own (another occurrence may have the one that it is moved to), so it is named by the wall clock.
+    /// Returns the identity of an occurrence that the rule places here. A wall-clock time inside a gap has no instant
+    /// of its own (another occurrence may have the one that it is moved to), so the wall-clock time identifies it.
     pub fn original_start(&self) -> OriginalStart {
         match *self {
             Self::Zoned(local, zone)
@@ -113,7 +114,7 @@ impl EventTime {
         }
     }
 
-    /// The zone of a zoned time.
+    /// Returns the zone of a zoned time.
     pub fn zone(&self) -> Option<Tz> {
         match self {
             Self::Zoned(_, zone) => Some(*zone),
@@ -121,8 +122,8 @@ impl EventTime {
         }
     }
 
-    /// As the API writes it: RFC 3339 with the offset of the event's own zone, `YYYY-MM-DD` for a date; a floating
-    /// time carries the reader's offset.
+    /// Formats the time for the API: RFC 3339 with the offset of the event's own zone, or of the reader's zone for a
+    /// floating time; `YYYY-MM-DD` for a date.
     pub fn to_api(&self, reader: Tz) -> String {
         match *self {
             Self::Zoned(local, zone) => rfc3339(to_instant(local, zone), zone),
@@ -132,7 +133,7 @@ impl EventTime {
     }
 }
 
-/// An instant as RFC 3339 in this zone: `2026-03-02T09:00:00+01:00`, with `Z` for UTC.
+/// Formats an instant as RFC 3339 in this zone: `2026-03-02T09:00:00+01:00`, with `Z` for UTC.
 pub fn rfc3339(at: DateTime<Utc>, zone: Tz) -> String {
     match zone {
         Tz::UTC | Tz::Etc__UTC => at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -143,14 +144,14 @@ pub fn rfc3339(at: DateTime<Utc>, zone: Tz) -> String {
     }
 }
 
-/// The instant at which the clocks of `zone` show `local`. A time inside a gap moves forward by the gap's length
-/// (02:30 becomes 03:30); of a time that occurs twice, the first is meant (RFC 5545 3.3.5).
+/// Returns the instant at which the clocks of `zone` show `local`. A time inside a gap moves forward by the gap's
+/// length (02:30 becomes 03:30); a time that occurs twice means the first of the two instants (RFC 5545 3.3.5).
 pub fn to_instant(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
     match zone.from_local_datetime(&local) {
         MappedLocalTime::Single(at) | MappedLocalTime::Ambiguous(at, _) => at.to_utc(),
         MappedLocalTime::None => {
-            // The offset in force before the gap, read from the last wall-clock hour that exists. Apia once skipped
-            // a whole day, so look back a little further than that.
+            // Use the offset in force before the gap, at the last wall-clock hour that exists. Pacific/Apia once
+            // skipped a whole day, so look back up to 25 hours.
             let before = (1..=25).find_map(|hours| {
                 let earlier = local.checked_sub_signed(TimeDelta::hours(hours))?;
                 zone.offset_from_local_datetime(&earlier).latest()
@@ -163,7 +164,7 @@ pub fn to_instant(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
     }
 }
 
-/// The day after, at the same time.
+/// Returns the next day.
 pub fn next_day(date: NaiveDate) -> NaiveDate {
     date.checked_add_days(Days::new(1)).unwrap_or(date)
 }
@@ -191,7 +192,7 @@ impl fmt::Display for EventTime {
     }
 }
 
-/// As [`LOCAL`] says, several times faster: every event is written down to be compared.
+/// Writes the format of [`LOCAL`], several times faster: every event is serialised to be compared.
 fn write_local(f: &mut fmt::Formatter<'_>, local: &NaiveDateTime) -> fmt::Result {
     let Ok(year @ 0..10_000) = u32::try_from(local.year()) else {
         return write!(f, "{}", local.format(LOCAL));
@@ -216,7 +217,7 @@ fn write_local(f: &mut fmt::Formatter<'_>, local: &NaiveDateTime) -> fmt::Result
     f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
-/// The text is none of the three forms.
+/// The text has none of the three forms of an event time.
 #[derive(Debug, thiserror::Error)]
 #[error("not an event time: {0:?}")]
 pub struct InvalidTime(String);

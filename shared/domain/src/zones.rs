@@ -1,4 +1,4 @@
-//! Which zone a name means. Feeds write IANA names, Windows names, display names, and names of their own.
+//! Resolution of time zone names. Feeds use IANA names, Windows names, display names, and names of their own.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use super::recurrence::Series;
 use super::rule::{Frequency, Rule, Until};
 use super::time::EventTime;
 
-/// Names that CLDR's table lacks or that Microsoft writes in place of one (measured; see `docs/api.md`).
+/// Names that CLDR's table lacks, or that Microsoft uses instead of one in it (measured; see `docs/api.md`).
 const BY_HAND: [(&str, Tz); 12] = [
     ("tzone://Microsoft/Utc", Tz::UTC),
     ("Mid-Atlantic Standard Time", Tz::Etc__GMTPlus2),
@@ -28,9 +28,8 @@ const BY_HAND: [(&str, Tz); 12] = [
     ("PDT", Tz::America__Los_Angeles),
 ];
 
-/// The IANA zone that `name` means, if it is known by itself: an IANA name, one behind a known prefix
-/// (`/citadel.org/20210210_1/Europe/Berlin`), a Windows name, a display name (`(UTC+01:00) Amsterdam, Berlin`), or
-/// whole hours from UTC.
+/// Returns the IANA zone for `name`: an IANA name, also with a prefix (`/citadel.org/20210210_1/Europe/Berlin`), a
+/// Windows name, a display name (`(UTC+01:00) Amsterdam, Berlin`), or whole hours from UTC. `None` if it is unknown.
 pub fn resolve(name: &str) -> Option<Tz> {
     let name = name.trim().trim_matches('"').trim();
     if name.is_empty() || name.len() > 200 {
@@ -94,7 +93,7 @@ fn hours_from_utc(name: &str) -> Option<Tz> {
     Tz::from_str(&format!("Etc/GMT{sign}{hours}")).ok()
 }
 
-/// Names that CLDR's table knows by an older one.
+/// Zones that CLDR's table lists under an older name: the current name and the older one.
 const RENAMED: [(Tz, Tz); 19] = [
     (Tz::Africa__Asmara, Tz::Africa__Asmera),
     (
@@ -123,8 +122,8 @@ const RENAMED: [(Tz, Tz); 19] = [
     (Tz::UTC, Tz::Etc__UTC),
 ];
 
-/// The name that Windows has for a zone of these clocks: CLDR's, by the zone's older name where it has another by now, or
-/// that of a zone whose clocks have been the same for years. `None` where Windows has no such clocks.
+/// Returns the Windows name for a zone: that of CLDR, also by the zone's older name if it was renamed, or that of a
+/// zone with the same clocks in the compared years. `None` if no Windows zone has the same clocks.
 pub fn windows_name(zone: Tz) -> Option<&'static str> {
     static NAMES: LazyLock<Mutex<HashMap<Tz, Option<&'static str>>>> =
         LazyLock::new(Mutex::default);
@@ -133,7 +132,7 @@ pub fn windows_name(zone: Tz) -> Option<&'static str> {
 }
 
 fn find_windows_name(zone: Tz) -> Option<&'static str> {
-    // CLDR also groups zones whose clocks have parted.
+    // CLDR also groups zones whose clocks have diverged.
     let fits = |name: &&str| resolve(name).is_some_and(|other| has_same_clocks(zone, other));
     let named = |zone: Tz| {
         let older = RENAMED
@@ -154,7 +153,7 @@ fn find_windows_name(zone: Tz) -> Option<&'static str> {
     })
 }
 
-/// Whether two zones have the same clocks in all years that are compared.
+/// Returns whether two zones have the same clocks in all of [`COMPARED_YEARS`].
 fn has_same_clocks(a: Tz, b: Tz) -> bool {
     let days = COMPARED_YEARS
         .flat_map(|year| (1..=366).filter_map(move |day| NaiveDate::from_yo_opt(year, day)));
@@ -164,22 +163,22 @@ fn has_same_clocks(a: Tz, b: Tz) -> bool {
         .all(|at| offset(a, &at) == offset(b, &at))
 }
 
-/// One `STANDARD` or `DAYLIGHT` part of a `VTIMEZONE` (RFC 5545 3.6.5). Offsets in seconds east of UTC.
+/// A `STANDARD` or `DAYLIGHT` component of a `VTIMEZONE` (RFC 5545 3.6.5). Offsets are in seconds east of UTC.
 #[derive(Clone, Debug)]
 pub struct Observance {
-    /// When it first begins, on the clock that it replaces.
+    /// `DTSTART`: the first onset, in the local time before it.
     pub start: NaiveDateTime,
     /// `TZOFFSETFROM`
     pub offset_from: i32,
     /// `TZOFFSETTO`
     pub offset_to: i32,
-    /// The rule by which it begins again.
+    /// `RRULE`: the rule of further onsets.
     pub rule: Option<Rule>,
-    /// Further dates on which it begins.
+    /// `RDATE`: further onsets.
     pub dates: Vec<NaiveDateTime>,
 }
 
-/// Zones to prefer where several have had the same clocks for years: the best known of each offset.
+/// Zones that are preferred if several have the same clocks: the best known of each offset.
 const PREFERRED: [Tz; 16] = [
     Tz::Europe__Berlin,
     Tz::Europe__London,
@@ -202,22 +201,23 @@ const PREFERRED: [Tz; 16] = [
 static CANDIDATES: LazyLock<Vec<Tz>> =
     LazyLock::new(|| PREFERRED.into_iter().chain(TZ_VARIANTS).collect());
 
-/// The years over which a feed's own zone is compared with the known ones.
+/// The years over which the clocks of zones are compared.
 const COMPARED_YEARS: std::ops::Range<i32> = 2020..2032;
 
-/// The clocks of a `VTIMEZONE`, worked out once: when they change, and to what.
+/// The changes of the clocks of a `VTIMEZONE`, computed once.
 #[derive(Clone, Debug)]
 pub struct ZoneTransitions {
+    /// The offset before the first change, in seconds.
     before: i32,
-    /// When each change happens, on the clock that it replaces, and the offsets before and after, in seconds.
+    /// The local time before each change, and the offsets before and after it, in seconds.
     changes: Vec<(NaiveDateTime, i32, i32)>,
 }
 
-/// The years for which the clocks of a `VTIMEZONE` are worked out.
+/// The years from and up to which the changes of a `VTIMEZONE` are computed.
 const CLOCK_YEARS: (i32, i32) = (1900, 2100);
 
 impl ZoneTransitions {
-    /// The clocks that these rules describe; `None` when there are none.
+    /// Computes the changes of these observances; `None` if there are no observances.
     pub fn of(observances: &[Observance]) -> Option<Self> {
         let first = observances.iter().min_by_key(|part| part.start)?;
         let mut changes: Vec<_> = observances
@@ -235,7 +235,7 @@ impl ZoneTransitions {
         })
     }
 
-    /// The offset in seconds at a wall-clock time.
+    /// Returns the offset at a wall-clock time, in seconds.
     pub fn offset_of_local(&self, local: NaiveDateTime) -> i32 {
         let index = self.changes.partition_point(|(at, ..)| *at <= local);
         index
@@ -252,8 +252,8 @@ impl ZoneTransitions {
             .map_or(self.before, |index| self.changes[index].2)
     }
 
-    /// The IANA zone whose clocks have agreed with these from 2020 to 2031, so that a zone with a name of the feed's
-    /// own is still expanded by rules that are kept up to date.
+    /// Returns an IANA zone whose clocks agree with these from 2020 to 2031. Series in a zone with a name of the feed's
+    /// own are then expanded by rules that are kept up to date.
     pub fn matching(&self) -> Option<Tz> {
         let noon = |year, month| Utc.with_ymd_and_hms(year, month, 1, 12, 0, 0).single();
         let months =
@@ -286,14 +286,14 @@ fn utc(local: NaiveDateTime, offset: i32) -> DateTime<Utc> {
 }
 
 impl Observance {
-    /// When it begins, on the clock that it replaces.
+    /// Returns all onsets, each in the local time before it.
     fn starts(&self) -> Vec<NaiveDateTime> {
         let mut starts = vec![self.start];
         starts.extend(&self.dates);
         let year = |year| {
             NaiveDate::from_ymd_opt(year, 1, 1).map(|date| date.and_time(chrono::NaiveTime::MIN))
         };
-        // Clocks change once or twice a year; a rule that says otherwise is not worth following.
+        // Clocks change once or twice a year, so rules with any frequency but yearly and monthly are ignored.
         let yearly = self
             .rule
             .clone()
@@ -301,7 +301,7 @@ impl Observance {
         if let (Some(mut rule), Some(from), Some(to)) =
             (yearly, year(CLOCK_YEARS.0), year(CLOCK_YEARS.1))
         {
-            // UNTIL of a VTIMEZONE is UTC (RFC 5545 3.6.5), counted here on the clock that is being replaced.
+            // UNTIL of a VTIMEZONE is in UTC (RFC 5545 3.6.5). Convert it to the local time before the change.
             if let Some(Until::Utc(at)) = rule.until {
                 rule.until = Some(Until::Local(
                     at + TimeDelta::seconds(i64::from(self.offset_from)),

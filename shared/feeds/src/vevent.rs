@@ -252,8 +252,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Returns the end (RFC 5545 3.6.1): `DTEND`, or `DTSTART` plus `DURATION`. Without either, a date lasts one day and
-    /// a time has no duration.
+    /// Returns the end (RFC 5545 3.6.1): `DTEND`, or `DTSTART` plus `DURATION`. Without either, a date lasts one day
+    /// and a time has no duration.
     fn end(
         &mut self,
         start: EventTime,

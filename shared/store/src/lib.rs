@@ -5,7 +5,6 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -14,9 +13,7 @@ use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, TransactWriteItem,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, TransactWriteItem};
 use aws_types::SdkConfig;
 use calweave_base::clock::Clock;
 use calweave_base::config::TableNames;
@@ -24,7 +21,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::conflicts::Conflicts;
+pub use self::error::{StoreError, WriteOutcome};
 use self::keys::{Item, Key};
+pub use self::meter::CapacityMeter;
 
 pub mod accounts;
 pub mod agenda;
@@ -39,12 +38,14 @@ pub mod counters;
 pub mod cursors;
 pub mod edits;
 pub mod erasures;
+mod error;
 pub mod events;
 mod expression;
 pub mod grants;
 pub mod idempotency;
 pub mod keys;
 pub mod leases;
+mod meter;
 pub mod permits;
 pub mod queue;
 pub mod secrets;
@@ -62,91 +63,6 @@ pub struct Store {
     audit: String,
     clock: Clock,
     meter: Arc<CapacityMeter>,
-}
-
-/// DynamoDB units that were consumed, in thousandths.
-#[derive(Debug, Default)]
-pub struct CapacityMeter {
-    read: AtomicU64,
-    write: AtomicU64,
-    calls: AtomicU64,
-}
-
-impl CapacityMeter {
-    /// Read units, write units, and calls since the last time this was asked.
-    pub fn take(&self) -> (f64, f64, u64) {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a count of units, far below 2^52"
-        )]
-        let units = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed) as f64 / 1000.0;
-        (
-            units(&self.read),
-            units(&self.write),
-            self.calls.swap(0, Ordering::Relaxed),
-        )
-    }
-
-    fn add(counter: &AtomicU64, units: f64) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "units are small and positive"
-        )]
-        counter.fetch_add((units * 1000.0).round() as u64, Ordering::Relaxed);
-    }
-
-    fn reads(&self, consumed: Option<&ConsumedCapacity>) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        Self::add(
-            &self.read,
-            consumed
-                .and_then(ConsumedCapacity::capacity_units)
-                .unwrap_or(0.0),
-        );
-    }
-
-    fn written(&self, consumed: &ConsumedCapacity) {
-        Self::add(&self.write, consumed.capacity_units().unwrap_or(0.0));
-    }
-
-    fn writes(&self, consumed: Option<&ConsumedCapacity>) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        Self::add(
-            &self.write,
-            consumed
-                .and_then(ConsumedCapacity::capacity_units)
-                .unwrap_or(0.0),
-        );
-    }
-}
-
-/// A table could not be read or written.
-#[derive(Debug, thiserror::Error)]
-#[error("could not {operation}")]
-pub struct StoreError {
-    operation: &'static str,
-    #[source]
-    source: Box<dyn Error + Send + Sync>,
-}
-
-impl StoreError {
-    fn new(operation: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            operation,
-            source: source.into(),
-        }
-    }
-}
-
-/// What came of a write that had a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum WriteOutcome {
-    /// It was written.
-    Written,
-    /// The condition did not hold; nothing was written.
-    ConditionFailed,
 }
 
 type Result<T> = std::result::Result<T, StoreError>;

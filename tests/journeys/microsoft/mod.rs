@@ -8,6 +8,7 @@ mod linking;
 mod reading;
 mod series;
 mod subscriptions;
+mod throttling;
 mod together;
 mod writing;
 

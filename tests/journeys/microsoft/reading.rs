@@ -1,15 +1,12 @@
 //! Delta rounds, ids, windows and throttling.
 
 use chrono::TimeDelta;
-use local::stack::Options;
 use serde_json::{Value, json};
-use shared::clock::Clock;
-use shared::domain::ids::UserId;
 
+use crate::harness::EventChange;
 use crate::harness::ProviderHarness;
 use crate::harness::account::{by_hand, connected, create, synced, titles};
-use crate::harness::microsoft::{EMAIL, MicrosoftHarness, time};
-use crate::harness::{EventChange, World};
+use crate::harness::microsoft::{MicrosoftHarness, time};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn graph_ids_change_delta_repeats_or_omits() {
@@ -225,84 +222,6 @@ async fn what_leaves_the_window_is_not_deleted() {
         world.events(&ada, "2029-06-01", "2029-08-01").await.len(),
         1
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn throttling_is_kept_to_across_all_workers() {
-    let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
-    let options = Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    };
-    let (world, side) = World::beside::<MicrosoftHarness>(options).await;
-    let ada = world.sign_up("ada").await;
-    let mut calendars = vec![side.primary()];
-    for name in ["B", "C", "D", "E", "F", "G"] {
-        calendars.push(side.add_calendar(name).await);
-    }
-    let calendars: Vec<&str> = calendars.iter().map(String::as_str).collect();
-    let ids = world.choose(&side, &ada, EMAIL, &calendars).await;
-    side.control("latency", json!(150)).await;
-    let user: UserId = ada.id.parse().unwrap();
-    // Seven workers at once, each a Lambda of its own as far as the tables can tell.
-    let app = &world.stack.context;
-    let all = || {
-        futures::future::join_all(
-            ids.iter()
-                .map(|id| shared::sync::sync_calendar(app, user, id.parse().unwrap())),
-        )
-    };
-    for outcome in all().await {
-        outcome.unwrap();
-    }
-    assert_eq!(
-        side.report().await["mostInFlight"],
-        3,
-        "of the four that Microsoft allows, one is left for others"
-    );
-    // Whoever had to wait is asked for again, and no failure of anything.
-    let done = async || {
-        let states = world.stack.context.store.calendars(user).await.unwrap();
-        states
-            .iter()
-            .all(|state| {
-                state.cursor.completed >= state.cursor.requested
-                    && state.cursor.last_synced_at.is_some()
-            })
-            .then_some(())
-    };
-    world
-        .until("all calendars", async || {
-            world.stack.work().await;
-            done().await
-        })
-        .await;
-    assert_eq!(side.report().await["mostInFlight"], 3);
-    let failed = world.get(&ada, "/api/v1/calendar/calendars").await.body["calendars"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|one| !one["lastError"].is_null())
-        .count();
-    assert_eq!(failed, 0);
-    // What Microsoft asks one worker to wait for, all of them do.
-    side.control("latency", json!(0)).await;
-    let fault = json!([{ "method": "calendarView.delta", "status": 429, "reason": "ApplicationThrottled", "retryAfter": 120 }]);
-    side.control("faults", fault).await;
-    drop(
-        shared::sync::sync_calendar(app, user, ids[0].parse().unwrap())
-            .await
-            .unwrap(),
-    );
-    let before = side.calls("changes").await;
-    for outcome in all().await {
-        outcome.unwrap();
-    }
-    assert_eq!(side.calls("changes").await, before, "nobody calls");
-    clock.advance(TimeDelta::seconds(121));
-    all().await;
-    assert!(side.calls("changes").await >= before + 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,92 +12,12 @@ use serde_json::{Value, json};
 use super::super::ids;
 use super::read::MEETING_BLOCK;
 use super::{
-    ChangePage, GraphRequest, GraphSession, PREFER_HTML, PREFER_PAGE, ProviderError, ReadScope,
-    Refusal, RemoteCalendar, RemoteEvent, Result, WriteOptions, malformed, read, series, write,
+    GraphRequest, GraphSession, PREFER_HTML, ProviderError, Refusal, RemoteCalendar, RemoteEvent,
+    Result, WriteOptions, malformed, read, series, write,
 };
-use crate::Change;
 
-/// What takes place in a stretch of time, and its changes (<https://learn.microsoft.com/graph/api/event-delta>).
-pub(super) const QUERY: &str = "calendarView";
 /// Names an event of ours once more, where it can be searched for.
 const PROPERTY: &str = "String {2f9d6c52-5b0e-4c1a-9c1f-7f2d8a4e6b31} Name calweave";
-
-pub(super) async fn changes(
-    session: &GraphSession,
-    target: RemoteCalendar<'_>,
-    scope: &ReadScope<'_>,
-    page: Option<&str>,
-) -> Result<ChangePage> {
-    let path = ["me", "calendars", target.remote_id, "calendarView", "delta"];
-    let request = match (page, scope) {
-        (Some(link), _) => GraphRequest::follow(link),
-        (None, ReadScope::Changes(sync_state)) => GraphRequest::follow(&sync_state.token),
-        (None, ReadScope::Window { from, to }) => {
-            let stamp =
-                |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-            GraphRequest {
-                query: vec![("startDateTime", stamp(from)), ("endDateTime", stamp(to))],
-                ..GraphRequest::get(&path)
-            }
-        }
-    };
-    if page.is_none() {
-        session.begin_round();
-    }
-    let answer = session
-        .call(GraphRequest {
-            prefer: PREFER_PAGE,
-            ..request
-        })
-        .await?;
-    let text = |name: &str| answer[name].as_str().map(str::to_owned);
-    let mut page = ChangePage {
-        next_page: text("@odata.nextLink"),
-        token: text("@odata.deltaLink"),
-        ..ChangePage::default()
-    };
-    if page.next_page.is_none() && page.token.is_none() {
-        return Err(malformed(&"a list of events without an end"));
-    }
-    let mut masters: Vec<String> = Vec::new();
-    for item in answer["value"].as_array().into_iter().flatten() {
-        masters.extend(add_item(&mut page, session, target, item));
-    }
-    for master in masters {
-        series::read_into(&mut page, session, target, &master).await?;
-    }
-    Ok(page)
-}
-
-/// Adds one item of a delta page. Returns the id of a series that has to be read, because the item is the series or one of its
-/// occurrences.
-fn add_item(
-    page: &mut ChangePage,
-    session: &GraphSession,
-    target: RemoteCalendar<'_>,
-    item: &Value,
-) -> Option<String> {
-    let id = item["id"].as_str()?;
-    if item["@removed"].is_object() {
-        page.changes.push(Change::Removed {
-            id: EventId::of(target.calendar, id),
-            remote_id: id.to_owned(),
-        });
-        return None;
-    }
-    // An occurrence comes with few properties, and says that its series has changed.
-    let is_series = item["type"] == "seriesMaster" || item["recurrence"].is_object();
-    let master = item["seriesMasterId"].as_str().or(is_series.then_some(id));
-    if let Some(master) = master {
-        // Its occurrences may be spread over several pages; it is read once for all of them.
-        return session.is_first_sight(master).then(|| master.to_owned());
-    }
-    match read::event(session, target, item, None) {
-        Ok(event) => page.changes.push(Change::Upserted(Box::new(event))),
-        Err(warning) => page.warnings.push(warning),
-    }
-    None
-}
 
 pub(super) async fn current(
     session: &GraphSession,

@@ -1,6 +1,7 @@
 //! Microsoft Graph v1.0 (<https://learn.microsoft.com/graph/api/resources/calendar>) and the Microsoft identity platform.
 
 mod calendars;
+mod delta;
 mod events;
 mod oauth;
 pub mod pattern;
@@ -9,13 +10,13 @@ mod properties;
 mod read;
 pub mod recurrence;
 mod series;
+mod session;
 mod subscriptions;
 mod write;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use calweave_base::clock::{Clock, random_bytes};
+use calweave_base::clock::Clock;
 use calweave_base::config::{Environment, OAuthClient};
 use calweave_domain::calendar::{AccountCalendar, ProviderKind};
 use calweave_domain::event::Event;
@@ -24,11 +25,9 @@ use calweave_domain::ids::{CalendarId, EventId, OriginalStart};
 use calweave_domain::link::RsvpResponse;
 use calweave_domain::secret::Secret;
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::Method;
-use serde_json::Value;
 use url::Url;
 
-use super::http::{ProviderClient, ProviderRequest, ProviderResponse};
+use super::http::ProviderClient;
 use super::oauth::{AuthorizationCallback, AuthorizationRequest, AuthorizedAccount};
 use super::{
     CalendarProvider, Capabilities, ChangePage, ChannelScope, Connect, Credentials, OAuthProvider,
@@ -36,6 +35,8 @@ use super::{
     Result, WriteOptions,
 };
 
+pub use session::GraphSession;
+use session::{GraphRequest, PREFER_HTML};
 pub use write::{undeletable, unwritable};
 
 const NAME: &str = "Microsoft";
@@ -96,222 +97,11 @@ fn malformed(detail: &dyn std::fmt::Display) -> ProviderError {
     }
 }
 
-/// Calls of Graph on behalf of one account.
-pub struct GraphSession {
-    microsoft: Microsoft,
-    access_token: Secret,
-    /// The account's address: who of the attendees the account's owner is.
-    email: String,
-    /// Series that were read in this round of changes.
-    seen: Arc<Mutex<HashSet<String>>>,
-}
-
-/// Ids survive that an event is moved; times come as UTC, texts as texts.
-const PREFER: &str =
-    r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text""#;
-/// The same, for the text of an event as it really is.
-const PREFER_HTML: &str =
-    r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="html""#;
-/// The same, for a page of changes.
-const PREFER_PAGE: &str = r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text", odata.maxpagesize=100"#;
-
-/// A call below `/v1.0/`: each part of the path is escaped by itself, as ids may hold `/` and `=`.
-struct GraphRequest<'a> {
-    method: Method,
-    path: &'a [&'a str],
-    /// In place of a path: an address that Graph has given.
-    link: Option<&'a str>,
-    query: Vec<(&'static str, String)>,
-    prefer: &'static str,
-    if_match: Option<&'a str>,
-    body: Option<&'a Value>,
-}
-
-impl<'a> GraphRequest<'a> {
-    fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self {
-            method,
-            path,
-            link: None,
-            query: vec![],
-            prefer: PREFER,
-            if_match: None,
-            body: None,
-        }
-    }
-
-    fn get(path: &'a [&'a str]) -> Self {
-        Self::new(Method::GET, path)
-    }
-
-    /// An address that Graph has given is followed as it is.
-    fn follow(link: &'a str) -> Self {
-        Self {
-            link: Some(link),
-            ..Self::get(&[])
-        }
-    }
-}
-
-impl GraphSession {
-    fn new(microsoft: Microsoft, access_token: Secret, email: &str) -> Self {
-        Self {
-            microsoft,
-            access_token,
-            email: email.to_owned(),
-            seen: Arc::default(),
-        }
-    }
-
-    /// A list of changes is begun anew: nothing of it has been read.
-    fn begin_round(&self) {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
-    /// Whether a series has not been read yet in this round.
-    fn is_first_sight(&self, series: &str) -> bool {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(series.to_owned())
-    }
-
-    /// The answer as JSON; null for one without a body.
-    async fn call(&self, request: GraphRequest<'_>) -> Result<Value> {
-        let mut url = self.microsoft.url("graph.microsoft.com", "/v1.0")?;
-        match request.link {
-            Some(link) => {
-                let link = Url::parse(link).map_err(|error| malformed(&error))?;
-                // The access token is for Graph alone.
-                if link.origin() != url.origin() || !link.path().starts_with("/v1.0/") {
-                    return Err(malformed(&"a link that leads elsewhere"));
-                }
-                url = link;
-            }
-            None => {
-                url.path_segments_mut()
-                    .map_err(|()| malformed(&"no path"))?
-                    .extend(request.path);
-                if !request.query.is_empty() {
-                    url.query_pairs_mut().extend_pairs(&request.query);
-                }
-            }
-        }
-        let authorization =
-            zeroize::Zeroizing::new(format!("Bearer {}", self.access_token.expose()));
-        let request_id = uuid(random_bytes());
-        let mut headers = vec![
-            ("authorization", authorization.as_str()),
-            ("prefer", request.prefer),
-            ("client-request-id", request_id.as_str()),
-        ];
-        let body = request.body.map(|body| body.to_string().into_bytes());
-        if body.is_some() {
-            headers.push(("content-type", "application/json"));
-        } else if request.method == Method::POST {
-            headers.push(("content-length", "0"));
-        }
-        if let Some(version) = request.if_match {
-            headers.push(("if-match", version));
-        }
-        let is_list = url.path().ends_with("/delta");
-        let answer = self
-            .microsoft
-            .http
-            .call(
-                NAME,
-                ProviderRequest {
-                    method: request.method,
-                    url,
-                    headers: &headers,
-                    body,
-                },
-            )
-            .await?;
-        if (200..300).contains(&answer.status) {
-            if answer.body.is_empty() {
-                return Ok(Value::Null);
-            }
-            return serde_json::from_slice(&answer.body).map_err(|error| malformed(&error));
-        }
-        Err(refusal(&answer, is_list))
-    }
-}
-
-/// Random bytes as a UUID (RFC 9562, version 4).
-fn uuid(bytes: [u8; 16]) -> String {
-    let hex = |range: std::ops::Range<usize>| {
-        bytes[range]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
-    format!(
-        "{}-{}-4{}-a{}-{}",
-        hex(0..4),
-        hex(4..6),
-        &hex(6..8)[1..],
-        &hex(8..10)[1..],
-        hex(10..16)
-    )
-}
-
-/// What an answer that is no success means (<https://learn.microsoft.com/graph/errors>). Codes come in any case.
-fn refusal(answer: &ProviderResponse, is_list: bool) -> ProviderError {
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let error = &body["error"];
-    let reason = error["code"].as_str().unwrap_or("unknown").to_owned();
-    let message: String = error["message"]
-        .as_str()
-        .unwrap_or("no explanation")
-        .chars()
-        .take(300)
-        .collect();
-    let (provider, retry_after) = (NAME, answer.retry_after);
-    let is = |known: &str| reason.eq_ignore_ascii_case(known);
-    let is_position = ["syncStateNotFound", "syncStateInvalid", "resyncRequired"]
-        .into_iter()
-        .any(is);
-    match answer.status {
-        401 => ProviderError::Unauthorized { provider },
-        429 => ProviderError::Throttled {
-            provider,
-            reason,
-            retry_after,
-        },
-        503 if retry_after.is_some() => ProviderError::Throttled {
-            provider,
-            reason,
-            retry_after,
-        },
-        400..=499 if is_position => ProviderError::SyncStateExpired { provider },
-        // Of a list of changes; anything else is just not there any more.
-        410 if is_list => ProviderError::SyncStateExpired { provider },
-        410 => ProviderError::NotFound { provider },
-        404 if !is("MailboxNotEnabledForRESTAPI") => ProviderError::NotFound { provider },
-        412 => ProviderError::PreconditionFailed { provider },
-        409 if is("ErrorIrresolvableConflict") => ProviderError::PreconditionFailed { provider },
-        409 => ProviderError::AlreadyExists { provider },
-        500.. => ProviderError::ServerError {
-            provider,
-            status: answer.status,
-        },
-        _ => ProviderError::Refused {
-            provider,
-            reason: Refusal::Other(reason),
-            message,
-        },
-    }
-}
-
 impl CalendarProvider for GraphSession {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             kind: ProviderKind::Microsoft,
-            query: events::QUERY,
+            query: delta::QUERY,
             rebase_after: REBASED,
             ids_are_reversible: false,
             removals_are_definitive: false,
@@ -348,7 +138,7 @@ impl CalendarProvider for GraphSession {
         scope: &'a ReadScope<'a>,
         page: Option<&'a str>,
     ) -> ProviderFuture<'a, ChangePage> {
-        Box::pin(events::changes(self, target, scope, page))
+        Box::pin(delta::changes(self, target, scope, page))
     }
 
     fn get_event<'a>(

@@ -1,0 +1,225 @@
+//! Requests to Graph on behalf of one account, and what its error responses mean.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use calweave_base::clock::random_bytes;
+use calweave_domain::secret::Secret;
+use reqwest::Method;
+use serde_json::Value;
+use url::Url;
+
+use super::{Microsoft, NAME, malformed};
+use crate::http::{ProviderRequest, ProviderResponse};
+use crate::{ProviderError, Refusal, Result};
+
+/// Calls of Graph on behalf of one account.
+pub struct GraphSession {
+    pub(super) microsoft: Microsoft,
+    pub(super) access_token: Secret,
+    /// The account's address: who of the attendees the account's owner is.
+    pub(super) email: String,
+    /// Series that were read in this round of changes.
+    pub(super) seen: Arc<Mutex<HashSet<String>>>,
+}
+
+/// Ids survive that an event is moved; times come as UTC, texts as texts.
+pub(super) const PREFER: &str =
+    r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text""#;
+/// The same, for the text of an event as it really is.
+pub(super) const PREFER_HTML: &str =
+    r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="html""#;
+/// The same, for a page of changes.
+pub(super) const PREFER_PAGE: &str = r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text", odata.maxpagesize=100"#;
+
+/// A call below `/v1.0/`: each part of the path is escaped by itself, as ids may hold `/` and `=`.
+pub(super) struct GraphRequest<'a> {
+    pub method: Method,
+    pub path: &'a [&'a str],
+    /// In place of a path: an address that Graph has given.
+    pub link: Option<&'a str>,
+    pub query: Vec<(&'static str, String)>,
+    pub prefer: &'static str,
+    pub if_match: Option<&'a str>,
+    pub body: Option<&'a Value>,
+}
+
+impl<'a> GraphRequest<'a> {
+    pub(super) fn new(method: Method, path: &'a [&'a str]) -> Self {
+        Self {
+            method,
+            path,
+            link: None,
+            query: vec![],
+            prefer: PREFER,
+            if_match: None,
+            body: None,
+        }
+    }
+
+    pub(super) fn get(path: &'a [&'a str]) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    /// An address that Graph has given is followed as it is.
+    pub(super) fn follow(link: &'a str) -> Self {
+        Self {
+            link: Some(link),
+            ..Self::get(&[])
+        }
+    }
+}
+
+impl GraphSession {
+    pub(super) fn new(microsoft: Microsoft, access_token: Secret, email: &str) -> Self {
+        Self {
+            microsoft,
+            access_token,
+            email: email.to_owned(),
+            seen: Arc::default(),
+        }
+    }
+
+    /// A list of changes is begun anew: nothing of it has been read.
+    pub(super) fn begin_round(&self) {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// Whether a series has not been read yet in this round.
+    pub(super) fn is_first_sight(&self, series: &str) -> bool {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(series.to_owned())
+    }
+
+    /// The answer as JSON; null for one without a body.
+    pub(super) async fn call(&self, request: GraphRequest<'_>) -> Result<Value> {
+        let mut url = self.microsoft.url("graph.microsoft.com", "/v1.0")?;
+        match request.link {
+            Some(link) => {
+                let link = Url::parse(link).map_err(|error| malformed(&error))?;
+                // The access token is for Graph alone.
+                if link.origin() != url.origin() || !link.path().starts_with("/v1.0/") {
+                    return Err(malformed(&"a link that leads elsewhere"));
+                }
+                url = link;
+            }
+            None => {
+                url.path_segments_mut()
+                    .map_err(|()| malformed(&"no path"))?
+                    .extend(request.path);
+                if !request.query.is_empty() {
+                    url.query_pairs_mut().extend_pairs(&request.query);
+                }
+            }
+        }
+        let authorization =
+            zeroize::Zeroizing::new(format!("Bearer {}", self.access_token.expose()));
+        let request_id = uuid(random_bytes());
+        let mut headers = vec![
+            ("authorization", authorization.as_str()),
+            ("prefer", request.prefer),
+            ("client-request-id", request_id.as_str()),
+        ];
+        let body = request.body.map(|body| body.to_string().into_bytes());
+        if body.is_some() {
+            headers.push(("content-type", "application/json"));
+        } else if request.method == Method::POST {
+            headers.push(("content-length", "0"));
+        }
+        if let Some(version) = request.if_match {
+            headers.push(("if-match", version));
+        }
+        let is_list = url.path().ends_with("/delta");
+        let answer = self
+            .microsoft
+            .http
+            .call(
+                NAME,
+                ProviderRequest {
+                    method: request.method,
+                    url,
+                    headers: &headers,
+                    body,
+                },
+            )
+            .await?;
+        if (200..300).contains(&answer.status) {
+            if answer.body.is_empty() {
+                return Ok(Value::Null);
+            }
+            return serde_json::from_slice(&answer.body).map_err(|error| malformed(&error));
+        }
+        Err(refusal(&answer, is_list))
+    }
+}
+
+/// Random bytes as a UUID (RFC 9562, version 4).
+fn uuid(bytes: [u8; 16]) -> String {
+    let hex = |range: std::ops::Range<usize>| {
+        bytes[range]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    format!(
+        "{}-{}-4{}-a{}-{}",
+        hex(0..4),
+        hex(4..6),
+        &hex(6..8)[1..],
+        &hex(8..10)[1..],
+        hex(10..16)
+    )
+}
+
+/// What an answer that is no success means (<https://learn.microsoft.com/graph/errors>). Codes come in any case.
+fn refusal(answer: &ProviderResponse, is_list: bool) -> ProviderError {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let error = &body["error"];
+    let reason = error["code"].as_str().unwrap_or("unknown").to_owned();
+    let message: String = error["message"]
+        .as_str()
+        .unwrap_or("no explanation")
+        .chars()
+        .take(300)
+        .collect();
+    let (provider, retry_after) = (NAME, answer.retry_after);
+    let is = |known: &str| reason.eq_ignore_ascii_case(known);
+    let is_position = ["syncStateNotFound", "syncStateInvalid", "resyncRequired"]
+        .into_iter()
+        .any(is);
+    match answer.status {
+        401 => ProviderError::Unauthorized { provider },
+        429 => ProviderError::Throttled {
+            provider,
+            reason,
+            retry_after,
+        },
+        503 if retry_after.is_some() => ProviderError::Throttled {
+            provider,
+            reason,
+            retry_after,
+        },
+        400..=499 if is_position => ProviderError::SyncStateExpired { provider },
+        // Of a list of changes; anything else is just not there any more.
+        410 if is_list => ProviderError::SyncStateExpired { provider },
+        410 => ProviderError::NotFound { provider },
+        404 if !is("MailboxNotEnabledForRESTAPI") => ProviderError::NotFound { provider },
+        412 => ProviderError::PreconditionFailed { provider },
+        409 if is("ErrorIrresolvableConflict") => ProviderError::PreconditionFailed { provider },
+        409 => ProviderError::AlreadyExists { provider },
+        500.. => ProviderError::ServerError {
+            provider,
+            status: answer.status,
+        },
+        _ => ProviderError::Refused {
+            provider,
+            reason: Refusal::Other(reason),
+            message,
+        },
+    }
+}

@@ -1,0 +1,267 @@
+//! What every answer has: headers, limits, idempotency, audit, readiness.
+
+use crate::harness::feeds::daily;
+use crate::harness::{PASSWORD, World};
+use chrono::TimeDelta;
+use local::stack::Options;
+use serde_json::json;
+use shared::clock::Clock;
+use std::collections::BTreeMap;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_carries_its_headers() {
+    let variables = BTreeMap::from([(
+        "CORS_ORIGINS".to_owned(),
+        "https://app.example.org".to_owned(),
+    )]);
+    let world = World::with(Options {
+        rate_limits: true,
+        variables,
+        ..Options::default()
+    })
+    .await;
+    let answer = world
+        .send(
+            "GET",
+            "/api/v1/calendar/calendars",
+            &[("origin", "https://app.example.org".into())],
+            None,
+        )
+        .await;
+    assert_eq!(answer.status, 401);
+    for header in [
+        "x-request-id",
+        "ratelimit",
+        "ratelimit-policy",
+        "content-security-policy",
+        "strict-transport-security",
+    ] {
+        assert!(answer.headers.contains_key(header), "{header}");
+    }
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    assert_eq!(
+        answer.headers["access-control-allow-origin"],
+        "https://app.example.org"
+    );
+    assert_eq!(
+        answer.body["instance"],
+        answer.headers["x-request-id"].to_str().unwrap()
+    );
+    let preflight = [
+        ("origin", "https://app.example.org".to_owned()),
+        ("access-control-request-method", "PATCH".to_owned()),
+    ];
+    let allowed = world
+        .send("OPTIONS", "/api/v1/auth/me", &preflight, None)
+        .await;
+    assert_eq!(
+        (
+            allowed.status,
+            &allowed.headers["access-control-allow-origin"]
+        ),
+        (200, &"https://app.example.org".parse().unwrap())
+    );
+    let stranger = world
+        .send(
+            "GET",
+            "/health",
+            &[("origin", "https://evil.example".into())],
+            None,
+        )
+        .await;
+    assert!(!stranger.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_hold_and_say_when_to_come_again() {
+    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
+    let world = World::with(Options {
+        rate_limits: true,
+        clock: clock.clone(),
+        background: false,
+        ..Options::default()
+    })
+    .await;
+    let ada = world.sign_up("ada").await;
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        let answer = world
+            .post(&ada, "/api/v1/calendar/calendars/sync-all", json!({}))
+            .await;
+        statuses.push(answer.status);
+        if answer.status == 429 {
+            assert_eq!(
+                (&answer.body["type"], &answer.headers["retry-after"]),
+                (&json!("rate-limited"), &"60".parse().unwrap())
+            );
+            assert!(
+                answer.headers["ratelimit"]
+                    .to_str()
+                    .unwrap()
+                    .starts_with("\"sync\";r=0")
+            );
+        }
+    }
+    assert_eq!(statuses, [202, 202, 202, 202, 202, 429]);
+    clock.advance(TimeDelta::seconds(60));
+    assert_eq!(
+        world
+            .post(&ada, "/api/v1/calendar/calendars/sync-all", json!({}))
+            .await
+            .status,
+        202
+    );
+
+    clock.advance(TimeDelta::seconds(60));
+    world.stack.context.store.meter().take();
+    let mut refused = 0;
+    for _ in 0..110 {
+        refused += u32::from(world.call("GET", "/docs", None, None).await.status == 429);
+    }
+    assert_eq!(refused, 10);
+    let (_, writes, _) = world.stack.context.store.meter().take();
+    assert!(writes <= 11.0, "one write for ten requests, not {writes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_sent_twice_is_carried_out_once() {
+    let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("f.ics", daily(1, "2026-03-02", "a"));
+    let headers = [
+        ("authorization", format!("Bearer {}", ada.token)),
+        ("idempotency-key", "one".to_owned()),
+    ];
+    let body = json!({ "url": world.feeds.url("f.ics") }).to_string();
+    let connect = "/api/v1/calendar/ics/connect";
+    let first = world
+        .send("POST", connect, &headers, Some(body.clone()))
+        .await;
+    let second = world
+        .send("POST", connect, &headers, Some(body.clone()))
+        .await;
+    assert_eq!(
+        (
+            first.status,
+            second.status,
+            &second.headers["idempotency-replayed"]
+        ),
+        (201, 201, &"true".parse().unwrap())
+    );
+    assert_eq!(first.body, second.body);
+    let other = world
+        .send(
+            "POST",
+            connect,
+            &headers,
+            Some(json!({ "url": "x" }).to_string()),
+        )
+        .await;
+    assert_eq!(
+        (other.status, &other.body["type"]),
+        (409, &json!("idempotency-conflict"))
+    );
+    let without = world.send("POST", connect, &headers[..1], Some(body)).await;
+    assert_eq!(
+        (without.status, &without.body["type"]),
+        (409, &json!("conflict"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_says_who_did_what() {
+    let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("f.ics", daily(1, "2026-03-02", "a"));
+    let id = world.connect(&ada, "f.ics").await;
+    world
+        .call(
+            "POST",
+            "/api/v1/auth/login",
+            None,
+            Some(json!({ "email": ada.email, "password": "wrong password" })),
+        )
+        .await;
+    world
+        .call(
+            "POST",
+            "/api/v1/auth/login",
+            None,
+            Some(json!({ "email": ada.email, "password": PASSWORD })),
+        )
+        .await;
+    world
+        .call(
+            "DELETE",
+            &format!("/api/v1/calendar/ics/{id}"),
+            Some(&ada.token),
+            None,
+        )
+        .await;
+    let dump = world.dump().await;
+    let trail: Vec<&str> = dump
+        .lines()
+        .filter(|line| line.starts_with("AUDIT_TABLE"))
+        .collect();
+    for action in [
+        "SIGNUP_SUCCESS",
+        "LOGIN_FAILURE",
+        "LOGIN_SUCCESS",
+        "CALENDAR_CONNECT",
+        "CALENDAR_SYNC",
+        "CALENDAR_DISCONNECT",
+    ] {
+        assert!(
+            trail
+                .iter()
+                .any(|line| line.contains(action) && line.contains("127.0.0.1")),
+            "{action}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_names_what_is_missing() {
+    let variables = BTreeMap::from([
+        ("KMS_KEY_ID".to_owned(), "no-such-key".to_owned()),
+        (
+            "SYNC_QUEUE_URL".to_owned(),
+            "http://127.0.0.1/000000000000/none".to_owned(),
+        ),
+    ]);
+    let world = World::with(Options {
+        variables,
+        background: false,
+        ..Options::default()
+    })
+    .await;
+    let answer = world.call("GET", "/api/v1/health/ready", None, None).await;
+    assert_eq!(
+        (answer.status, &answer.body["checks"]),
+        (
+            503,
+            &json!({ "dynamodb": "ok", "kms": "unavailable", "queue": "unavailable" })
+        )
+    );
+    for path in [
+        "/health",
+        "/api/v1/health",
+        "/api/v1/health/health",
+        "/api/v1/health/live",
+    ] {
+        assert_eq!(
+            world.call("GET", path, None, None).await.status,
+            200,
+            "{path}"
+        );
+    }
+    assert_eq!(world.call("GET", "/nowhere", None, None).await.status, 404);
+    let page = world.call("GET", "/docs", None, None).await;
+    assert!(page.body.as_str().unwrap().contains("/docs/docs.js"));
+    assert!(
+        page.headers["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .contains("script-src 'self'")
+    );
+}

@@ -1,0 +1,202 @@
+//! What is due, and what a request for a sync costs.
+
+use crate::harness::feeds::{FeedResponse, daily};
+use crate::harness::{PASSWORD, World};
+use chrono::TimeDelta;
+use local::stack::Options;
+use serde_json::json;
+use shared::clock::Clock;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_feeds_that_are_due_are_refreshed() {
+    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
+    let world = World::with(Options {
+        clock: clock.clone(),
+        background: false,
+        ..Options::default()
+    })
+    .await;
+    let app = &world.stack.context;
+    let ada = world.sign_up("ada").await;
+    let interval = |interval: &str| {
+        daily(1, "2026-03-02", "a").replace(
+            "X-WR-CALNAME:Test",
+            &format!("REFRESH-INTERVAL;VALUE=DURATION:{interval}"),
+        )
+    };
+    for (path, every) in [
+        ("minute.ics", "PT1M"),
+        ("hours.ics", "PT6H"),
+        ("month.ics", "P30D"),
+    ] {
+        world.feeds.set_ics(path, interval(every));
+        assert_eq!(
+            world
+                .post(
+                    &ada,
+                    "/api/v1/calendar/ics/connect",
+                    json!({ "url": world.feeds.url(path) })
+                )
+                .await
+                .status,
+            201
+        );
+    }
+    world.stack.work().await;
+    let fetched = |path: &str| world.feeds.requests(path).len();
+    assert_eq!(
+        [
+            fetched("minute.ics"),
+            fetched("hours.ics"),
+            fetched("month.ics")
+        ],
+        [2, 2, 2],
+        "once to look, once to sync"
+    );
+    let run = async |after: TimeDelta| {
+        clock.advance(after);
+        let asked = refresh_feeds::run(world.stack.jobs()).await.unwrap();
+        let messages = visible_jobs(&world).await;
+        for job in messages {
+            sync_worker::handle(app.clone(), job).await.unwrap();
+        }
+        asked
+    };
+    assert_eq!(run(TimeDelta::minutes(10)).await, 0);
+    assert_eq!(
+        run(TimeDelta::minutes(10)).await,
+        1,
+        "not more often than every quarter of an hour"
+    );
+    assert_eq!(run(TimeDelta::hours(7)).await, 2);
+    assert_eq!(
+        run(TimeDelta::hours(1)).await,
+        1,
+        "an unchanged answer changes nothing about when to ask"
+    );
+    assert_eq!(
+        run(TimeDelta::hours(20)).await,
+        3,
+        "nor more seldom than once a day"
+    );
+}
+
+/// The jobs of all messages, whatever their delay.
+async fn visible_jobs(world: &World) -> Vec<shared::queue::Job> {
+    let mut jobs = Vec::new();
+    for state in all_calendars(world).await {
+        let cursor = &state.cursor;
+        if cursor.requested > cursor.completed {
+            jobs.push(shared::queue::Job::SyncCalendar {
+                user_id: state.calendar.user_id,
+                calendar_id: state.calendar.id,
+            });
+        }
+    }
+    jobs
+}
+
+async fn all_calendars(world: &World) -> Vec<shared::domain::calendar::CalendarState> {
+    let ada = world
+        .call(
+            "POST",
+            "/api/v1/auth/login",
+            None,
+            Some(json!({ "email": "ada@example.org", "password": PASSWORD })),
+        )
+        .await;
+    let id = ada.body["user"]["id"].as_str().unwrap().parse().unwrap();
+    world.stack.context.store.calendars(id).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_requests_make_one_pull() {
+    let world = World::with(Options {
+        background: false,
+        ..Options::default()
+    })
+    .await;
+    let ada = world.sign_up("ada").await;
+    world
+        .feeds
+        .set("f.ics", FeedResponse::ics(daily(1, "2026-03-02", "a")));
+    let id = world
+        .post(
+            &ada,
+            "/api/v1/calendar/ics/connect",
+            json!({ "url": world.feeds.url("f.ics") }),
+        )
+        .await
+        .body["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for _ in 0..10 {
+        assert_eq!(
+            world
+                .post(&ada, &format!("/api/v1/calendar/ics/{id}/sync"), json!({}))
+                .await
+                .status,
+            202
+        );
+    }
+    let before = world.feeds.requests("f.ics").len();
+    world.stack.work().await;
+    assert_eq!(world.feeds.requests("f.ics").len() - before, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_sync_is_answered_when_it_is_done() {
+    let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("f.ics", daily(3, "2026-03-02", "a"));
+    let id = world.connect(&ada, "f.ics").await;
+    let path = format!("/api/v1/calendar/calendars/{id}/sync?wait=20");
+    let answers =
+        futures::future::join_all((0..20).map(|_| world.post(&ada, &path, json!({})))).await;
+    assert!(
+        answers.iter().all(|answer| answer.status == 200),
+        "{answers:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_due_feed_that_has_not_changed_costs_eight_write_units() {
+    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
+    let world = World::with(Options {
+        clock: clock.clone(),
+        background: false,
+        ..Options::default()
+    })
+    .await;
+    let app = &world.stack.context;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("a.ics", daily(100, "2026-03-02", "a"));
+    world
+        .post(
+            &ada,
+            "/api/v1/calendar/ics/connect",
+            json!({ "url": world.feeds.url("a.ics") }),
+        )
+        .await;
+    world.stack.work().await;
+    clock.advance(TimeDelta::hours(1));
+    app.store.meter().take();
+    assert_eq!(refresh_feeds::run(world.stack.jobs()).await.unwrap(), 1);
+    let (_, asked, _) = app.store.meter().take();
+    let jobs = visible_jobs(&world).await;
+    app.store.meter().take();
+    for job in jobs {
+        sync_worker::handle(app.clone(), job).await.unwrap();
+    }
+    let (reads, synced, _) = app.store.meter().take();
+    assert_eq!(
+        (asked, synced),
+        (4.0, 4.0),
+        "the request and its delay; the lease and the outcome"
+    );
+    assert!(
+        reads <= 4.0,
+        "calendar, cursor, secret and key, not {reads} read units"
+    );
+}
