@@ -81,6 +81,6 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     )]
     SystemRandom::new()
         .fill(&mut bytes)
-        .expect("the system's random generator answers");
+        .expect("the system's random number generator works");
     bytes
 }

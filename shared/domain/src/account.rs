@@ -17,7 +17,7 @@ pub struct User {
     /// Full name, as entered by the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_name: Option<String>,
-    /// The user's time zone, in which floating and all-day events are read.
+    /// The user's time zone, in which floating and all-day events are interpreted.
     pub timezone: Tz,
     /// Argon2id hash of the password, as a PHC string.
     pub password_hash: String,
@@ -44,8 +44,7 @@ pub struct Session {
     pub expires_at: i64,
 }
 
-/// Returns an e-mail address in the form in which it is stored and compared: trimmed and in lower case. `None` if it is
-/// not valid.
+/// Normalises an e-mail address for storage and comparison: trimmed, in lower case. Returns `None` if it is not valid.
 pub fn normalise_email(text: &str) -> Option<String> {
     let email = text.trim().to_lowercase();
     let (local, domain) = email.rsplit_once('@')?;

@@ -96,8 +96,7 @@ impl Window {
             .unwrap_or(self.end)
     }
 
-    /// Returns whether the interval from `start` to `end` overlaps the window. An empty one does if its start is
-    /// inside.
+    /// Returns whether the interval from `start` to `end` overlaps the window. An empty one must start inside it.
     fn shows(&self, start: DateTime<Utc>, end: DateTime<Utc>) -> bool {
         start < self.end && (end > self.start || (start == end && start >= self.start))
     }

@@ -61,7 +61,7 @@ pub enum CalendarSource {
 }
 
 impl CalendarSource {
-    /// Returns a key that is unique among the user's calendars, and by which a second connect of one is recognised.
+    /// Returns a key that is unique among the user's calendars, to detect a second connect of the same one.
     pub fn key(&self, connection: ConnectionId) -> String {
         match self {
             Self::Feed(feed) => feed.fingerprint.clone(),

@@ -155,7 +155,7 @@ pub struct EventDetails {
     /// `URL`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// `CONFERENCE` (RFC 7986 5.11), or the meeting link from a property of the producer's own.
+    /// `CONFERENCE` (RFC 7986 5.11), or the meeting link from a producer-specific property.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conference_url: Option<String>,
     /// `CATEGORIES`

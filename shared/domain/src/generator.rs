@@ -73,8 +73,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Adds the starts in `[low, high)` for which `wanted` is true, at most `room`. Returns whether it had to stop
-    /// early.
+    /// Adds the starts in `[low, high)` for which `wanted` is true, at most `room`. Returns whether it stopped early.
     pub(super) fn collect(
         &self,
         low: NaiveDateTime,
@@ -471,8 +470,7 @@ fn days_in_month(year: i32, month: u32) -> u32 {
     }
 }
 
-/// Returns the times of day of a rule, in order. Parts finer than the frequency that the rule lacks come from the
-/// start.
+/// Returns the times of day of a rule, in order. Parts finer than the frequency default to those of the start.
 fn times(rule: &Rule, start: NaiveTime) -> Vec<NaiveTime> {
     let or_start = |list: &[u8], own: u32| -> Vec<u32> {
         if list.is_empty() {

@@ -96,7 +96,7 @@ pub enum SendUpdates {
 }
 
 impl SendUpdates {
-    /// Returns the value that notifies everyone whom one of the two notifies.
+    /// Returns the value that notifies everyone whom either value notifies.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         match (self, other) {
@@ -158,7 +158,7 @@ const MAX_REWRITES: usize = 5;
 const REWRITES_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 impl Edit {
-    /// Creates a change without any options.
+    /// Creates a change with default options.
     pub fn new(
         operation: Operation,
         base: Option<Box<EventContent>>,

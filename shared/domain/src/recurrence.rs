@@ -38,8 +38,7 @@ pub struct Series {
     /// Inclusive start: no occurrence starts before this wall-clock time. Set on the later part of such a series.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub begins_at: Option<NaiveDateTime>,
-    /// By how many seconds the occurrences of the later part of such a series are moved from where the rule places
-    /// them.
+    /// Shift of the later part of such a series from where the rule places its occurrences, in seconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub shift_seconds: i64,
 }
@@ -81,7 +80,7 @@ impl Series {
     }
 
     /// Returns the occurrences with `from <= start < to`, at most `limit` of them, of a series that begins at `start`.
-    /// Dates and floating times are read in the zone `reader`.
+    /// Dates and floating times are interpreted in the zone `reader`.
     pub fn expand(
         &self,
         start: EventTime,

@@ -29,7 +29,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Returns the SHA-256 digest of a secret as base64url, by which a secret is recognised that is not stored itself.
+/// Returns the SHA-256 digest of a secret as base64url, to recognise a secret without storing it.
 pub fn secret_digest(secret: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
 }

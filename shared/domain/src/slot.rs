@@ -1,4 +1,4 @@
-//! Slots: times that a user reserves, once or every week. A slot that overlaps another one is not created.
+//! Slots: times that a user reserves, once or every week. A slot that overlaps another one is refused.
 
 use chrono::{
     DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc, Weekday,

@@ -15,15 +15,14 @@ use super::ids::OriginalStart;
 /// Maximum offset of any zone from UTC: how far an all-day or floating event can be from where it would be in UTC.
 pub const MAX_ZONE_SHIFT: TimeDelta = TimeDelta::hours(14);
 
-/// The start or end of an event. The kind is part of the value, so an all-day date never becomes an instant by
-/// accident.
+/// The start or end of an event. The kind is part of the value: an all-day date never becomes an instant by accident.
 ///
 /// As text: `2026-03-02T09:00:00[Europe/Berlin]`, `2026-03-10`, `2026-03-02T09:00:00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventTime {
     /// A wall-clock time in a zone.
     Zoned(NaiveDateTime, Tz),
-    /// A whole day in the reader's zone. As an end it is exclusive (RFC 5545 3.6.1).
+    /// A whole day: the same date in every zone. As an end it is exclusive (RFC 5545 3.6.1).
     Date(NaiveDate),
     /// A wall-clock time in the reader's zone (RFC 5545 3.3.5, form 1).
     Floating(NaiveDateTime),

@@ -1,4 +1,4 @@
-//! Resolution of time zone names. Feeds use IANA names, Windows names, display names, and names of their own.
+//! Resolution of time zone names. Feeds use IANA names, Windows names, display names, and custom names.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -123,7 +123,7 @@ const RENAMED: [(Tz, Tz); 19] = [
 ];
 
 /// Returns the Windows name for a zone: that of CLDR, also by the zone's older name if it was renamed, or that of a
-/// zone with the same clocks in the compared years. `None` if no Windows zone has the same clocks.
+/// zone with the same UTC offsets from 2020 to 2031. `None` if no Windows zone has the same offsets.
 pub fn windows_name(zone: Tz) -> Option<&'static str> {
     static NAMES: LazyLock<Mutex<HashMap<Tz, Option<&'static str>>>> =
         LazyLock::new(Mutex::default);
@@ -132,7 +132,7 @@ pub fn windows_name(zone: Tz) -> Option<&'static str> {
 }
 
 fn find_windows_name(zone: Tz) -> Option<&'static str> {
-    // CLDR also groups zones whose clocks have diverged.
+    // CLDR also groups zones whose offsets have diverged.
     let fits = |name: &&str| resolve(name).is_some_and(|other| has_same_clocks(zone, other));
     let named = |zone: Tz| {
         let older = RENAMED
@@ -153,7 +153,7 @@ fn find_windows_name(zone: Tz) -> Option<&'static str> {
     })
 }
 
-/// Returns whether two zones have the same clocks in all of [`COMPARED_YEARS`].
+/// Returns whether two zones have the same UTC offset at noon UTC on each day of [`COMPARED_YEARS`].
 fn has_same_clocks(a: Tz, b: Tz) -> bool {
     let days = COMPARED_YEARS
         .flat_map(|year| (1..=366).filter_map(move |day| NaiveDate::from_yo_opt(year, day)));
@@ -178,7 +178,7 @@ pub struct Observance {
     pub dates: Vec<NaiveDateTime>,
 }
 
-/// Zones that are preferred if several have the same clocks: the best known of each offset.
+/// Zones that are preferred if several have the same offsets: the best known of each offset.
 const PREFERRED: [Tz; 16] = [
     Tz::Europe__Berlin,
     Tz::Europe__London,
@@ -201,10 +201,10 @@ const PREFERRED: [Tz; 16] = [
 static CANDIDATES: LazyLock<Vec<Tz>> =
     LazyLock::new(|| PREFERRED.into_iter().chain(TZ_VARIANTS).collect());
 
-/// The years over which the clocks of zones are compared.
+/// The years over which the offsets of zones are compared.
 const COMPARED_YEARS: std::ops::Range<i32> = 2020..2032;
 
-/// The changes of the clocks of a `VTIMEZONE`, computed once.
+/// The changes of a `VTIMEZONE`'s UTC offset, computed once.
 #[derive(Clone, Debug)]
 pub struct ZoneTransitions {
     /// The offset before the first change, in seconds.
@@ -235,7 +235,7 @@ impl ZoneTransitions {
         })
     }
 
-    /// Returns the offset at a wall-clock time, in seconds.
+    /// Returns the UTC offset at a wall-clock time, in seconds.
     pub fn offset_of_local(&self, local: NaiveDateTime) -> i32 {
         let index = self.changes.partition_point(|(at, ..)| *at <= local);
         index
@@ -252,8 +252,8 @@ impl ZoneTransitions {
             .map_or(self.before, |index| self.changes[index].2)
     }
 
-    /// Returns an IANA zone whose clocks agree with these from 2020 to 2031. Series in a zone with a name of the feed's
-    /// own are then expanded by rules that are kept up to date.
+    /// Returns the first IANA zone whose offsets agree with these from 2020 to 2031. A series in a zone with a custom
+    /// name is then expanded by rules that are kept up to date.
     pub fn matching(&self) -> Option<Tz> {
         let noon = |year, month| Utc.with_ymd_and_hms(year, month, 1, 12, 0, 0).single();
         let months =
@@ -376,7 +376,7 @@ mod tests {
                 assert!(has_same_clocks(zone, back), "{zone} is {name} is {back}");
             }
         }
-        let changed = "its clocks have changed since 2020, and those that Windows has under CLDR's name have not, or otherwise";
+        let changed = "its offset has changed since 2020, and that of the Windows zone has not, or the other way round";
         let listed = [
             ("America/Chihuahua", changed),
             ("America/Ciudad_Juarez", changed),
@@ -386,7 +386,7 @@ mod tests {
             ("Antarctica/Casey", changed),
             (
                 "Antarctica/Troll",
-                "nobody else moves the clocks by two hours",
+                "no Windows zone moves its clocks by two hours",
             ),
             ("Antarctica/Vostok", changed),
             ("Asia/Almaty", changed),

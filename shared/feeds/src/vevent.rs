@@ -399,7 +399,7 @@ impl Reader<'_> {
         };
         let mut found = expand(start.and_utc());
         if found.truncated {
-            // Too many for all of them: leave out those of more than two years before this one.
+            // Too many to use all of them: start two years before this year.
             found = expand(lately.max(start.and_utc()));
         }
         series.dates.extend(

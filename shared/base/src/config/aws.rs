@@ -12,7 +12,7 @@ use super::Environment;
 pub struct AwsConfig {
     /// `AWS_REGION`
     pub region: String,
-    /// AwsCredentials that sign requests.
+    /// Access keys that sign requests.
     pub credentials: AwsCredentials,
     /// Custom endpoints by service id in upper case (`DYNAMODB`); the empty id applies to all services.
     endpoints: BTreeMap<&'static str, String>,

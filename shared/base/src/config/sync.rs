@@ -7,7 +7,7 @@ use super::Environment;
 /// The time window in which calendars of linked accounts are synced.
 #[derive(Clone, Copy, Debug)]
 pub struct SyncWindow {
-    /// How far the window reaches back, counted from a calendar's first sync.
+    /// How far the window reaches back at a calendar's first sync.
     pub past: TimeDelta,
     /// How far the window reaches ahead of the current time. This end moves forward with time.
     pub future: TimeDelta,
