@@ -22,20 +22,20 @@ pub async fn request_sync(
     calendar: CalendarId,
     delay: i32,
 ) -> Result<Option<u64>, BackendError> {
-    let Some(wish) = context.store.request_sync(user, calendar).await? else {
+    let Some(counted) = context.store.request_sync(user, calendar).await? else {
         return Ok(None);
     };
     let job = Job::SyncCalendar {
         user_id: user,
         calendar_id: calendar,
     };
-    if wish.send
+    if counted.send
         && let Err(error) = context.queue.send(&job, delay).await
     {
         context.store.sync_request_unsent(user, calendar).await?;
         return Err(error.into());
     }
-    Ok(Some(wish.number))
+    Ok(Some(counted.number))
 }
 
 /// Waits until a request is completed, at most `limit`. Answers with the calendar's cursor as it then is.

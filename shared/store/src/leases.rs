@@ -63,7 +63,7 @@ impl Store {
         let until = now + LEASE_LIFETIME;
         let request = self
             .cursor_update(user, calendar)
-            // The message that led here is being worked on: from now on a new wish needs a new one.
+            // The message that led here is being worked on: from now on a new request needs a new message.
             .update_expression("SET leasedUntil = :until ADD fencing :one REMOVE queuedAt")
             .condition_expression("attribute_exists(pk) AND (attribute_not_exists(leasedUntil) OR leasedUntil < :now)")
             .expression_attribute_values(":until", n(until.timestamp_millis()))

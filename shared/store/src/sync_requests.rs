@@ -10,7 +10,7 @@ use super::{Result, Store, from_item, keys, n, s};
 /// After this long a message that no worker has received is considered lost.
 const MESSAGE_LOST: TimeDelta = TimeDelta::minutes(15);
 
-/// What came of a wish for a sync.
+/// A counted sync request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncRequest {
     /// Its number: it is answered once [`Cursor::completed`] has reached it.
@@ -20,7 +20,7 @@ pub struct SyncRequest {
 }
 
 impl Store {
-    /// Counts a wish for a sync. `None` when the calendar is gone.
+    /// Counts a sync request. `None` when the calendar is gone.
     pub async fn request_sync(
         &self,
         user: UserId,
@@ -62,8 +62,8 @@ impl Store {
         .transpose()
     }
 
-    /// The message that was to answer a wish could not be sent: the schedule finds the calendar when it looks next, and a new
-    /// wish sends a new message.
+    /// The message of a sync request could not be sent: the schedule finds the calendar when it looks next, and a new
+    /// request sends a new message.
     pub async fn sync_request_unsent(&self, user: UserId, calendar: CalendarId) -> Result<()> {
         let request = self
             .cursor_update(user, calendar)
