@@ -14,16 +14,8 @@ use calweave_store::queue::Queue;
 use calweave_sync::SyncContext;
 use calweave_vault::Vault;
 
+pub use crate::setup::Role;
 use crate::setup::Setup;
-
-/// What a kind of function holds.
-pub trait Role: Clone + Send + Sync + 'static {
-    /// Whether somebody signed in calls it. A function without callers has no keys of tokens.
-    const HAS_CALLERS: bool = true;
-
-    /// Asks for its parts. What is missing is collected in [`Setup::env`].
-    fn build(setup: &mut Setup<'_>) -> Self;
-}
 
 impl Role for Context {
     fn build(setup: &mut Setup<'_>) -> Self {

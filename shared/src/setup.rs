@@ -16,7 +16,14 @@ use calweave_store::Store;
 use calweave_store::queue::Queue;
 use calweave_vault::Vault;
 
-use crate::roles::Role;
+/// What a kind of function holds.
+pub trait Role: Clone + Send + Sync + 'static {
+    /// Whether somebody signed in calls it. A function without callers has no keys of tokens.
+    const HAS_CALLERS: bool = true;
+
+    /// Asks for its parts. What is missing is collected in [`Setup::env`].
+    fn build(setup: &mut Setup<'_>) -> Self;
+}
 
 /// The parts that roles are built from. A part is built when a role first asks for it; roles built by one setup share it.
 pub struct Setup<'a> {

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use shared::calendar::events;
-use shared::domain::event::RsvpStatus;
+use shared::domain::details::RsvpStatus;
 use shared::domain::ids::EventId;
 use shared::http::limits::EventWriteLimit;
 use shared::http::{ApiResult, AuditLog, Caller, Id, Json, Problems, Query};

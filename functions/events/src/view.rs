@@ -8,10 +8,11 @@ use serde::Serialize;
 use shared::calendar::events::UpdatedEvent;
 use shared::domain::agenda::Occurrence;
 use shared::domain::calendar::{Calendar, ProviderKind};
-use shared::domain::digest::digest_of;
-use shared::domain::event::{
-    Attendee, Event, EventStatus, Importance, Reminder, Transparency, Visibility,
+use shared::domain::details::{
+    Attendee, EventStatus, Importance, Reminder, Transparency, Visibility,
 };
+use shared::domain::digest::digest_of;
+use shared::domain::event::Event;
 use shared::domain::ids::{CalendarId, EventId};
 use shared::domain::link::{EventLink, KeptEdit, LinkStatus};
 use shared::domain::time::EventTime;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, EventDetails, RsvpStatus};
+use super::details::{EventDetails, RsvpStatus};
 use super::recurrence::Series;
 use super::time::EventTime;
 
@@ -23,16 +23,6 @@ pub struct EventContent {
 }
 
 impl EventContent {
-    /// Returns the content of an event.
-    pub fn of(event: &Event) -> Self {
-        Self {
-            start: event.start,
-            end: event.end,
-            series: event.series.clone(),
-            details: event.details.clone(),
-        }
-    }
-
     /// Returns the response of the attendee with this address; the case of the address is ignored.
     pub(super) fn response_of(&self, email: &str) -> Option<RsvpStatus> {
         let found = self
@@ -57,11 +47,5 @@ impl EventContent {
             .iter()
             .find(|one| one.is_self)
             .map(|one| one.rsvp_status)
-    }
-
-    /// Replaces the content of `event`.
-    pub fn write_to(self, event: &mut Event) {
-        (event.start, event.end, event.series, event.details) =
-            (self.start, self.end, self.series, self.details);
     }
 }

@@ -5,6 +5,7 @@ pub mod agenda;
 pub mod calendar;
 pub mod connection;
 pub mod content;
+pub mod details;
 pub mod digest;
 pub mod event;
 pub mod field;

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::content::EventContent;
-use super::event::RsvpStatus;
+use super::details::RsvpStatus;
 
 /// The sync state between an event and its provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

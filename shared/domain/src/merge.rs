@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::content::EventContent;
-use super::event::{Attendee, EventDetails, RsvpStatus};
+use super::details::{Attendee, EventDetails, RsvpStatus};
 use super::ids::OriginalStart;
 use super::recurrence::Series;
 use super::time::EventTime;

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::content::EventContent;
-use super::event::EventDetails;
+use super::details::EventDetails;
 use super::ids::{CalendarId, EventId, SlotId};
 use super::recurrence::Series;
 use super::rule::{ByDay, Frequency, Rule};

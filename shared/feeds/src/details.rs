@@ -6,7 +6,7 @@ use calcard::icalendar::{
     ICalendarParticipationStatus, ICalendarProperty, ICalendarStatus, ICalendarTransparency,
     ICalendarValue, Uri,
 };
-use calweave_domain::event::{
+use calweave_domain::details::{
     Attendee, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
     Visibility,
 };

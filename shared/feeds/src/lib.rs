@@ -4,6 +4,7 @@ mod details;
 mod lines;
 mod series;
 mod vevent;
+mod wall;
 mod zones;
 
 use calcard::Parser;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use calweave_domain::event::{Event, EventStatus};
+use calweave_domain::details::EventStatus;
+use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, OriginalStart};
 use calweave_domain::recurrence::Series;
 use chrono::TimeDelta;

@@ -11,7 +11,7 @@ use chrono::{NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
 
 use super::lines::CalendarFrame;
-use super::vevent::{Wall, wall};
+use super::wall::{Wall, wall};
 use super::{Header, Warnings, parse};
 
 /// Maximum number of `VTIMEZONE`s that are read. Real feeds have a handful.

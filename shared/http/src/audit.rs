@@ -7,7 +7,7 @@ use calweave_store::Store;
 use calweave_store::audit::AuditEntry;
 
 use super::HttpState;
-use super::layers::RequestOrigin;
+use super::origin::RequestOrigin;
 
 /// Adds entries to the audit log, on behalf of one request.
 #[derive(Clone)]

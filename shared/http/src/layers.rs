@@ -17,17 +17,9 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::idempotency;
 use super::limits::{LocalCounter, RateLimitHeaders};
+use super::origin::RequestOrigin;
 use super::problem::{Problem, ProblemType};
 use super::{HandlerState, HttpContext};
-
-/// Where a request came from, as the gateway says it.
-#[derive(Clone, Debug, Default)]
-pub struct RequestOrigin {
-    /// The caller's address.
-    pub ip: String,
-    /// The request's id, as the gateway's own log has it.
-    pub request_id: String,
-}
 
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 256 << 10;

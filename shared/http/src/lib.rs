@@ -7,6 +7,7 @@ pub mod extract;
 pub mod idempotency;
 pub mod layers;
 pub mod limits;
+pub mod origin;
 pub mod page;
 pub mod problem;
 pub mod sync;

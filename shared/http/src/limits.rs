@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::caller::Caller;
-use super::layers::RequestOrigin;
+use super::origin::RequestOrigin;
 use super::problem::{Problem, ProblemType};
 use super::{HttpContext, HttpState};
 

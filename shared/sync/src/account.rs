@@ -12,9 +12,9 @@ use chrono_tz::Tz;
 use tracing::{error, warn};
 
 use super::SyncError;
-use super::engine::with_jitter;
 use super::pull::Pull;
 use super::push::{self, PushReport};
+use super::schedule::with_jitter;
 use super::stop::{SyncResult, SyncStop};
 use super::{discover, throttle, watch};
 use crate::SyncContext;

@@ -4,11 +4,10 @@
 //! wherever a sync is interrupted, the next one finds what is missing and writes it.
 
 use calweave_calendar::sync_requests::request_sync;
-use calweave_domain::calendar::{Calendar, CalendarSource, Cursor};
+use calweave_domain::calendar::{CalendarSource, Cursor};
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_store::cursors::SyncReport;
 use calweave_store::leases::Lease;
-use chrono::TimeDelta;
 use tracing::info;
 
 use super::{SyncError, account, feed};
@@ -92,14 +91,4 @@ async fn finish(
         request_sync(context, user, calendar, seconds).await?;
     }
     Ok(SyncOutcome::Completed(Box::new(cursor)))
-}
-
-/// `interval` and up to a tenth more. The share is fixed for a calendar, so that calendars are not due all at once.
-pub(super) fn with_jitter(interval: TimeDelta, calendar: &Calendar) -> TimeDelta {
-    let share = calendar
-        .id
-        .to_bytes()
-        .iter()
-        .fold(0_i32, |sum, byte| (sum * 31 + i32::from(*byte)) % 1000);
-    interval + interval * share / 10_000
 }

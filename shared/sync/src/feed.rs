@@ -14,8 +14,8 @@ use chrono_tz::Tz;
 use tracing::warn;
 
 use super::SyncError;
-use super::engine::with_jitter;
 use super::plan::{Plan, RemoteEvents, plan};
+use super::schedule::with_jitter;
 use crate::SyncContext;
 
 /// The shortest interval between two syncs of a feed, whatever its producer asks for.

@@ -79,7 +79,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use calweave_domain::event::EventDetails;
+    use calweave_domain::details::EventDetails;
     use calweave_domain::ids::CalendarId;
     use calweave_domain::time::EventTime;
 

@@ -1,7 +1,8 @@
 //! Reconciliation: what becomes of a stored event when the provider sends it, or no longer has it. Pure: no I/O, no clock.
 
 use calweave_domain::content::EventContent;
-use calweave_domain::event::{Event, RsvpStatus};
+use calweave_domain::details::RsvpStatus;
+use calweave_domain::event::Event;
 use calweave_domain::link::{Edit, EventLink, KeptEdit, Operation, RsvpResponse};
 use calweave_domain::merge::{Merged, merge};
 use chrono::{DateTime, Utc};
@@ -267,7 +268,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use calweave_domain::event::{Attendee, EventDetails};
+    use calweave_domain::details::{Attendee, EventDetails};
     use calweave_domain::ids::{CalendarId, EventId};
     use calweave_domain::time::EventTime;
 

@@ -3,6 +3,7 @@
 use calweave_calendar::accounts::renew_early;
 use calweave_calendar::sync_requests::{request_sync, request_watched};
 use calweave_calendar::{AccountContext, Context};
+use calweave_domain::calendar::Calendar;
 use calweave_store::keys::{DUE_SHARDS, DueKind};
 use calweave_store::queue::Job;
 use chrono::TimeDelta;
@@ -111,4 +112,14 @@ pub async fn resume_erasures(context: &Context) -> Result<usize, SyncError> {
         }
     }
     Ok(resumed)
+}
+
+/// `interval` and up to a tenth more. The share is fixed for a calendar, so that calendars are not due all at once.
+pub(super) fn with_jitter(interval: TimeDelta, calendar: &Calendar) -> TimeDelta {
+    let share = calendar
+        .id
+        .to_bytes()
+        .iter()
+        .fold(0_i32, |sum, byte| (sum * 31 + i32::from(*byte)) % 1000);
+    interval + interval * share / 10_000
 }

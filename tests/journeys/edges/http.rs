@@ -1,12 +1,14 @@
 //! What every answer has: headers, limits, idempotency, audit, readiness.
 
-use crate::harness::feeds::daily;
-use crate::harness::{PASSWORD, World};
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use local::stack::Options;
 use serde_json::json;
 use shared::clock::Clock;
-use std::collections::BTreeMap;
+
+use crate::harness::feeds::daily;
+use crate::harness::{PASSWORD, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_carries_its_headers() {

@@ -1,8 +1,9 @@
 //! The data folder of one machine.
 
+use local::stack::Options;
+
 use crate::harness::World;
 use crate::harness::feeds::daily;
-use local::stack::Options;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_folder_belongs_to_one_backend() {

@@ -1,11 +1,12 @@
 //! What is due, and what a request for a sync costs.
 
-use crate::harness::feeds::{FeedResponse, daily};
-use crate::harness::{PASSWORD, World};
 use chrono::TimeDelta;
 use local::stack::Options;
 use serde_json::json;
 use shared::clock::Clock;
+
+use crate::harness::feeds::{FeedResponse, daily};
+use crate::harness::{PASSWORD, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_feeds_that_are_due_are_refreshed() {

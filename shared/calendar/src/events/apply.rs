@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use calweave_domain::content::EventContent;
-use calweave_domain::event::{Attendee, EventDetails, EventStatus, Reminder, RsvpStatus};
+use calweave_domain::details::{Attendee, EventDetails, EventStatus, Reminder, RsvpStatus};
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::Frequency;
 use calweave_domain::time::EventTime;

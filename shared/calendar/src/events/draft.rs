@@ -1,6 +1,6 @@
 //! What a caller says about an event, before it is checked.
 
-use calweave_domain::event::{EventStatus, ReminderMethod, Transparency, Visibility};
+use calweave_domain::details::{EventStatus, ReminderMethod, Transparency, Visibility};
 use calweave_domain::ids::CalendarId;
 use calweave_domain::link::SendUpdates;
 use serde::{Deserialize, Deserializer};

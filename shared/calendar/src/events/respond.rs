@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use calweave_domain::content::EventContent;
-use calweave_domain::event::RsvpStatus;
+use calweave_domain::details::RsvpStatus;
 use calweave_domain::ids::{EventId, UserId};
 use calweave_domain::link::RsvpResponse;
 

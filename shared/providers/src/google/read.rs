@@ -2,10 +2,11 @@
 //! field but the id may be missing, and what has another form than it should is passed over: only an event whose times
 //! cannot be read is left out, with a warning.
 
-use calweave_domain::event::{
-    Attendee, Event, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
+use calweave_domain::details::{
+    Attendee, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
     Visibility,
 };
+use calweave_domain::event::Event;
 use calweave_domain::ids::OriginalStart;
 use calweave_domain::link::EventLink;
 use calweave_domain::recurrence::Series;

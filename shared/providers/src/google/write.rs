@@ -1,10 +1,11 @@
 //! From our event to Google's. What Google has is kept, and only what differs is written over it: a `PUT` erases whatever
 //! it leaves out.
 
-use calweave_domain::event::{
-    Attendee, Event, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
+use calweave_domain::details::{
+    Attendee, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
     Visibility,
 };
+use calweave_domain::event::Event;
 use calweave_domain::ids::OriginalStart;
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::{Rule, Until};

@@ -1,6 +1,7 @@
 //! Events of one calendar: always by the calendar's own path, as the short one knows nothing of shared calendars.
 
-use calweave_domain::event::{Event, RsvpStatus};
+use calweave_domain::details::RsvpStatus;
+use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, OriginalStart};
 use calweave_domain::link::RsvpResponse;
 use calweave_domain::time::to_instant;

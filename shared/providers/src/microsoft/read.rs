@@ -1,10 +1,11 @@
 //! From Graph's event to ours (<https://learn.microsoft.com/graph/api/resources/event>). Every field but the id may be
 //! missing, and what has another form than it should is passed over.
 
-use calweave_domain::event::{
-    Attendee, Event, EventDetails, EventStatus, Importance, Reminder, ReminderMethod, RsvpStatus,
+use calweave_domain::details::{
+    Attendee, EventDetails, EventStatus, Importance, Reminder, ReminderMethod, RsvpStatus,
     Transparency, Visibility,
 };
+use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, OriginalStart};
 use calweave_domain::link::EventLink;
 use calweave_domain::time::{EventTime, to_instant};

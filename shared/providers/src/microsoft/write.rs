@@ -1,9 +1,10 @@
 //! From our event to Graph's: only what differs is written.
 
 use calweave_domain::content::EventContent;
-use calweave_domain::event::{
-    Attendee, Event, EventDetails, EventStatus, Reminder, ReminderMethod, Transparency, Visibility,
+use calweave_domain::details::{
+    Attendee, EventDetails, EventStatus, Reminder, ReminderMethod, Transparency, Visibility,
 };
+use calweave_domain::event::Event;
 use calweave_domain::field::FieldError;
 use calweave_domain::link::SendUpdates;
 use calweave_domain::rule::Rule;
