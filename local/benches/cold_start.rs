@@ -1,6 +1,6 @@
 //! `cargo bench -p local --bench cold_start`: what a cold start costs, against a Runtime API of our own.
 //!
-//! Build the functions first, for this machine (`local/build-functions --x86-64`); the binaries are taken from
+//! Build the functions first, for this machine (`local/scripts/build-functions --x86-64`); the binaries are taken from
 //! `target/lambda`, or from the folder given as an argument. Times are medians of some runs: compare ratios.
 
 #![expect(

@@ -25,7 +25,7 @@ from google.oauth2.credentials import Credentials
 from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 EMAIL = "grace@example.org"
 SCOPES = ["openid", "https://www.googleapis.com/auth/calendar"]
 

@@ -1,6 +1,6 @@
 """Deploys template.yaml by CloudFormation on an AWS that is not our own emulators, and walks through it over HTTP.
 
-    python tests/deploy/deploy.py [FOLDER WITH ONE BINARY FOR EACH FUNCTION]
+    python local/scripts/deploy/deploy.py [FOLDER WITH ONE BINARY FOR EACH FUNCTION]
 
 The binaries run as processes of this machine, each with the role that the template gives it, and that AWS checks every
 call against the role's policies. Prints one line for each thing that holds; at the first that does not, the logs of
@@ -32,7 +32,7 @@ import zipfile
 import boto3
 import yaml
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 STACK = "calweave"
 REGION = "us-east-1"
 PORT = 18200
