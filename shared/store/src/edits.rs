@@ -1,5 +1,6 @@
-//! Events of accounts, which two sides write: every write says which revision it is made from, and is refused when
-//! somebody else was faster. A note beside the events says which of them are still to be written to the provider.
+//! Events that users and syncs write concurrently: every write names the revision that it is based on, and its condition
+//! fails when another writer was first. An edit marker, an item of its own, marks each event that has a local change that
+//! the provider does not have yet.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use calweave_domain::event::Event;
@@ -13,46 +14,46 @@ use super::{Result, Store, StoreError, WriteOutcome, keys, n};
 const UNCHANGED: &str = "revision = :revision";
 const NEW: &str = "attribute_not_exists(pk)";
 
-/// The event's next revision, and the one that it was read in; 0 for a new one.
+/// Increments the event's revision. Returns the revision that the event was read with; 0 for a new event.
 fn next_revision(event: &mut Event) -> u64 {
     let link = event.link.get_or_insert_default();
     link.revision += 1;
     link.revision - 1
 }
 
-/// What [`Store::update_event`] is to do about an event as it is stored.
+/// The decision that the closure of [`Store::update_event`] returns for the stored event.
 #[derive(Debug)]
 pub enum EventUpdate<T> {
-    /// Write nothing.
+    /// Write nothing, and return this value.
     Skip(T),
-    /// Write this in its place.
+    /// Write this event.
     Put(Box<Event>),
-    /// Write this in its place, with a note that it has a change for the provider.
+    /// Write this event together with an edit marker.
     PutEdit(Box<Event>),
 }
 
-/// What came of [`Store::update_event`].
+/// The outcome of [`Store::update_event`].
 #[derive(Debug)]
 pub enum EventUpdated<T> {
-    /// Nothing was to be written.
+    /// The closure decided to write nothing.
     Skipped(T),
     /// The event was written.
     Written {
-        /// The event that it was made from.
+        /// The stored event that the write replaced.
         before: Option<Event>,
-        /// The event as it is stored now.
+        /// The event that is now stored.
         after: Box<Event>,
     },
     /// Concurrent writers won every attempt; nothing was written.
     Contended,
 }
 
-/// How often an update is decided anew because a concurrent writer was first.
+/// Attempts to update an event when concurrent writers are first.
 const UPDATE_ATTEMPTS: usize = 8;
 
 impl Store {
-    /// Writes an event over what is stored: `decide` is given the event as it is, first as it is `known` if the caller has
-    /// read it, and is asked again for each concurrent writer that was first.
+    /// Updates an event under optimistic locking. `decide` receives the stored event, the first time `known` if the caller
+    /// has read the event already, and is called again with the event as it is then whenever a concurrent writer was first.
     pub async fn update_event<T>(
         &self,
         user: UserId,
@@ -78,7 +79,7 @@ impl Store {
         Ok(EventUpdated::Contended)
     }
 
-    /// Writes an event; refused when it is not any more as it was read.
+    /// Writes an event. The condition fails when the event was changed since it was read.
     pub async fn put_event(&self, user: UserId, event: &mut Event) -> Result<WriteOutcome> {
         let before = next_revision(event);
         let request = self
@@ -95,7 +96,7 @@ impl Store {
         self.put("write an event", request).await
     }
 
-    /// Writes an event that has a change for the provider, and the note of it; refused as above.
+    /// Writes an event and its edit marker in one transaction. The condition is that of [`Store::put_event`].
     pub async fn put_edit(&self, user: UserId, event: &mut Event) -> Result<WriteOutcome> {
         let operation = "write an edit";
         let before = next_revision(event);
@@ -121,7 +122,7 @@ impl Store {
         self.transact(operation, vec![event_put, note]).await
     }
 
-    /// Writes an event in the way that its link asks for: with a note where a change waits for the provider.
+    /// Writes an event, together with an edit marker if the status of its link is pending.
     pub async fn put_linked(&self, user: UserId, event: &mut Event) -> Result<WriteOutcome> {
         let waits = event
             .link
@@ -134,7 +135,7 @@ impl Store {
         }
     }
 
-    /// Removes an event; refused when it is not any more as it was read.
+    /// Removes an event. The condition fails when the event was changed since it was read.
     pub async fn delete_event(&self, user: UserId, event: &Event) -> Result<WriteOutcome> {
         let revision = event.link.as_ref().map_or(0, |link| link.revision);
         let deletion = self
@@ -147,7 +148,7 @@ impl Store {
         .await
     }
 
-    /// The events of a calendar that have a change for the provider, at most `limit`, in the order of their ids.
+    /// Lists the events of a calendar that have an edit marker, at most `limit`, in the order of their ids.
     pub async fn pending_edits(
         &self,
         user: UserId,
@@ -163,8 +164,8 @@ impl Store {
         Ok(items.iter().filter_map(id).collect())
     }
 
-    /// Takes the note of a change away, once the change is written; the note of a change that was made after `revision`
-    /// stays.
+    /// Removes the edit marker of an event once the edit is written. Keeps the marker of an edit that was made after
+    /// `revision`.
     pub async fn clear_edit_marker(
         &self,
         user: UserId,
@@ -176,7 +177,7 @@ impl Store {
             deletion.condition_expression("attribute_not_exists(pk) OR revision <= :revision");
         match self
             .delete_if(
-                "forget an edit",
+                "clear an edit marker",
                 deletion.expression_attribute_values(":revision", n(revision)),
             )
             .await?
@@ -185,7 +186,7 @@ impl Store {
         }
     }
 
-    /// Removes at most `limit` notes of a calendar. Answers whether all are gone.
+    /// Removes at most `limit` edit markers of a calendar. Returns whether none are left.
     pub async fn erase_edits(
         &self,
         user: UserId,

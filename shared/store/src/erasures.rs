@@ -1,4 +1,4 @@
-//! Removals that take more than one step, and what is due when.
+//! Erasures, which take several steps, and queries of the due index.
 
 use calweave_domain::ids::{CalendarId, UserId};
 use chrono::{DateTime, Utc};
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::keys::{DUE, DueKind};
 use super::{Item, Result, Store, keys, n, s, to_item};
 
-/// Something that a job finds to do.
+/// A calendar or an account that a scheduled job has to process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DueItem {
-    /// Whose it is.
+    /// The owner.
     pub user_id: UserId,
-    /// Which calendar; none for a whole account.
+    /// The calendar; `None` for the whole account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar_id: Option<CalendarId>,
 }
@@ -26,7 +26,7 @@ fn subject(due: &DueItem) -> String {
 }
 
 impl Store {
-    /// Notes that something is to be removed, so that it is finished even if whoever began is interrupted.
+    /// Records an erasure before it begins, so that a scheduled job resumes it if it is interrupted.
     pub async fn begin_erasure(&self, due: &DueItem) -> Result<()> {
         let operation = "begin an erasure";
         let subject = subject(due);
@@ -42,7 +42,7 @@ impl Store {
         self.put_item(operation, &self.calendar, item).await
     }
 
-    /// Notes that a removal is finished.
+    /// Removes the record of a finished erasure.
     pub async fn end_erasure(&self, due: &DueItem) -> Result<()> {
         self.delete(
             "end an erasure",
@@ -52,7 +52,7 @@ impl Store {
         .await
     }
 
-    /// What of this kind is due by `until` in one shard, at most `limit`, the longest due first.
+    /// Lists the items of a kind that are due by `until` in one shard: at most `limit`, the longest overdue first.
     pub async fn due(
         &self,
         kind: DueKind,
@@ -87,7 +87,8 @@ impl Store {
         Ok(self.page("find what is due", query).await?.0)
     }
 
-    /// Moves a calendar's due time, so that one that cannot be synced does not stand first in line for ever.
+    /// Moves a calendar's due time, so that a calendar that cannot be synced does not block those after it. Counts up
+    /// `postponed`; does nothing for a whole account.
     pub async fn postpone(&self, due: &DueItem, until: DateTime<Utc>) -> Result<()> {
         let Some(calendar) = due.calendar_id else {
             return Ok(());
@@ -102,7 +103,7 @@ impl Store {
     }
 }
 
-/// The index carries keys only; they say whose and which it is.
+/// Parses the owner and the calendar from the keys, because the index projects keys only.
 fn read_due(item: &Item) -> Option<DueItem> {
     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
     let user_id = text(keys::PK)?.strip_prefix("USER#")?.parse().ok()?;

@@ -1,8 +1,8 @@
-//! What a call of the store can end with.
+//! Errors and write outcomes of the store.
 
 use std::error::Error;
 
-/// A table could not be read or written.
+/// A read or write of a table failed. `operation` completes the phrase "could not …".
 #[derive(Debug, thiserror::Error)]
 #[error("could not {operation}")]
 pub struct StoreError {
@@ -23,12 +23,12 @@ impl StoreError {
     }
 }
 
-/// What came of a write that had a condition.
+/// The outcome of a conditional write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum WriteOutcome {
-    /// It was written.
+    /// The condition held and the item was written.
     Written,
-    /// The condition did not hold; nothing was written.
+    /// The condition did not hold, and nothing was written.
     ConditionFailed,
 }

@@ -1,9 +1,9 @@
-//! Update expressions that are put together attribute by attribute.
+//! Builder for DynamoDB update expressions.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// What an update sets and removes. Attributes are named by placeholders, so reserved words need no care.
+/// The `SET` and `REMOVE` clauses of an update. Attribute names are placeholders, so reserved words are allowed.
 #[derive(Default)]
 pub(super) struct UpdateExpression {
     sets: Vec<String>,
@@ -21,7 +21,7 @@ impl UpdateExpression {
         self
     }
 
-    /// Sets an attribute to the value that another one has.
+    /// Sets an attribute to the value of another attribute.
     pub fn copy(&mut self, name: &'static str, from: &'static str) -> &mut Self {
         self.sets.push(format!("#{name} = #{from}"));
         self.names.extend([name, from]);
@@ -35,12 +35,12 @@ impl UpdateExpression {
         self
     }
 
-    /// Whether the update changes nothing.
+    /// Returns whether the update has no clauses.
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty() && self.removes.is_empty()
     }
 
-    /// Adds the expression with its names and values to a request.
+    /// Adds the expression, its names and its values to a request.
     pub fn apply(self, mut request: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
         for name in self.names {
             request = request.expression_attribute_names(format!("#{name}"), name);

@@ -1,4 +1,4 @@
-//! Sealed grants. Whoever renews one holds a lease on it, and writes it only over the version that was read.
+//! Sealed grants. A worker that renews a grant holds a lease on it, and writes it only over the version that it has read.
 
 use calweave_domain::ids::{ConnectionId, UserId};
 use chrono::TimeDelta;
@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use super::{Result, Store, WriteOutcome, keys, n, s};
 
-/// How long a renewal may take before somebody else may try.
+/// Lifetime of the lease: after this time another worker may renew the grant.
 const LEASE_LIFETIME: TimeDelta = TimeDelta::seconds(30);
 
-/// A grant as it is stored.
+/// A grant in its stored form.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SealedGrant {
-    /// What only the vault can open.
+    /// The ciphertext; only the vault can open it.
     pub sealed: String,
-    /// Counts the renewals.
+    /// Counts the writes; the condition of [`Store::put_grant`].
     pub version: u64,
 }
 
 impl Store {
-    /// The sealed grant of a link.
+    /// Returns the sealed grant of a connection.
     pub async fn sealed_grant(
         &self,
         user: UserId,
@@ -35,7 +35,8 @@ impl Store {
         .await
     }
 
-    /// Stores a grant over version `over`, and whatever is there without; refused when another was stored meanwhile.
+    /// Stores a grant and releases the lease. With `over`, the condition fails when the stored version is not `over`; without,
+    /// the write is unconditional.
     pub async fn put_grant(
         &self,
         user: UserId,
@@ -57,8 +58,8 @@ impl Store {
         self.done("store a grant", request).await
     }
 
-    /// Takes the right to renew version `version` of a grant; refused while somebody else has it, or when that version
-    /// is not the one that stands.
+    /// Acquires the lease to renew version `version` of a grant. The condition fails while another worker holds the lease,
+    /// or when `version` is not the stored version.
     pub async fn lease_grant(
         &self,
         user: UserId,
@@ -76,7 +77,7 @@ impl Store {
         self.done("lease a grant", request).await
     }
 
-    /// Removes version `version` of a grant; another one stays.
+    /// Removes a grant if its stored version is `version`.
     pub async fn delete_grant(
         &self,
         user: UserId,
@@ -97,7 +98,7 @@ impl Store {
         }
     }
 
-    /// Gives the right to renew back without having renewed.
+    /// Releases the lease without a renewal.
     pub async fn release_grant(
         &self,
         user: UserId,

@@ -1,8 +1,8 @@
-//! Every key of every table, in one place. Nothing else formats a key.
+//! The keys of all tables. No other module formats a key.
 //!
-//! `calendar` table: a user's calendars and cursors lie together under `USER#…`, the events of one calendar under
-//! `USER#…#CAL#…`. The *agenda* index holds each event under its owner and span, the *due* index what a job must do
-//! next, by time.
+//! In the `calendar` table, the partition `USER#…` holds a user's calendars and cursors, and the partition `USER#…#CAL#…`
+//! the events of one calendar. The *agenda* index holds each event by its owner and span, the *due* index holds the items
+//! that scheduled jobs process, by due time.
 
 use std::collections::HashMap;
 
@@ -10,46 +10,46 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use calweave_domain::ids::{CalendarId, ConnectionId, EventId, SessionId, SlotId, UserId};
 use chrono::{DateTime, Utc};
 
-/// An item, as the SDK has it.
+/// The SDK's representation of an item.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// Partition key attribute of every table.
+/// Attribute name of the partition key, the same in every table.
 pub const PK: &str = "pk";
-/// Sort key attribute of every table.
+/// Attribute name of the sort key, the same in every table.
 pub const SK: &str = "sk";
-/// The attribute by which DynamoDB removes items, in Unix seconds.
+/// Attribute name of the time to live (DynamoDB TTL), in Unix seconds.
 pub const TTL: &str = "expiresAt";
 
-/// The index that a window query reads.
+/// The index of events by owner, span and time. Window queries read it.
 pub const AGENDA: Index = Index {
     name: "agenda",
     pk: "agendaPk",
     sk: "agendaSk",
 };
-/// The index that a job reads.
+/// The index of items by due time. Scheduled jobs read it.
 pub const DUE: Index = Index {
     name: "due",
     pk: "duePk",
     sk: "dueSk",
 };
 
-/// A global secondary index and its key attributes.
+/// A global secondary index.
 #[derive(Clone, Copy)]
 pub struct Index {
-    /// Its name.
+    /// Index name in the table's definition.
     pub name: &'static str,
-    /// Its partition key attribute.
+    /// Attribute name of the partition key.
     pub pk: &'static str,
-    /// Its sort key attribute.
+    /// Attribute name of the sort key.
     pub sk: &'static str,
 }
 
 /// The primary key of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Partition.
+    /// Value of the partition key.
     pub pk: String,
-    /// Place within the partition.
+    /// Value of the sort key.
     pub sk: String,
 }
 
@@ -58,7 +58,7 @@ impl Key {
         Self { pk, sk: sk.into() }
     }
 
-    /// As the SDK's key map.
+    /// Converts the key to the SDK's attribute map.
     pub fn attributes(self) -> Item {
         HashMap::from([
             (PK.to_owned(), AttributeValue::S(self.pk)),
@@ -67,50 +67,50 @@ impl Key {
     }
 }
 
-/// Partition of everything that belongs to a person.
+/// Partition key of the items that belong to a user.
 pub fn user_partition(user: UserId) -> String {
     format!("USER#{user}")
 }
 
-/// `identity`: the person.
+/// `identity`: a user's profile.
 pub fn user(user: UserId) -> Key {
     Key::new(user_partition(user), "PROFILE")
 }
 
-/// `identity`: who has this address.
+/// `identity`: the user that an email address belongs to.
 pub fn email(email: &str) -> Key {
     Key::new(format!("EMAIL#{email}"), "EMAIL")
 }
 
-/// `identity`: one sign-in.
+/// `identity`: one session of a user.
 pub fn session(user: UserId, session: SessionId) -> Key {
     Key::new(user_partition(user), format!("{SESSION_PREFIX}{session}"))
 }
 
-/// Start of the sort keys of a person's sessions.
+/// Prefix of the sort keys of a user's sessions.
 pub const SESSION_PREFIX: &str = "SESSION#";
 
-/// `identity`: failed sign-ins for an address, whether or not anybody has it.
+/// `identity`: the count of failed sign-ins for an address, whether or not an account has this address.
 pub fn lockout(email_digest: &str) -> Key {
     Key::new(format!("LOCKOUT#{email_digest}"), "LOCKOUT")
 }
 
-/// `identity`: calls counted for one policy, subject and window.
+/// `identity`: the count of calls for one rate-limit policy, subject and window.
 pub fn rate(policy: &str, subject: &str, window: i64) -> Key {
     Key::new(format!("RATE#{policy}#{subject}"), format!("{window:012}"))
 }
 
-/// `identity`: an answer kept for a repeated request.
+/// `identity`: the response stored under an idempotency key.
 pub fn idempotency(user: UserId, key_digest: &str) -> Key {
     Key::new(format!("IDEMPOTENCY#{user}"), key_digest)
 }
 
-/// `vault`: the wrapped data key of a person.
+/// `vault`: the wrapped data key of a user.
 pub fn data_key(user: UserId) -> Key {
     Key::new(user_partition(user), "DATAKEY")
 }
 
-/// `vault`: the grant of a connection.
+/// `vault`: the sealed grant of a connection.
 pub fn grant(user: UserId, connection: ConnectionId) -> Key {
     secret(user, connection, "grant")
 }
@@ -125,7 +125,7 @@ pub fn calendar(user: UserId, calendar: CalendarId) -> Key {
     Key::new(user_partition(user), format!("{CALENDAR_PREFIX}{calendar}"))
 }
 
-/// `calendar`: where its sync stands. Sorts right behind the calendar, so both are read with one query.
+/// `calendar`: the sync state of a calendar. Sorts directly after the calendar, so that one query reads both.
 pub fn cursor(user: UserId, calendar: CalendarId) -> Key {
     Key::new(
         user_partition(user),
@@ -133,17 +133,17 @@ pub fn cursor(user: UserId, calendar: CalendarId) -> Key {
     )
 }
 
-/// Start of the sort keys of calendars and their cursors.
+/// Prefix of the sort keys of calendars and their cursors.
 pub const CALENDAR_PREFIX: &str = "CAL#";
-/// End of the sort keys of cursors.
+/// Suffix of the sort keys of cursors.
 pub const CURSOR_SUFFIX: &str = "#CURSOR";
 
-/// `calendar`: which calendar is a copy of this source, so that a person connects it once.
+/// `calendar`: the calendar that is connected to a source. Ensures that a user connects each source at most once.
 pub fn source(user: UserId, source: &str) -> Key {
     Key::new(user_partition(user), format!("SOURCE#{source}"))
 }
 
-/// `calendar`: a link to an account.
+/// `calendar`: a connection to an account.
 pub fn connection(user: UserId, connection: ConnectionId) -> Key {
     Key::new(
         user_partition(user),
@@ -151,25 +151,25 @@ pub fn connection(user: UserId, connection: ConnectionId) -> Key {
     )
 }
 
-/// Start of the sort keys of links to accounts.
+/// Prefix of the sort keys of connections.
 pub const CONNECTION_PREFIX: &str = "CON#";
 
-/// `calendar`: who has linked this account.
+/// `calendar`: the user that has linked an account.
 pub fn account(provider: &str, account: &str) -> Key {
     Key::new(format!("ACCOUNT#{provider}#{account}"), "ACCOUNT")
 }
 
-/// `calendar`: a sign-in with a provider that is under way, by the digest of its state.
+/// `calendar`: a pending authorization at a provider, by the digest of its OAuth `state`.
 pub fn authorization(state_digest: &str) -> Key {
     Key::new(format!("AUTHORIZATION#{state_digest}"), "AUTHORIZATION")
 }
 
-/// `calendar`: calendars that somebody may choose from.
+/// `calendar`: the calendars that a user can choose from after linking an account.
 pub fn selection(user: UserId, id: &str) -> Key {
     Key::new(user_partition(user), format!("{SELECTION_PREFIX}{id}"))
 }
 
-/// Start of the sort keys of selections.
+/// Prefix of the sort keys of selections.
 pub const SELECTION_PREFIX: &str = "SELECTION#";
 
 /// `calendar`: a slot.
@@ -177,35 +177,35 @@ pub fn slot(user: UserId, slot: SlotId) -> Key {
     Key::new(user_partition(user), format!("{SLOT_PREFIX}{slot}"))
 }
 
-/// Start of the sort keys of slots.
+/// Prefix of the sort keys of slots.
 pub const SLOT_PREFIX: &str = "SLOT#";
 
-/// `calendar`: counts the changes of a person's slots, so that two at once are one after the other.
+/// `calendar`: the revision of a user's slots, by which concurrent changes are serialized.
 pub fn slot_book(user: UserId) -> Key {
     Key::new(user_partition(user), "SLOTBOOK")
 }
 
-/// `calendar`: who pushes changes, and of which calendar.
+/// `calendar`: a push channel, with its owner and the watched resource.
 pub fn channel(channel: &str) -> Key {
     Key::new(format!("CHANNEL#{channel}"), "CHANNEL")
 }
 
-/// Partition of the changes of one calendar that are still to be written to its provider.
+/// Partition key of the edit markers of a calendar.
 pub fn edits_partition(user: UserId, calendar: CalendarId) -> String {
     format!("USER#{user}#EDITS#{calendar}")
 }
 
-/// `calendar`: an event that has such a change.
+/// `calendar`: marks an event with an edit, a local change that the provider does not have yet.
 pub fn edit(user: UserId, event: &EventId) -> Key {
     Key::new(edits_partition(user, event.calendar()), event.to_string())
 }
 
-/// Partition of the other names that a provider has given to one calendar's events.
+/// Partition key of the aliases of a calendar's events.
 pub fn aliases_partition(user: UserId, calendar: CalendarId) -> String {
     format!("USER#{user}#ALIASES#{calendar}")
 }
 
-/// `calendar`: which event this other name means.
+/// `calendar`: the event that an alias stands for.
 pub fn alias(user: UserId, foreign: &EventId) -> Key {
     Key::new(
         aliases_partition(user, foreign.calendar()),
@@ -213,61 +213,61 @@ pub fn alias(user: UserId, foreign: &EventId) -> Key {
     )
 }
 
-/// `calendar`: who may call about an account just now.
+/// `calendar`: the permits of an account, and until when its calls are paused.
 pub fn permits(user: UserId, connection: ConnectionId) -> Key {
     Key::new(user_partition(user), format!("PERMITS#{connection}"))
 }
 
-/// `calendar`: a removal that is not finished. `subject` is `ACCOUNT` or a calendar's id.
+/// `calendar`: an unfinished erasure. `subject` is `ACCOUNT` or a calendar's id.
 pub fn erasure(user: UserId, subject: &str) -> Key {
     Key::new(user_partition(user), format!("ERASURE#{subject}"))
 }
 
-/// Partition of the events of one calendar.
+/// Partition key of the events of a calendar.
 pub fn events_partition(user: UserId, calendar: CalendarId) -> String {
     format!("USER#{user}#CAL#{calendar}")
 }
 
-/// `calendar`: an event, a series, or an override (which sorts behind its series).
+/// `calendar`: an event, a series, or an override (which sorts after its series).
 pub fn event(user: UserId, event: &EventId) -> Key {
     Key::new(events_partition(user, event.calendar()), event.to_string())
 }
 
-/// Partition of the agenda index: the events of one person and span.
+/// Partition key of the agenda index: the events of one user and span.
 pub fn agenda_partition(user: UserId, span: &str) -> String {
     format!("USER#{user}#{span}")
 }
 
-/// An instant that sorts as text.
+/// Formats an instant, to the second, so that text order is time order.
 pub fn sortable(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Sort key of the agenda index: by time, then by event.
+/// Sort key of the agenda index: by time, then by event id.
 pub fn agenda_sort(at: DateTime<Utc>, event: &EventId) -> String {
     format!("{}#{event}", sortable(at))
 }
 
-/// How many partitions the due index is spread over.
+/// Number of partitions of the due index for each kind.
 pub const DUE_SHARDS: u32 = 8;
 
-/// What a job looks for in the due index.
+/// The kinds of items in the due index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DueKind {
-    /// Calendars whose feed is to be read.
+    /// Calendars whose feed is due to be fetched.
     Feed,
-    /// Calendars of accounts that nothing was heard of for long.
+    /// Calendars of accounts that are due to be polled.
     Account,
-    /// Grants whose access token is about to expire.
+    /// Connections whose access token is due to be renewed.
     Grant,
-    /// Channels that should be renewed.
+    /// Channels that are due to be renewed.
     Channel,
-    /// Removals that are not finished.
+    /// Unfinished erasures.
     Erasure,
 }
 
 impl DueKind {
-    /// Partition of the due index.
+    /// Returns the partition key of a shard of the due index.
     pub fn partition(self, shard: u32) -> String {
         let kind = match self {
             Self::Feed => "FEED",
@@ -279,7 +279,7 @@ impl DueKind {
         format!("DUE#{kind}#{shard}")
     }
 
-    /// The partition that a person's work lies in.
+    /// Returns the partition key of the shard that holds a user's items.
     pub fn partition_of(self, user: UserId) -> String {
         self.partition(
             user.to_bytes()
@@ -290,12 +290,12 @@ impl DueKind {
     }
 }
 
-/// Sort key of the due index.
+/// Sort key of the due index: by due time, then by subject.
 pub fn due_sort(at: DateTime<Utc>, subject: &str) -> String {
     format!("{}#{subject}", sortable(at))
 }
 
-/// `audit`: one entry of an actor's trail, in order of time.
+/// `audit`: one entry of an actor's audit log, sorted by time.
 pub fn audit(actor: &str, at: DateTime<Utc>, entry: &str) -> Key {
     Key::new(
         format!("ACTOR#{actor}"),

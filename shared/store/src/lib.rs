@@ -1,7 +1,8 @@
-//! The DynamoDB tables. Every read names the person that the item belongs to; [`channels`] has the one exception.
+//! Typed access to the DynamoDB tables and the sync queue. Every read takes the user that the item belongs to, except the
+//! lookup of a channel by its id in [`channels`].
 //!
-//! Every call fails with [`StoreError`] when DynamoDB does not answer, or an item is not what it should be. A write with a
-//! condition answers with [`WriteOutcome`] instead of an error when the condition does not hold.
+//! Every call fails with [`StoreError`] when DynamoDB does not answer or an item cannot be deserialized. A conditional write
+//! returns [`WriteOutcome::ConditionFailed`] instead of an error when its condition does not hold.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub mod sessions;
 pub mod slots;
 pub mod sync_requests;
 
-/// The four tables, and what they have cost.
+/// The four DynamoDB tables, with a meter of the capacity that they consume.
 #[derive(Clone)]
 pub struct Store {
     dynamo: Client,
@@ -68,7 +69,7 @@ pub struct Store {
 type Result<T> = std::result::Result<T, StoreError>;
 
 impl Store {
-    /// A store over the tables that the configuration names.
+    /// Creates a store over the tables that the configuration names.
     pub fn new(sdk: &SdkConfig, tables: &TableNames, clock: Clock) -> Self {
         let sdk = aws_sdk_dynamodb::config::Builder::from(sdk).retry_classifier(Conflicts);
         Self {
@@ -82,12 +83,12 @@ impl Store {
         }
     }
 
-    /// What this store has consumed.
+    /// Returns the meter of the capacity that this store consumes.
     pub fn meter(&self) -> &CapacityMeter {
         &self.meter
     }
 
-    /// Whether the tables can be reached, shown by reading one item that does not exist.
+    /// Checks that DynamoDB can be reached, by reading an item that does not exist.
     pub async fn ping(&self) -> Result<()> {
         let key = Key {
             pk: "PING".into(),
@@ -137,7 +138,7 @@ impl Store {
         }
     }
 
-    /// Takes an item away and answers with what it was; `None` when there was none.
+    /// Removes an item and returns it; `None` when it does not exist.
     async fn take<T: DeserializeOwned>(
         &self,
         operation: &'static str,
@@ -179,7 +180,7 @@ impl Store {
         Ok(answer.map_or(WriteOutcome::ConditionFailed, |_| WriteOutcome::Written))
     }
 
-    /// The item's attributes after the update (as far as the request asks for them), or `None` when refused.
+    /// Returns the attributes that the request's `ReturnValues` selects, or `None` when the condition does not hold.
     async fn update(
         &self,
         operation: &'static str,
@@ -211,7 +212,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes an item as long as the request's condition holds.
+    /// Removes an item if the request's condition holds.
     async fn delete_if(
         &self,
         operation: &'static str,
@@ -230,7 +231,7 @@ impl Store {
         Ok(answer.map_or(WriteOutcome::ConditionFailed, |_| WriteOutcome::Written))
     }
 
-    /// The removal of an item, to be given a condition.
+    /// Starts a removal of an item, to which the caller adds a condition.
     fn deletion(&self, table: &str, key: Key) -> DeleteItemFluentBuilder {
         self.dynamo
             .delete_item()
@@ -238,7 +239,7 @@ impl Store {
             .set_key(Some(key.attributes()))
     }
 
-    /// The change of an item, to be filled in.
+    /// Starts an update of an item, to which the caller adds expressions.
     fn change(&self, table: &str, key: Key) -> UpdateItemFluentBuilder {
         self.dynamo
             .update_item()
@@ -246,7 +247,7 @@ impl Store {
             .set_key(Some(key.attributes()))
     }
 
-    /// Whether an update's condition held.
+    /// Runs an update and returns whether its condition held.
     async fn done(
         &self,
         operation: &'static str,
@@ -296,7 +297,7 @@ impl Store {
         }
     }
 
-    /// One page of a query: its items, and where the next page starts.
+    /// Reads one page of a query. Returns its items and the start key of the next page.
     async fn page(
         &self,
         operation: &'static str,
@@ -311,7 +312,7 @@ impl Store {
         Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
     }
 
-    /// All items of a query, page by page.
+    /// Reads all pages of a query.
     async fn all(&self, operation: &'static str, request: QueryFluentBuilder) -> Result<Vec<Item>> {
         let (mut items, mut next) = self.page(operation, request.clone()).await?;
         while let Some(start) = next {
@@ -327,7 +328,7 @@ impl Store {
         Ok(items)
     }
 
-    /// A query for the items of a partition whose sort key starts with `prefix`.
+    /// Starts a query for the items of a partition whose sort key starts with `prefix`; an empty prefix selects all.
     fn query(&self, table: &str, partition: String, prefix: &str) -> QueryFluentBuilder {
         let request = self
             .dynamo
@@ -343,7 +344,7 @@ impl Store {
     }
 }
 
-/// `Ok(None)` when the condition of a write did not hold.
+/// Maps a failed condition of a write to `Ok(None)`.
 fn refused<T, E>(
     operation: &'static str,
     answer: std::result::Result<T, SdkError<E>>,
@@ -362,7 +363,7 @@ fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
-/// A value as serde writes it.
+/// Serializes a value to an attribute.
 fn value(operation: &'static str, value: &impl Serialize) -> Result<AttributeValue> {
     serde_dynamo::to_attribute_value(value).map_err(|error| StoreError::new(operation, error))
 }

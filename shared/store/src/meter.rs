@@ -1,10 +1,10 @@
-//! Consumed capacity, counted: what an operation costs is asserted in tests.
+//! Counts consumed DynamoDB capacity, so that tests can assert the cost of an operation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 
-/// DynamoDB units that were consumed, in thousandths.
+/// Consumed DynamoDB capacity units, in thousandths of a unit, and the number of calls.
 #[derive(Debug, Default)]
 pub struct CapacityMeter {
     read: AtomicU64,
@@ -13,7 +13,7 @@ pub struct CapacityMeter {
 }
 
 impl CapacityMeter {
-    /// Read units, write units, and calls since the last time this was asked.
+    /// Returns the read units, write units and calls since the last call of this function, and resets the counters.
     pub fn take(&self) -> (f64, f64, u64) {
         #[expect(
             clippy::cast_precision_loss,

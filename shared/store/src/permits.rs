@@ -1,17 +1,17 @@
-//! How many syncs may call about one account at once. Some providers refuse whoever asks too much at a time of one
-//! mailbox, so an account has a few permits, and all workers together no more than these.
+//! Permits, which bound the number of syncs that call a provider about the same account at once. Some providers cap the
+//! concurrent calls to a mailbox, so each account has a fixed number of permits that all workers share.
 
 use calweave_domain::ids::{ConnectionId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Result, Store, WriteOutcome, keys, n};
 
-/// How long a permit is kept without a sign of life. That of a killed worker is free after this long.
+/// How long a permit is valid without renewal. The permit of a killed worker becomes free after this time.
 pub const PERMIT_LIFETIME: TimeDelta = TimeDelta::seconds(60);
-/// How often a permit is tried for that somebody else is faster to take.
+/// Attempts to acquire a permit when concurrent workers take the free ones first.
 const MAX_ATTEMPTS: usize = 4;
 
-/// The right to call about an account.
+/// The right to call a provider about one account.
 #[derive(Clone, Debug)]
 pub struct Permit {
     connection: ConnectionId,
@@ -19,14 +19,14 @@ pub struct Permit {
     until: DateTime<Utc>,
 }
 
-/// What came of asking for a permit.
+/// The outcome of [`Store::acquire_permit`].
 #[derive(Debug)]
 pub enum PermitOutcome {
-    /// It is there.
+    /// A permit was acquired.
     Acquired(Permit),
-    /// None is free just now.
+    /// All permits are in use.
     Exhausted,
-    /// The provider wants to hear nothing about this account until then.
+    /// Calls about the account are paused until this instant, because the provider throttled it.
     Paused(DateTime<Utc>),
 }
 
@@ -35,7 +35,7 @@ fn name(number: usize) -> String {
 }
 
 impl Store {
-    /// Takes one of an account's `count` permits.
+    /// Acquires one of an account's `count` permits.
     pub async fn acquire_permit(
         &self,
         user: UserId,
@@ -46,7 +46,7 @@ impl Store {
             let now = self.clock.now();
             let item: Option<serde_json::Map<String, serde_json::Value>> = self
                 .get(
-                    "look for a permit",
+                    "read the permits of an account",
                     &self.calendar,
                     keys::permits(user, connection),
                     true,
@@ -78,14 +78,14 @@ impl Store {
                 .expression_attribute_names("#permit", name(number))
                 .expression_attribute_values(":until", n(permit.until.timestamp_millis()))
                 .expression_attribute_values(":now", n(now.timestamp_millis()));
-            if self.done("take a permit", request).await? == WriteOutcome::Written {
+            if self.done("acquire a permit", request).await? == WriteOutcome::Written {
                 return Ok(PermitOutcome::Acquired(permit));
             }
         }
         Ok(PermitOutcome::Exhausted)
     }
 
-    /// Shows that whoever has a permit is alive. Refused when somebody else has it by now.
+    /// Renews a permit. The condition fails when another worker holds it.
     pub async fn renew_permit(&self, user: UserId, permit: &mut Permit) -> Result<WriteOutcome> {
         let until = self.clock.now() + PERMIT_LIFETIME;
         let request = self
@@ -95,14 +95,14 @@ impl Store {
             .expression_attribute_names("#permit", name(permit.number))
             .expression_attribute_values(":until", n(until.timestamp_millis()))
             .expression_attribute_values(":mine", n(permit.until.timestamp_millis()));
-        let outcome = self.done("keep a permit", request).await?;
+        let outcome = self.done("renew a permit", request).await?;
         if outcome == WriteOutcome::Written {
             permit.until = until;
         }
         Ok(outcome)
     }
 
-    /// Gives a permit back.
+    /// Releases a permit.
     pub async fn release_permit(&self, user: UserId, permit: &Permit) -> Result<()> {
         let request = self
             .change(&self.calendar, keys::permits(user, permit.connection))
@@ -110,10 +110,10 @@ impl Store {
             .condition_expression("#permit = :mine")
             .expression_attribute_names("#permit", name(permit.number))
             .expression_attribute_values(":mine", n(permit.until.timestamp_millis()));
-        self.done("leave a permit", request).await.map(drop)
+        self.done("release a permit", request).await.map(drop)
     }
 
-    /// Lets nobody call about an account before `until`.
+    /// Pauses all calls about an account until `until`; an earlier time than the stored one has no effect.
     pub async fn pause_calls(
         &self,
         user: UserId,
@@ -130,7 +130,7 @@ impl Store {
             .map(drop)
     }
 
-    /// Removes an account's permits.
+    /// Removes the permits of an account.
     pub async fn delete_permits(&self, user: UserId, connection: ConnectionId) -> Result<()> {
         self.delete(
             "remove an account's permits",

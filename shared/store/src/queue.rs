@@ -1,10 +1,10 @@
-//! Work for later, as typed messages on SQS.
+//! The SQS queue of background jobs, with typed messages.
 
 use aws_sdk_sqs::Client;
 use calweave_domain::ids::{CalendarId, UserId};
 use serde::{Deserialize, Serialize};
 
-/// What the worker is asked to do.
+/// A job for the sync worker: the body of a message, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "type",
@@ -12,29 +12,29 @@ use serde::{Deserialize, Serialize};
     rename_all_fields = "camelCase"
 )]
 pub enum Job {
-    /// Bring one calendar up to date.
+    /// Sync one calendar.
     SyncCalendar {
-        /// Whose it is.
+        /// The owner of the calendar.
         user_id: UserId,
-        /// Which.
+        /// The calendar.
         calendar_id: CalendarId,
     },
-    /// Remove the events of a calendar that was disconnected.
+    /// Remove the events of a disconnected calendar.
     EraseCalendar {
-        /// Whose it was.
+        /// The owner of the calendar.
         user_id: UserId,
-        /// Which.
+        /// The calendar.
         calendar_id: CalendarId,
     },
-    /// Remove everything of a person.
+    /// Remove all data of a closed account.
     EraseAccount {
-        /// Who it was.
+        /// The user that owned the account.
         user_id: UserId,
     },
 }
 
 impl Job {
-    /// What must not be worked on out of turn: the message group, which keeps one busy owner from delaying others.
+    /// Returns the message group id: the owner, so that the queue serves owners fairly and a busy one does not delay others.
     fn group(&self) -> String {
         match self {
             Self::SyncCalendar { user_id, .. }
@@ -44,7 +44,7 @@ impl Job {
     }
 }
 
-/// A message could not be sent.
+/// A call to SQS failed.
 #[derive(Debug, thiserror::Error)]
 #[error("could not reach the queue")]
 pub struct QueueError(#[source] Box<dyn std::error::Error + Send + Sync>);
@@ -57,12 +57,12 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue at this URL.
+    /// Creates a client of the queue at this URL.
     pub fn new(sqs: Client, url: String) -> Self {
         Self { sqs, url }
     }
 
-    /// Sends a job, to be seen after `delay` seconds (at most 900).
+    /// Sends a job that becomes visible after `delay` seconds; more than 900 counts as 900.
     ///
     /// # Errors
     /// When SQS does not answer.
@@ -74,7 +74,7 @@ impl Queue {
             .queue_url(&self.url)
             .message_body(body)
             .message_group_id(job.group());
-        // On a queue that serves groups fairly a delay of its own is only taken where there is one.
+        // A queue with message groups accepts `DelaySeconds` only when it is above 0.
         let request = if delay > 0 {
             request.delay_seconds(delay.min(900))
         } else {
@@ -87,10 +87,10 @@ impl Queue {
             .map_err(|error| QueueError(error.into()))
     }
 
-    /// Whether the queue answers.
+    /// Checks that the queue can be reached.
     ///
     /// # Errors
-    /// When it does not.
+    /// When SQS does not answer.
     pub async fn ping(&self) -> Result<(), QueueError> {
         use aws_sdk_sqs::types::QueueAttributeName::QueueArn;
         let request = self

@@ -1,4 +1,4 @@
-//! Sign-ins. A session that is not stored does not stand: logging out removes it, on every function at once.
+//! Sessions. A session is valid only while it is stored, so logging out takes effect on all functions at once.
 
 use calweave_domain::account::Session;
 use calweave_domain::ids::{SessionId, UserId};
@@ -7,7 +7,7 @@ use super::accounts::{check, put};
 use super::{Result, Store, WriteOutcome, from_item, keys, n, s, to_item};
 
 impl Store {
-    /// Begins a session; refused when the person's account is gone.
+    /// Creates a session. The condition fails when the user no longer exists.
     pub async fn create_session(&self, session: &Session) -> Result<WriteOutcome> {
         let operation = "begin a session";
         let writes = vec![
@@ -29,7 +29,7 @@ impl Store {
         self.transact(operation, writes).await
     }
 
-    /// The session, if it stands now. One consistent read.
+    /// Returns the session, or `None` when it was ended or has expired. Costs one consistent read.
     pub async fn session(&self, user: UserId, session: SessionId) -> Result<Option<Session>> {
         let found: Option<Session> = self
             .get(
@@ -42,7 +42,7 @@ impl Store {
         Ok(found.filter(|session| session.expires_at > self.clock.now().timestamp()))
     }
 
-    /// Puts a new refresh token in place of the one with `old_hash`; refused when that is no longer the current one.
+    /// Replaces the refresh token with hash `old_hash`. The condition fails when that token is no longer the current one.
     pub async fn rotate_session(&self, session: &Session, old_hash: &str) -> Result<WriteOutcome> {
         let request = self
             .change(&self.identity, keys::session(session.user_id, session.id))
@@ -54,7 +54,7 @@ impl Store {
         self.done("rotate a refresh token", request).await
     }
 
-    /// Ends a session, with every token of its family.
+    /// Ends a session, which invalidates all tokens of its family.
     pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<()> {
         self.delete(
             "end a session",
@@ -64,7 +64,7 @@ impl Store {
         .await
     }
 
-    /// Ends all sessions of a person.
+    /// Ends all sessions of a user.
     pub async fn end_all_sessions(&self, user: UserId) -> Result<()> {
         let operation = "end all sessions";
         let query = self

@@ -1,5 +1,5 @@
-//! Slots of a person. A book counts their changes: a slot is written only over the book that was read, so of any number of
-//! writers at once one is first, and the others look again.
+//! Slots of a user. A revision counts their changes: a slot is written only if the revision is still the one that was read.
+//! Of several concurrent writers one succeeds, and the others read the slots again.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use calweave_domain::ids::{SlotId, UserId};
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::accounts::put;
 use super::{Result, Store, StoreError, WriteOutcome, from_item, keys, n, to_item};
 
-/// A person's slots as they were read.
+/// A user's slots and the revision that they were read at.
 #[derive(Clone, Debug, Default)]
 pub struct SlotBook {
-    /// In the order in which they were made.
+    /// The slots, in the order of their creation.
     pub slots: Vec<Slot>,
     revision: u64,
 }
@@ -23,10 +23,10 @@ struct Book {
 }
 
 impl Store {
-    /// All slots of a person.
+    /// Reads all slots of a user.
     pub async fn slot_book(&self, user: UserId) -> Result<SlotBook> {
         let operation = "read slots";
-        // The book first: what is written after it was read makes the next write look again.
+        // Read before the slots: if a slot is written in between, the next write with this revision fails.
         let book: Option<Book> = self
             .get(operation, &self.calendar, keys::slot_book(user), true)
             .await?;
@@ -49,13 +49,13 @@ impl Store {
         })
     }
 
-    /// One slot.
+    /// Returns one slot.
     pub async fn slot(&self, user: UserId, slot: SlotId) -> Result<Option<Slot>> {
         self.get("read a slot", &self.calendar, keys::slot(user, slot), true)
             .await
     }
 
-    /// Writes a slot; refused when any slot of the person was written since the book was read.
+    /// Writes a slot. The condition fails when another slot of the user was written since the book was read.
     pub async fn put_slot(
         &self,
         user: UserId,

@@ -14,7 +14,7 @@ mod occurrences;
 mod plan;
 mod pull;
 mod push;
-mod reconcile;
+mod reconciliation;
 mod removal;
 mod schedule;
 mod stop;

@@ -13,7 +13,7 @@ use super::plan::Upsert;
 use super::{MAX_ATTEMPTS, Pull, number};
 use crate::names::{foreign_name, record_alias, remote_id};
 use crate::occurrences::{detach_occurrences, keep_for_occurrences};
-use crate::reconcile::{Reconciliation, reconcile_removal, reconcile_upsert};
+use crate::reconciliation::{Reconciliation, reconcile_removal, reconcile_upsert};
 use crate::removal::remove;
 use crate::stop::{SyncResult, renew_lease};
 use crate::{SyncContext, SyncError};

@@ -11,7 +11,7 @@ use calweave_store::edits::{EventUpdate, EventUpdated};
 use super::{Push, PushStep};
 use crate::SyncError;
 use crate::names::record_alias;
-use crate::reconcile::Reconciliation;
+use crate::reconciliation::Reconciliation;
 use crate::removal::{remove, revision};
 use crate::stop::SyncResult;
 

@@ -14,7 +14,7 @@ use calweave_providers::{
 use super::{Push, PushStep};
 use crate::names::{record_alias, remote_id};
 use crate::occurrences::detach_occurrences;
-use crate::reconcile::{Reconciliation, is_known, reconcile_removal, reconcile_upsert};
+use crate::reconciliation::{Reconciliation, is_known, reconcile_removal, reconcile_upsert};
 use crate::stop::SyncResult;
 
 /// Where an edited event belongs at the provider.
