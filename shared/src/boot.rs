@@ -1,4 +1,4 @@
-//! How a function starts. The only file that names the Lambda runtime.
+//! Entry points of the functions on the Lambda runtime.
 
 use std::future::Future;
 
@@ -24,10 +24,10 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::roles::Role;
 use crate::setup::Setup;
 
-/// Why a function could not start or had to stop.
+/// An error that prevents a function from starting, or stops it.
 pub type Error = lambda_runtime::Error;
 
-/// Starts logging, reads the variables, and builds what the function holds.
+/// Initializes logging, reads the environment variables, and builds the function's role.
 fn start<R: Role>() -> Result<R, Error> {
     #[expect(
         clippy::disallowed_methods,
@@ -45,7 +45,7 @@ fn block_on(future: impl Future<Output = Result<(), Error>>) -> Result<(), Error
         .block_on(future)
 }
 
-/// Runs a function that answers HTTP requests.
+/// Runs a function that handles HTTP requests.
 ///
 /// # Errors
 /// When the configuration is incomplete, or the runtime ends.
@@ -54,7 +54,7 @@ pub fn http<R: Role>(routes: fn() -> OpenApiRouter<HandlerState<R>>) -> Result<(
     block_on(async move { lambda_http::run(router(routes(), web)).await })
 }
 
-/// A function's routes with all layers around them; the outermost takes over what API Gateway says of the caller.
+/// Builds a function's router with all layers; the outermost one reads the request's origin from the API Gateway event.
 pub(crate) fn router<C>(routes: OpenApiRouter<HandlerState<C>>, web: HandlerState<C>) -> Router
 where
     C: Clone + Send + Sync + 'static,
@@ -74,7 +74,7 @@ async fn origin(mut request: Request) -> Request {
     request
 }
 
-/// Runs a function that works on messages.
+/// Runs a function that processes messages of the queue.
 ///
 /// # Errors
 /// When the configuration is incomplete, or the runtime ends.
@@ -93,7 +93,7 @@ where
     )))
 }
 
-/// Runs a function that a schedule starts.
+/// Runs a function that is started by a schedule.
 ///
 /// # Errors
 /// When the configuration is incomplete, or the runtime ends.
@@ -112,10 +112,10 @@ where
     )))
 }
 
-/// Carries out a scheduled run and logs what it found.
+/// Carries out a scheduled run, and logs and returns the number of items that it found.
 ///
 /// # Errors
-/// When the run failed: Lambda then starts it again.
+/// When the run fails; Lambda then retries it.
 pub async fn tick<R, F, Fut>(context: R, run: F) -> Result<serde_json::Value, Error>
 where
     F: Fn(R) -> Fut,
@@ -124,12 +124,12 @@ where
     let done = run(context).await.inspect_err(
         |error| error!(error.chain = %Chain(error), "the scheduled run failed: {}", Chain(error)),
     )?;
-    info!(job.items = done, "the scheduled run found {done} to do");
+    info!(job.items = done, "the scheduled run found {done} items");
     Ok(serde_json::json!({ "items": done }))
 }
 
-/// Works on a batch of messages, side by side. One that fails, or panics, or cannot be read comes again by itself; the
-/// others are done.
+/// Processes the messages of a batch concurrently. Messages that fail, panic or cannot be parsed are returned as batch
+/// item failures, so that only these are received again.
 pub async fn messages<R, F, Fut>(context: &R, handle: F, event: SqsEvent) -> SqsBatchResponse
 where
     R: Clone,
@@ -157,7 +157,7 @@ where
                     Some(id)
                 }
                 Err(_) => {
-                    error!(message.id = id, "message {id} made the worker panic");
+                    error!(message.id = id, "processing of message {id} panicked");
                     Some(id)
                 }
             }

@@ -1,4 +1,4 @@
-//! A function's router without the Lambda runtime.
+//! Invokes a function's router without the Lambda runtime.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::boot::router;
 
-/// Answers API Gateway events with a router, without the runtime: for the local gateway.
+/// Handles API Gateway events with a router, for the local gateway.
 #[derive(Clone)]
 pub struct InProcess(Arc<tokio::sync::Mutex<Router>>);
 
@@ -22,10 +22,10 @@ impl InProcess {
         Self(Arc::new(tokio::sync::Mutex::new(router(routes, web))))
     }
 
-    /// The answer to one event (payload format 2.0), as Lambda would give it.
+    /// Handles one event (payload format 2.0) and returns the response that Lambda would return.
     ///
     /// # Errors
-    /// When the event is not one of API Gateway.
+    /// When the event is not an API Gateway event.
     pub async fn invoke(
         &self,
         event: serde_json::Value,
@@ -33,7 +33,7 @@ impl InProcess {
         use lambda_http::Service;
         let request: lambda_http::request::LambdaRequest = serde_json::from_value(event)?;
         let router = self.0.lock().await.clone();
-        // The adapter itself cannot be held while waiting; what it answers can.
+        // The adapter itself cannot be held across an await point; the future that it returns can.
         let answer = lambda_http::Adapter::from(router)
             .call(LambdaEvent::new(request, lambda_http::Context::default()));
         match answer.await {

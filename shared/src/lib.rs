@@ -1,5 +1,5 @@
-//! What a function's `main.rs` and handlers name. Everything else lives in the crates below, in floors: each uses only
-//! crates below it. `docs/architecture.md` draws them.
+//! The facade that functions depend on. It re-exports the crates of `shared`, which form layers: each crate uses only
+//! crates of lower layers (see `docs/architecture.md`).
 
 pub mod boot;
 pub mod in_process;

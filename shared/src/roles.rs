@@ -1,7 +1,7 @@
-//! What each kind of function holds, and so which variables it has to be given.
+//! The roles of functions: their dependencies, which determine the environment variables that a function requires.
 //!
-//! A role asks the setup for its parts and for nothing else: what a function does not need cannot be reached in it, and is
-//! not in its environment (`tests/contracts/environment.rs`).
+//! A role requests only its own parts from the setup. A function therefore cannot access anything else, and its
+//! environment contains no other settings (`tests/contracts/environment.rs`).
 
 use std::sync::Arc;
 
@@ -66,12 +66,12 @@ impl Role for SyncContext {
     }
 }
 
-/// For accounts of people: sign-ins, and closing an account with all that hangs on it.
+/// The dependencies of the account endpoints: signing up and in, and closing an account.
 #[derive(Clone)]
 pub struct IdentityContext {
     /// Tables, queue, clock, vault and providers.
     pub accounts: AccountContext,
-    /// Which passwords are accepted.
+    /// Requirements for passwords.
     pub passwords: PasswordPolicy,
 }
 
@@ -92,7 +92,7 @@ impl Role for IdentityContext {
     }
 }
 
-/// For health checks: what they ask, and no caller.
+/// The dependencies of health checks, which have no authenticated callers.
 #[derive(Clone)]
 pub struct HealthContext {
     /// The tables.

@@ -1,4 +1,4 @@
-//! Builds what a function holds: each part once, from the variables that it needs, with nothing connected to yet.
+//! Builds the dependencies of a function from its environment variables: each part once, without opening connections.
 
 use std::time::Duration;
 
@@ -16,18 +16,18 @@ use calweave_store::Store;
 use calweave_store::queue::Queue;
 use calweave_vault::Vault;
 
-/// What a kind of function holds.
+/// The dependencies of a kind of function.
 pub trait Role: Clone + Send + Sync + 'static {
-    /// Whether somebody signed in calls it. A function without callers has no keys of tokens.
+    /// Whether the function has authenticated callers. A function without them needs no access token keys.
     const HAS_CALLERS: bool = true;
 
-    /// Asks for its parts. What is missing is collected in [`Setup::env`].
+    /// Builds the role from its parts. [`Setup::env`] collects missing variables.
     fn build(setup: &mut Setup<'_>) -> Self;
 }
 
-/// The parts that roles are built from. A part is built when a role first asks for it; roles built by one setup share it.
+/// The parts that roles are built from. A part is built on first use, and shared by all roles of the same setup.
 pub struct Setup<'a> {
-    /// The variables.
+    /// The environment variables.
     pub env: Environment<'a>,
     clock: Clock,
     http: Option<SharedHttpClient>,
@@ -39,7 +39,7 @@ pub struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    /// Parts that are configured by `env` and read the time from `clock`.
+    /// Creates a setup whose parts are configured by `env` and use `clock`.
     pub fn new(env: Environment<'a>, clock: Clock) -> Self {
         Self {
             env,
@@ -53,29 +53,29 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// Has the SDK's requests sent by `http`: a test's chance to see and to fail them.
+    /// Sends the AWS SDK's requests through `http`, so that tests can observe them or make them fail.
     #[must_use]
     pub fn over(mut self, http: Option<SharedHttpClient>) -> Self {
         self.http = http;
         self
     }
 
-    /// Builds what a role holds.
+    /// Builds a role.
     ///
     /// # Errors
-    /// [`InvalidConfig`] names every variable that is missing or wrong.
+    /// [`InvalidConfig`] with all variables that are missing or invalid.
     pub fn role<R: Role>(&mut self) -> Result<R, InvalidConfig> {
         let role = R::build(self);
         self.env.check()?;
         Ok(role)
     }
 
-    /// The current time.
+    /// Returns the clock.
     pub fn clock(&self) -> Clock {
         self.clock.clone()
     }
 
-    /// The tables.
+    /// Returns the store.
     pub fn store(&mut self) -> Store {
         if let Some(store) = &self.store {
             return store.clone();
@@ -85,7 +85,7 @@ impl<'a> Setup<'a> {
         self.store.insert(store).clone()
     }
 
-    /// The queue of sync work.
+    /// Returns the queue of background jobs.
     pub fn queue(&mut self) -> Queue {
         if let Some(queue) = &self.queue {
             return queue.clone();
@@ -95,7 +95,7 @@ impl<'a> Setup<'a> {
         self.queue.insert(queue).clone()
     }
 
-    /// The vault.
+    /// Returns the vault.
     pub fn vault(&mut self) -> Vault {
         if let Some(vault) = &self.vault {
             return vault.clone();
@@ -106,7 +106,7 @@ impl<'a> Setup<'a> {
         self.vault.insert(vault).clone()
     }
 
-    /// The providers.
+    /// Returns the providers.
     pub fn providers(&mut self) -> Providers {
         if let Some(providers) = &self.providers {
             return providers.clone();
@@ -115,7 +115,7 @@ impl<'a> Setup<'a> {
         self.providers.insert(providers).clone()
     }
 
-    /// Where feeds may be fetched from.
+    /// Returns the policy for addresses that feeds may be fetched from.
     pub fn feed_policy(&mut self) -> EgressPolicy {
         let FeedsConfig { allow_loopback } = FeedsConfig::read(&mut self.env);
         EgressPolicy {
@@ -123,8 +123,8 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// The SDK's configuration by hand: Lambda hands over region and credentials as variables, so nothing has to be looked
-    /// for at start-up.
+    /// Builds the SDK's configuration directly from variables: Lambda passes region and credentials in the environment,
+    /// so the SDK's provider chains are not needed.
     fn sdk(&mut self, service: &str) -> SdkConfig {
         let aws = match self.aws.take() {
             Some(aws) => aws,
@@ -141,7 +141,8 @@ impl<'a> Setup<'a> {
             .connect_timeout(Duration::from_secs(2))
             .operation_attempt_timeout(Duration::from_secs(5))
             .operation_timeout(Duration::from_secs(15));
-        // The SDK begins with a second; somebody may be waiting, and a queue tries again by itself.
+        // The default initial backoff of one second is too long for a waiting client; messages are retried by the queue
+        // anyway.
         let retries = RetryConfig::standard()
             .with_max_attempts(4)
             .with_initial_backoff(Duration::from_millis(100));

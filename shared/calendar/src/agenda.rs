@@ -1,9 +1,9 @@
-//! What a person sees in a stretch of time, page by page.
+//! The agenda: the occurrences that a user sees in a time window, page by page.
 //!
-//! Short events are read from the index in the order of their start; long ones and series are all that are not over.
-//! The two are merged up to a *horizon*: as far as the short ones have been read, less the fourteen hours by which the
-//! index and the reader's clock can differ. So a page reads about as much as it returns, and pages neither repeat nor
-//! leave out anything, whatever is added in between.
+//! Events of up to a month are read from the index in the order of their start. Longer events and series are read as
+//! far as they have not ended. Both are merged up to a *horizon*: the start up to which the sorted events have been
+//! read, less the fourteen hours by which the index and the reader's wall clock can differ. So a page reads about as
+//! much as it returns, and pages neither repeat nor skip an event, even if events are added in between.
 
 use std::collections::HashSet;
 
@@ -15,31 +15,31 @@ use calweave_store::agenda::SpanPages;
 use calweave_store::{Store, StoreError};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// What to look for.
+/// A query of the agenda.
 #[derive(Clone, Debug)]
 pub struct AgendaQuery<'a> {
-    /// Whose calendars.
+    /// The owner of the calendars.
     pub user: UserId,
-    /// From when to when.
+    /// The time window.
     pub window: Window,
-    /// In which calendars.
+    /// The calendars to include.
     pub calendars: &'a HashSet<CalendarId>,
-    /// Behind which start and id; from the beginning without.
+    /// Start and id of the last occurrence of the previous page; `None` for the first page.
     pub after: Option<(DateTime<Utc>, String)>,
-    /// At most how many.
+    /// Maximum number of occurrences.
     pub limit: usize,
 }
 
-/// A page of what is seen.
+/// A page of the agenda.
 #[derive(Debug, Default)]
 pub struct OccurrencePage<T> {
-    /// By start, then by id.
+    /// The occurrences, sorted by start and then by id.
     pub occurrences: Vec<T>,
-    /// Where the next page begins; the last one has none.
+    /// Start and id of the last occurrence, from which the next page continues; `None` on the last page.
     pub next: Option<(DateTime<Utc>, String)>,
 }
 
-/// Reads one page; `view` makes of each occurrence what the caller wants.
+/// Reads one page of the agenda. `view` converts each occurrence to the result type.
 pub async fn list_occurrences<T>(
     store: &Store,
     query: AgendaQuery<'_>,
@@ -105,7 +105,7 @@ pub async fn list_occurrences<T>(
 struct Stream<'a> {
     pages: SpanPages<'a>,
     events: Vec<Event>,
-    /// The place in the index of the last event that was read.
+    /// Position in the index of the last event that was read.
     read_to: Option<DateTime<Utc>>,
 }
 
@@ -121,11 +121,11 @@ impl Stream<'_> {
     }
 }
 
-/// The part of the index that can hold what this page shows.
+/// Returns the range of the index that can contain the events of this page.
 fn bounds(query: &AgendaQuery<'_>, span: Span) -> (DateTime<Utc>, DateTime<Utc>) {
     let window = &query.window;
     let low = match (&query.after, span.reach()) {
-        // What began before the last item has been shown.
+        // Occurrences that start before the last item are on earlier pages.
         (Some((start, _)), Some(reach)) => {
             (*start - MAX_ZONE_SHIFT).max(window.index_start() - reach)
         }
@@ -136,7 +136,7 @@ fn bounds(query: &AgendaQuery<'_>, span: Span) -> (DateTime<Utc>, DateTime<Utc>)
     (low, window.index_end())
 }
 
-/// As far as every stream has been read; `None` while one has not been read at all.
+/// Returns the start up to which all streams have been read; `None` while one of them has not been read at all.
 fn horizon(streams: &[Stream<'_>]) -> Option<DateTime<Utc>> {
     let unread = streams.iter().filter(|stream| !stream.pages.is_done());
     let read: Option<Vec<_>> = unread.map(|stream| stream.read_to).collect();
@@ -148,7 +148,7 @@ fn occurrences_until<'e>(
     query: &AgendaQuery<'_>,
     horizon: DateTime<Utc>,
 ) -> Vec<Occurrence<'e>> {
-    // A series is followed only as far as this page can show it.
+    // Series are expanded only up to the horizon.
     let until = query.window.end.min(
         horizon
             .checked_add_signed(TimeDelta::seconds(1))

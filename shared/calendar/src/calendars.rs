@@ -1,4 +1,4 @@
-//! A person's calendars.
+//! Calendars of a user.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,10 +8,10 @@ use chrono_tz::Tz;
 
 use crate::{Context, Error, Result};
 
-/// A connected calendar of a person.
+/// Returns a connected calendar of a user.
 ///
 /// # Errors
-/// [`Error::NotFound`], also when the calendar is somebody else's or was disconnected.
+/// [`Error::NotFound`], also when the calendar belongs to another user or is disconnected.
 pub async fn connected_calendar(
     context: &Context,
     user: UserId,
@@ -23,7 +23,7 @@ pub async fn connected_calendar(
         .ok_or(Error::NotFound)
 }
 
-/// A connected calendar whose events can be changed.
+/// Returns a connected calendar whose events can be changed.
 ///
 /// # Errors
 /// [`Error::NotFound`], or [`Error::ReadOnly`].
@@ -36,13 +36,10 @@ pub async fn writable_calendar(
     if calendar.is_writable() {
         return Ok(calendar);
     }
-    Err(Error::ReadOnly(format!(
-        "{:?} can only be read",
-        calendar.name
-    )))
+    Err(Error::ReadOnly(format!("{:?} is read-only", calendar.name)))
 }
 
-/// The connected calendars of a person, by id.
+/// Returns the connected calendars of a user, by id.
 pub async fn connected_calendars(
     context: &Context,
     user: UserId,
@@ -54,10 +51,10 @@ pub async fn connected_calendars(
     Ok(connected.map(|calendar| (calendar.id, calendar)).collect())
 }
 
-/// The calendars that a comma-separated list of ids names; all of them without a list.
+/// Parses a comma-separated list of calendar ids. Without a list, returns the ids of all `calendars`.
 ///
 /// # Errors
-/// [`Error::Invalid`] for an empty list, [`Error::NotFound`] for an id that is not among them.
+/// [`Error::Invalid`] for an empty list, [`Error::NotFound`] for an id that is not in `calendars`.
 pub fn choose_calendars(
     calendars: &HashMap<CalendarId, Calendar>,
     list: Option<&str>,
@@ -71,17 +68,17 @@ pub fn choose_calendars(
         .filter(|id| !id.is_empty())
         .peekable();
     if ids.peek().is_none() {
-        let message = "names no calendar; leave it out for all of them";
+        let message = "must contain at least one calendar id; omit it for all calendars";
         return Err(Error::field("calendarIds", message));
     }
     let known = |id: &str| id.parse().ok().filter(|id| calendars.contains_key(id));
     ids.map(|id| known(id).ok_or(Error::NotFound)).collect()
 }
 
-/// The zone that a reader sees events in: the one that was asked for, else the person's own.
+/// Returns the reader's time zone: `name` if given, else the zone of the user's profile.
 ///
 /// # Errors
-/// [`Error::Invalid`] when there is no such zone, [`Error::NotFound`] when there is no such person.
+/// [`Error::Invalid`] when `name` is not an IANA zone, [`Error::NotFound`] when the user does not exist.
 pub async fn reader_zone(context: &Context, user: UserId, name: Option<&str>) -> Result<Tz> {
     match name {
         Some(name) => name.parse().map_err(|_| unknown_zone("timezone")),
@@ -92,15 +89,15 @@ pub async fn reader_zone(context: &Context, user: UserId, name: Option<&str>) ->
     }
 }
 
-/// What is wrong with a field that names no IANA zone.
+/// Returns the error for a field that is not an IANA zone.
 pub(crate) fn unknown_zone(field: &str) -> Error {
     Error::field(field, NO_IANA_ZONE)
 }
 
-/// The message for a name that is no IANA zone.
+/// Field error message for a name that is not an IANA zone.
 pub(crate) const NO_IANA_ZONE: &str = "is not an IANA time zone such as Europe/Berlin";
 
-/// The zone of a calendar's floating times, for a reader in `reader`.
+/// Returns the zone of a calendar's floating times, for a reader in `reader`.
 pub(crate) fn calendar_zone(calendar: &Calendar, reader: Tz) -> Tz {
     match &calendar.source {
         CalendarSource::Account(account) => account.time_zone.unwrap_or(reader),
@@ -108,10 +105,10 @@ pub(crate) fn calendar_zone(calendar: &Calendar, reader: Tz) -> Tz {
     }
 }
 
-/// Changes the colour that a calendar is shown in.
+/// Changes the colour of a calendar.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a text that is no colour, or [`Error::NotFound`].
+/// [`Error::Invalid`] when `color` is not a colour, or [`Error::NotFound`].
 pub async fn change_color(
     context: &Context,
     user: UserId,
@@ -127,10 +124,10 @@ pub async fn change_color(
     connected_calendar(context, user, calendar).await
 }
 
-/// A colour as `#RRGGBB`.
+/// Normalises a colour to `#RRGGBB`.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a text that is no colour.
+/// [`Error::Invalid`] when `text` is not a colour.
 pub(crate) fn check_color(text: &str) -> Result<String> {
     normalise_color(text).ok_or_else(|| Error::field("color", "must be #RGB or #RRGGBB"))
 }

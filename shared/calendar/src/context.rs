@@ -1,5 +1,5 @@
-//! What use cases hold. Each context adds to the one below what its use cases need, so that a function which renews no
-//! grant has no client secret, and one which opens no secret has no key.
+//! The dependencies of the use cases. Each context extends [`Context`] with what its use cases need, so that a function
+//! that renews no grants has no client secret, and a function that opens no secrets has no key.
 
 use std::ops::Deref;
 
@@ -11,43 +11,43 @@ use calweave_store::Store;
 use calweave_store::queue::Queue;
 use calweave_vault::Vault;
 
-/// The tables, the queue and the clock: what every use case needs.
+/// The dependencies of every use case: the tables, the queue and the clock.
 #[derive(Clone)]
 pub struct Context {
     /// The tables.
     pub store: Store,
-    /// The queue of sync work.
+    /// The queue of background jobs.
     pub queue: Queue,
-    /// The current time, and unique ids.
+    /// Source of the current time and of unique ids.
     pub clock: Clock,
 }
 
-/// For use cases that change events.
+/// The dependencies of use cases that create events.
 #[derive(Clone)]
 pub struct EventContext {
     /// The tables, the queue and the clock.
     pub context: Context,
-    /// How far back and ahead calendars of accounts are read.
+    /// How far back and ahead calendars of accounts are synced.
     pub window: SyncWindow,
 }
 
-/// For use cases that connect feeds.
+/// The dependencies of use cases that connect feeds.
 #[derive(Clone)]
 pub struct FeedContext {
     /// The tables, the queue and the clock.
     pub context: Context,
-    /// Where feed addresses are sealed.
+    /// The vault, which stores feed addresses.
     pub vault: Vault,
-    /// Which addresses may be fetched.
+    /// The addresses that may be fetched.
     pub policy: EgressPolicy,
 }
 
-/// For use cases that call providers on behalf of an account.
+/// The dependencies of use cases that call providers on behalf of an account.
 #[derive(Clone)]
 pub struct AccountContext {
     /// The tables, the queue and the clock.
     pub context: Context,
-    /// Where grants are sealed.
+    /// The vault, which stores grants.
     pub vault: Vault,
     /// The providers that this deployment is registered with.
     pub providers: Providers,

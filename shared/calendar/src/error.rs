@@ -1,4 +1,4 @@
-//! Why a use case was refused, or could not be carried out.
+//! Errors of the use cases.
 
 use calweave_domain::field::FieldError;
 use calweave_store::StoreError;
@@ -8,13 +8,13 @@ use calweave_vault::VaultError;
 /// The result of a use case.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A table, the vault or the queue did not answer.
+/// A failure of a table, the vault or the queue.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// DynamoDB did not answer.
     #[error("could not use the tables")]
     Store(#[from] StoreError),
-    /// KMS or the vault table did not answer, or a sealed secret did not open.
+    /// KMS or the vault table did not answer, or a sealed secret could not be opened.
     #[error("could not use the vault")]
     Vault(#[from] VaultError),
     /// SQS did not answer.
@@ -22,34 +22,34 @@ pub enum BackendError {
     Queue(#[from] QueueError),
 }
 
-/// Why a use case was refused, or could not be carried out.
+/// Why a use case was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It does not exist, or belongs to somebody else.
+    /// The resource does not exist, or belongs to another user.
     #[error("not found")]
     NotFound,
-    /// The calendar or event can only be read; the text says why.
+    /// The calendar or event is read-only; the text is the reason.
     #[error("read-only: {0}")]
     ReadOnly(String),
-    /// Fields have values that cannot be used.
+    /// One or more fields are invalid.
     #[error("invalid: {0}")]
     Invalid(FieldErrors),
-    /// It contradicts what is stored; the text says how.
+    /// The request conflicts with the stored state; the text is the reason.
     #[error("conflict: {0}")]
     Conflict(String),
     /// The event has changed since the caller read it.
     #[error("the event has changed since it was read")]
     Changed,
     /// Concurrent writers won every attempt.
-    #[error("concurrent writers changed it at every attempt")]
+    #[error("concurrent writers changed the event at every attempt")]
     Contended,
-    /// The address of a feed cannot be used; the text is for whoever gave it.
+    /// The address of a feed cannot be used; the text is for the caller.
     #[error("the feed cannot be used: {0}")]
     FeedUnusable(String),
-    /// This deployment is not registered with the provider; the text says what to configure.
+    /// This deployment is not registered with the provider; the text names the missing configuration.
     #[error("unavailable: {0}")]
     Unavailable(String),
-    /// The deployment's own configuration is at fault; the text is for the operator.
+    /// The configuration of this deployment is invalid; the text is for the operator.
     #[error("misconfigured: {0}")]
     Misconfigured(String),
     /// A table, the vault or the queue did not answer.
@@ -70,26 +70,26 @@ macro_rules! backend {
 backend!(StoreError, VaultError, QueueError);
 
 impl Error {
-    /// One field cannot be used.
+    /// Creates an [`Error::Invalid`] for one field.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(FieldErrors(vec![FieldError::new(field, message)]))
     }
 }
 
-/// Everything that is wrong with a request, collected so that all of it is reported at once.
+/// The validation errors of a request, collected so that all of them are reported at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldErrors(pub Vec<FieldError>);
 
 impl FieldErrors {
-    /// Adds what is wrong with a field.
+    /// Adds an error for a field. `message` completes a sentence that starts with the field's name.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.0.push(FieldError::new(field, message));
     }
 
-    /// `value`, or everything that is wrong.
+    /// Returns `value` if there are no errors.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when anything was added.
+    /// [`Error::Invalid`] with all errors that were added.
     pub fn or<T>(self, value: T) -> Result<T> {
         if self.0.is_empty() {
             Ok(value)

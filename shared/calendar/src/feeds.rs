@@ -1,4 +1,4 @@
-//! Connecting feeds.
+//! Connecting and changing ICS feeds.
 
 use calweave_domain::calendar::{
     Calendar, CalendarSource, CalendarState, Cursor, DEFAULT_COLOR, FeedSource, ProviderKind,
@@ -18,10 +18,11 @@ use crate::calendars::{check_color, connected_calendar};
 use crate::sync_requests::request_sync;
 use crate::{Context, Error, FeedContext, Result};
 
-/// The longest name of a calendar, in characters.
+/// Maximum length of a calendar's name, in characters.
 const MAX_NAME: usize = 255;
 
-/// What a person says about a feed's calendar; `None` keeps what the feed says, or what is stored.
+/// Name and colour that a user gives a feed's calendar. `None` keeps the stored value; for a new calendar, the feed's
+/// value.
 #[derive(Clone, Debug, Default)]
 pub struct FeedDetails {
     name: Option<String>,
@@ -29,10 +30,10 @@ pub struct FeedDetails {
 }
 
 impl FeedDetails {
-    /// Checks a name and a colour as a person gives them.
+    /// Validates a name and a colour. A name that is blank counts as `None`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a name that is too long, or a colour that is none.
+    /// [`Error::Invalid`] when the name is too long, or `color` is not a colour.
     pub fn new(name: Option<String>, color: Option<&str>) -> Result<Self> {
         let plain = |name: String| name.chars().filter(|c| !c.is_control()).collect::<String>();
         let name = name.map(|name| plain(name).trim().to_owned());
@@ -47,17 +48,17 @@ impl FeedDetails {
     }
 }
 
-/// Fetches and reads the feed at an address; nothing is stored.
+/// Fetches and parses the feed at an address without storing anything.
 ///
 /// # Errors
-/// [`Error::FeedUnusable`] says why, for whoever gave the address.
+/// [`Error::FeedUnusable`], with the reason for the caller.
 pub async fn preview_feed(context: &FeedContext, address: &str) -> Result<(Url, Feed)> {
     let unusable = |error: &dyn std::fmt::Display| Error::FeedUnusable(error.to_string());
     let policy = context.policy;
     let url = address::parse(address, policy).map_err(|error| unusable(&error))?;
     let fetched = fetch(&url, &Validators::default(), policy).await;
     let Fetched::Body { bytes, charset, .. } = fetched.map_err(|error| unusable(&error))? else {
-        return Err(unusable(&"the server did not answer with a calendar"));
+        return Err(unusable(&"the server did not return a calendar"));
     };
     let target = FeedTarget {
         calendar: CalendarId::new(&context.clock),
@@ -70,10 +71,11 @@ pub async fn preview_feed(context: &FeedContext, address: &str) -> Result<(Url, 
     Ok((url, read.map_err(|error| unusable(&error))?))
 }
 
-/// Connects a feed and requests its first sync. One that was disconnected is revived under its old id.
+/// Connects a feed and requests its first sync. A feed that was disconnected is connected again under its old calendar
+/// id.
 ///
 /// # Errors
-/// [`Error::FeedUnusable`], or [`Error::Conflict`] when this person has connected the feed already.
+/// [`Error::FeedUnusable`], or [`Error::Conflict`] when the user has connected the feed already.
 pub async fn connect_feed(
     context: &FeedContext,
     user: UserId,
@@ -120,7 +122,8 @@ async fn create(
             fingerprint,
         }),
     };
-    // The address first: a calendar without one could never be synced, an address without a calendar does no harm.
+    // The address is stored first: a calendar without an address could never be synced, an address without a calendar
+    // is harmless.
     let (location, address) = (location(&calendar), Secret::new(url.to_string()));
     context.vault.put(location, &address).await?;
     if context.store.create_calendar(&calendar).await? == WriteOutcome::ConditionFailed {
@@ -152,7 +155,7 @@ async fn revive(
     updated.ok_or(Error::NotFound)
 }
 
-/// A connected calendar that is a feed.
+/// Returns a connected calendar that is a feed.
 ///
 /// # Errors
 /// [`Error::NotFound`], also for a calendar of an account.
@@ -169,10 +172,11 @@ pub async fn connected_feed(
     }
 }
 
-/// Changes name, colour or address of a connected feed.
+/// Changes the name, colour or address of a connected feed.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::FeedUnusable`], or [`Error::Conflict`] when this person has connected that address already.
+/// [`Error::NotFound`], [`Error::FeedUnusable`], or [`Error::Conflict`] when the user has connected that address
+/// already.
 pub async fn change_feed(
     context: &FeedContext,
     user: UserId,
@@ -202,7 +206,7 @@ async fn move_feed(context: &FeedContext, calendar: &Calendar, address: &str) ->
     if is_another && store.move_feed(calendar, feed).await? == WriteOutcome::ConditionFailed {
         return Err(already_connected());
     }
-    // Stored even if it seems to be there: an earlier move may have been interrupted right here.
+    // Stored even if the fingerprint is unchanged: an earlier move may have been interrupted before this write.
     let address = Secret::new(url.to_string());
     context.vault.put(location(calendar), &address).await?;
     if is_another {
@@ -216,7 +220,7 @@ fn already_connected() -> Error {
     Error::Conflict("this feed is connected already".to_owned())
 }
 
-/// Where the address of a calendar's feed is sealed.
+/// Returns the location of a feed's address in the vault.
 pub fn location(calendar: &Calendar) -> SecretLocation {
     SecretLocation {
         user: calendar.user_id,

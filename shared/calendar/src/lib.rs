@@ -1,8 +1,7 @@
-//! The use cases. A function extracts a request, calls one of these, and renders the result; whatever else changes or
-//! reads calendars for a person calls the same functions.
+//! The use cases of the API. A handler extracts a request, calls one use case, and renders the result.
 //!
-//! Nothing here knows HTTP. A refusal is a value of [`Error`] that says what kind it is and which field is to blame.
-//! Every use case fails with [`Error::Backend`] when a table, the vault or the queue does not answer.
+//! This crate does not depend on HTTP. A refusal is an [`Error`] with its kind and, where it applies, the invalid
+//! fields. Every use case fails with [`Error::Backend`] when a table, the vault or the queue does not answer.
 
 pub mod accounts;
 pub mod agenda;

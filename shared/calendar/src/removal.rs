@@ -1,4 +1,5 @@
-//! Disconnecting a calendar and closing an account: at once for the person, in bounded steps of the worker for the tables.
+//! Disconnecting a calendar and closing an account. Both take effect at once for the user; the worker then erases the
+//! data in bounded steps.
 
 use std::time::Duration;
 
@@ -15,14 +16,14 @@ use crate::accounts::revoke_all;
 use crate::calendars::connected_calendar;
 use crate::{AccountContext, BackendError, Context, Error, Result};
 
-/// How long the providers may take to be told that an account is closed.
+/// Time limit for revoking all grants of an account that is closed.
 const REVOCATION_LIMIT: Duration = Duration::from_secs(5);
 
-/// Disconnects a calendar. A feed's address is gone when this returns; events, channels, and the grant of an account that
-/// this was the last calendar of follow soon after.
+/// Disconnects a calendar. A feed's address is removed before this returns. The worker then removes the events and
+/// channels and, after the last calendar of an account, revokes its grant.
 ///
 /// # Errors
-/// [`Error::NotFound`], also when somebody else has disconnected it first.
+/// [`Error::NotFound`], also when a concurrent request has disconnected the calendar first.
 pub async fn disconnect_calendar(
     context: &Context,
     user: UserId,
@@ -41,7 +42,7 @@ async fn disconnect(context: &Context, calendar: &Calendar) -> Result<WriteOutco
         user_id: user,
         calendar_id: Some(calendar.id),
     };
-    // Recorded before anything else, so that the job completes an interrupted disconnect.
+    // Recorded first, so that the scheduled job completes an interrupted disconnect.
     store.begin_erasure(&due).await?;
     let outcome = store.set_connected(user, calendar.id, false).await?;
     if matches!(calendar.source, CalendarSource::Feed(_)) {
@@ -58,11 +59,11 @@ async fn disconnect(context: &Context, calendar: &Calendar) -> Result<WriteOutco
     Ok(outcome)
 }
 
-/// Closes an account. When this returns, none of its tokens works, its address is free, and its secrets are shredded; what
-/// else is stored is removed soon after.
+/// Closes an account. When this returns, its tokens are no longer valid, its email address can be used again, and its
+/// secrets are shredded. The worker then removes all other data.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such person.
+/// [`Error::NotFound`] when the user does not exist.
 pub async fn close_account(context: &AccountContext, user: UserId) -> Result<()> {
     let user = context.store.user(user).await?.ok_or(Error::NotFound)?;
     Ok(close(context, &user).await?)
@@ -76,7 +77,8 @@ async fn close(context: &AccountContext, user: &User) -> Result<(), BackendError
     context.store.begin_erasure(&due).await?;
     context.store.close_account(user).await?;
     context.store.end_all_sessions(user.id).await?;
-    // While the grants can still be read. The account is closed whether or not the providers answer.
+    // Before the data key is shredded, while the grants can be opened. The account is closed even if a provider does
+    // not answer.
     match tokio::time::timeout(REVOCATION_LIMIT, revoke_all(context, user.id)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!(

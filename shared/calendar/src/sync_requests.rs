@@ -1,4 +1,4 @@
-//! Sync requests: counted in the calendar's cursor, with at most one message in flight for each calendar.
+//! Sync requests. A calendar's cursor counts them, and at most one message is in flight for each calendar.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::calendars::connected_calendar;
 use crate::events::retry_edit;
 use crate::{BackendError, Context, Error, Result};
 
-/// Requests a sync: counts the request, and sends a message unless one is in flight. Answers with the number of the
-/// request, or `None` when there is no such calendar. The worker sees the message after `delay` seconds.
+/// Requests a sync: counts the request, and sends a message unless one is in flight. Returns the number of the request,
+/// or `None` when the calendar does not exist. The message becomes visible to the worker after `delay` seconds.
 pub async fn request_sync(
     context: &Context,
     user: UserId,
@@ -38,7 +38,8 @@ pub async fn request_sync(
     Ok(Some(counted.number))
 }
 
-/// Waits until a request is completed, at most `limit`. Answers with the calendar's cursor as it then is.
+/// Waits up to `limit` until a request is completed, and returns the calendar's cursor. `None` when the limit is
+/// reached or the calendar does not exist.
 pub async fn wait_for_sync(
     context: &Context,
     user: UserId,
@@ -60,8 +61,8 @@ pub async fn wait_for_sync(
     waited.await.unwrap_or(Ok(None))
 }
 
-/// Has the worker write local changes to the provider, and waits up to `limit` for that. The changes are stored: when the
-/// request fails, the schedule has them written later.
+/// Requests a sync that writes the edits of a calendar to its provider, and waits for it up to `limit`. A failure is
+/// only logged: the edits are stored, and a later sync writes them.
 pub async fn push_soon(context: &Context, user: UserId, calendar: CalendarId, limit: Duration) {
     let waited = async {
         match request_sync(context, user, calendar, 0)
@@ -79,21 +80,21 @@ pub async fn push_soon(context: &Context, user: UserId, calendar: CalendarId, li
     }
 }
 
-/// One calendar's sync, as requested: its cursor, and whether the sync was completed within the caller's limit.
+/// The outcome of a sync request for one calendar.
 #[derive(Debug)]
 pub struct RequestedSync {
     /// The calendar.
     pub calendar: CalendarId,
-    /// The cursor: after the sync when it is completed, else before it.
+    /// The cursor: after the sync if it was completed, else before it.
     pub cursor: Cursor,
-    /// Whether the sync was completed.
+    /// Whether the sync was completed within the caller's time limit.
     pub is_completed: bool,
 }
 
-/// Requests a sync of a connected calendar, and waits for it up to `limit`.
+/// Requests a sync of a connected calendar, and waits for it up to `limit`; `None` does not wait.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such calendar.
+/// [`Error::NotFound`] when the calendar does not exist or is not connected.
 pub async fn sync_one(
     context: &Context,
     user: UserId,
@@ -115,8 +116,8 @@ pub async fn sync_one(
     })
 }
 
-/// Requests a sync of all connected calendars, and waits for all of them up to `limit`. Answers with how many there are,
-/// and with those that were completed.
+/// Requests a sync of all connected calendars, and waits for all of them up to `limit`; `None` does not wait. Returns
+/// the number of connected calendars, and the syncs that were completed.
 pub async fn sync_all(
     context: &Context,
     user: UserId,
@@ -140,8 +141,8 @@ pub async fn sync_all(
     Ok((ids.len(), completed.await?.into_iter().flatten().collect()))
 }
 
-/// Has the next sync of every connected calendar read it in full. What is unchanged is not written again. Answers with how
-/// many calendars there are.
+/// Requests a full sync of all connected calendars. Unchanged events are not written again. Returns the number of
+/// calendars.
 pub async fn reset_all(context: &Context, user: UserId) -> Result<usize> {
     let mut count = 0;
     for state in context.store.calendars(user).await? {
@@ -155,8 +156,8 @@ pub async fn reset_all(context: &Context, user: UserId) -> Result<usize> {
     Ok(count)
 }
 
-/// Puts every failed change of a person's writable calendars back in line. Reads all events of those calendars. Answers
-/// with how many changes and calendars that are.
+/// Retries all failed edits in a user's writable calendars. Reads the hashes of all events of these calendars. Returns
+/// the number of edits and the number of calendars.
 pub async fn retry_all(context: &Context, user: UserId) -> Result<(usize, usize)> {
     let (mut retried, mut count) = (0, 0);
     for state in context.store.calendars(user).await? {
@@ -174,8 +175,8 @@ pub async fn retry_all(context: &Context, user: UserId) -> Result<(usize, usize)
     Ok((retried, count))
 }
 
-/// Requests a sync of everything that a notification is about. Returns how many calendars that are. The notification's body
-/// is not believed: the sync reads what has changed.
+/// Requests a sync of the calendars that a notification is about, and returns their number. The notification's body is
+/// not trusted: the sync reads the changes from the provider.
 pub async fn request_notified(
     context: &Context,
     notification: VerifiedNotification,
@@ -183,7 +184,7 @@ pub async fn request_notified(
     request_watched(context, notification.user(), notification.watched()).await
 }
 
-/// Requests a sync of everything that a channel watches. Answers with how many calendars that are.
+/// Requests a sync of the calendars that a channel watches, and returns their number.
 pub async fn request_watched(
     context: &Context,
     user: UserId,
@@ -212,11 +213,11 @@ pub async fn request_watched(
     Ok(count)
 }
 
-/// Says whether the provider is to push changes of a calendar of an account. Where a channel could not be opened before, the
-/// next sync tries again.
+/// Turns push for a calendar of an account on or off. If a channel could not be opened before, the next sync tries
+/// again.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such calendar, or it is a feed.
+/// [`Error::NotFound`] when the calendar does not exist, is not connected, or is a feed.
 pub async fn set_watched(
     context: &Context,
     user: UserId,
@@ -232,7 +233,7 @@ pub async fn set_watched(
     }
 }
 
-/// Has the providers push changes of all connected calendars of a person's accounts. Answers with how many that are.
+/// Turns push on for all connected calendars of a user's accounts, requests their sync, and returns their number.
 pub async fn watch_all(context: &Context, user: UserId) -> Result<usize> {
     let mut count = 0;
     for CalendarState { calendar, .. } in context.store.calendars(user).await? {
@@ -245,7 +246,7 @@ pub async fn watch_all(context: &Context, user: UserId) -> Result<usize> {
     Ok(count)
 }
 
-/// False when the calendar is gone.
+/// Stores whether push is on. Returns false when the calendar does not exist.
 async fn mark_watched(context: &Context, calendar: &Calendar, is_watched: bool) -> Result<bool> {
     let (store, user) = (&context.store, calendar.user_id);
     if store.set_watched(user, calendar.id, is_watched).await? == WriteOutcome::ConditionFailed {

@@ -1,4 +1,4 @@
-//! The audit log: who did what, when. An entry that cannot be written is logged, and fails nothing.
+//! The audit log. A failure to write an entry is logged and does not fail the request.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -9,7 +9,7 @@ use calweave_store::audit::AuditEntry;
 use super::HttpState;
 use super::origin::RequestOrigin;
 
-/// Adds entries to the audit log, on behalf of one request.
+/// Adds entries to the audit log for one request.
 #[derive(Clone)]
 pub struct AuditLog {
     store: Store,
@@ -29,13 +29,13 @@ impl<S: HttpState> FromRequestParts<S> for AuditLog {
 }
 
 impl AuditLog {
-    /// Notes that something was done.
+    /// Records a successful action.
     pub async fn success(&self, actor: impl ToString, action: &str, resource: Option<String>) {
         self.append(actor.to_string(), action, resource, "SUCCESS", None)
             .await;
     }
 
-    /// Notes that something was tried in vain.
+    /// Records a failed action.
     pub async fn failure(&self, actor: impl ToString, action: &str, detail: &str) {
         self.append(
             actor.to_string(),
@@ -65,7 +65,7 @@ impl AuditLog {
             request_id: self.origin.request_id.clone(),
         };
         if let Err(error) = self.store.append_audit(&entry).await {
-            tracing::error!(error.chain = %Chain(&error), "could not write the audit trail");
+            tracing::error!(error.chain = %Chain(&error), "could not write the audit log");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Who is calling. A handler that takes a [`Caller`] runs only for somebody whose session stands at this moment, and
-//! every read of the store wants the id that only a caller can show.
+//! Authentication. A handler that takes a [`Caller`] runs only for a user with a valid session. Reads of the store
+//! require the user id, which the caller provides.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -10,7 +10,7 @@ use super::HttpState;
 use super::problem::{Problem, ProblemType};
 use super::token::verify;
 
-/// Somebody who is signed in. Costs one consistent read, once per request.
+/// An authenticated user. Extraction costs one consistent read, once per request.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     user: UserId,
@@ -18,12 +18,12 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Who it is.
+    /// Returns the user's id.
     pub fn user(&self) -> UserId {
         self.user
     }
 
-    /// By which session.
+    /// Returns the id of the session that the access token belongs to.
     pub fn session(&self) -> SessionId {
         self.session
     }

@@ -1,4 +1,4 @@
-//! What the layers and extractors of a function hold, beside what its use cases hold.
+//! The dependencies of layers and extractors, and the state of a router.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use calweave_base::clock::Clock;
 use calweave_base::config::HttpConfig;
 use calweave_store::Store;
 
-/// For the layers and extractors around every router.
+/// The dependencies of the layers and extractors of every router.
 #[derive(Clone)]
 pub struct HttpContext {
-    /// Keys of access tokens, origins, and whether callers are limited.
+    /// Access token keys, CORS origins, and whether rate limits are enabled.
     pub config: Arc<HttpConfig>,
-    /// Sessions, counters, stored responses, the audit log.
+    /// Store of sessions, counters, stored responses and the audit log.
     pub store: Store,
-    /// The current time.
+    /// Source of the current time.
     pub clock: Clock,
 }
 
@@ -24,12 +24,12 @@ impl AsRef<Self> for HttpContext {
     }
 }
 
-/// The state of a function's router: what its use cases hold, which it derefs to, and what the layers hold.
+/// The state of a function's router. Dereferences to the context of its use cases.
 #[derive(Clone)]
 pub struct HandlerState<C> {
-    /// For the layers and extractors.
+    /// The dependencies of the layers and extractors.
     pub http: HttpContext,
-    /// For the use cases.
+    /// The dependencies of the use cases.
     pub context: C,
 }
 

@@ -1,4 +1,4 @@
-//! Extractors whose errors name the field.
+//! Extractors whose validation errors contain the name of the field.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{Problem, ProblemType};
 
-/// A JSON body, in either direction.
+/// A JSON body of a request or a response.
 #[derive(Clone, Debug)]
 pub struct Json<T>(pub T);
 
@@ -35,7 +35,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         if essence != "application/json" && !essence.ends_with("+json") {
             return Err(Problem::because(
                 ProblemType::UnsupportedMediaType,
-                "send application/json",
+                "the body must be application/json",
             ));
         }
         let bytes = read_body(request, state).await?;
@@ -44,13 +44,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             .first()
             .is_some_and(|first| *first == b'[')
         {
-            return Err(Problem::field("body", "must be an object, not a list"));
+            return Err(Problem::field("body", "must be an object, not an array"));
         }
         let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let field = error.path().to_string();
             let inner = error.inner();
-            // A null where a word is wanted is sound JSON, whatever serde calls it.
+            // Valid JSON with a value of the wrong type, such as null, is a validation error, even if serde reports it
+            // as a syntax error.
             if inner.is_data() || serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() {
                 Problem::field(
                     if field == "." {
@@ -70,7 +71,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         deserializer.end().map_err(|_| {
             Problem::because(
                 ProblemType::BadRequest,
-                "the body goes on after its JSON value",
+                "the body has trailing characters after the JSON value",
             )
         })?;
         Ok(Self(value))
@@ -124,7 +125,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Reads name-value pairs, each value as the type that its field asks for.
+/// Deserializes name-value pairs; each value is parsed as the type of its field.
 fn parse_pairs<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes())
         .into_owned()
@@ -148,12 +149,12 @@ fn parse_pairs<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     )
 }
 
-/// `missing field `start`` names the field itself.
+/// Returns the field's name from a message such as "missing field `start`".
 fn missing_field(message: &str) -> String {
     message.split('`').nth(1).unwrap_or("query").to_owned()
 }
 
-/// A text that becomes whatever its field is: a number, a flag, a text.
+/// A deserializer that parses a text as the type of its field: a number, a boolean, an enum, or a string.
 struct Text(String);
 
 impl serde::de::IntoDeserializer<'_, serde::de::value::Error> for Text {
@@ -198,7 +199,7 @@ impl<'de> serde::Deserializer<'de> for Text {
         let number = self
             .0
             .parse()
-            .map_err(|_| serde::de::Error::custom("expected a whole number, zero or more"))?;
+            .map_err(|_| serde::de::Error::custom("expected a non-negative integer"))?;
         visitor.visit_u64(number)
     }
 
@@ -232,7 +233,7 @@ impl<'de> serde::Deserializer<'de> for Text {
     }
 }
 
-/// An id in the path. What is no id of this kind names nothing, so it is not found.
+/// An id in the path. A text that is not an id of this type results in not found.
 #[derive(Clone, Debug)]
 pub struct Id<T>(pub T);
 
@@ -247,7 +248,7 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Id<T> {
     }
 }
 
-/// A message without the position that serde adds.
+/// Removes the position that serde appends to a message.
 fn plain(message: &str) -> String {
     message
         .split(" at line ")

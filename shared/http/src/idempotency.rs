@@ -1,6 +1,7 @@
-//! `Idempotency-Key`: a mutation that is sent twice with the same key is carried out once, and both get its answer.
+//! `Idempotency-Key`: a mutation that is sent twice with the same key is processed once, and both requests get the same
+//! response.
 //!
-//! Only for somebody who is signed in, and not where the answer holds tokens: those are stored nowhere.
+//! Applies to authenticated requests only, and not to endpoints that issue tokens, because tokens are never stored.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::{Body, Bytes};
@@ -18,13 +19,13 @@ use super::HttpContext;
 use super::caller::Caller;
 use super::problem::{Problem, ProblemType};
 
-/// Names a request, so that sending it again does nothing again.
+/// Request header with the client's key, 1 to 255 characters.
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-/// The longest answer that is kept, in bytes.
+/// Maximum size of a stored response body, in bytes.
 const MAX_KEPT: usize = 256 << 10;
 
-/// The layer.
+/// Middleware that handles the `Idempotency-Key` header.
 pub async fn layer(State(http): State<HttpContext>, request: Request, next: Next) -> Response {
     let mutation = matches!(
         *request.method(),
@@ -52,7 +53,7 @@ async fn once(
         ));
     }
     let (mut parts, body) = request.into_parts();
-    // Nobody's key: the endpoint itself says what is wrong.
+    // Not authenticated: the endpoint itself returns the error.
     let Ok(caller) = Caller::from_request_parts(&mut parts, http).await else {
         return Ok(next.run(Request::from_parts(parts, body)).await);
     };
@@ -99,7 +100,7 @@ async fn keep(
     response: Response,
 ) -> Result<Response, Problem> {
     let status = response.status();
-    // What failed on our side, or because it came too often, may be tried again with the same key.
+    // Server errors, rate limits and other problems are not stored: the client can retry with the same key.
     if status.is_server_error()
         || status == StatusCode::TOO_MANY_REQUESTS
         || response.extensions().get::<Problem>().is_some()

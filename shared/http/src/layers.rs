@@ -1,4 +1,4 @@
-//! The layers around every router: request id, log line, limits, idempotency, problems, CORS and security headers.
+//! The middleware of every router: request id, log line, rate limits, idempotency, problems, CORS and security headers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use super::origin::RequestOrigin;
 use super::problem::{Problem, ProblemType};
 use super::{HandlerState, HttpContext};
 
-/// The largest body of a request, in bytes.
+/// Maximum size of a request body, in bytes.
 const MAX_BODY: usize = 256 << 10;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Puts all layers around a function's routes.
+/// Builds a function's router: its routes with all layers.
 pub fn service<C>(routes: OpenApiRouter<HandlerState<C>>, web: HandlerState<C>) -> Router
 where
     C: Clone + Send + Sync + 'static,
@@ -54,7 +54,8 @@ where
         .with_state(web)
 }
 
-/// The same endpoint at another path, in the router and in the OpenAPI document.
+/// Mounts an endpoint at another path, in the router and in the OpenAPI document. The path is appended to the operation
+/// id.
 pub fn alias<S>(
     (schemas, mut paths, methods): UtoipaMethodRouter<S>,
     path: &str,
@@ -85,7 +86,7 @@ pub fn alias<S>(
     (schemas, paths, methods)
 }
 
-/// The outermost layer: gives the request its id, logs it once, and writes problems and headers down.
+/// The outermost layer: logs each request once, and writes problem bodies, the request id and security headers.
 async fn frame(State(http): State<HttpContext>, mut request: Request, next: Next) -> Response {
     let origin = request.extensions().get::<RequestOrigin>().cloned();
     let origin = origin.unwrap_or_default();
@@ -113,7 +114,7 @@ async fn frame(State(http): State<HttpContext>, mut request: Request, next: Next
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        // An empty answer has said how long it is; this one is longer.
+        // It is the length of the empty body that the problem replaces.
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
     if let Some(status) = rate_limit_headers.take() {
@@ -154,8 +155,8 @@ fn secure(headers: &mut HeaderMap, origin: &RequestOrigin) {
     }
 }
 
-/// The broad limit per address. The health checks of a load balancer are not counted, nor what providers push: from few
-/// addresses, in storms, each verified by its secret.
+/// Applies the broad limit per client address. Health checks are not counted, and neither are notifications of
+/// providers: they come in bursts from few addresses, and each is verified by its secret.
 async fn limit(
     State((http, steps)): State<(HttpContext, Arc<LocalCounter>)>,
     request: Request,
@@ -189,8 +190,8 @@ fn is_uncounted(path: &str) -> bool {
         || path.contains("/webhooks/microsoft")
 }
 
-/// Browsers may call from the configured origins only. Tokens travel in a header; credentials are allowed for the one
-/// cookie that ties a sign-in with a provider to its browser.
+/// Returns the CORS layer, which allows the configured origins only. Tokens are sent in a header; credentials are
+/// allowed for the one cookie that binds an OAuth authorization to its browser.
 fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins
         .iter()
@@ -228,7 +229,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         .max_age(Duration::from_secs(600))
 }
 
-/// `304 Not Modified` when the caller's copy is still good, else the answer with its `ETag` (RFC 9110 13.1.2).
+/// Returns `304 Not Modified` when `If-None-Match` contains `etag`, else the response with its `ETag` (RFC 9110
+/// 13.1.2).
 pub fn conditional(headers: &HeaderMap, etag: &str, answer: impl IntoResponse) -> Response {
     let known = headers
         .get(header::IF_NONE_MATCH)

@@ -1,4 +1,4 @@
-//! What every endpoint shares: problems, the caller, extractors, limits, idempotency, and the layers around a router.
+//! What all endpoints share: problems, authentication, extractors, rate limits, idempotency, and middleware layers.
 
 pub mod audit;
 pub mod caller;
@@ -21,10 +21,10 @@ pub use extract::{Id, Json, Query};
 pub use layers::{alias, service};
 pub use problem::{Problem, ProblemType, Problems};
 
-/// The answer of an endpoint.
+/// The result of a handler.
 pub type ApiResult<T> = Result<T, Problem>;
 
-/// A state that extractors can work with.
+/// A router state that the extractors of this crate accept.
 pub trait HttpState: AsRef<HttpContext> + Send + Sync {}
 
 impl<S: AsRef<HttpContext> + Send + Sync> HttpState for S {}

@@ -1,5 +1,5 @@
-//! How often somebody may call. The strict counters lie in DynamoDB and hold across Lambdas; the broad one per address
-//! is counted here in steps, so that a read does not cost a write of its own.
+//! Rate limits. The strict limits are counted in DynamoDB for all instances. The broad limit per client address is
+//! counted in memory and written in steps, so that not every request costs a write.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,60 +13,60 @@ use super::origin::RequestOrigin;
 use super::problem::{Problem, ProblemType};
 use super::{HttpContext, HttpState};
 
-/// A limit: at most `quota` calls in a window of `seconds`.
+/// A rate limit: at most `quota` calls in a window of `seconds`.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimitPolicy {
-    /// Its name, as the headers show it.
+    /// Name in the response headers and in storage keys.
     pub name: &'static str,
-    /// Calls.
+    /// Maximum number of calls in a window.
     pub quota: u64,
-    /// Window, in seconds.
+    /// Length of the window, in seconds.
     pub seconds: i64,
 }
 
-/// Everything, per address.
+/// All calls, per client address.
 pub const EVERYTHING: RateLimitPolicy = RateLimitPolicy {
     name: "everything",
     quota: 100,
     seconds: 60,
 };
-/// Signing up and in, per address.
+/// Signing up and signing in, per client address.
 pub const SIGN_IN: RateLimitPolicy = RateLimitPolicy {
     name: "sign-in",
     quota: 30,
     seconds: 60,
 };
-/// Asking for a sync, per person.
+/// Requesting a sync, per user.
 pub const SYNC: RateLimitPolicy = RateLimitPolicy {
     name: "sync",
     quota: 5,
     seconds: 60,
 };
-/// Beginning to link accounts, per person.
+/// Beginning to link an account, per user.
 pub const OAUTH: RateLimitPolicy = RateLimitPolicy {
     name: "oauth",
     quota: 10,
     seconds: 60,
 };
-/// Writing events, per person.
+/// Writing events and slots, per user.
 pub const EVENT_WRITES: RateLimitPolicy = RateLimitPolicy {
     name: "event-writes",
     quota: 30,
     seconds: 60,
 };
-/// Looking at and connecting feeds, per person: each makes this server fetch something.
+/// Validating, connecting and changing feeds, per user. Each of these calls fetches a URL.
 pub const FEEDS: RateLimitPolicy = RateLimitPolicy {
     name: "feeds",
     quota: 20,
     seconds: 60,
 };
 
-/// Calls that are counted in memory before they are written.
+/// Number of calls that are counted in memory before they are written.
 const STEP: u64 = 10;
-/// Addresses that are counted at once; more are counted without a memory of their own.
+/// Maximum number of addresses that are counted in memory. Calls from further addresses are not limited.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// Where somebody stands with a limit.
+/// The status of a rate limit for one subject.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimitStatus {
     policy: RateLimitPolicy,
@@ -79,7 +79,7 @@ impl RateLimitStatus {
         self.used > self.policy.quota
     }
 
-    /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
+    /// Sets the `RateLimit` and `RateLimit-Policy` headers (draft-ietf-httpapi-ratelimit-headers).
     pub fn write(&self, headers: &mut HeaderMap) {
         let RateLimitPolicy {
             name,
@@ -104,7 +104,7 @@ impl RateLimitStatus {
             let RateLimitPolicy { quota, seconds, .. } = self.policy;
             let problem = Problem::because(
                 ProblemType::RateLimited,
-                format!("at most {quota} of these in {seconds} seconds"),
+                format!("at most {quota} requests in {seconds} seconds"),
             );
             return Err((self, problem.retry_after(self.reset)));
         }
@@ -112,7 +112,7 @@ impl RateLimitStatus {
     }
 }
 
-/// The window that holds `now`: its start and the seconds until its end.
+/// Returns the start of the window that contains `now`, and the seconds until its end.
 fn window(policy: RateLimitPolicy, now: i64) -> (i64, i64) {
     let start = now - now.rem_euclid(policy.seconds);
     (start, start + policy.seconds - now)
@@ -165,27 +165,27 @@ macro_rules! limited {
 }
 
 limited!(
-    /// Lets a person ask for a sync only so often.
+    /// Extractor that enforces [`SYNC`].
     SyncLimit, SYNC, caller
 );
 limited!(
-    /// Lets a person begin to link accounts only so often.
+    /// Extractor that enforces [`OAUTH`].
     OAuthLimit, OAUTH, caller
 );
 limited!(
-    /// Lets a person write events only so often.
+    /// Extractor that enforces [`EVENT_WRITES`].
     EventWriteLimit, EVENT_WRITES, caller
 );
 limited!(
-    /// Lets a person have feeds fetched only so often.
+    /// Extractor that enforces [`FEEDS`].
     FeedLimit, FEEDS, caller
 );
 limited!(
-    /// Lets an address sign up or in only so often.
+    /// Extractor that enforces [`SIGN_IN`].
     SignInLimit, SIGN_IN, address
 );
 
-/// Counts a call under a strict policy; the headers of the answer then speak of that policy.
+/// Counts a call under a strict policy. The response headers then show the status of that policy.
 async fn strictly(
     http: &HttpContext,
     parts: &Parts,
@@ -202,7 +202,7 @@ async fn strictly(
     status.check().map(drop).map_err(|(_, problem)| problem)
 }
 
-/// The standing that an answer's headers show: the strictest that was asked.
+/// The status of a strict policy, which replaces that of the broad limit in the response headers.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimitHeaders(std::sync::Arc<Mutex<Option<RateLimitStatus>>>);
 
@@ -211,22 +211,22 @@ impl RateLimitHeaders {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
     }
 
-    /// Takes what was asked.
+    /// Takes the status; `None` when no strict policy was applied.
     pub fn take(&self) -> Option<RateLimitStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// Counts all calls of each address, in steps.
+/// Counts the calls of each client address in memory, and writes the counts in steps.
 #[derive(Debug, Default)]
 pub struct LocalCounter(Mutex<HashMap<String, WindowCount>>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct WindowCount {
     window: i64,
-    /// Counted here and not yet written.
+    /// Calls that are counted in memory and not written yet.
     pending: u64,
-    /// Counted everywhere, as of the last time it was written.
+    /// Calls of all instances, as of the last write.
     known: u64,
 }
 
@@ -234,7 +234,7 @@ impl LocalCounter {
     /// Counts a call from `address`.
     ///
     /// # Errors
-    /// The standing and the problem, when there were too many.
+    /// The status and the problem, when the limit is exceeded.
     pub async fn count(
         &self,
         http: &HttpContext,
@@ -258,7 +258,7 @@ impl LocalCounter {
                     self.flushed(address, start, known);
                     status.used = status.used.max(known);
                 }
-                // A limit that cannot be counted must not close the house; the strict ones still hold.
+                // A failure to count does not block the request; the strict limits still apply.
                 Err(error) => {
                     tracing::warn!(error.chain = %calweave_base::error_chain::Chain(&error), "could not count the calls of an address");
                 }

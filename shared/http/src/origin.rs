@@ -1,10 +1,10 @@
-//! Where a request comes from.
+//! The origin of a request.
 
-/// Where a request came from, as the gateway says it.
+/// The origin of a request, as reported by API Gateway.
 #[derive(Clone, Debug, Default)]
 pub struct RequestOrigin {
-    /// The caller's address.
+    /// The client's IP address.
     pub ip: String,
-    /// The request's id, as the gateway's own log has it.
+    /// The request id, as in the gateway's access log.
     pub request_id: String,
 }

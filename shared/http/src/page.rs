@@ -1,4 +1,4 @@
-//! Cursors of lists: opaque to the caller, bound to the query that they continue.
+//! Pagination cursors: opaque to the client, and valid only for the query that they were issued for.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 
-/// Where a list goes on: behind this instant (Unix milliseconds) and id.
+/// The position after the last item of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageCursor {
-    /// Start of the last item.
+    /// Start of the last item, in Unix milliseconds.
     #[serde(rename = "s")]
     pub start: i64,
     /// Id of the last item.
@@ -21,15 +21,15 @@ pub struct PageCursor {
 }
 
 impl PageCursor {
-    /// As the caller gets it.
+    /// Encodes the cursor as base64url.
     pub fn encode(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// Reads a cursor that belongs to the query with this digest.
+    /// Decodes a cursor of the query with this digest.
     ///
     /// # Errors
-    /// When it is none, or belongs to another query.
+    /// When `text` is not a cursor, or belongs to another query.
     pub fn decode(text: &str, query: &str) -> Result<Self, Problem> {
         let cursor = BASE64_URL_SAFE_NO_PAD
             .decode(text)
@@ -39,12 +39,9 @@ impl PageCursor {
             Some(cursor) if cursor.query == query => Ok(cursor),
             Some(_) => Err(Problem::field(
                 "cursor",
-                "belongs to another query; ask for the first page again",
+                "belongs to another query; request the first page again",
             )),
-            None => Err(Problem::field(
-                "cursor",
-                "is not a cursor that was handed out",
-            )),
+            None => Err(Problem::field("cursor", "is not a valid cursor")),
         }
     }
 }

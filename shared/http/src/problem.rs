@@ -1,4 +1,4 @@
-//! Errors as `application/problem+json` (RFC 9457). A 5xx never explains itself to the caller; its cause is logged once.
+//! Errors as `application/problem+json` (RFC 9457). A 500 gives the client no cause; the cause is logged once.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,43 +10,43 @@ use calweave_vault::VaultError;
 use serde::Serialize;
 use tracing::error;
 
-/// Every kind of problem that the API reports. Its slug is part of the contract.
+/// The types of problems that the API returns. The slugs are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemType {
-    /// The request cannot be read: not JSON, or a parameter of the wrong form.
+    /// The request is malformed: the body is not JSON or cannot be read.
     BadRequest,
-    /// One or more fields have a value that cannot be used; `errors` names them.
+    /// One or more fields are invalid; `errors` lists them.
     ValidationFailed,
-    /// There is no valid access token.
+    /// The access token is missing or not valid.
     Unauthenticated,
-    /// E-mail and password do not belong together.
+    /// The e-mail address or the password is incorrect.
     InvalidCredentials,
-    /// Too many failed sign-ins for this address.
+    /// Too many failed sign-ins for this e-mail address.
     AccountLocked,
-    /// There is nothing here, or it is somebody else's.
+    /// The resource does not exist, or belongs to another user.
     NotFound,
-    /// The path exists, but not with this method.
+    /// The path does not support this method.
     MethodNotAllowed,
-    /// It exists already, or goes against what is there.
+    /// The resource exists already, or the request conflicts with the stored state.
     Conflict,
-    /// The `Idempotency-Key` was used for another request, or its first use is not finished.
+    /// The `Idempotency-Key` was used for another request, or its first request is not finished.
     IdempotencyConflict,
-    /// The request's body is too large.
+    /// The request body is too large.
     TooLarge,
-    /// The body is not of a type that can be read.
+    /// The media type of the request body is not supported.
     UnsupportedMediaType,
     /// The address of a feed cannot be used.
     FeedUnusable,
-    /// It can only be read.
+    /// The resource is read-only.
     ReadOnly,
-    /// It is another by now than `If-Match` says.
+    /// The resource has changed: its entity tag does not match `If-Match`.
     PreconditionFailed,
     /// Too many requests.
     RateLimited,
-    /// Something on our side failed.
+    /// An internal error.
     Internal,
-    /// Something that this depends on does not answer.
+    /// The service is not available, such as when this deployment has no client at the provider.
     Unavailable,
 }
 
@@ -72,48 +72,48 @@ impl ProblemType {
 
     fn title(self) -> &'static str {
         match self {
-            Self::BadRequest => "The request cannot be read",
-            Self::ValidationFailed => "A field has a value that cannot be used",
-            Self::Unauthenticated => "Sign in first",
-            Self::InvalidCredentials => "E-mail or password is wrong",
+            Self::BadRequest => "The request is malformed",
+            Self::ValidationFailed => "One or more fields are invalid",
+            Self::Unauthenticated => "Authentication is required",
+            Self::InvalidCredentials => "The e-mail address or password is incorrect",
             Self::AccountLocked => "Too many failed sign-ins",
             Self::NotFound => "Not found",
-            Self::MethodNotAllowed => "This method is not supported here",
-            Self::Conflict => "It goes against what is there",
-            Self::IdempotencyConflict => "The idempotency key is taken",
+            Self::MethodNotAllowed => "The method is not allowed",
+            Self::Conflict => "The request conflicts with the current state",
+            Self::IdempotencyConflict => "The idempotency key is in use",
             Self::TooLarge => "The request is too large",
-            Self::UnsupportedMediaType => "The body is not of a type that can be read",
+            Self::UnsupportedMediaType => "The media type is not supported",
             Self::FeedUnusable => "The feed cannot be used",
-            Self::ReadOnly => "It can only be read",
-            Self::PreconditionFailed => "It has changed meanwhile",
+            Self::ReadOnly => "The resource is read-only",
+            Self::PreconditionFailed => "The resource has changed",
             Self::RateLimited => "Too many requests",
-            Self::Internal => "Something went wrong on our side",
-            Self::Unavailable => "Not available right now",
+            Self::Internal => "Internal server error",
+            Self::Unavailable => "Service unavailable",
         }
     }
 }
 
-/// The body of a problem.
+/// A problem (RFC 9457).
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
-    /// Which kind: a slug that stays the same.
+    /// The problem type, a stable slug.
     pub r#type: ProblemType,
-    /// The kind, in words.
+    /// Summary of the problem type.
     pub title: &'static str,
-    /// HTTP status.
+    /// HTTP status code.
     pub status: u16,
-    /// What happened this time, in words.
+    /// Explanation of this occurrence of the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The request's id, as the logs have it.
+    /// Request id, as in the logs.
     pub instance: String,
-    /// What is wrong with which field.
+    /// Validation errors of request fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
 }
 
-/// A problem as an endpoint returns it; the outermost layer writes it down.
+/// The error of a handler. The outermost layer renders it.
 #[derive(Clone, Debug)]
 pub struct Problem {
     kind: ProblemType,
@@ -123,7 +123,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of this kind.
+    /// Creates a problem of a type.
     pub fn new(kind: ProblemType) -> Self {
         Self {
             kind,
@@ -133,7 +133,7 @@ impl Problem {
         }
     }
 
-    /// A problem of this kind, explained.
+    /// Creates a problem of a type with a detail.
     pub fn because(kind: ProblemType, detail: impl Into<String>) -> Self {
         Self {
             detail: Some(detail.into()),
@@ -141,12 +141,12 @@ impl Problem {
         }
     }
 
-    /// One field cannot be used.
+    /// Creates a validation problem for one field.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::fields(vec![FieldError::new(field, message)])
     }
 
-    /// Some fields cannot be used.
+    /// Creates a validation problem for several fields.
     pub fn fields(errors: Vec<FieldError>) -> Self {
         Self {
             errors,
@@ -154,19 +154,19 @@ impl Problem {
         }
     }
 
-    /// There is nothing here, or it is somebody else's: the caller cannot tell which.
+    /// Creates a not-found problem, also for resources of other users, so that clients cannot tell the difference.
     pub fn not_found() -> Self {
         Self::new(ProblemType::NotFound)
     }
 
-    /// Seconds after which it may be tried again.
+    /// Sets the `Retry-After` header, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: i64) -> Self {
         self.retry_after = Some(seconds.max(1));
         self
     }
 
-    /// As it is sent.
+    /// Returns the response body. `instance` is the request id.
     pub fn body(&self, instance: &str) -> ProblemBody {
         ProblemBody {
             r#type: self.kind,
@@ -185,7 +185,7 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Status and headers; the body is written by [`super::layers::service`], which knows the request's id.
+    /// Returns status and headers. [`super::layers::service`] adds the body, because it has the request id.
     fn into_response(self) -> Response {
         let mut response = self.kind.status().into_response();
         if let Some(seconds) = self.retry_after {
@@ -236,11 +236,11 @@ impl From<Error> for Problem {
             Error::Conflict(detail) => Self::because(ProblemType::Conflict, detail),
             Error::Changed => Self::because(
                 ProblemType::PreconditionFailed,
-                "the event is another by now; read it again",
+                "the event has changed since it was read; read it again",
             ),
             Error::Contended => Self::because(
                 ProblemType::Conflict,
-                "others are changing it at this moment; try again",
+                "concurrent requests are changing the event; try again",
             ),
             Error::FeedUnusable(detail) => Self::because(ProblemType::FeedUnusable, detail),
             Error::Unavailable(detail) => Self::because(ProblemType::Unavailable, detail),
@@ -249,34 +249,34 @@ impl From<Error> for Problem {
     }
 }
 
-/// The problems that any endpoint may answer with, for the OpenAPI document.
+/// The problems that any endpoint can return, for the OpenAPI document.
 #[derive(utoipa::IntoResponses)]
 pub enum Problems {
-    /// The request cannot be read.
+    /// The request is malformed.
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(ProblemBody),
-    /// There is no valid access token.
+    /// The access token is missing or not valid.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthenticated(ProblemBody),
-    /// It can only be read.
+    /// The resource is read-only.
     #[response(status = 403, content_type = "application/problem+json")]
     ReadOnly(ProblemBody),
-    /// There is nothing here, or it is somebody else's.
+    /// The resource does not exist, or belongs to another user.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(ProblemBody),
-    /// It exists already, or the idempotency key is taken.
+    /// The request conflicts with the stored state, or the idempotency key is in use.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(ProblemBody),
-    /// It is another by now than `If-Match` says.
+    /// The resource has changed: its entity tag does not match `If-Match`.
     #[response(status = 412, content_type = "application/problem+json")]
     PreconditionFailed(ProblemBody),
-    /// A field has a value that cannot be used.
+    /// One or more fields are invalid.
     #[response(status = 422, content_type = "application/problem+json")]
     ValidationFailed(ProblemBody),
-    /// Too many requests; `Retry-After` says when to try again.
+    /// Too many requests; `Retry-After` contains the number of seconds to wait.
     #[response(status = 429, content_type = "application/problem+json")]
     RateLimited(ProblemBody),
-    /// Something went wrong on our side.
+    /// An internal error.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(ProblemBody),
 }

@@ -1,4 +1,4 @@
-//! Requesting syncs over HTTP.
+//! Handlers of sync and disconnect requests that several functions share.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ use super::audit::AuditLog;
 use super::views::SyncView;
 use super::{ApiResult, Json, Problem};
 
-/// How long the caller wants to wait for the result.
+/// The time limit for waiting for a sync.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Wait {
-    /// Seconds, at most 25: a gateway gives up after 30.
+    /// Seconds to wait for the sync, at most 25. If omitted or 0, the request does not wait.
     #[serde(default)]
     pub wait: Option<u32>,
 }
 
 impl Wait {
-    /// As a duration; `None` for not at all.
+    /// Returns the limit as a duration; `None` does not wait.
     ///
     /// # Errors
-    /// When it is more than a gateway would wait.
+    /// When the limit is more than 25 seconds: API Gateway times out after 30.
     pub fn limit(self) -> ApiResult<Option<Duration>> {
         match self.wait {
             None | Some(0) => Ok(None),
@@ -38,10 +38,10 @@ impl Wait {
     }
 }
 
-/// Requests a sync of one calendar, and waits for it if the caller wants to.
+/// Requests a sync of one calendar, and waits for it up to the limit: 200 when the sync is completed, else 202.
 ///
 /// # Errors
-/// Not found, or a failure of ours.
+/// Not found, or an internal error.
 pub async fn sync_one(
     context: &Context,
     audit: &AuditLog,
@@ -66,24 +66,25 @@ fn status(is_completed: bool) -> StatusCode {
     }
 }
 
-/// What a sync of all calendars did.
+/// The result of a sync of all calendars.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncAll {
-    /// Calendars that were asked for.
+    /// Number of calendars whose sync was requested.
     calendar_count: usize,
-    /// Those that are finished.
+    /// Number of calendars whose sync is completed.
     finished_count: usize,
-    /// The sum over those that are finished.
+    /// Sum of the statistics of the completed syncs.
     stats: SyncStats,
-    /// Each calendar that is finished.
+    /// Results of the completed syncs.
     calendars: Vec<SyncView>,
 }
 
-/// Requests a sync of all connected calendars, and waits for all if the caller wants to.
+/// Requests a sync of all connected calendars, and waits for them up to the limit: 200 when all are completed, else
+/// 202.
 ///
 /// # Errors
-/// A failure of ours.
+/// An internal error.
 pub async fn sync_all(
     context: &Context,
     audit: &AuditLog,
@@ -117,7 +118,7 @@ pub async fn sync_all(
 /// Disconnects one calendar.
 ///
 /// # Errors
-/// Not found, also when somebody else was faster, or a failure of ours.
+/// Not found, also when a concurrent request has disconnected the calendar first, or an internal error.
 pub async fn disconnect_one(
     context: &Context,
     audit: &AuditLog,

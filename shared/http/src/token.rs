@@ -1,9 +1,9 @@
 //! Access tokens (JWT, RFC 7519) and refresh tokens.
 //!
-//! An access token is HS256 with `typ: at+jwt` and a `kid`; its claims name the person (`sub`) and the session (`sid`).
-//! A refresh token is opaque: base64url of user (16 bytes), session (16), what the family shares (16), and a secret
-//! (32). Only digests of the last two are stored, so a token that is not the current one can still be told from one
-//! that was never issued.
+//! An access token is signed with HS256 and has `typ: at+jwt` and a `kid`; its claims contain the user (`sub`) and the
+//! session (`sid`). A refresh token is opaque: base64url of the user (16 bytes), the session (16), a value that all
+//! tokens of the session's family share (16), and a secret (32). Only digests of the last two are stored. The family
+//! value distinguishes a token that was used before from one that was never issued.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -23,26 +23,26 @@ use ulid::Ulid;
 
 /// How long an access token is valid.
 pub const ACCESS_LIFETIME: TimeDelta = TimeDelta::minutes(30);
-/// How long a refresh token is valid; each use of one starts anew.
+/// How long a refresh token is valid. Each use issues a new token with a new lifetime.
 pub const REFRESH_LIFETIME: TimeDelta = TimeDelta::days(30);
 
 const TYPE: &str = "at+jwt";
 const ISSUER: &str = "calweave";
-/// Longer than any token that was issued here.
+/// Maximum length of an access token, in bytes. Issued tokens are shorter.
 const MAX_LENGTH: usize = 2_048;
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
-    /// `calweave`
+    /// Issuer: `calweave`.
     pub iss: String,
-    /// The person.
+    /// Subject: the user.
     pub sub: UserId,
     /// The session.
     pub sid: SessionId,
-    /// This token.
+    /// Unique id of the token.
     pub jti: String,
-    /// `access`
+    /// Token type: `access`.
     pub typ: String,
     /// Issued at, in Unix seconds.
     pub iat: i64,
@@ -50,7 +50,7 @@ pub struct Claims {
     pub exp: i64,
 }
 
-/// Issues an access token of a session. `None` when it cannot be signed, which a read configuration excludes.
+/// Issues an access token for a session. `None` when it cannot be signed, which a valid configuration rules out.
 pub fn issue(keys: &JwtKeys, session: &Session, now: DateTime<Utc>) -> Option<Secret> {
     let key = keys.signing()?;
     let mut header = Header::new(Algorithm::HS256);
@@ -70,8 +70,8 @@ pub fn issue(keys: &JwtKeys, session: &Session, now: DateTime<Utc>) -> Option<Se
         .map(Secret::new)
 }
 
-/// The claims of an access token that was issued here and has not expired. Whether its session still stands, the store
-/// knows.
+/// Verifies signature, issuer, type and expiry of an access token, and returns its claims. Does not check whether the
+/// session still exists.
 pub fn verify(keys: &JwtKeys, token: &str, now: DateTime<Utc>) -> Option<Claims> {
     if token.len() > MAX_LENGTH {
         return None;
@@ -84,7 +84,7 @@ pub fn verify(keys: &JwtKeys, token: &str, now: DateTime<Utc>) -> Option<Claims>
     let mut validation = Validation::new(Algorithm::HS256);
     validation.set_issuer(&[ISSUER]);
     validation.set_required_spec_claims(&["exp", "sub", "iss"]);
-    // Against our own clock, below.
+    // The expiry is checked below, against `now`.
     validation.validate_exp = false;
     let claims = decode::<Claims>(token, &DecodingKey::from_secret(&key.secret), &validation)
         .ok()?
@@ -92,18 +92,18 @@ pub fn verify(keys: &JwtKeys, token: &str, now: DateTime<Utc>) -> Option<Claims>
     (claims.typ == "access" && claims.exp > now.timestamp()).then_some(claims)
 }
 
-/// A refresh token, taken apart.
+/// A parsed refresh token.
 pub struct RefreshToken {
-    /// Whose it is.
+    /// The owner.
     pub user: UserId,
-    /// Which session it continues.
+    /// The session that the token continues.
     pub session: SessionId,
     family: [u8; 16],
     secret: [u8; 32],
 }
 
 impl RefreshToken {
-    /// The first token of a new session.
+    /// Generates the first token of a new session.
     pub fn first(user: UserId, session: SessionId) -> Self {
         Self {
             user,
@@ -113,7 +113,7 @@ impl RefreshToken {
         }
     }
 
-    /// The token that takes this one's place.
+    /// Generates the token that replaces this one.
     #[must_use]
     pub fn next(&self) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl RefreshToken {
         }
     }
 
-    /// Reads a token; `None` when it has not the form of one.
+    /// Parses a token; `None` when it is malformed.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; 80] = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
         let part = |from: usize| <[u8; 16]>::try_from(&bytes[from..from + 16]).ok();
@@ -134,7 +134,7 @@ impl RefreshToken {
         })
     }
 
-    /// As it is handed out.
+    /// Encodes the token for the client.
     pub fn to_secret(&self) -> Secret {
         let bytes = [
             &self.user.to_bytes()[..],
@@ -146,17 +146,17 @@ impl RefreshToken {
         Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Digest of what all tokens of the session share.
+    /// Returns the digest of the value that all tokens of the session share.
     pub fn family_hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.family))
     }
 
-    /// Digest of this token's own part.
+    /// Returns the digest of the token's secret.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.secret))
     }
 
-    /// Whether this token was ever issued for the session.
+    /// Returns whether the token was issued for the session, at any time.
     pub fn belongs_to(&self, session: &Session) -> bool {
         verify_slices_are_equal(
             self.family_hash().as_bytes(),
@@ -165,7 +165,7 @@ impl RefreshToken {
         .is_ok()
     }
 
-    /// Whether this token is the one to be used next.
+    /// Returns whether the token is the current one of the session.
     pub fn is_current(&self, session: &Session) -> bool {
         verify_slices_are_equal(self.hash().as_bytes(), session.current_hash.as_bytes()).is_ok()
     }

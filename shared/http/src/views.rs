@@ -1,4 +1,4 @@
-//! What more than one function shows: a calendar.
+//! Response bodies that several functions share.
 
 use calweave_domain::calendar::{
     AccessRole, CalendarSource, CalendarState, Cursor, ProviderKind, SyncStats, SyncStatus,
@@ -8,45 +8,45 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A calendar, and how fresh its copy is.
+/// A calendar with the status of its sync.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Calendar)]
 pub struct CalendarView {
-    /// `cal_…`
+    /// Calendar id, `cal_…`.
     #[schema(value_type = String)]
     pub id: CalendarId,
-    /// Where it comes from.
+    /// Provider of the calendar.
     pub provider: ProviderKind,
-    /// Its name.
+    /// Display name.
     pub name: String,
-    /// `#RRGGBB`
+    /// Colour as `#RRGGBB`.
     pub color: String,
-    /// The feed's address, with its secret parts hidden; null for a calendar of an account.
+    /// URL of the feed with its secret parts hidden; null for a calendar of an account.
     pub url: Option<String>,
-    /// What the account may do with the calendar; null for a feed.
+    /// The account's access to the calendar; null for a feed.
     pub access_role: Option<AccessRole>,
-    /// Whether it is the account's own calendar.
+    /// Whether it is the account's primary calendar.
     pub is_primary: bool,
-    /// Whether it is kept fresh.
+    /// Whether the calendar is connected, and so synced.
     pub is_connected: bool,
-    /// Whether the provider pushes its changes; otherwise it is polled.
+    /// Whether the provider pushes changes of the calendar. Otherwise the calendar is polled.
     pub has_webhook: bool,
-    /// Whether it can only be read; a feed always.
+    /// Whether the calendar is read-only. Feeds always are.
     pub is_read_only: bool,
-    /// When it was first connected.
+    /// When the calendar was first connected.
     pub created_at: DateTime<Utc>,
-    /// Events stored; a series counts once.
+    /// Number of stored events. A series counts as one event.
     pub event_count: u32,
-    /// How the copy stands.
+    /// Status of the sync.
     pub sync_status: SyncStatus,
-    /// The last success.
+    /// Time of the last successful sync.
     pub last_synced_at: Option<DateTime<Utc>>,
-    /// When it is next due.
+    /// When the next sync is due.
     pub next_sync_at: Option<DateTime<Utc>>,
-    /// What was odd about the feed.
+    /// Problems found by the last sync.
     pub warnings: Vec<String>,
-    /// Why the last sync failed, until one succeeds.
+    /// Why the last sync failed; null after a successful sync.
     pub last_error: Option<String>,
 }
 
@@ -79,27 +79,27 @@ impl From<CalendarState> for CalendarView {
     }
 }
 
-/// What a sync did.
+/// The result of a sync.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncView {
-    /// Which calendar.
+    /// Calendar id, `cal_…`.
     #[schema(value_type = String)]
     pub calendar_id: CalendarId,
-    /// How it stands now.
+    /// Status of the sync.
     pub sync_status: SyncStatus,
-    /// What the last success did.
+    /// Statistics of the last successful sync.
     pub stats: SyncStats,
-    /// What was odd about the feed.
+    /// Problems found by the last sync.
     pub warnings: Vec<String>,
-    /// Why it failed, if it did.
+    /// Why the last sync failed; null after a successful sync.
     pub last_error: Option<String>,
-    /// The last success.
+    /// Time of the last successful sync.
     pub last_synced_at: Option<DateTime<Utc>>,
 }
 
 impl SyncView {
-    /// Of a calendar and its cursor.
+    /// Creates the view from a calendar's cursor.
     pub fn new(calendar_id: CalendarId, cursor: Cursor) -> Self {
         Self {
             calendar_id,

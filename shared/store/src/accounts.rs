@@ -1,4 +1,4 @@
-//! People, and who has which address.
+//! Users and their email addresses.
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, ReturnValue, TransactWriteItem};
 use calweave_domain::account::{Session, User};
@@ -16,8 +16,8 @@ struct EmailMarker {
 }
 
 impl Store {
-    /// Creates a person together with the first session; refused when somebody has the address already. The address
-    /// is an item of its own, so of any number of sign-ups at once one succeeds.
+    /// Creates a user together with the first session. The condition fails when another user has the address. The
+    /// address is an item of its own, so that only one of several concurrent sign-ups succeeds.
     pub async fn create_user(&self, user: &User, session: &Session) -> Result<WriteOutcome> {
         let operation = "create a user";
         let marker = Item::from([("userId".to_owned(), s(user.id.to_string()))]);
@@ -41,13 +41,13 @@ impl Store {
         self.transact(operation, writes).await
     }
 
-    /// The person with this id.
+    /// Returns the user with this id.
     pub async fn user(&self, user: UserId) -> Result<Option<User>> {
         self.get("read a user", &self.identity, keys::user(user), true)
             .await
     }
 
-    /// The person with this normalised address.
+    /// Returns the user with this normalised email address.
     pub async fn user_by_email(&self, email: &str) -> Result<Option<User>> {
         let marker: Option<EmailMarker> = self
             .get(
@@ -63,8 +63,8 @@ impl Store {
         }
     }
 
-    /// Changes what the person may change; `None` leaves a field as it is. Answers with the person as it now is, or
-    /// with `None` when there is none.
+    /// Updates the profile of a user; a field that is `None` keeps its value. Returns the updated user, or `None` when
+    /// the user does not exist.
     pub async fn update_profile(
         &self,
         user: UserId,
@@ -92,8 +92,8 @@ impl Store {
             .transpose()
     }
 
-    /// Ends an account for its owner: the address is free again and no new session can begin. What else is stored is
-    /// removed afterwards, in steps.
+    /// Removes a user's profile and address: the address can be used again, and no new session can be created. All
+    /// other data is erased afterwards, in steps.
     pub async fn close_account(&self, user: &User) -> Result<()> {
         let operation = "close an account";
         let writes = [keys::user(user.id), keys::email(&user.email)]
@@ -116,7 +116,7 @@ impl Store {
     }
 }
 
-/// A put as part of a transaction.
+/// Builds a put for a transaction.
 pub(super) fn put(table: &str, item: Item, condition: Option<&str>) -> Result<TransactWriteItem> {
     let put = Put::builder()
         .table_name(table)
@@ -128,7 +128,7 @@ pub(super) fn put(table: &str, item: Item, condition: Option<&str>) -> Result<Tr
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
-/// A condition on an item that a transaction does not write.
+/// Builds a condition on an item that the transaction does not write.
 pub(super) fn check(table: &str, key: keys::Key, condition: &str) -> Result<TransactWriteItem> {
     let check = ConditionCheck::builder()
         .table_name(table)

@@ -1,8 +1,8 @@
-//! What a person sees in a stretch of time, from the agenda index.
+//! Queries of the agenda index: the events of a user in a time window.
 //!
-//! Each span is read by itself (see [`calweave_domain::agenda::Span`]): short events from as far before the window as
-//! they can reach, in order of their start; long ones and series as far as they are not over. So a query reads what it
-//! returns, whatever else is stored.
+//! Each span is queried separately (see [`calweave_domain::agenda::Span`]). Spans of limited length are read in the
+//! order of their start, from the span's maximum length before the window. Longer events and series are read if they
+//! end after the window's start. So the cost of a query depends only on the events that it returns.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use calweave_domain::agenda::Span;
@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use super::events::StoredEvent;
 use super::{Item, Result, Store, StoreError, from_item, keys, s};
 
-/// The events of one span in a stretch of the index, page by page.
+/// Paginated query of one span, for a range of the agenda index.
 pub struct SpanPages<'a> {
     store: &'a Store,
     user: UserId,
@@ -30,8 +30,8 @@ enum Next {
 }
 
 impl Store {
-    /// The events of one span whose place in the index lies between two instants. Long events and series are placed by
-    /// their end, so for them `high` is left out: all that are not over by `low` count.
+    /// Starts a query for the events of one span whose sort key lies between two instants. Long events and series are
+    /// sorted by their end, so `high` is ignored for them: the query returns all that end at or after `low`.
     pub fn span(
         &self,
         user: UserId,
@@ -41,7 +41,7 @@ impl Store {
     ) -> SpanPages<'_> {
         let high = match span.reach() {
             Some(_) => keys::sortable(high),
-            // Behind every year.
+            // Sorts after every year.
             None => "A".to_owned(),
         };
         SpanPages {
@@ -56,12 +56,13 @@ impl Store {
 }
 
 impl SpanPages<'_> {
-    /// Whether everything has been read.
+    /// Returns whether all pages have been read.
     pub fn is_done(&self) -> bool {
         matches!(self.next, Next::Nothing)
     }
 
-    /// The next events, in the order of the index; nothing after the last. `limit` is how many are looked at.
+    /// Reads the next page, in the order of the index; empty after the last page. `limit` is the maximum number of
+    /// events.
     pub async fn next(&mut self, limit: Option<i32>) -> Result<Vec<Event>> {
         let operation = "read the agenda";
         let start = match std::mem::replace(&mut self.next, Next::Nothing) {

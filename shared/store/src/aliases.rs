@@ -1,5 +1,5 @@
-//! Names that a provider has given to events that were made here. Nothing in such a name says which event of ours it is, so
-//! it is written down.
+//! Aliases of events. An event that was created here gets its remote id from the provider. The event id cannot be
+//! derived from such a remote id, so the mapping is stored.
 
 use std::collections::HashMap;
 
@@ -8,15 +8,15 @@ use calweave_domain::ids::{CalendarId, EventId, UserId};
 use super::{Item, Result, Store, WriteOutcome, keys, s};
 
 impl Store {
-    /// Notes that what would be called `foreign` here, had it come from the provider, is `event`.
+    /// Stores that `foreign`, the event id that would be derived from the remote id, is an alias of `event`.
     pub async fn put_alias(&self, user: UserId, foreign: &EventId, event: &EventId) -> Result<()> {
         let mut item = keys::alias(user, foreign).attributes();
         item.insert("event".to_owned(), s(event.to_string()));
-        self.put_item("note an event's other name", &self.calendar, item)
+        self.put_item("store an event alias", &self.calendar, item)
             .await
     }
 
-    /// Which of these are other names of events, and of which.
+    /// Returns those of these ids that are aliases, each with the event that it stands for.
     pub async fn aliases(
         &self,
         user: UserId,
@@ -27,14 +27,14 @@ impl Store {
             .map(|id| keys::alias(user, id).attributes())
             .collect();
         Ok(self
-            .read_all("find events by other names", keys)
+            .read_all("read event aliases", keys)
             .await?
             .iter()
             .filter_map(read)
             .collect())
     }
 
-    /// All other names of a calendar's events.
+    /// Returns all aliases of a calendar's events, each with the event that it stands for.
     pub async fn all_aliases(
         &self,
         user: UserId,
@@ -44,14 +44,14 @@ impl Store {
             .query(&self.calendar, keys::aliases_partition(user, calendar), "")
             .consistent_read(true);
         Ok(self
-            .all("list the other names of events", query)
+            .all("list the event aliases of a calendar", query)
             .await?
             .iter()
             .filter_map(read)
             .collect())
     }
 
-    /// Forgets an event's other name.
+    /// Removes an alias if it stands for `event`.
     pub async fn delete_alias(
         &self,
         user: UserId,
@@ -63,7 +63,7 @@ impl Store {
             .condition_expression("event = :event");
         match self
             .delete_if(
-                "forget an event's other name",
+                "remove an event alias",
                 deletion.expression_attribute_values(":event", s(event.to_string())),
             )
             .await?
@@ -72,7 +72,7 @@ impl Store {
         }
     }
 
-    /// Removes at most `limit` other names of a calendar's events. Answers whether all are gone.
+    /// Removes at most `limit` aliases of a calendar's events. Returns whether none are left.
     pub async fn erase_aliases(
         &self,
         user: UserId,
@@ -83,7 +83,7 @@ impl Store {
             .query(&self.calendar, keys::aliases_partition(user, calendar), "")
             .projection_expression("pk, sk")
             .limit(limit);
-        let (items, more) = self.page("erase the other names of events", query).await?;
+        let (items, more) = self.page("erase event aliases", query).await?;
         self.delete_all(&self.calendar, items).await?;
         Ok(more.is_none())
     }

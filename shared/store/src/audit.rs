@@ -1,36 +1,37 @@
-//! The trail of who did what. Entries are only ever added.
+//! The audit log. Entries are only added, never changed.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Result, Store, keys, to_item};
 
-/// One thing that somebody did.
+/// An entry of the audit log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
-    /// A user's id; `anonymous` where nobody is signed in.
+    /// The user's id, or `anonymous` for unauthenticated requests.
     pub actor: String,
-    /// What was done, such as `LOGIN_SUCCESS`.
+    /// The action, such as `LOGIN_SUCCESS`.
     pub action: String,
-    /// The id of what it was done to.
+    /// The id of the resource that was acted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     /// `SUCCESS` or `FAILURE`.
     pub outcome: String,
-    /// More, in words; never a secret.
+    /// Further details as text; never contains secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// Where the request came from.
+    /// The client's IP address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_address: Option<String>,
-    /// The request, as the logs name it.
+    /// The request id, as in the logs.
     pub request_id: String,
 }
 
 impl Store {
-    /// Adds an entry. A trail that cannot be written does not fail what it is about; the caller logs the error.
+    /// Adds an entry. Callers log an error and continue: a failure to write the audit log does not fail the audited
+    /// action.
     pub async fn append_audit(&self, entry: &AuditEntry) -> Result<()> {
-        let operation = "write the audit trail";
+        let operation = "write the audit log";
         let now = self.clock.now();
         let unique = calweave_domain::ids::SessionId::new(&self.clock).to_string();
         let item = to_item(

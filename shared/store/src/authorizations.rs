@@ -1,5 +1,5 @@
-//! Sign-ins with a provider that are under way, and calendars to choose from afterwards. Both are good once and for
-//! minutes; what has expired DynamoDB removes, and nothing reads it before.
+//! Pending OAuth authorizations, and the calendars that a user can choose from afterwards. Both can be used once and
+//! expire after minutes. Expired items are ignored until DynamoDB removes them (TTL).
 
 use calweave_domain::calendar::{AccountCalendar, ProviderKind};
 use calweave_domain::ids::{ConnectionId, UserId};
@@ -8,44 +8,44 @@ use serde::{Deserialize, Serialize};
 
 use super::{Result, Store, from_item, keys, n, to_item};
 
-/// A sign-in with a provider, from the first link to the way back.
+/// An OAuth authorization between the redirect to the provider and its callback.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingAuthorization {
-    /// Who began it.
+    /// The user that began the authorization.
     pub user_id: UserId,
-    /// With whom.
+    /// The provider.
     pub provider: ProviderKind,
-    /// Digest of what the browser that began it was given to keep.
+    /// Digest of the cookie value of the browser that began the authorization.
     pub browser: String,
-    /// Sealed: the code verifier of PKCE (RFC 7636).
+    /// The PKCE code verifier (RFC 7636), sealed.
     pub verifier: String,
-    /// What the id token has to repeat.
+    /// The nonce that the ID token must contain.
     pub nonce: String,
-    /// Where the browser is sent in the end.
+    /// The URL that the browser is redirected to at the end.
     pub return_to: String,
-    /// Until when it is good.
+    /// When the authorization expires.
     pub until: DateTime<Utc>,
 }
 
-/// What somebody may choose from after a sign-in.
+/// The calendars of an account that a user can choose from after linking it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CalendarSelection {
-    /// Which account.
+    /// The connection to the account.
     pub connection_id: ConnectionId,
-    /// With whom.
+    /// The provider of the account.
     pub provider: ProviderKind,
-    /// Its address.
+    /// The account's email address.
     pub email: String,
-    /// Its calendars.
+    /// The account's calendars.
     pub calendars: Vec<AccountCalendar>,
-    /// Until when it is good.
+    /// When the selection expires.
     pub until: DateTime<Utc>,
 }
 
 impl Store {
-    /// Stores a sign-in under the digest of its state.
+    /// Stores a pending authorization under the digest of its `state`.
     pub async fn begin_authorization(
         &self,
         state_digest: &str,
@@ -57,7 +57,8 @@ impl Store {
         self.put_item(operation, &self.calendar, item).await
     }
 
-    /// Takes a sign-in, so that its state is good once. `None` when there is none or it is too old.
+    /// Removes a pending authorization and returns it, so that its `state` can be used once. `None` when it does not
+    /// exist or has expired.
     pub async fn take_authorization(
         &self,
         state_digest: &str,
@@ -72,7 +73,7 @@ impl Store {
         Ok(found.filter(|authorization| authorization.until > self.clock.now()))
     }
 
-    /// Stores what a person may choose from.
+    /// Stores the calendars that a user can choose from.
     pub async fn put_selection(
         &self,
         user: UserId,
@@ -85,7 +86,7 @@ impl Store {
         self.put_item(operation, &self.calendar, item).await
     }
 
-    /// What this person may choose from; `None` when there is nothing or it is too old.
+    /// Returns a selection; `None` when it does not exist or has expired.
     pub async fn selection(&self, user: UserId, id: &str) -> Result<Option<CalendarSelection>> {
         let found: Option<CalendarSelection> = self
             .get(
@@ -98,7 +99,7 @@ impl Store {
         Ok(found.filter(|selection| selection.until > self.clock.now()))
     }
 
-    /// Whether this person is choosing calendars of an account just now.
+    /// Returns whether the user has an unexpired selection for a connection.
     pub async fn is_choosing(&self, user: UserId, connection: ConnectionId) -> Result<bool> {
         let operation = "list selections";
         let query = self
@@ -120,7 +121,7 @@ impl Store {
             .any(|selection| selection.connection_id == connection && selection.until > now))
     }
 
-    /// The same, and it is gone afterwards.
+    /// Removes a selection and returns it; `None` when it does not exist or has expired.
     pub async fn take_selection(
         &self,
         user: UserId,

@@ -1,4 +1,4 @@
-//! Calendars, and what each is a copy of.
+//! Calendars and their remote sources.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, Cursor, FeedSource};
@@ -17,7 +17,7 @@ struct SourceMarker {
 }
 
 impl Store {
-    /// Creates a calendar; refused when this person has one of the same source already.
+    /// Creates a calendar with its cursor. The condition fails when the user has a calendar of the same source.
     pub async fn create_calendar(&self, calendar: &Calendar) -> Result<WriteOutcome> {
         let operation = "create a calendar";
         let user = calendar.user_id;
@@ -56,7 +56,7 @@ impl Store {
         self.transact(operation, writes).await
     }
 
-    /// The calendar that is a copy of this source (see [`CalendarSource::key`]), connected or not.
+    /// Returns the calendar of a source (see [`CalendarSource::key`]), connected or not.
     pub async fn calendar_of(&self, user: UserId, source: &str) -> Result<Option<CalendarId>> {
         let marker: Option<SourceMarker> = self
             .get(
@@ -69,7 +69,7 @@ impl Store {
         Ok(marker.map(|marker| marker.calendar_id))
     }
 
-    /// All calendars of a person with where their sync stands, in one query, the oldest first.
+    /// Lists all calendars of a user with their cursors, in one query, the oldest first.
     pub async fn calendars(&self, user: UserId) -> Result<Vec<CalendarState>> {
         let operation = "list calendars";
         let query = self
@@ -82,7 +82,7 @@ impl Store {
         pair(operation, self.all(operation, query).await?)
     }
 
-    /// One calendar with where its sync stands.
+    /// Returns a calendar with its cursor.
     pub async fn calendar(
         &self,
         user: UserId,
@@ -99,7 +99,8 @@ impl Store {
         Ok(pair(operation, self.all(operation, query).await?)?.pop())
     }
 
-    /// Changes what the person may change about a calendar; `None` leaves it as it is. Refused when it is gone.
+    /// Updates the name and colour of a calendar; a field that is `None` keeps its value. Returns the updated calendar,
+    /// or `None` when it does not exist.
     pub async fn update_calendar(
         &self,
         user: UserId,
@@ -129,7 +130,7 @@ impl Store {
             .transpose()
     }
 
-    /// Connects a calendar again, or disconnects it; refused when it is so already.
+    /// Connects or disconnects a calendar. The condition fails when the calendar is in that state already.
     pub async fn set_connected(
         &self,
         user: UserId,
@@ -151,7 +152,7 @@ impl Store {
         self.done("connect or disconnect a calendar", request).await
     }
 
-    /// Says whether a calendar's changes should be pushed. Refused when it is gone.
+    /// Turns push for a calendar on or off. The condition fails when the calendar does not exist.
     pub async fn set_watched(
         &self,
         user: UserId,
@@ -166,12 +167,14 @@ impl Store {
                 ":unwatched",
                 aws_sdk_dynamodb::types::AttributeValue::Bool(!watched),
             );
-        self.done("watch a calendar or not", request).await
+        self.done("turn push for a calendar on or off", request)
+            .await
     }
 
-    /// Writes down what the provider says of a calendar now. Refused when it is gone.
+    /// Updates a calendar's source, name and colour from the provider. The condition fails when the calendar does not
+    /// exist.
     pub async fn update_source(&self, calendar: &Calendar) -> Result<WriteOutcome> {
-        let operation = "update what a calendar is a copy of";
+        let operation = "update the source of a calendar";
         let mut update = UpdateExpression::default();
         update
             .set("source", value(operation, &calendar.source)?)
@@ -184,7 +187,8 @@ impl Store {
         self.done(operation, request).await
     }
 
-    /// Moves a calendar to another feed; refused when this person has that feed already.
+    /// Moves a calendar to another feed. The condition fails when the user has a calendar of that feed, or the calendar
+    /// does not exist.
     pub async fn move_feed(&self, calendar: &Calendar, feed: FeedSource) -> Result<WriteOutcome> {
         let operation = "move a calendar to another feed";
         let user = calendar.user_id;
@@ -216,14 +220,14 @@ impl Store {
         Ok(outcome)
     }
 
-    /// Removes what is left of a person in the calendar table, at most `limit` items of it. Answers whether all is gone.
+    /// Removes at most `limit` items of a user's partition of a table. Returns whether no more pages are left.
     pub async fn erase_partition(
         &self,
         table: PersonTable,
         user: UserId,
         limit: i32,
     ) -> Result<bool> {
-        let operation = "erase what is left of an account";
+        let operation = "erase the items of an account";
         let table = match table {
             PersonTable::Identity => &self.identity,
             PersonTable::Vault => &self.vault,
@@ -234,7 +238,7 @@ impl Store {
             .projection_expression("pk, sk")
             .limit(limit);
         let (items, more) = self.page(operation, query).await?;
-        // The note that an erasure is under way goes last, by its own call.
+        // The record of the erasure itself is removed last, by `end_erasure`.
         let gone = keys::erasure(user, "").sk;
         let keys = items.into_iter().filter(|item| {
             !item
@@ -247,18 +251,18 @@ impl Store {
     }
 }
 
-/// A table that holds something of a person under that person's partition.
+/// A table that has a partition for each user.
 #[derive(Clone, Copy, Debug)]
 pub enum PersonTable {
     /// Sessions and the profile.
     Identity,
-    /// Secrets.
+    /// Sealed secrets and the wrapped data key.
     Vault,
-    /// Calendars, cursors and markers.
+    /// Calendars, cursors, connections, slots and markers.
     Calendar,
 }
 
-/// Joins each calendar with the cursor that sorts behind it.
+/// Joins each calendar with its cursor, which sorts directly after it.
 fn pair(operation: &'static str, items: Vec<Item>) -> Result<Vec<CalendarState>> {
     let mut states: Vec<CalendarState> = Vec::with_capacity(items.len() / 2);
     for item in items {

@@ -1,5 +1,5 @@
-//! Channels by which providers push. A notification names a channel and nothing else, so this is the one thing that is
-//! read without an owner; it says whose it is only to whoever knows the channel's secret.
+//! Push channels. A notification names only a channel, so a channel is the one item that is read without its owner. The
+//! owner is revealed only to a caller that knows the channel's secret.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
@@ -9,46 +9,46 @@ use serde::{Deserialize, Serialize};
 use super::keys::{DUE, DueKind};
 use super::{Result, Store, StoreError, keys, n, s, to_item};
 
-/// A channel.
+/// A push channel (Google: channel; Microsoft Graph: subscription).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Channel {
-    /// Random.
+    /// Random id.
     pub id: String,
-    /// Whose.
+    /// The owner.
     pub user_id: UserId,
-    /// What it watches.
+    /// The watched resource.
     #[serde(flatten)]
     pub watched: WatchedResource,
-    /// Digest of the secret that each notification shows.
+    /// Digest of the secret that each notification carries.
     pub secret_digest: String,
-    /// What the provider calls that which is watched; none before it has said so.
+    /// The provider's id of the watched resource or subscription; `None` until the provider has returned it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_id: Option<String>,
-    /// When another should take its place; none before it is open.
+    /// When the channel is due to be renewed; `None` until it is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_at: Option<DateTime<Utc>>,
-    /// When it ends.
+    /// When the channel expires.
     pub until: DateTime<Utc>,
 }
 
-/// What a channel watches.
+/// The resource that a channel watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all_fields = "camelCase", untagged)]
 pub enum WatchedResource {
     /// One calendar.
     Calendar {
-        /// Which.
+        /// The calendar.
         calendar_id: CalendarId,
     },
-    /// All calendars of an account's own.
+    /// All calendars that the account owns.
     Account {
-        /// By which link.
+        /// The connection to the account.
         connection_id: ConnectionId,
     },
 }
 
-/// A notification that carries the secret of its channel. Only [`Store::verify_notification`] makes one.
+/// A notification that carries the secret of its channel. Only [`Store::verify_notification`] creates one.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifiedNotification {
     user: UserId,
@@ -63,23 +63,23 @@ impl VerifiedNotification {
         }
     }
 
-    /// The owner of the channel.
+    /// Returns the owner of the channel.
     pub fn user(&self) -> UserId {
         self.user
     }
 
-    /// What has changed.
+    /// Returns the resource that has changed.
     pub fn watched(&self) -> WatchedResource {
         self.watched
     }
 }
 
-/// A channel that should be renewed.
+/// A channel that is due to be renewed.
 #[derive(Clone, Copy, Debug)]
 pub struct DueChannel {
     /// The owner of the channel.
     pub user: UserId,
-    /// What it watches.
+    /// The watched resource.
     pub watched: WatchedResource,
 }
 
@@ -99,7 +99,7 @@ impl Store {
         self.put_item(operation, &self.calendar, item).await
     }
 
-    /// Notes that a channel lives longer.
+    /// Stores the new expiry of a renewed channel. Does nothing when the channel is not the user's.
     pub async fn extend_channel(
         &self,
         user: UserId,
@@ -125,7 +125,7 @@ impl Store {
         self.done(operation, request).await.map(drop)
     }
 
-    /// What is watched by a channel that should be renewed by `until`, at most `limit` of one shard.
+    /// Lists the channels that are due to be renewed by `until`, at most `limit` of one shard.
     pub async fn channels_due(
         &self,
         shard: u32,
@@ -154,8 +154,8 @@ impl Store {
         Ok(due)
     }
 
-    /// What a notification is about, if it shows the channel's secret and what the channel watches. One that
-    /// comes before the provider has said what it calls that is taken on the word of the secret alone.
+    /// Verifies a notification: it must carry the channel's secret and resource id. Before the resource id is known,
+    /// the secret alone is sufficient. `None` when the notification is not valid or the channel does not exist.
     pub async fn verify_notification(
         &self,
         id: &str,
@@ -177,7 +177,7 @@ impl Store {
             .map(|channel| VerifiedNotification::new(&channel)))
     }
 
-    /// Removes a channel: its notifications count no longer.
+    /// Removes a channel; its notifications are no longer valid.
     pub async fn delete_channel(&self, id: &str) -> Result<()> {
         self.delete("remove a channel", &self.calendar, keys::channel(id))
             .await

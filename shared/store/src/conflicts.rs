@@ -1,5 +1,5 @@
-//! Writes that met a transaction on the same item, and transactions that were throttled. Nothing of them was written, so
-//! they are tried again; the SDK leaves that to its callers.
+//! Retries of writes that conflict with a transaction on the same item, and of throttled transactions. Such a request
+//! has written nothing, so it is safe to retry; the SDK does not do so by default.
 
 use aws_sdk_dynamodb::config::interceptors::InterceptorContext;
 use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::CancellationReason;
 
-/// Tells the SDK which errors are conflicts (Amazon DynamoDB, "Transaction conflict handling").
+/// Classifies transaction conflicts as retryable (Amazon DynamoDB, "Transaction conflict handling").
 #[derive(Debug)]
 pub(super) struct Conflicts;
 
@@ -43,7 +43,8 @@ impl ClassifyRetry for Conflicts {
     }
 }
 
-/// Whether only what others do is the reason: a condition that does not hold will not hold the next time either.
+/// Returns whether conflicts and throttling are the only cancellation reasons. A failed condition is not retried: it
+/// would fail again.
 fn cancelled_by_others(error: &TransactWriteItemsError) -> bool {
     let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
         return false;

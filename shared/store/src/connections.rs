@@ -1,4 +1,4 @@
-//! Links to accounts, and who has linked which: an account belongs to one person at a time.
+//! Connections to accounts, and the owners of accounts: an account belongs to at most one user at a time.
 
 use calweave_domain::calendar::{ChannelState, ProviderKind};
 use calweave_domain::connection::{Connection, ConnectionStatus};
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::keys::{DUE, DueKind};
 use super::{Item, Result, Store, WriteOutcome, from_item, keys, n, s, to_item};
 
-/// How long somebody may take to open a channel before another tries.
+/// How long a claim to renew an account's channel is valid.
 const WATCHING: TimeDelta = TimeDelta::minutes(1);
 
-/// Who has linked an account, and by which link.
+/// The user that has linked an account, with the connection.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountOwner {
-    /// Who.
+    /// The user.
     pub user_id: UserId,
-    /// By which link.
+    /// The connection to the account.
     pub connection_id: ConnectionId,
 }
 
@@ -27,7 +27,7 @@ fn account(provider: ProviderKind, account: &str) -> keys::Key {
 }
 
 impl Store {
-    /// Who has linked an account.
+    /// Returns the owner of an account; `None` when it is not linked.
     pub async fn account_owner(
         &self,
         provider: ProviderKind,
@@ -42,7 +42,7 @@ impl Store {
         .await
     }
 
-    /// Claims an account for a person; refused when somebody has it already.
+    /// Claims an account for a user. The condition fails when the account is linked already.
     pub async fn claim_account(
         &self,
         provider: ProviderKind,
@@ -60,7 +60,7 @@ impl Store {
         self.put(operation, put).await
     }
 
-    /// Lets an account go, if it still belongs to this link: whoever links it next has it.
+    /// Releases an account that belongs to this connection, so that any user can link it.
     pub async fn release_account(&self, connection: &Connection) -> Result<()> {
         let deletion = self.deletion(
             &self.calendar,
@@ -78,7 +78,7 @@ impl Store {
         }
     }
 
-    /// Stores a link with when its access token has to be renewed.
+    /// Stores a connection. Its access token is due to be renewed at `renew_at`.
     pub async fn put_connection(
         &self,
         connection: &Connection,
@@ -101,7 +101,7 @@ impl Store {
         self.put_item(operation, &self.calendar, item).await
     }
 
-    /// A link.
+    /// Returns a connection.
     pub async fn connection(
         &self,
         user: UserId,
@@ -116,7 +116,7 @@ impl Store {
         .await
     }
 
-    /// All links of a person.
+    /// Lists all connections of a user.
     pub async fn connections(&self, user: UserId) -> Result<Vec<Connection>> {
         let operation = "list connections";
         let query = self
@@ -133,7 +133,8 @@ impl Store {
             .collect()
     }
 
-    /// Notes that a grant works no longer. Refused when that is known already, so that it is said once.
+    /// Marks a connection whose grant is no longer accepted. The condition fails when the connection is not active, so
+    /// that the transition is reported once.
     pub async fn needs_reauth(
         &self,
         user: UserId,
@@ -156,7 +157,8 @@ impl Store {
         self.done(operation, request).await
     }
 
-    /// Notes that a grant is given back; refused when another was given meanwhile.
+    /// Marks a connection as disconnected before its grant is revoked. The condition fails when a new grant has been
+    /// given since the connection was read.
     pub async fn end_connection(&self, connection: &Connection) -> Result<WriteOutcome> {
         let operation = "end a connection";
         let wrong = |error| super::StoreError::new(operation, error);
@@ -178,7 +180,8 @@ impl Store {
         self.done(operation, request).await
     }
 
-    /// Takes back that a grant is given back, as long as it has not been; refused when another was given meanwhile.
+    /// Reverts [`Store::end_connection`] while the grant is not revoked. The condition fails when a new grant has been
+    /// given since the connection was read.
     pub async fn revive_connection(&self, connection: &Connection) -> Result<WriteOutcome> {
         let operation = "revive a connection";
         let wrong = |error| super::StoreError::new(operation, error);
@@ -188,7 +191,7 @@ impl Store {
                 &self.calendar,
                 keys::connection(connection.user_id, connection.id),
             )
-            // Its token is looked at soon, and its channel opened anew.
+            // Due at once: its token is checked soon. The next sync opens a new channel.
             .update_expression("SET #status = :active, duePk = :duePk, dueSk = :dueSk")
             .condition_expression("grantedAt = :granted")
             .expression_attribute_names("#status", "status")
@@ -211,7 +214,7 @@ impl Store {
         self.done(operation, request).await
     }
 
-    /// Takes the turn to list an account's calendars, if nobody has done so since `before`.
+    /// Claims the listing of an account's calendars. The condition fails when they were listed since `before`.
     pub async fn claim_listing(
         &self,
         user: UserId,
@@ -226,10 +229,10 @@ impl Store {
             )
             .expression_attribute_values(":now", s(keys::sortable(self.clock.now())))
             .expression_attribute_values(":before", s(keys::sortable(before)));
-        self.done("take the listing of an account", request).await
+        self.done("claim the listing of an account", request).await
     }
 
-    /// Takes the turn to open the channel of an account, or to have it live longer, unless somebody else is at it.
+    /// Claims the opening or renewal of an account's channel. The condition fails while another worker holds the claim.
     pub async fn claim_channel_renewal(
         &self,
         user: UserId,
@@ -242,17 +245,17 @@ impl Store {
             .condition_expression("attribute_exists(pk) AND (attribute_not_exists(watchingUntil) OR watchingUntil < :now)")
             .expression_attribute_values(":until", n((now + WATCHING).timestamp_millis()))
             .expression_attribute_values(":now", n(now.timestamp_millis()));
-        self.done("take the channel of an account", request).await
+        self.done("claim the channel of an account", request).await
     }
 
-    /// Notes the channel of an account, and gives the turn back; `None` where it stays as it was.
+    /// Stores the channel of an account and releases the claim; `None` keeps the stored channel.
     pub async fn finish_channel_renewal(
         &self,
         user: UserId,
         connection: ConnectionId,
         channel: Option<&ChannelState>,
     ) -> Result<()> {
-        let operation = "note the channel of an account";
+        let operation = "store the channel of an account";
         let mut request = self
             .change(&self.calendar, keys::connection(user, connection))
             .condition_expression("attribute_exists(pk)");
@@ -269,7 +272,8 @@ impl Store {
         self.done(operation, request).await.map(drop)
     }
 
-    /// Has the next sync of an account's calendars open its channel where that could not be opened before.
+    /// Makes the next sync of an account's calendars open a channel where an earlier attempt failed. Has no effect on
+    /// an open channel.
     pub async fn retry_watching(&self, user: UserId, connection: ConnectionId) -> Result<()> {
         let operation = "try the channel of an account again";
         let now = serde_dynamo::to_attribute_value(self.clock.now())
@@ -282,7 +286,8 @@ impl Store {
         self.done(operation, request).await.map(drop)
     }
 
-    /// Has the next sync of an account's calendars renew its channel; one that the provider has `lost` is opened anew.
+    /// Makes the next sync of an account's calendars renew its channel. If the provider has `lost` the channel, the
+    /// sync opens a new one.
     pub async fn renew_watching(
         &self,
         user: UserId,
@@ -304,7 +309,7 @@ impl Store {
         self.done(operation, request).await.map(drop)
     }
 
-    /// Moves the time at which the access token of a link is renewed, as long as its grant works.
+    /// Changes the time at which the access token of an active connection is due to be renewed.
     pub async fn renew_grant_at(
         &self,
         user: UserId,
@@ -316,12 +321,12 @@ impl Store {
             .update_expression("SET dueSk = :due")
             .condition_expression("attribute_exists(duePk)")
             .expression_attribute_values(":due", s(keys::due_sort(at, &connection.to_string())));
-        self.update("plan the renewal of a grant", request)
+        self.update("schedule the renewal of a grant", request)
             .await
             .map(drop)
     }
 
-    /// The links whose access token is to be renewed by `until`, at most `limit` of one shard.
+    /// Lists the connections whose access token is due to be renewed by `until`, at most `limit` of one shard.
     pub async fn grants_due(
         &self,
         shard: u32,

@@ -1,4 +1,4 @@
-//! Counters that hold across Lambdas: failed sign-ins, and calls per window.
+//! Counters that all function instances share: failed sign-ins, and calls per rate-limit window.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -6,17 +6,17 @@ use serde::Deserialize;
 
 use super::{Result, Store, from_item, keys, n};
 
-/// Failures after which an address is locked.
+/// Number of failed sign-ins after which an address is locked.
 pub const MAX_FAILURES: u32 = 5;
-/// How long it is locked, counted from the last attempt.
+/// How long an address is locked, counted from the last attempt.
 pub const LOCKOUT: TimeDelta = TimeDelta::minutes(30);
 
-/// Whether a sign-in may be tried.
+/// The outcome of [`Store::begin_attempt`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInAttempt {
-    /// It may.
+    /// The attempt is allowed.
     Allowed,
-    /// Not before this instant.
+    /// The address is locked until this instant.
     LockedUntil(DateTime<Utc>),
 }
 
@@ -32,8 +32,8 @@ struct Count {
 }
 
 impl Store {
-    /// Counts an attempt to sign in before the password is looked at, so that many at once cannot outrun the count.
-    /// A success clears it with [`Store::clear_attempts`].
+    /// Counts a sign-in attempt. The caller counts before it verifies the password, so that concurrent attempts cannot
+    /// exceed the limit, and clears the count after a success with [`Store::clear_attempts`].
     pub async fn begin_attempt(&self, email_digest: &str) -> Result<SignInAttempt> {
         let operation = "count a sign-in";
         let now = self.clock.now();
@@ -70,7 +70,7 @@ impl Store {
         Ok(SignInAttempt::LockedUntil(until.unwrap_or(now + LOCKOUT)))
     }
 
-    /// Forgets the failures of an address.
+    /// Clears the failed sign-ins of an address.
     pub async fn clear_attempts(&self, email_digest: &str) -> Result<()> {
         self.delete(
             "clear failed sign-ins",
@@ -80,7 +80,7 @@ impl Store {
         .await
     }
 
-    /// Adds `by` calls to a window and answers with how many it has now.
+    /// Adds `by` calls to a rate-limit window and returns the new total.
     pub async fn count_calls(
         &self,
         policy: &str,
@@ -95,7 +95,7 @@ impl Store {
             .update_expression("SET expiresAt = :expires ADD #count :by")
             .expression_attribute_names("#count", "count")
             .expression_attribute_values(":by", n(by))
-            // Kept for one more window, so that a clock that is a little behind still finds it.
+            // Kept for one more window, for instances whose clock is behind.
             .expression_attribute_values(":expires", n(window_start + 2 * window_seconds))
             .return_values(ReturnValue::UpdatedNew);
         let item = self.update(operation, request).await?.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Cursors: the state of each calendar's sync.
+//! Cursors: the sync state of each calendar.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValue;
@@ -12,50 +12,49 @@ use super::expression::UpdateExpression;
 use super::leases::Lease;
 use super::{Result, Store, from_item, keys, n, s, value};
 
-/// How a sync ended.
+/// The outcome of a sync.
 #[derive(Clone, Debug)]
 pub struct SyncReport {
-    /// `None` for a failure: then what the last success left stands.
+    /// The results of a successful sync. `None` leaves the results of the last successful sync in place.
     pub success: Option<SyncSuccess>,
-    /// Why it failed, in words for the person. Without this and without success it was not tried, and is still wanted.
+    /// The reason of a failure, as a text for the user. `None` without success means that the sync was postponed.
     pub error: Option<String>,
     /// When the calendar is next due.
     pub next_sync_at: DateTime<Utc>,
-    /// In how many seconds to try again at once, where that may help.
+    /// Delay in seconds before a retry by message; `None` when a prompt retry is not useful.
     pub again_in: Option<i32>,
 }
 
 impl SyncReport {
-    /// Whether it was not tried.
+    /// Returns whether the sync was postponed: not attempted, and still requested.
     pub fn is_postponed(&self) -> bool {
         self.success.is_none() && self.error.is_none()
     }
 }
 
-/// What a successful sync leaves behind.
+/// The results of a successful sync.
 #[derive(Clone, Debug, Default)]
 pub struct SyncSuccess {
-    /// What to compare a feed's next answer with; `None` when there was nothing new and they stay as they are.
+    /// Validators of a feed's response; `None` keeps the stored ones.
     pub validators: Option<Validators>,
-    /// How far an account's calendar has been read; `None` leaves it as it is.
+    /// Sync token or delta link of an account's calendar, with its query; `None` keeps the stored one.
     pub sync_state: Option<SyncState>,
-    /// Who pushes changes of the calendar; `None` leaves it as it is.
+    /// Push channel of the calendar; `None` keeps the stored one.
     pub channel: Option<ChannelState>,
-    /// How often the producer wants to be asked, in seconds; `None` leaves it as it is.
+    /// Refresh interval that the feed requests, in seconds; `None` keeps the stored one.
     pub refresh_seconds: Option<i64>,
-    /// Digest of an answer that was not fully believed.
+    /// Digest of a result whose removals have to be confirmed by a second sync; `None` when there is none.
     pub suspect: Option<String>,
-    /// How often in a row changes made here could not be written.
+    /// Number of consecutive syncs in which edits could not be written to the provider.
     pub push_failures: u32,
-    /// What was odd; `None` leaves it as it is.
+    /// Warnings for the user; `None` keeps the stored ones.
     pub warnings: Option<Vec<String>>,
-    /// What was done.
+    /// Statistics of the sync.
     pub stats: SyncStats,
 }
 
 impl Store {
-    /// Records how a sync ended, and releases the lease. Answers with the cursor as it is then, or with `None` when the
-    /// lease was lost.
+    /// Stores the outcome of a sync and releases the lease. Returns the new cursor, or `None` when the lease was lost.
     pub async fn finish_sync(&self, lease: Lease, report: &SyncReport) -> Result<Option<Cursor>> {
         let operation = "finish a sync";
         if report.is_postponed() {
@@ -64,7 +63,7 @@ impl Store {
         self.release_permit_of(&lease).await?;
         let due = keys::due_sort(report.next_sync_at, &lease.calendar().to_string());
         let mut update = UpdateExpression::default();
-        // A message that came while the lease was held was dropped, so from here on a request needs a new one.
+        // A message that arrived while the lease was held was dropped, so the next request has to send a new one.
         update.remove("leasedUntil").remove("queuedAt");
         update
             .set("completed", n(lease.cursor().requested))
@@ -121,7 +120,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gives the lease back without having synced, and takes the calendar off what is due.
+    /// Releases the lease of a disconnected calendar, clears its sync state, and removes it from the due index.
     pub async fn finish_disconnected(&self, lease: Lease) -> Result<Option<Cursor>> {
         let operation = "end work on a disconnected calendar";
         let request = self
@@ -144,7 +143,7 @@ impl Store {
             .transpose()
     }
 
-    /// Has the next sync open a channel where one could not be opened before. Changes nothing about one that is open.
+    /// Makes the next sync open a channel where an earlier attempt failed. Has no effect on an open channel.
     pub async fn retry_channel(&self, user: UserId, calendar: CalendarId) -> Result<()> {
         let operation = "try a channel again";
         let request = self
@@ -155,16 +154,17 @@ impl Store {
         self.update(operation, request).await.map(drop)
     }
 
-    /// Has the next sync read everything anew.
+    /// Clears the validators and the query of the sync state, so that the next sync is a full sync.
     pub async fn reset_sync_state(&self, user: UserId, calendar: CalendarId) -> Result<()> {
-        let operation = "forget how far a calendar was read";
+        let operation = "reset the sync state of a calendar";
         let request = self
             .cursor_update(user, calendar)
             .update_expression("SET validators = :none")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":none", value(operation, &Validators::default())?);
         self.update(operation, request).await?;
-        // How far back it has been read stays known: a position without its query is used for nothing else.
+        // Only the query is cleared: a sync state without its query is never continued, but still tells how far back
+        // the calendar has been read.
         let request = self
             .cursor_update(user, calendar)
             .update_expression("SET #state.#query = :nothing")
@@ -175,9 +175,9 @@ impl Store {
         self.update(operation, request).await.map(drop)
     }
 
-    /// Forgets how fresh a calendar is, because it now stands for another feed.
+    /// Resets the sync status of a calendar that was moved to another feed.
     pub async fn reset_sync_status(&self, user: UserId, calendar: CalendarId) -> Result<()> {
-        let operation = "forget how fresh a calendar is";
+        let operation = "reset the sync status of a calendar";
         let request = self
             .cursor_update(user, calendar)
             .update_expression("SET #status = :pending REMOVE lastSyncedAt, lastError, nextSyncAt")

@@ -1,6 +1,6 @@
-//! Events that users and syncs write concurrently: every write names the revision that it is based on, and its condition
-//! fails when another writer was first. An edit marker, an item of its own, marks each event that has a local change that
-//! the provider does not have yet.
+//! Events that users and syncs write concurrently: every write names the revision that it is based on, and its
+//! condition fails when another writer was first. An edit marker, an item of its own, marks each event that has a local
+//! change that the provider does not have yet.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use calweave_domain::event::Event;
@@ -52,8 +52,9 @@ pub enum EventUpdated<T> {
 const UPDATE_ATTEMPTS: usize = 8;
 
 impl Store {
-    /// Updates an event under optimistic locking. `decide` receives the stored event, the first time `known` if the caller
-    /// has read the event already, and is called again with the event as it is then whenever a concurrent writer was first.
+    /// Updates an event under optimistic locking. `decide` receives the stored event, the first time `known` if the
+    /// caller has read the event already, and is called again with the event as it is then whenever a concurrent writer
+    /// was first.
     pub async fn update_event<T>(
         &self,
         user: UserId,

@@ -84,7 +84,7 @@ impl Store {
             .expression_attribute_values(":pk", s(kind.partition(shard)))
             .expression_attribute_values(":until", s(keys::due_sort(until, "~")))
             .limit(limit);
-        Ok(self.page("find what is due", query).await?.0)
+        Ok(self.page("query the due index", query).await?.0)
     }
 
     /// Moves a calendar's due time, so that a calendar that cannot be synced does not block those after it. Counts up

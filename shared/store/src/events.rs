@@ -1,4 +1,4 @@
-//! Events of a calendar.
+//! Stored events of a calendar.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,43 +13,43 @@ use serde::{Deserialize, Serialize};
 
 use super::{Item, Result, Store, StoreError, from_item, keys, s, to_item};
 
-/// Items that DynamoDB takes in one batch.
+/// Maximum number of items in a DynamoDB `BatchWriteItem` request.
 pub const BATCH: usize = 25;
-/// How often a batch is sent again for what was not taken.
+/// Maximum number of requests for one batch, including those that resend unprocessed items.
 const ATTEMPTS: u32 = 8;
-/// Items that DynamoDB gives in one batch.
+/// Maximum number of items in a DynamoDB `BatchGetItem` request.
 const READ_BATCH: usize = 100;
 
-/// Which event, and what it said when it was stored.
+/// The attributes of a stored event that a sync compares.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredEventHash {
-    /// Which.
+    /// The event's id.
     pub id: EventId,
-    /// Its content.
+    /// Digest of the event's content.
     pub content_hash: String,
-    /// The provider's version of it.
+    /// The provider's version of the event, such as its ETag.
     #[serde(default)]
     pub version: Option<String>,
-    /// Whether a change made here could not be written to the provider.
+    /// Whether an edit could not be written to the provider.
     #[serde(default)]
     pub is_failed: bool,
 }
 
-/// An event as its item holds it: what a sync compares, and the whole as JSON. One attribute is several times cheaper to
-/// read than thirty, and an agenda reads thousands.
+/// The attributes of an event's item: what a sync compares, and the whole event as JSON. Reading one attribute is
+/// several times cheaper than reading thirty, and an agenda reads thousands of events.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StoredEvent {
     id: EventId,
     content_hash: String,
     body: String,
-    /// The provider's version, and the count of writes: as in the body's link.
+    /// The provider's version, copied from the link in `body`, as is `revision`, the count of writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
-    /// Whether a change could not be written to the provider.
+    /// Whether an edit could not be written to the provider.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_failed: bool,
 }
@@ -63,14 +63,14 @@ impl StoredEvent {
 /// One write of a sync.
 #[derive(Clone, Debug)]
 pub enum EventWrite<'a> {
-    /// Store the event as it is now.
+    /// Store the event.
     Put(&'a Event),
-    /// Remove it.
+    /// Remove the event with this id.
     Delete(&'a EventId),
 }
 
 impl Store {
-    /// What is stored of a calendar, as far as a sync has to know. Reads the whole calendar, so it is asked only when
+    /// Lists what a sync compares of each event of a calendar. Reads the whole partition, so a sync calls it only when
     /// the calendar has changed.
     pub async fn stored_event_hashes(
         &self,
@@ -89,10 +89,10 @@ impl Store {
             .collect()
     }
 
-    /// Carries out up to [`BATCH`] writes. What DynamoDB does not take at once is sent again, ever more slowly.
+    /// Carries out up to [`BATCH`] writes. Unprocessed items are sent again with exponential backoff.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or still does not take everything.
+    /// When DynamoDB does not answer, or items remain unprocessed after the last attempt.
     pub async fn write_events(&self, user: UserId, writes: &[EventWrite<'_>]) -> Result<()> {
         let operation = "write events";
         let request = |write: &EventWrite<'_>| {
@@ -114,7 +114,7 @@ impl Store {
         .await
     }
 
-    /// Carries out any number of writes, some batches at once: DynamoDB takes them side by side.
+    /// Carries out any number of writes, in concurrent batches.
     ///
     /// # Errors
     /// As [`Store::write_events`].
@@ -128,7 +128,7 @@ impl Store {
         .map(drop)
     }
 
-    /// An event, a series, or an override, by the id it is stored under.
+    /// Returns an event, a series, or an override by its id.
     pub async fn event(&self, user: UserId, id: &EventId) -> Result<Option<Event>> {
         let operation = "read an event";
         let stored: Option<StoredEvent> = self
@@ -137,7 +137,7 @@ impl Store {
         stored.map(|stored| stored.read(operation)).transpose()
     }
 
-    /// Those of these events that are stored.
+    /// Returns the events with these ids, without those that do not exist.
     pub async fn events(&self, user: UserId, ids: &[EventId]) -> Result<Vec<Event>> {
         let operation = "read events";
         let keys = ids
@@ -151,7 +151,7 @@ impl Store {
             .collect()
     }
 
-    /// Those of these items of the `calendar` table that are there.
+    /// Reads items of the `calendar` table by key. Keys without an item are skipped.
     pub(super) async fn read_all(
         &self,
         operation: &'static str,
@@ -196,16 +196,16 @@ impl Store {
             if !left.is_empty() {
                 return Err(StoreError::new(
                     operation,
-                    "DynamoDB did not give all items",
+                    "DynamoDB did not return all items",
                 ));
             }
         }
         Ok(items)
     }
 
-    /// The occurrences of a series that are stored as events of their own.
+    /// Returns the overrides of a series.
     pub async fn overrides(&self, user: UserId, series: &EventId) -> Result<Vec<Event>> {
-        let operation = "read the changed occurrences of a series";
+        let operation = "read the overrides of a series";
         let prefix = format!("{series}_");
         let query = self
             .query(
@@ -221,7 +221,7 @@ impl Store {
             .collect()
     }
 
-    /// Removes at most `limit` events of a calendar. Answers whether all are gone.
+    /// Removes at most `limit` events of a calendar. Returns whether none are left.
     pub async fn erase_events(
         &self,
         user: UserId,
@@ -238,7 +238,7 @@ impl Store {
         Ok(more.is_none())
     }
 
-    /// Removes these items, whatever they are.
+    /// Removes the items with these keys.
     pub(super) async fn delete_all(&self, table: &str, keys: Vec<Item>) -> Result<()> {
         let operation = "erase items";
         for keys in keys.chunks(BATCH) {
@@ -290,7 +290,7 @@ impl Store {
         } else {
             Err(StoreError::new(
                 operation,
-                "DynamoDB did not take all items",
+                "DynamoDB did not process all items",
             ))
         }
     }
@@ -322,7 +322,7 @@ pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
     };
     let mut item = to_item(operation, keys::event(user, &event.id), &stored)?;
     if !event.is_visible() {
-        // Nobody sees it any more; it is kept until the provider has let it go.
+        // Hidden from the agenda, but stored until the provider has removed it.
         return Ok(item);
     }
     let place: HashMap<_, _> = [

@@ -1,4 +1,5 @@
-//! Sealed grants. A worker that renews a grant holds a lease on it, and writes it only over the version that it has read.
+//! Sealed grants. A worker that renews a grant holds a lease on it, and writes it only over the version that it has
+//! read.
 
 use calweave_domain::ids::{ConnectionId, UserId};
 use chrono::TimeDelta;
@@ -35,8 +36,8 @@ impl Store {
         .await
     }
 
-    /// Stores a grant and releases the lease. With `over`, the condition fails when the stored version is not `over`; without,
-    /// the write is unconditional.
+    /// Stores a grant and releases the lease. With `over`, the condition fails when the stored version is not `over`;
+    /// without, the write is unconditional.
     pub async fn put_grant(
         &self,
         user: UserId,
@@ -58,8 +59,8 @@ impl Store {
         self.done("store a grant", request).await
     }
 
-    /// Acquires the lease to renew version `version` of a grant. The condition fails while another worker holds the lease,
-    /// or when `version` is not the stored version.
+    /// Acquires the lease to renew version `version` of a grant. The condition fails while another worker holds the
+    /// lease, or when `version` is not the stored version.
     pub async fn lease_grant(
         &self,
         user: UserId,

@@ -1,4 +1,4 @@
-//! Answers that are kept for a day, so that a request sent twice is carried out once.
+//! Idempotency keys, with the responses to their requests: a request that is sent again within a day is processed once.
 
 use calweave_domain::ids::UserId;
 use chrono::TimeDelta;
@@ -6,40 +6,41 @@ use serde::{Deserialize, Serialize};
 
 use super::{Result, Store, WriteOutcome, keys, n, to_item};
 
-/// How long an answer is kept.
+/// How long a response is stored.
 const KEPT: TimeDelta = TimeDelta::hours(24);
-/// How long a request may be under way before another may take its place: longer than any function runs.
+/// How long the claim of a request in progress is valid; longer than any function runs.
 const UNDER_WAY: TimeDelta = TimeDelta::minutes(2);
 
-/// What is known of a request that was sent with a key.
+/// A request that was sent with an idempotency key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IdempotencyRecord {
-    /// Digest of method, path and body: the same key with another request is a mistake.
+    /// Digest of method, path and body. Using the key for a request with another digest is an error.
     pub request_hash: String,
-    /// The answer, once there is one.
+    /// The response; `None` while the request is in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<StoredResponse>,
-    /// Unix seconds (DynamoDB TTL).
+    /// When the record expires, in Unix seconds (DynamoDB TTL).
     #[serde(default)]
     pub expires_at: i64,
 }
 
-/// An answer as it was given.
+/// A stored response.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredResponse {
     /// HTTP status.
     pub status: u16,
-    /// `Content-Type`, where there was a body.
+    /// `Content-Type` header; `None` without a body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
-    /// The body.
+    /// The response body.
     pub body: String,
 }
 
 impl Store {
-    /// Claims a key for a request. `None` when it is claimed; otherwise what an earlier request left.
+    /// Claims an idempotency key for a request. Returns `None` when the claim succeeds, and otherwise the record of the
+    /// earlier request.
     pub async fn claim_idempotency(
         &self,
         user: UserId,
@@ -80,7 +81,7 @@ impl Store {
         }
     }
 
-    /// Keeps the answer to a request whose key was claimed.
+    /// Stores the response to a request that has claimed its key.
     pub async fn store_response(
         &self,
         user: UserId,
@@ -88,7 +89,7 @@ impl Store {
         request_hash: &str,
         answer: StoredResponse,
     ) -> Result<()> {
-        let operation = "keep an answer";
+        let operation = "store a response";
         let expires_at = (self.clock.now() + KEPT).timestamp();
         let record = IdempotencyRecord {
             request_hash: request_hash.to_owned(),
@@ -110,7 +111,7 @@ impl Store {
         }
     }
 
-    /// Gives a key back whose request failed in a way that may be tried again.
+    /// Releases the key of a request that failed in a way that allows a retry.
     pub async fn release_idempotency(&self, user: UserId, key_digest: &str) -> Result<()> {
         self.delete(
             "release an idempotency key",

@@ -1,8 +1,8 @@
 //! The keys of all tables. No other module formats a key.
 //!
-//! In the `calendar` table, the partition `USER#…` holds a user's calendars and cursors, and the partition `USER#…#CAL#…`
-//! the events of one calendar. The *agenda* index holds each event by its owner and span, the *due* index holds the items
-//! that scheduled jobs process, by due time.
+//! In the `calendar` table, the partition `USER#…` holds a user's calendars and cursors, and the partition
+//! `USER#…#CAL#…` the events of one calendar. The *agenda* index holds each event by its owner and span, the *due*
+//! index holds the items that scheduled jobs process, by due time.
 
 use std::collections::HashMap;
 

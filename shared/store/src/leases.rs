@@ -1,8 +1,8 @@
-//! Leases: who may work on a calendar.
+//! Leases: the exclusive right to sync a calendar.
 //!
-//! A [`Lease`] shows that its holder alone writes the events of a calendar and finishes its syncs. It carries a fencing
-//! number, and a write under it is refused once somebody else has taken the lease. What a person asks for needs no lease:
-//! requests ([`super::sync_requests`]) and resets ([`super::cursors`]) touch only attributes that no holder relies on.
+//! A [`Lease`] proves that only its holder writes the events of a calendar and finishes its syncs. It carries a fencing
+//! number: a write under the lease fails once another worker has acquired it. Actions of users need no lease: sync
+//! requests ([`super::sync_requests`]) and resets ([`super::cursors`]) change only attributes that no holder relies on.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValue;
@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::permits::Permit;
 use super::{Result, Store, WriteOutcome, from_item, n, value};
 
-/// How long a lease is valid without renewal. The calendar of a killed worker waits this long.
+/// How long a lease is valid without renewal. After a worker is killed, its calendar is blocked for this long.
 pub const LEASE_LIFETIME: TimeDelta = TimeDelta::seconds(60);
 
 /// The right to write one calendar's events and cursor.
@@ -24,46 +24,46 @@ pub struct Lease {
     fencing: u64,
     until: DateTime<Utc>,
     cursor: Cursor,
-    /// Kept and given back with the lease.
+    /// Renewed and released together with the lease.
     permit: Option<Permit>,
 }
 
 impl Lease {
-    /// Whose calendar it is.
+    /// Returns the owner of the calendar.
     pub fn user(&self) -> UserId {
         self.user
     }
 
-    /// Which calendar it is.
+    /// Returns the leased calendar.
     pub fn calendar(&self) -> CalendarId {
         self.calendar
     }
 
-    /// Whether a permit is taken along already.
+    /// Returns whether a permit is attached.
     pub fn has_permit(&self) -> bool {
         self.permit.is_some()
     }
 
-    /// Takes a permit along ([`Store::acquire_permit`]).
+    /// Attaches a permit ([`Store::acquire_permit`]), which is renewed and released together with the lease.
     pub fn attach_permit(&mut self, permit: Permit) {
         self.permit = Some(permit);
     }
 
-    /// The cursor as it was when the lease began.
+    /// Returns the cursor as of the acquisition of the lease.
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
     }
 }
 
 impl Store {
-    /// Takes the lease of a calendar; `None` when somebody holds it, or the calendar is gone.
+    /// Acquires the lease of a calendar; `None` when another worker holds it or the calendar does not exist.
     pub async fn acquire_lease(&self, user: UserId, calendar: CalendarId) -> Result<Option<Lease>> {
         let operation = "lease a calendar";
         let now = self.clock.now();
         let until = now + LEASE_LIFETIME;
         let request = self
             .cursor_update(user, calendar)
-            // The message that led here is being worked on: from now on a new request needs a new message.
+            // The message is in process, so the next sync request has to send a new one.
             .update_expression("SET leasedUntil = :until ADD fencing :one REMOVE queuedAt")
             .condition_expression("attribute_exists(pk) AND (attribute_not_exists(leasedUntil) OR leasedUntil < :now)")
             .expression_attribute_values(":until", n(until.timestamp_millis()))
@@ -84,8 +84,8 @@ impl Store {
         }))
     }
 
-    /// Shows that the holder is alive, where half of the time is over. Refused when somebody else has the lease now:
-    /// then the holder must stop.
+    /// Renews the lease, and its permit, once half of its lifetime is over. The condition fails when another worker has
+    /// acquired one of them: the holder must then stop.
     pub async fn renew_lease(&self, lease: &mut Lease) -> Result<WriteOutcome> {
         let now = self.clock.now();
         if lease.until - now > LEASE_LIFETIME / 2 {
@@ -108,8 +108,8 @@ impl Store {
         }
     }
 
-    /// Forgets what the last answer is compared with, before the first event is written: if this sync is interrupted,
-    /// the next one must look again.
+    /// Clears the validators before the first event is written, so that after an interruption the next sync compares
+    /// everything again.
     pub async fn begin_writes(&self, lease: &Lease) -> Result<WriteOutcome> {
         let request = self
             .update_as_holder(lease)
@@ -118,20 +118,21 @@ impl Store {
         self.done("begin to write", request).await
     }
 
-    /// Gives the lease back without having come to an end: what was wanted still is.
+    /// Releases the lease without finishing the sync: its requests remain open. Returns the cursor, or `None` when the
+    /// lease was lost.
     pub async fn release_lease(&self, lease: Lease) -> Result<Option<Cursor>> {
         self.release_permit_of(&lease).await?;
         let request = self
             .update_as_holder(&lease)
             .update_expression("REMOVE leasedUntil, queuedAt")
             .return_values(ReturnValue::AllNew);
-        self.update("give a lease back", request)
+        self.update("release a lease", request)
             .await?
-            .map(|item| from_item("give a lease back", item))
+            .map(|item| from_item("release a lease", item))
             .transpose()
     }
 
-    /// Releases the permit that is attached to a lease, if there is one.
+    /// Releases the permit that is attached to a lease, if any.
     pub(super) async fn release_permit_of(&self, lease: &Lease) -> Result<()> {
         match &lease.permit {
             Some(permit) => self.release_permit(lease.user, permit).await,
@@ -139,7 +140,7 @@ impl Store {
         }
     }
 
-    /// An update that succeeds only for the holder of the lease.
+    /// Starts an update of the cursor that succeeds only for the holder of the lease.
     pub(super) fn update_as_holder(&self, lease: &Lease) -> UpdateItemFluentBuilder {
         self.cursor_update(lease.user, lease.calendar)
             .condition_expression("fencing = :fencing")

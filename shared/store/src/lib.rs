@@ -1,8 +1,8 @@
-//! Typed access to the DynamoDB tables and the sync queue. Every read takes the user that the item belongs to, except the
-//! lookup of a channel by its id in [`channels`].
+//! Typed access to the DynamoDB tables and the sync queue. Every read of a user's data takes the user. What is read without
+//! one is what says whose it is: an e-mail address, an account, a channel by its id and secret, and counters of calls.
 //!
-//! Every call fails with [`StoreError`] when DynamoDB does not answer or an item cannot be deserialized. A conditional write
-//! returns [`WriteOutcome::ConditionFailed`] instead of an error when its condition does not hold.
+//! Every call fails with [`StoreError`] when DynamoDB does not answer or an item cannot be deserialized. A conditional
+//! write returns [`WriteOutcome::ConditionFailed`] instead of an error when its condition does not hold.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -34,7 +34,8 @@ pub enum Job {
 }
 
 impl Job {
-    /// Returns the message group id: the owner, so that the queue serves owners fairly and a busy one does not delay others.
+    /// Returns the message group id: the owner, so that the queue serves owners fairly and a busy one does not delay
+    /// others.
     fn group(&self) -> String {
         match self {
             Self::SyncCalendar { user_id, .. }
@@ -49,7 +50,7 @@ impl Job {
 #[error("could not reach the queue")]
 pub struct QueueError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
-/// The queue of sync work.
+/// A client of the queue.
 #[derive(Clone)]
 pub struct Queue {
     sqs: Client,

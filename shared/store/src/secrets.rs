@@ -1,4 +1,4 @@
-//! Sealed secrets and the wrapped keys that open them. What is inside, only the vault can tell.
+//! Sealed secrets and the wrapped data keys that open them. Only the vault can decrypt either.
 
 use calweave_domain::ids::{ConnectionId, UserId};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ struct SealedSecret {
 }
 
 impl Store {
-    /// The wrapped data key of a person, as base64.
+    /// Returns the wrapped data key of a user, as base64.
     pub async fn wrapped_key(&self, user: UserId) -> Result<Option<String>> {
         let found: Option<WrappedKey> = self
             .get(
@@ -31,7 +31,7 @@ impl Store {
         Ok(found.map(|key| key.wrapped))
     }
 
-    /// Stores a person's first wrapped data key; refused when another was stored meanwhile.
+    /// Stores the wrapped data key of a user. The condition fails when the user has one already.
     pub async fn create_wrapped_key(&self, user: UserId, wrapped: &str) -> Result<WriteOutcome> {
         let operation = "store a wrapped key";
         let item = to_item(
@@ -50,13 +50,13 @@ impl Store {
         self.put(operation, put).await
     }
 
-    /// Removes a person's wrapped data key: nothing that was sealed with it can ever be opened again.
+    /// Removes the wrapped data key of a user, so that nothing sealed with it can be opened again.
     pub async fn shred_key(&self, user: UserId) -> Result<()> {
         self.delete("shred a wrapped key", &self.vault, keys::data_key(user))
             .await
     }
 
-    /// A sealed secret.
+    /// Returns a sealed secret of a connection.
     pub async fn sealed_secret(
         &self,
         user: UserId,
@@ -74,7 +74,7 @@ impl Store {
         Ok(found.map(|secret| secret.sealed))
     }
 
-    /// Stores a sealed secret in place of the one before.
+    /// Stores a sealed secret, replacing an existing one.
     pub async fn put_secret(
         &self,
         user: UserId,

@@ -42,7 +42,8 @@ impl Store {
         Ok(found.filter(|session| session.expires_at > self.clock.now().timestamp()))
     }
 
-    /// Replaces the refresh token with hash `old_hash`. The condition fails when that token is no longer the current one.
+    /// Replaces the refresh token with hash `old_hash`. The condition fails when that token is no longer the current
+    /// one.
     pub async fn rotate_session(&self, session: &Session, old_hash: &str) -> Result<WriteOutcome> {
         let request = self
             .change(&self.identity, keys::session(session.user_id, session.id))

@@ -1,5 +1,5 @@
-//! Slots of a user. A revision counts their changes: a slot is written only if the revision is still the one that was read.
-//! Of several concurrent writers one succeeds, and the others read the slots again.
+//! Slots of a user. A revision counts their changes: a slot is written only if the revision is still the one that was
+//! read. Of several concurrent writers one succeeds, and the others read the slots again.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use calweave_domain::ids::{SlotId, UserId};

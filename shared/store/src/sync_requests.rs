@@ -1,4 +1,4 @@
-//! Sync requests: counted in the cursor, with at most one message in flight for each calendar.
+//! Sync requests. The cursor counts them, and at most one message is in flight for each calendar.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use calweave_domain::calendar::Cursor;
@@ -7,30 +7,30 @@ use chrono::TimeDelta;
 
 use super::{Result, Store, from_item, keys, n, s};
 
-/// After this long a message that no worker has received is considered lost.
+/// Age at which a message that no worker has received is considered lost.
 const MESSAGE_LOST: TimeDelta = TimeDelta::minutes(15);
 
 /// A counted sync request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncRequest {
-    /// Its number: it is answered once [`Cursor::completed`] has reached it.
+    /// Number of the request. The request is completed once [`Cursor::completed`] has reached this number.
     pub number: u64,
-    /// Whether a message has to be sent; otherwise one is under way.
+    /// Whether the caller has to send a message; otherwise one is in flight.
     pub send: bool,
 }
 
 impl Store {
-    /// Counts a sync request. `None` when the calendar is gone.
+    /// Counts a sync request. `None` when the calendar does not exist.
     pub async fn request_sync(
         &self,
         user: UserId,
         calendar: CalendarId,
     ) -> Result<Option<SyncRequest>> {
-        let operation = "ask for a sync";
+        let operation = "request a sync";
         let now = self.clock.now();
         let first = self
             .cursor_update(user, calendar)
-            // Also due, if it is not yet: should the message be lost, the job finds the calendar.
+            // Also makes the calendar due, so that the scheduled job finds it if the message is lost.
             .update_expression(
                 "SET queuedAt = :now, duePk = if_not_exists(duePk, dueIn), dueSk = if_not_exists(dueSk, :dueSk) ADD requested :one",
             )
@@ -62,8 +62,8 @@ impl Store {
         .transpose()
     }
 
-    /// The message of a sync request could not be sent: the schedule finds the calendar when it looks next, and a new
-    /// request sends a new message.
+    /// Records that the message of a sync request could not be sent: the calendar is due at once for the scheduled job,
+    /// and the next request sends a new message.
     pub async fn sync_request_unsent(&self, user: UserId, calendar: CalendarId) -> Result<()> {
         let request = self
             .cursor_update(user, calendar)
@@ -75,7 +75,7 @@ impl Store {
                 ":now",
                 s(keys::due_sort(self.clock.now(), &calendar.to_string())),
             );
-        self.update("note that nobody was asked for a sync", request)
+        self.update("record an unsent sync request", request)
             .await
             .map(drop)
     }

@@ -1,4 +1,5 @@
-//! Access tokens: whoever needs one gets a good one, and however many need one at once, it is renewed once.
+//! Access tokens. Callers get a valid token; if several workers need a new one at once, one renews it and the others
+//! wait.
 
 use std::time::Duration;
 
@@ -14,15 +15,15 @@ use tracing::{error, warn};
 
 use crate::{AccountContext, BackendError};
 
-/// How often somebody looks whether the one who renews has finished.
+/// Maximum number of polls while another worker renews the grant.
 const MAX_POLLS: u32 = 40;
-/// How long between two looks.
+/// Pause between two polls.
 const PAUSE: Duration = Duration::from_millis(250);
-/// An access token is renewed by the schedule this long before it expires.
+/// How long before its expiry the scheduled job renews an access token.
 const AHEAD: TimeDelta = TimeDelta::minutes(10);
 
-/// Credentials that the provider accepts, as far as is known here; `refused` are those that it has just rejected. The inner
-/// error is the provider's.
+/// Returns valid credentials of a connection, and renews the grant if necessary. `refused` are credentials that the
+/// provider has just rejected; they are not returned again. The inner error is the provider's.
 pub async fn credentials(
     context: &AccountContext,
     connection: &Connection,
@@ -43,7 +44,7 @@ pub async fn credentials(
     let (user, id) = (connection.user_id, connection.id);
     for _ in 0..MAX_POLLS {
         let Some(held) = context.vault.grant(user, id).await? else {
-            return Ok(Err(gone("nothing is stored")));
+            return Ok(Err(gone("no grant is stored")));
         };
         let is_fresh = held.grant.is_fresh(context.clock.now());
         let credentials = Credentials::AccessToken(held.grant.access_token.clone());
@@ -54,7 +55,7 @@ pub async fn credentials(
             let renewed = renew(context, connection, &held).await?;
             return Ok(renewed.map(Credentials::AccessToken));
         }
-        // Somebody else is at it: what they store counts.
+        // Another worker renews the grant: wait for the grant that it stores.
         tokio::time::sleep(PAUSE).await;
     }
     Ok(Err(ProviderError::ServerError {
@@ -63,7 +64,8 @@ pub async fn credentials(
     }))
 }
 
-/// Renews a grant before its access token expires, unless somebody else is at it. Answers whether it was renewed.
+/// Renews a grant shortly before its access token expires, unless another worker renews it. Returns whether it was
+/// renewed.
 pub async fn renew_early(
     context: &AccountContext,
     connection: &Connection,
@@ -85,7 +87,7 @@ pub async fn renew_early(
     Ok(renew(context, connection, &held).await?.is_ok())
 }
 
-/// Renews a grant whose lease is held.
+/// Renews a grant whose lease the caller holds.
 async fn renew(
     context: &AccountContext,
     connection: &Connection,
@@ -98,7 +100,8 @@ async fn renew(
     };
     match renewed {
         Ok(grant) => {
-            // Stored before it is used. Refused only when the owner has granted anew meanwhile; this token is good all the same.
+            // Stored before it is used. The condition fails only if the owner has given a new grant in the meantime;
+            // this access token is valid nevertheless.
             let _: WriteOutcome = context
                 .vault
                 .put_grant(user, id, &grant, Some(held.version))
@@ -116,7 +119,7 @@ async fn renew(
                 return Ok(Err(ProviderError::GrantRevoked { provider, reason }));
             }
             if failure.remedy() == Remedy::GiveUp {
-                // Such as a client that was deleted: a matter for the operator, not for the person.
+                // For example, the OAuth client was deleted: the operator has to act, not the user.
                 error!(connection.id = %id, alarm = "provider-client", "the provider refuses this deployment: {failure}");
             } else {
                 warn!(connection.id = %id, "could not renew the grant of {id}: {failure}");
@@ -126,12 +129,13 @@ async fn renew(
     }
 }
 
-/// When the schedule has to look at a grant again.
+/// Returns when the scheduled job has to renew a grant.
 pub fn renew_at(grant: &Grant) -> DateTime<Utc> {
     grant.expires_at - AHEAD
 }
 
-/// Notes once, and for everybody to see, that the owner has to grant anew. Answers with why and what to do.
+/// Marks a connection whose grant was revoked, and logs and audits that once. Returns the reason, with what the user
+/// has to do.
 async fn lost(
     context: &AccountContext,
     connection: &Connection,
@@ -154,7 +158,7 @@ async fn lost(
         .await?
         == WriteOutcome::Written
     {
-        warn!(connection.id = %connection.id, "{} needs to be granted anew: {reason}", connection.id);
+        warn!(connection.id = %connection.id, "{} needs a new grant: {reason}", connection.id);
         let entry = AuditEntry {
             actor: connection.user_id.to_string(),
             action: "CONNECTION_NEEDS_REAUTH".to_owned(),

@@ -1,4 +1,4 @@
-//! Linking an account: to the provider's consent page, and back with a code.
+//! Linking an account: the OAuth authorization code flow (RFC 6749 4.1), with PKCE.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -19,17 +19,18 @@ use super::access::renew_at;
 use crate::sync_requests::request_sync;
 use crate::{AccountContext, BackendError, Error, Result};
 
-/// How long somebody may take on the provider's pages.
+/// How long a pending authorization is valid.
 pub const CONSENT_LIFETIME: TimeDelta = TimeDelta::minutes(15);
-/// How long somebody may take to choose calendars afterwards.
+/// How long a selection of calendars is valid.
 const SELECTION_LIFETIME: TimeDelta = TimeDelta::minutes(10);
-/// The longest code that is exchanged, in bytes.
+/// Maximum length of an authorization code, in bytes.
 const MAX_CODE: usize = 4_096;
 
-/// The provider that a path segment names, where this deployment is registered with it.
+/// Returns the provider with this path segment.
 ///
 /// # Errors
-/// [`Error::NotFound`] for a segment that names none, [`Error::Unavailable`] where there is no client for it.
+/// [`Error::NotFound`] for an unknown segment, [`Error::Unavailable`] when this deployment has no client at the
+/// provider.
 pub fn configured<'a>(
     providers: &'a Providers,
     path: &str,
@@ -44,22 +45,22 @@ pub fn configured<'a>(
     Ok((kind, providers.oauth(kind).map_err(missing)?))
 }
 
-/// A link that was begun.
+/// An authorization that was begun.
 #[derive(Debug)]
 pub struct BegunLink {
-    /// The provider's consent page.
+    /// URL of the provider's consent page.
     pub auth_url: String,
-    /// What the provider sends back with the browser.
+    /// The OAuth `state`, which the provider returns to the callback.
     pub state: Secret,
-    /// What the browser has to show when it comes back.
+    /// Secret for a cookie, which the browser has to present at the callback.
     pub browser_secret: String,
 }
 
-/// Begins to link an account. `return_to` is the page that the browser is sent to in the end.
+/// Begins to link an account. `return_to` is the page that the browser is redirected to at the end.
 ///
 /// # Errors
-/// [`Error::Unavailable`] where this deployment is not registered with the provider, [`Error::Invalid`] where the
-/// provider has no consent for a whole organisation.
+/// [`Error::Unavailable`] when this deployment has no client at the provider, [`Error::Invalid`] when the provider has
+/// no consent for a whole organisation.
 pub async fn begin_link(
     context: &AccountContext,
     user: UserId,
@@ -75,12 +76,12 @@ pub async fn begin_link(
     };
     let authorize = authorize.map_err(|error| {
         tracing::error!(
-            "the configured addresses of {} cannot be used: {error}",
+            "the configured URLs of {} are not valid: {error}",
             kind.label()
         );
-        Error::Misconfigured(format!("the addresses of {}", kind.label()))
+        Error::Misconfigured(format!("the URLs of {}", kind.label()))
     })?;
-    let unsupported = || Error::field("adminConsent", "is nothing that this provider knows");
+    let unsupported = || Error::field("adminConsent", "is not supported by this provider");
     let authorize = authorize.ok_or_else(unsupported)?;
     let browser_secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
     let verifier = context
@@ -107,63 +108,63 @@ pub async fn begin_link(
     })
 }
 
-/// What a browser comes back with from the provider.
+/// The parameters of the OAuth callback.
 #[derive(Clone, Debug, Default)]
 pub struct CallbackParameters {
-    /// The code to be exchanged for tokens.
+    /// The authorization code.
     pub code: Option<String>,
-    /// The state that was sent along.
+    /// The `state` of the authorization request.
     pub state: Option<String>,
-    /// The provider's reason why there is no code.
+    /// The provider's error code (RFC 6749 4.1.2.1).
     pub error: Option<String>,
     /// Whether an administrator has consented for a whole organisation.
     pub is_admin_consent: bool,
-    /// Digests of the browser secrets that the browser shows.
+    /// Digests of the browser secrets in the request's cookies.
     pub browsers: Vec<String>,
 }
 
-/// A link that came to its end, one way or the other.
+/// A finished authorization.
 #[derive(Debug)]
 pub struct FinishedLink {
-    /// Who began it.
+    /// The user that began the authorization.
     pub user: UserId,
-    /// The page that the browser is sent to.
+    /// The page that the browser is redirected to.
     pub return_to: String,
-    /// What came of it.
+    /// Whether an account was linked.
     pub outcome: Result<Linked, LinkFailure>,
 }
 
-/// What somebody has granted.
+/// A successful authorization.
 #[derive(Debug)]
 pub enum Linked {
-    /// Consent for all of an organisation's people; no account was linked.
+    /// An administrator has consented for all users of an organisation; no account was linked.
     Organisation,
-    /// An account, whose calendars are offered under the session's id.
+    /// An account was linked, and its calendars can be chosen.
     Account {
-        /// Id of the offer.
+        /// Id of the selection that offers the calendars.
         session: String,
-        /// The connection.
+        /// The connection to the account.
         connection: ConnectionId,
     },
 }
 
-/// Why no account was linked.
+/// Why an account was not linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkFailure {
-    /// The person has refused.
+    /// The user has denied consent.
     AccessDenied,
     /// An administrator has to consent first.
     ConsentRequired,
-    /// Too little was granted to sync anything.
+    /// The granted scopes are not sufficient for a sync.
     MissingScopes,
-    /// Somebody else has linked this account.
+    /// Another user has linked this account.
     AccountTaken,
-    /// The provider did not accept the code.
+    /// The authorization failed for another reason, such as a code that the provider does not accept.
     AuthFailed,
 }
 
 impl LinkFailure {
-    /// The word by which pages know it.
+    /// Returns the slug for the `error` parameter of the page that the browser is redirected to.
     pub fn slug(self) -> &'static str {
         match self {
             Self::AccessDenied => "access_denied",
@@ -191,15 +192,15 @@ impl LinkFailure {
                 Self::AuthFailed
             }
             _ => {
-                tracing::warn!("a link failed: {error}");
+                tracing::warn!("could not link an account: {error}");
                 Self::AuthFailed
             }
         }
     }
 }
 
-/// Finishes a link: exchanges the code, stores connection and grant, and offers the account's calendars. `None` when the
-/// state is not this browser's, was used before, or has expired.
+/// Finishes an authorization: exchanges the code, stores the connection and its grant, and offers the account's
+/// calendars. `None` when the `state` belongs to another browser, was used before, or has expired.
 pub async fn finish_link(
     context: &AccountContext,
     kind: ProviderKind,
@@ -284,7 +285,8 @@ async fn link(
     }))
 }
 
-/// Stores the connection, a new one or the one that this account had before, and has its calendars synced again.
+/// Stores the grant and the connection, a new one or the earlier one of this account, and requests a sync of its
+/// calendars.
 async fn store(
     context: &AccountContext,
     user: UserId,
@@ -299,7 +301,7 @@ async fn store(
     let Some(id) = claim(context, user, kind, signed_in, known.as_ref()).await? else {
         return Ok(Err(LinkFailure::AccountTaken));
     };
-    // The grant first: a connection that is active has a grant.
+    // The grant is stored first: an active connection always has a grant.
     let _: WriteOutcome = context
         .vault
         .put_grant(user, id, &signed_in.grant, None)
@@ -328,7 +330,8 @@ async fn store(
     Ok(Ok(id))
 }
 
-/// Claims the account for this person; answers with the id of its connection, or with `None` when somebody else has it.
+/// Claims the account for this user. Returns the id of its connection, or `None` when the account belongs to another
+/// user.
 async fn claim(
     context: &AccountContext,
     user: UserId,
@@ -337,7 +340,7 @@ async fn claim(
     known: Option<&Connection>,
 ) -> Result<Option<ConnectionId>, BackendError> {
     let (store, account) = (&context.store, &signed_in.account_id);
-    // An earlier attempt may have been interrupted after it had claimed the account: that claim is used.
+    // Reuses the claim of an earlier attempt that was interrupted after it had claimed the account.
     let claimed = store.account_owner(kind, account).await?;
     let claimed = claimed.filter(|owner| owner.user_id == user);
     let id = claimed
@@ -362,8 +365,8 @@ async fn claim(
     Ok((claimed == WriteOutcome::Written).then_some(id))
 }
 
-/// Releases an account that somebody else has linked but never chosen a calendar of, once the time for that is over. Answers
-/// whether it is free.
+/// Releases an account whose owner has no connected calendar of it, once the time to choose calendars is over. Returns
+/// whether the account is free.
 async fn release_unused(
     context: &AccountContext,
     owner: Option<AccountOwner>,
@@ -386,7 +389,7 @@ async fn release_unused(
     Ok(true)
 }
 
-/// Where the code verifier is sealed: no connection exists yet.
+/// Returns the vault location of the PKCE code verifier. No connection exists at that time, so its id is zero.
 fn verifier_location(user: UserId) -> SecretLocation {
     SecretLocation {
         user,

@@ -1,4 +1,4 @@
-//! Accounts with providers: linking one, choosing its calendars, its access tokens, revoking its grant.
+//! Accounts with providers: linking an account, choosing its calendars, its access tokens, and revoking its grant.
 
 mod access;
 mod link;

@@ -1,4 +1,4 @@
-//! Revoking grants, and closing the channels that were opened with them.
+//! Revoking grants, and closing the push channels that were opened with them.
 
 use calweave_domain::calendar::ChannelState;
 use calweave_domain::connection::{Connection, ConnectionStatus};
@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::{AccountContext, BackendError};
 
-/// Revokes all grants of a person, as far as the providers can be reached.
+/// Revokes all active grants of a user, as far as the providers can be reached.
 pub async fn revoke_all(context: &AccountContext, user: UserId) -> Result<(), BackendError> {
     for connection in context.store.connections(user).await? {
         if connection.status == ConnectionStatus::Active {
@@ -19,8 +19,8 @@ pub async fn revoke_all(context: &AccountContext, user: UserId) -> Result<(), Ba
     Ok(())
 }
 
-/// Tells the provider that a grant is revoked, and closes the account's channel. Where the provider cannot be told, the grant
-/// ends here all the same.
+/// Revokes a grant at the provider, and closes the account's channel. Failures of the provider are only logged: the
+/// caller removes the stored grant in any case.
 pub async fn revoke(context: &AccountContext, connection: &Connection) -> Result<(), BackendError> {
     let (user, id) = (connection.user_id, connection.id);
     let held = context.vault.grant(user, id).await?;
@@ -38,8 +38,8 @@ pub async fn revoke(context: &AccountContext, connection: &Connection) -> Result
     Ok(())
 }
 
-/// Closes a channel. One that cannot be closed, or whose provider cannot be reached any more, expires by itself; its
-/// notifications are dropped from here on.
+/// Closes a channel. If it cannot be closed at the provider, it expires there by itself; its notifications are dropped
+/// from now on.
 pub async fn close_channel(
     store: &Store,
     provider: Option<&dyn CalendarProvider>,

@@ -1,4 +1,4 @@
-//! Choosing calendars of an account that was just linked.
+//! Choosing calendars of a linked account.
 
 use calweave_domain::calendar::{
     AccountCalendar, Calendar, CalendarSource, CalendarState, DEFAULT_COLOR,
@@ -12,21 +12,21 @@ use crate::calendars::connected_calendar;
 use crate::sync_requests::request_sync;
 use crate::{Context, Error, Result};
 
-/// The calendars that a person may choose from.
+/// The calendars that a user can choose from.
 #[derive(Debug)]
 pub struct OfferedCalendars {
-    /// The offer.
+    /// The selection with the account's calendars.
     pub selection: CalendarSelection,
-    /// The account.
+    /// The connection to the account.
     pub connection: Connection,
-    /// The provider's ids of those that are connected already.
+    /// The provider's ids of the calendars that are connected already.
     pub connected: Vec<String>,
 }
 
-/// The calendars that a person may choose from. Reading the offer does not use it up.
+/// Returns the calendars that a user can choose from. The selection stays valid.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such offer, or it has expired.
+/// [`Error::NotFound`] when the selection does not exist or has expired.
 pub async fn offered_calendars(
     context: &Context,
     user: UserId,
@@ -50,20 +50,22 @@ pub async fn offered_calendars(
     })
 }
 
-/// The calendars that a person has chosen.
+/// The calendars that a user has chosen.
 #[derive(Debug)]
 pub struct SelectedCalendars {
-    /// The calendars, connected.
+    /// The chosen calendars, which are now connected.
     pub calendars: Vec<CalendarState>,
-    /// Whether the account's grant was revoked meanwhile: then the account has to be linked again.
+    /// Whether the account's grant was revoked in the meantime. The account then has to be linked again.
     pub is_revoked: bool,
 }
 
-/// Connects calendars of an offer, and uses the offer up. One that is connected already stays as it is; one that was
-/// disconnected comes back under its old id. `provider` is the path segment that the offer has to be for.
+/// Connects calendars of a selection, which is then used up. Calendars that are connected already do not change; a
+/// calendar that was disconnected is connected again under its old id. `provider` is the path segment of the
+/// selection's provider.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such offer, [`Error::Invalid`] for an id that it does not hold.
+/// [`Error::NotFound`] when the selection does not exist or has expired, [`Error::Invalid`] for an id that it does not
+/// offer.
 pub async fn select_calendars(
     context: &Context,
     user: UserId,
@@ -77,7 +79,7 @@ pub async fn select_calendars(
         .filter(|offered| offered.provider.path() == provider)
         .ok_or(Error::NotFound)?;
     let chosen = choose(&offered, ids)?;
-    // Whoever takes it first has it: of two choices at once the second finds nothing.
+    // Atomic: of two concurrent requests, the second one finds no selection.
     let taken = store.take_selection(user, session).await?;
     let taken = taken.ok_or(Error::NotFound)?;
     let mut calendars = Vec::with_capacity(chosen.len());
@@ -97,7 +99,7 @@ pub async fn select_calendars(
 fn choose<'a>(offered: &'a CalendarSelection, ids: &[String]) -> Result<Vec<&'a AccountCalendar>> {
     const FIELD: &str = "selectedCalendarIds";
     if ids.is_empty() {
-        return Err(Error::field(FIELD, "must name at least one calendar"));
+        return Err(Error::field(FIELD, "must contain at least one calendar"));
     }
     let mut ids: Vec<&String> = ids.iter().collect();
     ids.sort_unstable();
@@ -106,7 +108,12 @@ fn choose<'a>(offered: &'a CalendarSelection, ids: &[String]) -> Result<Vec<&'a 
         let mut calendars = offered.calendars.iter();
         calendars.find(|calendar| calendar.remote_id == **id)
     };
-    let unknown = || Error::field(FIELD, "names a calendar that this session does not offer");
+    let unknown = || {
+        Error::field(
+            FIELD,
+            "contains a calendar that this session does not offer",
+        )
+    };
     ids.iter().map(|id| find(id).ok_or_else(unknown)).collect()
 }
 
@@ -136,7 +143,7 @@ async fn connect(
     let key = calendar.source.key(connection_id);
     let known = context.store.calendar_of(user, &key).await?;
     let id = known.ok_or(Error::NotFound)?;
-    // Refused when it is connected already.
+    // The condition fails when the calendar is connected already.
     let _: WriteOutcome = context.store.set_connected(user, id, true).await?;
     Ok(id)
 }

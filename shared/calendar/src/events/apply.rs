@@ -1,4 +1,4 @@
-//! Checks a draft field by field, and applies it to an event's content.
+//! Validates a draft and applies it to an event's content.
 
 use std::collections::HashSet;
 
@@ -20,10 +20,10 @@ const MAX_REMINDERS: usize = 5;
 const MAX_MINUTES: i64 = 40_320;
 
 impl EventDraft {
-    /// The content of a new event.
+    /// Returns the content of a new event.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) with every field that cannot be used.
+    /// [`Error::Invalid`](crate::Error::Invalid) with all invalid fields.
     pub fn create(self, reader: Tz) -> Result<EventContent> {
         let mut missing = FieldErrors::default();
         for (field, is_missing) in [
@@ -32,7 +32,7 @@ impl EventDraft {
             ("endTime", self.end_time.is_none()),
         ] {
             if is_missing {
-                missing.add(field, "is needed");
+                missing.add(field, "is required");
             }
         }
         missing.or(())?;
@@ -50,10 +50,10 @@ impl EventDraft {
         self.change(blank, reader)
     }
 
-    /// The content of an event that was `content` before.
+    /// Applies the draft to `content`.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) with every field that cannot be used.
+    /// [`Error::Invalid`](crate::Error::Invalid) with all invalid fields.
     pub fn change(self, mut content: EventContent, reader: Tz) -> Result<EventContent> {
         let mut errors = FieldErrors::default();
         (content.start, content.end) =
@@ -103,7 +103,7 @@ impl EventDraft {
 fn title(title: &Field<String>, details: &mut EventDetails, errors: &mut FieldErrors) {
     match title {
         Field::Keep => {}
-        Field::Clear => errors.add("title", "cannot be taken away"),
+        Field::Clear => errors.add("title", "cannot be null"),
         Field::Set(title) => {
             let title: String = title.chars().filter(|c| !c.is_control()).collect();
             let title = title.trim();
@@ -140,7 +140,7 @@ fn reminders(reminders: Field<Vec<Remind>>, details: &mut EventDetails, errors: 
         Field::Clear => (details.reminders, details.uses_default_reminders) = (vec![], true),
         Field::Set(reminders) => {
             if reminders.len() > MAX_REMINDERS {
-                errors.add("reminders", "are more than 5");
+                errors.add("reminders", "must be at most 5");
             }
             let is_near = |reminder: &Remind| (0..=MAX_MINUTES).contains(&reminder.minutes_before);
             if !reminders.iter().all(is_near) {
@@ -156,10 +156,10 @@ fn reminders(reminders: Field<Vec<Remind>>, details: &mut EventDetails, errors: 
     }
 }
 
-/// A field, and what is wrong with it.
+/// The name of an invalid field, and the message.
 type Wrong = (String, String);
 
-/// The series that a draft asks for.
+/// Returns the series of a draft.
 fn series(
     recurrence: Field<Recurrence>,
     text: Field<String>,
@@ -168,7 +168,7 @@ fn series(
 ) -> Result<Field<Series>, Wrong> {
     let series = match (recurrence, text) {
         (Field::Set(_), Field::Set(_)) => {
-            let message = "cannot stand beside recurrence";
+            let message = "cannot be combined with recurrence";
             return Err(("recurrenceRule".to_owned(), message.to_owned()));
         }
         (Field::Set(recurrence), _) => recurrence.series(start)?,
@@ -182,7 +182,7 @@ fn series(
     }
 }
 
-/// What of a rule cannot be accepted from a caller.
+/// Returns the field and message of a validation error of a valid rule that the API does not accept, if any.
 fn unusable(series: &Series, start: EventTime, reader: Tz) -> Option<(&'static str, &'static str)> {
     let rule = series.rules.first()?;
     if rule.count.is_some() && rule.until.is_some() {
@@ -208,7 +208,7 @@ fn unusable(series: &Series, start: EventTime, reader: Tz) -> Option<(&'static s
         .then_some(("recurrence", "ends before the event begins"))
 }
 
-/// The series of one rule.
+/// Parses an `RRULE` into a series.
 fn rule(text: &str) -> Result<Series, Wrong> {
     match text.parse() {
         Ok(rule) => Ok(Series {
@@ -223,13 +223,13 @@ fn invite(invited: Vec<Invited>, details: &mut EventDetails, errors: &mut FieldE
     if details.attendees_omitted {
         errors.add(
             "attendees",
-            "cannot be changed: the provider shows only some of them",
+            "cannot be changed: the provider returns only some of them",
         );
         return;
     }
     let mut seen = HashSet::new();
     if invited.len() > MAX_ATTENDEES {
-        errors.add("attendees", "are more than 100");
+        errors.add("attendees", "must be at most 100");
     }
     for (index, one) in invited.iter().enumerate() {
         let address = one.email.trim().to_lowercase();
@@ -237,9 +237,12 @@ fn invite(invited: Vec<Invited>, details: &mut EventDetails, errors: &mut FieldE
             .split_once('@')
             .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
         if !sound || address.contains(char::is_whitespace) || address.len() > 254 {
-            errors.add(format!("attendees[{index}].email"), "is not an address");
+            errors.add(
+                format!("attendees[{index}].email"),
+                "is not an e-mail address",
+            );
         } else if !seen.insert(address) {
-            errors.add(format!("attendees[{index}].email"), "stands twice");
+            errors.add(format!("attendees[{index}].email"), "is a duplicate");
         }
     }
     let known = std::mem::take(&mut details.attendees);
@@ -250,7 +253,7 @@ fn invite(invited: Vec<Invited>, details: &mut EventDetails, errors: &mut FieldE
         Attendee {
             email: one.email.trim().to_owned(),
             display_name: one.display_name.or_else(|| before?.display_name.clone()),
-            // What somebody has answered is theirs.
+            // The response belongs to the attendee and cannot be set here.
             rsvp_status: before.map_or(RsvpStatus::NeedsAction, |before| before.rsvp_status),
             is_organizer: before.is_some_and(|before| before.is_organizer),
             is_optional: one.is_optional,

@@ -1,4 +1,4 @@
-//! Local changes: stored at once, together with a note that the provider does not have them yet.
+//! Edits: local changes, which are stored at once together with a marker that the provider does not have them yet.
 
 use calweave_domain::calendar::Calendar;
 use calweave_domain::content::EventContent;
@@ -12,28 +12,34 @@ use calweave_store::edits::{EventUpdate, EventUpdated};
 use super::overrides::realign_overrides;
 use crate::{Context, Error, Result};
 
-/// How many states of an event are remembered that may have been written while it was changed again: the first, which most
-/// likely was, and the last.
+/// Maximum number of earlier states of an edit, each of which may have been written although its response was lost. The
+/// first one, which most likely was written, and the latest ones are kept.
 const MAX_EARLIER: usize = 3;
-/// The size of a state, in bytes, beyond which it is not remembered: an item has room for 400 KB.
+/// Maximum size of an earlier state as JSON, in bytes. Larger states are not kept: a DynamoDB item is limited to 400
+/// KB.
 const MAX_STATE: usize = 32 << 10;
 
-/// How a change is to be written.
+/// Options of an edit.
 #[derive(Clone, Debug, Default)]
 pub struct EditOptions {
-    /// Who is told by mail.
+    /// Who is notified by e-mail.
     pub send_updates: SendUpdates,
-    /// Whether the provider makes a meeting to go with it.
+    /// Whether the provider creates an online meeting for the event.
     pub wants_conference: bool,
-    /// What the account's owner answers to an invitation.
+    /// The owner's response to an invitation.
     pub response: Option<RsvpResponse>,
-    /// Whether it is meant for the event exactly as it was read: then it is not carried out once somebody else has written.
+    /// Whether the edit applies only to the event exactly as it was read. It then fails if another writer has changed
+    /// the event.
     pub is_strict: bool,
-    /// What a new event is named after, with what it says: asked for again by the same name, it is the same event.
+    /// Idempotency key of a new event. The id is derived from it and the content, so that a repeated request creates no
+    /// second event.
     pub name: Option<String>,
 }
 
-/// Stores a new event of a calendar; one that is stored already by that name is answered as it is.
+/// Stores a new event. If an earlier request with the same name and content has stored it, returns the stored event.
+///
+/// # Errors
+/// [`Error::Contended`] when the stored event no longer exists or is being deleted.
 pub async fn create_event(
     context: &Context,
     calendar: &Calendar,
@@ -78,11 +84,12 @@ pub async fn create_event(
     }
 }
 
-/// Makes `wanted` of an event that was read as `event`. Where a concurrent writer changed fields that this change does
-/// not touch, those stay. `None` when the event is gone.
+/// Changes an event that was read as `event` to `wanted`. Concurrent changes of other fields are kept. `None` when the
+/// event no longer exists.
 ///
 /// # Errors
-/// [`Error::Changed`] when [`EditOptions::is_strict`] is set and somebody else has written the event; [`Error::Contended`].
+/// [`Error::Changed`] when [`EditOptions::is_strict`] is set and another writer has changed the event;
+/// [`Error::Contended`].
 pub async fn change_event(
     context: &Context,
     user: UserId,
@@ -122,10 +129,12 @@ pub async fn change_event(
     written(context, user, updated).await
 }
 
-/// Removes an event: here at once, at the provider by the next sync. False when it is gone already.
+/// Marks an event as deleted, which hides it at once; the next sync deletes it at the provider. Returns false when the
+/// event no longer exists.
 ///
 /// # Errors
-/// [`Error::Changed`] when [`EditOptions::is_strict`] is set and somebody else has written the event; [`Error::Contended`].
+/// [`Error::Changed`] when [`EditOptions::is_strict`] is set and another writer has changed the event;
+/// [`Error::Contended`].
 pub async fn remove_event(
     context: &Context,
     user: UserId,
@@ -159,15 +168,16 @@ pub async fn remove_event(
     Ok(written(context, user, updated).await?.is_some())
 }
 
-/// Why an update ends without a write.
+/// The reason why an edit was not written.
 enum EditStop {
-    /// The event is gone, or is to go.
+    /// The event no longer exists, or is being deleted.
     Gone,
-    /// The change was meant for the event exactly as it was read.
+    /// The edit is strict, and another writer has changed the event.
     Changed,
 }
 
-/// What a change is made from: the event as the caller read it, then as it is read again.
+/// Selects the event that an edit is based on: in the first attempt as the caller has read it, in later ones as it is
+/// stored.
 #[derive(Default)]
 struct Retry {
     is_second: bool,
@@ -185,7 +195,7 @@ impl Retry {
     }
 }
 
-/// Has the series and its other occurrences follow a change that was written.
+/// Updates the series and the overrides of an event after an edit of it was stored.
 async fn written(
     context: &Context,
     user: UserId,
@@ -205,7 +215,7 @@ async fn written(
     }
 }
 
-/// Puts a failed or paused change back in line for the worker. `None` when the event has no change to be written.
+/// Clears the failure or pause of an edit, so that the next sync writes it. `None` when the event has no edit.
 ///
 /// # Errors
 /// [`Error::Contended`].
@@ -229,8 +239,8 @@ pub async fn retry_edit(context: &Context, user: UserId, id: &EventId) -> Result
     }
 }
 
-/// The change to be written of an event that was `before` until now: what both sides last agreed on stays what it was, and
-/// what the provider has never seen is still to be created.
+/// Creates an edit of an event whose content was `before`. If the event has an unwritten edit, its base is kept, and an
+/// event that does not exist at the provider is still created.
 fn edit(
     link: Option<&EventLink>,
     operation: Operation,
@@ -252,7 +262,7 @@ fn edit(
         _ => operation,
     };
     let mut edit = new(operation, last.base.clone());
-    // What an earlier change asked for and has not got yet is still wanted.
+    // The options of the unwritten edit still apply.
     edit.send_updates = edit.send_updates.or(last.send_updates);
     edit.wants_conference |= last.wants_conference;
     edit.response = edit.response.or_else(|| last.response.clone());
@@ -273,7 +283,7 @@ fn edit(
     edit
 }
 
-/// Adds an occurrence that has become an event of its own to those that its series leaves out.
+/// Adds the original start of an override to the hidden occurrences of its series (`overridden`).
 async fn hide_in_series(context: &Context, user: UserId, event: &Event) -> Result<()> {
     let Some(original) = event.original_start() else {
         return Ok(());

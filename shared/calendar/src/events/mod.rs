@@ -1,7 +1,7 @@
-//! Reading, creating, changing and removing events, and answering invitations.
+//! Reading, creating, changing and removing events, and responding to invitations.
 //!
-//! A change is stored first and then written to the provider by the worker; a use case waits for that as long as its caller
-//! asks it to.
+//! A change is stored first. The worker then writes it to the provider; the `push` functions wait for that up to a
+//! limit that the caller gives.
 
 mod apply;
 mod draft;

@@ -1,4 +1,4 @@
-//! Overrides follow what becomes of their series.
+//! Updates the overrides of a series after a change of the series.
 
 use calweave_domain::agenda::rule_yields;
 use calweave_domain::event::Event;
@@ -6,9 +6,9 @@ use calweave_domain::ids::UserId;
 use calweave_domain::recurrence::Series;
 use calweave_store::{Store, StoreError, WriteOutcome};
 
-/// Has the changed occurrences of a series fit what has become of it here: of one that is to go none is seen, and of one that
-/// has moved those are seen that its rule still places. The others are hidden until the series has nothing left to be
-/// written, and go then. One whose change is still to be written is left to whoever writes it.
+/// Aligns the overrides of a series with a local change of the series. All overrides of a series that is being deleted
+/// are hidden. Overrides that the changed rule no longer yields are hidden while the series has an edit, and removed
+/// afterwards. An override with an edit of its own is kept: the push of that edit decides.
 pub async fn realign_overrides(
     store: &Store,
     user: UserId,
@@ -35,7 +35,7 @@ pub async fn realign_overrides(
                 .original_start()
                 .is_none_or(|original| rule_yields(after, original));
         let is_hidden = after.is_deleting() || !is_placed;
-        // Refused when somebody else writes the occurrence just now: then it is theirs.
+        // The condition fails when another writer changes the override concurrently; that writer's result stays.
         if !is_placed && !after.is_edited() {
             let _: WriteOutcome = store.delete_event(user, &event).await?;
         } else if event.link.as_ref().is_some_and(|link| link.is_hidden) != is_hidden {

@@ -1,4 +1,4 @@
-//! One event, series, or occurrence, as a reader sees it.
+//! Reading one event, series or occurrence.
 
 use calweave_domain::agenda::{Occurrence, find_occurrence, single_occurrence};
 use calweave_domain::calendar::Calendar;
@@ -9,20 +9,20 @@ use chrono_tz::Tz;
 use crate::calendars::{connected_calendar, reader_zone};
 use crate::{Context, Error, Result};
 
-/// An event as it was read.
+/// An event that was read.
 #[derive(Clone, Debug)]
 pub struct ReadEvent {
-    /// The calendar that holds it.
+    /// The calendar of the event.
     pub calendar: Calendar,
     /// The reader's zone.
     pub zone: Tz,
     id: EventId,
-    /// The event itself; for an occurrence that the rule yields, its series.
+    /// The event itself or, for an occurrence without an override, its series.
     event: Event,
 }
 
 impl ReadEvent {
-    /// The event or occurrence.
+    /// Returns the event or occurrence.
     ///
     /// # Errors
     /// [`Error::NotFound`] when the series yields no such occurrence.
@@ -36,7 +36,8 @@ impl ReadEvent {
     }
 }
 
-/// Reads an event, a series, or one occurrence of a series. `zone` is the reader's zone; the person's own unless given.
+/// Reads an event, a series, or one occurrence of a series. `zone` is the reader's zone; it defaults to that of the
+/// profile.
 ///
 /// # Errors
 /// [`Error::NotFound`], or [`Error::Invalid`] for an unknown zone.
@@ -66,7 +67,10 @@ pub async fn read_event(
     })
 }
 
-/// The event as it is stored, or the occurrence that the rule of a series yields, to be changed.
+/// Returns the stored event or, for an occurrence without an override, a new override with the values of its series.
+///
+/// # Errors
+/// [`Error::NotFound`], or [`Error::ReadOnly`] when the provider does not allow changes of this event type.
 pub(super) async fn editable_event(
     context: &Context,
     user: UserId,
@@ -79,7 +83,7 @@ pub(super) async fn editable_event(
     };
     let event = found.ok_or(Error::NotFound)?;
     if event.details.event_type.is_some() {
-        let message = "the provider lets nobody change events of this kind from outside";
+        let message = "the provider does not allow changes to events of this type";
         return Err(Error::ReadOnly(message.to_owned()));
     }
     Ok(event)

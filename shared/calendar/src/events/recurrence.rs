@@ -1,4 +1,4 @@
-//! How an event repeats, as people say it, and the rule that it means (RFC 5545 3.3.10).
+//! The `recurrence` object of the API, and its conversion to a recurrence rule (RFC 5545 3.3.10).
 
 use calweave_domain::ids::OriginalStart;
 use calweave_domain::recurrence::Series;
@@ -9,43 +9,43 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// How an event repeats.
+/// The recurrence of an event.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Recurrence {
-    /// How often.
+    /// Frequency.
     frequency: Every,
-    /// Every how many of these; 1 to 999.
+    /// Interval between recurrences, in units of `frequency`; 1 to 999.
     #[serde(default = "one")]
     interval: u32,
-    /// On which weekdays (`MONDAY` or `MO`); needed for `WEEKLY`.
+    /// Weekdays, such as `MONDAY` or `MO`. Required for `WEEKLY`.
     #[serde(default, alias = "by_day")]
     by_day: Vec<String>,
-    /// Which day of a month: by its number, or by weekday.
+    /// Whether the day of the month is given by its number or by a weekday.
     #[serde(default, alias = "month_day_type")]
     month_day_type: Option<MonthDay>,
-    /// 1 to 31, or -1 for the last; with `DAY_OF_MONTH`.
+    /// Day of the month, 1 to 31, or -1 for the last day. Required for `DAY_OF_MONTH`.
     #[serde(default, alias = "by_month_day")]
     by_month_day: Option<i8>,
-    /// Which of the weekdays in a month: -4 to 4, not 0; with `RELATIVE_DAY`.
+    /// Position of the weekday in the month: 1 to 4, or -1 to -4 counted from the end. Required for `RELATIVE_DAY`.
     #[serde(default, alias = "by_set_pos")]
     by_set_pos: Option<i16>,
-    /// Which weekday; with `RELATIVE_DAY`.
+    /// Weekday, such as `MONDAY` or `MO`. Required for `RELATIVE_DAY`.
     #[serde(default, alias = "by_day_of_week")]
     by_day_of_week: Option<String>,
-    /// In which months, 1 to 12.
+    /// Months, 1 to 12.
     #[serde(default, alias = "by_month")]
     by_month: Vec<u8>,
-    /// When it ends; what `endDate` or `count` says unless given.
+    /// How the recurrence ends. Derived from `endDate` or `count` if omitted.
     #[serde(default, alias = "end_type")]
     end_type: Option<End>,
-    /// The last day, or the last moment; with `DATE`.
+    /// Last day, or last instant (RFC 3339). Required for `DATE`.
     #[serde(default, alias = "end_date")]
     end_date: Option<String>,
-    /// After how many times, 1 to 999; with `COUNT`.
+    /// Number of occurrences, 1 to 999. Required for `COUNT`.
     #[serde(default)]
     count: Option<u32>,
-    /// Starts that are left out: dates, or RFC 3339.
+    /// Exception dates: starts of excluded occurrences, as dates or RFC 3339.
     #[serde(default, alias = "exception_dates")]
     exception_dates: Vec<String>,
 }
@@ -78,7 +78,7 @@ enum End {
     Count,
 }
 
-/// A field, and what is wrong with it.
+/// The name of an invalid field, and the message.
 type Wrong = (String, String);
 
 fn wrong(field: &str, message: &str) -> Wrong {
@@ -86,10 +86,10 @@ fn wrong(field: &str, message: &str) -> Wrong {
 }
 
 impl Recurrence {
-    /// The series that begins at `start`.
+    /// Returns the series that begins at `start`.
     ///
     /// # Errors
-    /// The field that cannot be used.
+    /// The first invalid field.
     pub fn series(self, start: EventTime) -> Result<Series, Wrong> {
         if !(1..=999).contains(&self.interval) {
             return Err(wrong("interval", "must be 1 to 999"));
@@ -102,13 +102,13 @@ impl Recurrence {
         };
         let (by_day, by_month_day) = self.days()?;
         if self.by_month.iter().any(|month| !(1..=12).contains(month)) {
-            return Err(wrong("byMonth", "holds months from 1 to 12"));
+            return Err(wrong("byMonth", "must contain months from 1 to 12"));
         }
         let (until, count) = self.end()?;
         let except_dates = self.exception_dates.iter();
         let except_dates: Option<_> = except_dates.map(|text| exception(text, start)).collect();
-        let except_dates =
-            except_dates.ok_or_else(|| wrong("exceptionDates", "holds dates or RFC 3339"))?;
+        let except_dates = except_dates
+            .ok_or_else(|| wrong("exceptionDates", "must contain dates or RFC 3339 times"))?;
         let rule = Rule {
             interval: self.interval,
             count,
@@ -125,18 +125,18 @@ impl Recurrence {
         })
     }
 
-    /// `BYDAY` and `BYMONTHDAY`.
+    /// Returns `BYDAY` and `BYMONTHDAY`.
     fn days(&self) -> Result<(Vec<ByDay>, Vec<i8>), Wrong> {
         if self.frequency == Every::Weekly && self.by_day.is_empty() {
             return Err(wrong(
                 "byDay",
-                "names at least one weekday of a weekly event",
+                "must contain at least one weekday for WEEKLY",
             ));
         }
         let weekdays: Option<Vec<ByDay>> =
             self.by_day.iter().map(|name| weekday(name, 0)).collect();
         let weekdays =
-            weekdays.ok_or_else(|| wrong("byDay", "holds weekdays such as MONDAY or MO"))?;
+            weekdays.ok_or_else(|| wrong("byDay", "must contain weekdays such as MONDAY or MO"))?;
         match self.month_day_type {
             Some(MonthDay::DayOfMonth) => {
                 let is_day = |day: &i8| (1..=31).contains(day) || *day == -1;
@@ -156,7 +156,7 @@ impl Recurrence {
         }
     }
 
-    /// `UNTIL` and `COUNT`.
+    /// Returns `UNTIL` and `COUNT`.
     fn end(&self) -> Result<(Option<Until>, Option<u32>), Wrong> {
         let end_type = self.end_type.unwrap_or(match (&self.end_date, self.count) {
             (Some(_), _) => End::Date,

@@ -1,4 +1,4 @@
-//! Answering an invitation.
+//! Responding to an invitation.
 
 use std::time::Duration;
 
@@ -13,24 +13,25 @@ use super::write::{UpdatedEvent, pushed};
 use crate::calendars::{reader_zone, writable_calendar};
 use crate::{Context, Error, Result};
 
-/// The longest comment to an organizer, in characters.
+/// Maximum length of a comment for the organizer, in characters.
 const MAX_COMMENT: usize = 1_000;
 
-/// An answer to an invitation.
+/// A response to an invitation.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// Whether the account's owner comes.
+    /// The response of the account's owner.
     pub status: RsvpStatus,
-    /// A comment to the organizer; at most 1,000 characters.
+    /// A comment for the organizer, at most 1,000 characters.
     pub comment: Option<String>,
-    /// Whether the organizer is notified by mail.
+    /// Whether the organizer is notified by e-mail.
     pub notify: bool,
 }
 
-/// Answers an invitation to an event, a series, or one occurrence. With Microsoft a declined event leaves the calendar.
+/// Responds to an invitation to an event, a series, or one occurrence. Microsoft removes declined events from the
+/// calendar.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::ReadOnly`], or [`Error::Invalid`] where nobody has invited the account.
+/// [`Error::NotFound`], [`Error::ReadOnly`], or [`Error::Invalid`] when the account is not invited.
 pub async fn respond(
     context: &Context,
     user: UserId,
@@ -49,7 +50,7 @@ pub async fn respond(
     let mut attendees = wanted.details.attendees.iter_mut();
     let own = attendees.find(|one| one.is_self && !one.is_organizer);
     let uninvited = || {
-        let message = "is to an invitation, and nobody has invited this account";
+        let message = "is not possible: this account is not an invited attendee";
         Error::field("response", message)
     };
     own.ok_or_else(uninvited)?.rsvp_status = reply.status;
@@ -68,7 +69,7 @@ pub async fn respond(
     Ok(UpdatedEvent::new(calendar, zone, event))
 }
 
-/// Has a reply written to the provider, and waits for that up to `limit`.
+/// Requests that a response is written to the provider, and waits for that up to `limit`.
 pub async fn push_reply(
     context: &Context,
     replied: UpdatedEvent,
@@ -78,7 +79,7 @@ pub async fn push_reply(
     let mut event = replied.event;
     match pushed(context, user, &id, limit).await? {
         Some(now) => event = now,
-        // Declined, and removed for that.
+        // The provider has removed the declined event: the response is written.
         None => event.link.get_or_insert_default().edit = None,
     }
     Ok(UpdatedEvent::new(replied.calendar, replied.zone, event))

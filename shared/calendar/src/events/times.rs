@@ -1,4 +1,4 @@
-//! When an event is, as a caller says it.
+//! Validation of the start and end of an event draft.
 
 use calweave_domain::time::{EventTime, next_day};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta};
@@ -8,14 +8,15 @@ use super::draft::EventDraft;
 use crate::FieldErrors;
 use crate::calendars::NO_IANA_ZONE;
 
-/// The longest event.
+/// Maximum duration of an event.
 const MAX_DURATION: TimeDelta = TimeDelta::days(366);
 
-/// When an event starts, and when it ends (exclusive).
+/// Start and end (exclusive) of an event.
 pub(super) type Times = (EventTime, EventTime);
 
 impl EventDraft {
-    /// Start and end, of one kind and in one zone, of an event that was at `before`. A new start alone keeps the duration.
+    /// Returns the new start and end of an event whose times were `before`; both are dates, or times in the same zone.
+    /// A new start without a new end keeps the duration.
     pub(super) fn times(&self, before: Times, reader: Tz, errors: &mut FieldErrors) -> Times {
         let (old_start, old_end) = before;
         if self.start_time.is_none()
@@ -56,19 +57,19 @@ impl EventDraft {
         (start, end)
     }
 
-    /// What of start and end cannot be.
+    /// Returns the field and message of a validation error of start and end, if any.
     fn mismatch(&self, (start, end): Times, reader: Tz) -> Option<(&'static str, &'static str)> {
         let is_date = |at: EventTime| matches!(at, EventTime::Date(_));
         let contradicts = |is_all_day: bool| is_all_day != is_date(start);
         let elapsed = end.instant(reader) - start.instant(reader);
         if is_date(start) != is_date(end) {
-            let message = "must be a date where startTime is one, and a time where it is one";
+            let message = "must have the form of startTime: a date or a time";
             Some(("endTime", message))
         } else if self.is_all_day.is_some_and(contradicts) {
-            Some(("isAllDay", "does not go with the form of startTime"))
+            Some(("isAllDay", "does not match the form of startTime"))
         } else if elapsed < TimeDelta::zero() || (is_date(start) && start == end) {
             let message =
-                "must be later than startTime; the end of an all-day event is the day after";
+                "must be later than startTime; an all-day event ends on the day after its last day";
             Some(("endTime", message))
         } else if elapsed > MAX_DURATION {
             Some(("endTime", "must be at most 366 days after startTime"))
@@ -78,7 +79,7 @@ impl EventDraft {
     }
 }
 
-/// Days are counted, hours are measured.
+/// Returns the duration: in whole days between dates, else the elapsed time.
 fn duration((start, end): Times, reader: Tz) -> TimeDelta {
     match (start, end) {
         (EventTime::Date(start), EventTime::Date(end)) => end - start,
@@ -86,7 +87,7 @@ fn duration((start, end): Times, reader: Tz) -> TimeDelta {
     }
 }
 
-/// All days that an event touches.
+/// Returns the dates that an event touches, with an exclusive end.
 fn whole_days(start: EventTime, end: EventTime) -> Times {
     if matches!(start, EventTime::Date(_)) {
         return (start, end);
@@ -98,7 +99,8 @@ fn whole_days(start: EventTime, end: EventTime) -> Times {
     )
 }
 
-/// RFC 3339 as the wall clock of `zone`, a wall-clock time there, or a date.
+/// Parses an RFC 3339 time, converted to `zone`; a wall-clock time in `zone`; or a date. `None` for another form, or a
+/// year outside 1 to 9998.
 fn time(text: &str, zone: Tz, is_all_day: bool) -> Option<EventTime> {
     let text = text.trim();
     let years = 1..=9998;

@@ -1,4 +1,4 @@
-//! Creating, changing, removing and retrying.
+//! Creating, updating and removing events, and retrying failed edits.
 
 use std::time::Duration;
 
@@ -18,35 +18,35 @@ use crate::calendars::{calendar_zone, reader_zone, writable_calendar};
 use crate::sync_requests::push_soon;
 use crate::{Context, Error, EventContext, FieldError, FieldErrors, Result};
 
-/// Events that one series may become where the provider cannot repeat it.
+/// Maximum number of events that a series is expanded into.
 const MAX_EXPANDED: usize = 100;
 
 /// An event to be created.
 #[derive(Debug)]
 pub struct Create {
-    /// What it is to say.
+    /// The content of the event.
     pub draft: EventDraft,
-    /// The name of the request: created again under the same name, it is the same event.
+    /// Idempotency key: the same content with the same key creates the event once.
     pub name: Option<String>,
 }
 
-/// Events that were created.
+/// The result of creating an event.
 #[derive(Debug)]
 pub struct Created {
-    /// The event; the first one where a series had to be expanded.
+    /// The event; the first one if a series was expanded.
     pub event: UpdatedEvent,
-    /// All events that a series became, where the provider cannot repeat it.
+    /// The ids of all events that a series was expanded into; `None` if it was not expanded.
     pub expanded_into: Option<Vec<EventId>>,
 }
 
 impl Created {
-    /// The ids of all events that were created.
+    /// Returns the ids of all events that were created.
     pub fn ids(&self) -> Vec<EventId> {
         let own = || vec![self.event.event.id.clone()];
         self.expanded_into.clone().unwrap_or_else(own)
     }
 
-    /// Has what was created written to the provider, and waits for that up to `limit`.
+    /// Requests that the created events are written to the provider, and waits for that up to `limit`.
     pub async fn push(self, context: &Context, limit: Duration) -> Result<Self> {
         let Some(ids) = &self.expanded_into else {
             let event = self.event.push(context, limit).await?;
@@ -66,16 +66,16 @@ impl Created {
     }
 }
 
-/// An event as it is after a change, and whether its provider has the change.
+/// An event after a change, with its sync status.
 #[derive(Debug)]
 pub struct UpdatedEvent {
-    /// The calendar that holds it.
+    /// The calendar of the event.
     pub calendar: Calendar,
     /// The reader's zone.
     pub zone: Tz,
     /// The event.
     pub event: Event,
-    /// Whether the provider has it as it is stored.
+    /// Whether the provider has the change.
     pub is_synced: bool,
 }
 
@@ -89,7 +89,8 @@ impl UpdatedEvent {
         }
     }
 
-    /// Has the change written to the provider, and waits for that up to `limit`. Answers with the event as it is then.
+    /// Requests that the change is written to the provider, and waits for that up to `limit`. Returns the event as it
+    /// is then stored.
     pub async fn push(self, context: &Context, limit: Duration) -> Result<Self> {
         let user = self.calendar.user_id;
         let now = pushed(context, user, &self.event.id, limit).await?;
@@ -99,7 +100,7 @@ impl UpdatedEvent {
         })
     }
 
-    /// As its reader sees it.
+    /// Returns the event, rendered for its reader's zone.
     pub fn occurrence(&self) -> Occurrence<'_> {
         single_occurrence(&self.event, self.zone)
     }
@@ -110,34 +111,34 @@ fn is_synced(event: &Event) -> bool {
     link.is_none_or(|link| link.status() == LinkStatus::Synced)
 }
 
-/// Decides whether a change is carried out on the event as it is stored, such as by its entity tag. A change with a
-/// precondition is not repeated on what a concurrent writer has stored.
+/// A check of the stored event before a change, such as of its entity tag (`If-Match`). A change with a precondition is
+/// not retried when a concurrent writer has changed the event.
 pub type Precondition<'a> = &'a (dyn Fn(&Event, &Calendar, Tz) -> Result<()> + Send + Sync);
 
-/// An event to be changed.
+/// An update of an event.
 pub struct Update<'a> {
-    /// What it is to say.
+    /// The new content of the event.
     pub draft: EventDraft,
-    /// Whether to carry the change out.
+    /// Precondition of the update.
     pub precondition: Option<Precondition<'a>>,
 }
 
-/// What became of a removal.
+/// The outcome of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removed {
-    /// The provider has removed the event too.
+    /// The provider has removed the event.
     Completed,
-    /// The provider still has it; the status says how the removal stands.
+    /// The provider still has the event; with the status of the removal.
     Pending(LinkStatus),
 }
 
 /// Creates an event in the draft's calendar.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::ReadOnly`], or [`Error::Invalid`] with what the provider cannot keep.
+/// [`Error::NotFound`], [`Error::ReadOnly`], or [`Error::Invalid`], also for values that the provider cannot store.
 pub async fn create(context: &EventContext, user: UserId, create: Create) -> Result<Created> {
     let Create { draft, name } = create;
-    let needed = || Error::field("calendarId", "is needed");
+    let needed = || Error::field("calendarId", "is required");
     let calendar = draft.calendar_id.ok_or_else(needed)?;
     let calendar = writable_calendar(context, user, calendar).await?;
     let zone = reader_zone(context, user, None).await?;
@@ -166,8 +167,8 @@ pub async fn create(context: &EventContext, user: UserId, create: Create) -> Res
     })
 }
 
-/// Creates each occurrence of a series that the provider cannot repeat as an event of its own, as far ahead as calendars are
-/// read.
+/// Expands a series whose recurrence the provider does not support: creates each occurrence in the synced window as a
+/// separate event.
 async fn expand(
     context: &EventContext,
     calendar: Calendar,
@@ -182,7 +183,7 @@ async fn expand(
     let found = series.expand(content.start, from, to, own_zone, MAX_EXPANDED);
     if found.truncated || found.starts.is_empty() {
         let message = format!(
-            "gives no occurrence, or more than {MAX_EXPANDED}, in the time that is kept; give it an end"
+            "must have 1 to {MAX_EXPANDED} occurrences in the synced window to be expanded; set an end"
         );
         return Err(Error::field("recurrence", message));
     }
@@ -206,7 +207,7 @@ async fn expand(
     })
 }
 
-/// Changes an event, a series, or one occurrence of a series.
+/// Updates an event, a series, or one occurrence of a series.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::ReadOnly`], [`Error::Invalid`], [`Error::Contended`], or [`Error::Changed`] when the
@@ -230,7 +231,7 @@ pub async fn update(
         ..EditOptions::default()
     };
     if draft.calendar_id.is_some_and(|other| other != calendar.id) {
-        let message = "cannot be changed: an event stays in the calendar that it was made in";
+        let message = "cannot be changed: an event cannot be moved to another calendar";
         return Err(Error::field("calendarId", message));
     }
     let event = editable_event(context, user, &id, zone).await?;
@@ -240,7 +241,7 @@ pub async fn update(
     let before = EventContent::of(&event);
     let wanted = draft.change(before.clone(), zone)?;
     if id.original_start().is_some() && wanted.series.is_some() {
-        let message = "belongs to the series, not to one occurrence of it";
+        let message = "can be set on the series only, not on one occurrence";
         return Err(Error::field("recurrence", message));
     }
     let kind = calendar.provider;
@@ -255,11 +256,12 @@ pub async fn update(
     Ok(UpdatedEvent::new(calendar, zone, event))
 }
 
-/// Removes an event, a series, or one occurrence of a series: here at once.
+/// Removes an event, a series, or one occurrence of a series. It is hidden at once; [`push_removal`] removes it at the
+/// provider.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::ReadOnly`], [`Error::Invalid`] when others would not be told of a cancellation,
-/// or [`Error::Changed`] when the precondition does not hold.
+/// [`Error::NotFound`], [`Error::ReadOnly`], [`Error::Invalid`] when the provider cannot remove the event with this
+/// `send_updates`, or [`Error::Changed`] when the precondition does not hold.
 pub async fn remove(
     context: &Context,
     user: UserId,
@@ -286,10 +288,10 @@ pub async fn remove(
     }
 }
 
-/// Has a removal written to the provider, and waits for that up to `limit`.
+/// Requests that a removal is written to the provider, and waits for that up to `limit`.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the provider keeps the event.
+/// [`Error::Conflict`] when the event was not removed at the provider.
 pub async fn push_removal(
     context: &Context,
     user: UserId,
@@ -303,15 +305,17 @@ pub async fn push_removal(
             Ok(Removed::Pending(status.unwrap_or(LinkStatus::Pending)))
         }
         Some(left) => {
-            let changed = || "it was changed at the provider meanwhile".to_owned();
+            let changed = || "it was changed at the provider in the meantime".to_owned();
             let failure = left.link.and_then(|link| link.failure);
             let reason = failure.unwrap_or_else(changed);
-            Err(Error::Conflict(format!("the event stays: {reason}")))
+            Err(Error::Conflict(format!(
+                "the event was not removed: {reason}"
+            )))
         }
     }
 }
 
-/// Tries again to write a change to the provider. An event that was deleted there is created anew.
+/// Retries a failed or paused edit. An event that was deleted at the provider is recreated.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::ReadOnly`], [`Error::Invalid`], or [`Error::Conflict`] when there is nothing to write.
@@ -322,7 +326,7 @@ pub async fn retry(context: &Context, user: UserId, id: &EventId) -> Result<Upda
     let event = event.ok_or(Error::NotFound)?;
     let edit = event.link.as_ref().and_then(|link| link.edit.as_deref());
     if let Some(edit) = edit.filter(|edit| edit.operation == Operation::Create) {
-        // Creating it anew may tell more people than the change did.
+        // Recreating the event may notify more people than the edit did.
         let content = EventContent::of(&event);
         accept(unwritable(
             calendar.provider,
@@ -336,12 +340,13 @@ pub async fn retry(context: &Context, user: UserId, id: &EventId) -> Result<Upda
     Ok(UpdatedEvent::new(calendar, zone, event))
 }
 
-/// Refuses what the provider cannot keep.
+/// Fails with [`Error::Invalid`] if there are errors.
 fn accept(refused: Vec<FieldError>) -> Result<()> {
     FieldErrors(refused).or(())
 }
 
-/// Has a change written, and waits for it. The event as it is then; `None` when it is gone.
+/// Requests that a change is written to the provider, and waits for that up to `limit`. Returns the stored event;
+/// `None` when it no longer exists.
 pub(super) async fn pushed(
     context: &Context,
     user: UserId,

@@ -1,4 +1,4 @@
-//! What a caller says about a slot, checked field by field.
+//! The request body of a slot, with its validation.
 
 use calweave_domain::ids::CalendarId;
 use calweave_domain::rule::Rule;
@@ -12,45 +12,47 @@ use utoipa::ToSchema;
 use crate::calendars::unknown_zone;
 use crate::{Error, Result};
 
-/// What a slot is to be. A new one needs `title`, `startTime` and `endTime`; in a change what is left out stays.
+/// A slot to create or to update. `title`, `startTime` and `endTime` are required for a new slot. In an update, omitted
+/// fields keep their values.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SlotBody)]
 pub struct SlotDraft {
-    /// 1 to 200 characters.
+    /// Title, 1 to 200 characters.
     #[serde(default)]
     title: Option<String>,
-    /// At most 100 characters.
+    /// Category as free text, at most 100 characters.
     #[serde(default)]
     label: Option<String>,
-    /// The weekday of a weekly slot: `MONDAY` or `MO`.
+    /// Weekday of a weekly slot, such as `MONDAY` or `MO`. Omitted for a slot that takes place once.
     #[serde(default, alias = "day_of_week")]
     day_of_week: Option<String>,
-    /// Of a dated slot RFC 3339, or a wall-clock time in `timezone`; of a weekly one a time of day.
+    /// Start. For a slot that takes place once: RFC 3339, or a wall-clock time in `timezone`. For a weekly slot: a time
+    /// of day.
     #[serde(default, alias = "start_time", alias = "google_start_datetime")]
     #[schema(example = "09:00")]
     start_time: Option<String>,
-    /// In the same form, and later.
+    /// End, exclusive, in the same form as `startTime`.
     #[serde(default, alias = "end_time", alias = "google_end_datetime")]
     #[schema(example = "10:00")]
     end_time: Option<String>,
-    /// IANA name; the person's own unless given.
+    /// IANA time zone. For a new slot, defaults to the zone of the user's profile.
     #[serde(default)]
     timezone: Option<String>,
-    /// The calendar that is to show it, `cal_…`; it cannot be changed later.
+    /// Id of the calendar that shows the slot, `cal_…`. It cannot be changed later.
     #[serde(default, alias = "calendar_id")]
     #[schema(value_type = Option<String>)]
     pub calendar_id: Option<CalendarId>,
 }
 
-/// The longest slot that is no weekly one.
+/// Maximum duration of a slot that takes place once.
 const LONGEST: TimeDelta = TimeDelta::days(31);
 
 impl SlotDraft {
-    /// The title, checked.
+    /// Returns the validated title.
     ///
     /// # Errors
-    /// When it is empty or too long.
+    /// When the title is empty or too long.
     pub fn title(&self) -> Result<Option<String>> {
         let title = self.title.as_ref().map(|title| title.trim().to_owned());
         match &title {
@@ -61,10 +63,10 @@ impl SlotDraft {
         }
     }
 
-    /// The label, checked.
+    /// Returns the validated label.
     ///
     /// # Errors
-    /// When it is too long.
+    /// When the label is too long.
     pub fn label(&self) -> Result<Option<String>> {
         match &self.label {
             Some(text) if text.chars().count() > 100 => {
@@ -74,10 +76,10 @@ impl SlotDraft {
         }
     }
 
-    /// When it is to be, where it was `before`; `None` when nothing is said of that.
+    /// Returns the new time of a slot whose time was `before`; `None` when the draft does not change the time.
     ///
     /// # Errors
-    /// The field that cannot be used.
+    /// [`Error::Invalid`] with the invalid field.
     pub fn when(&self, reader: Tz, before: Option<SlotTime>) -> Result<Option<SlotTime>> {
         if [
             &self.start_time,
@@ -122,10 +124,10 @@ impl SlotDraft {
                 .map_err(|_| {
                     Error::field(
                         field,
-                        "of a weekly slot must be a time of day such as 09:00",
+                        "must be a time of day such as 09:00 for a weekly slot",
                     )
                 }),
-            None => known.ok_or_else(|| Error::field(field, "is needed")),
+            None => known.ok_or_else(|| Error::field(field, "is required")),
         };
         let (start, end) = (
             read("startTime", self.start_time.as_ref(), from)?,
@@ -158,13 +160,13 @@ impl SlotDraft {
                         Error::field(field, "must be RFC 3339, or a wall-clock time")
                     })
                 }
-                None => known.ok_or_else(|| Error::field(field, "is needed")),
+                None => known.ok_or_else(|| Error::field(field, "is required")),
             };
         let (start, end) = (
             read("startTime", self.start_time.as_ref(), from)?,
             read("endTime", self.end_time.as_ref(), to)?,
         );
-        // As instants: a wall clock may jump between the two.
+        // Compared as instants, because the UTC offset can change between start and end.
         match to_instant(end, zone) - to_instant(start, zone) {
             length if length <= TimeDelta::zero() => Err(late()),
             length if length > LONGEST => Err(Error::field(

@@ -1,4 +1,4 @@
-//! Slots: times that a person reserves, shown in a calendar where the person wants that. No two of them overlap.
+//! Slots: times that a user reserves. A slot can be shown as an event in a calendar. No two slots of a user overlap.
 
 mod draft;
 
@@ -21,29 +21,29 @@ use crate::events::{EditOptions, change_event, create_event, remove_event};
 use crate::sync_requests::push_soon;
 use crate::{Context, Error, Result};
 
-/// How often a write is repeated because another slot was written meanwhile.
+/// Attempts to write a slot when concurrent requests write other slots first.
 const MAX_ATTEMPTS: usize = 20;
-/// The most slots of one person: each is compared with all others.
+/// Maximum number of slots of one user. Each slot is compared with all others.
 const MAX_SLOTS: usize = 500;
 
-/// A slot, and whether the provider of its calendar has it; no status for a slot without a calendar.
+/// A slot with its sync status.
 #[derive(Debug)]
 pub struct SlotState {
     /// The slot.
     pub slot: Slot,
-    /// How its event stands with the provider.
+    /// Sync status of its event; `None` for a slot without a calendar.
     pub sync_status: Option<LinkStatus>,
 }
 
-/// All slots of a person, in the order in which they were created. One that a calendar shows is where its event is now; if
-/// that was removed there, so is the slot.
+/// Lists all slots of a user, in the order of their creation. A slot with an event takes its time and title from the
+/// event; if the event was removed, the slot is removed too.
 pub async fn list_slots(context: &Context, user: UserId) -> Result<Vec<SlotState>> {
     let (book, events) = current(context, user).await?;
     let slots = book.slots.into_iter();
     Ok(slots.map(|slot| state(slot, &events)).collect())
 }
 
-/// One slot.
+/// Returns one slot.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -52,13 +52,13 @@ pub async fn read_slot(context: &Context, user: UserId, id: SlotId) -> Result<Sl
     Ok(state(slot, &events))
 }
 
-/// Reserves a time. With a calendar, that calendar shows it.
+/// Creates a slot and, if a calendar is given, an event in that calendar.
 ///
 /// # Errors
-/// [`Error::Invalid`], [`Error::NotFound`] or [`Error::ReadOnly`] for the calendar, and [`Error::Conflict`] when another slot
-/// overlaps: of any number of concurrent requests one succeeds.
+/// [`Error::Invalid`], [`Error::NotFound`] or [`Error::ReadOnly`] for the calendar, and [`Error::Conflict`] when
+/// another slot overlaps. Of several concurrent requests for the same time, one succeeds.
 pub async fn create_slot(context: &Context, user: UserId, draft: SlotDraft) -> Result<SlotState> {
-    let needed = |field: &str| Error::field(field, "is needed");
+    let needed = |field: &str| Error::field(field, "is required");
     let title = draft.title()?.ok_or_else(|| needed("title"))?;
     let zone: Tz = reader_zone(context, user, None).await?;
     let when = draft.when(zone, None)?;
@@ -68,7 +68,7 @@ pub async fn create_slot(context: &Context, user: UserId, draft: SlotDraft) -> R
         None => None,
     };
     if calendar.as_ref().is_some_and(|one| !one.is_writable()) {
-        let message = "this calendar can only be read";
+        let message = "this calendar is read-only";
         return Err(Error::ReadOnly(message.to_owned()));
     }
     let now = context.clock.now();
@@ -84,7 +84,7 @@ pub async fn create_slot(context: &Context, user: UserId, draft: SlotDraft) -> R
     };
     reserve(context, user, &slot, None).await?;
     if let Some(calendar) = &calendar {
-        // The time is reserved first: a request that is refused has written nothing at the provider.
+        // The time is reserved first, so that a refused request has created no event.
         let content = when.content(&slot.title, now);
         let event = create_event(context, calendar, content, &EditOptions::default()).await?;
         slot.event_id = Some(event.id);
@@ -95,7 +95,7 @@ pub async fn create_slot(context: &Context, user: UserId, draft: SlotDraft) -> R
     Ok(state(slot, &events))
 }
 
-/// Changes a slot, and the event that shows it.
+/// Changes a slot and its event.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Invalid`], or [`Error::Conflict`] when another slot overlaps.
@@ -107,7 +107,7 @@ pub async fn change_slot(
 ) -> Result<SlotState> {
     let (title, label) = (draft.title()?, draft.label()?);
     if draft.calendar_id.is_some() {
-        let message = "cannot be changed; remove the slot and make another";
+        let message = "cannot be changed; delete the slot and create another";
         return Err(Error::field("calendarId", message));
     }
     let (mut slot, events) = find(context, user, id).await?;
@@ -139,14 +139,14 @@ pub async fn change_slot(
     Ok(state(slot, &events))
 }
 
-/// Releases a time, and removes the event that shows it.
+/// Removes a slot and its event.
 ///
 /// # Errors
 /// [`Error::NotFound`].
 pub async fn remove_slot(context: &Context, user: UserId, id: SlotId) -> Result<()> {
     let slot = context.store.slot(user, id).await?;
     let slot = slot.ok_or(Error::NotFound)?;
-    // The event first: a slot that is still there can be removed again.
+    // The event is removed first: if this fails, the slot still exists and the removal can be repeated.
     if let Some(event) = slot.event_id.as_ref() {
         if let Some(event) = context.store.event(user, event).await? {
             remove_event(context, user, event, &EditOptions::default()).await?;
@@ -166,7 +166,7 @@ async fn find(
     Ok((slot.ok_or(Error::NotFound)?, events))
 }
 
-/// Writes a slot unless another one overlaps.
+/// Writes a slot unless another one overlaps. `known` is the id of a slot that exists already.
 async fn reserve(
     context: &Context,
     user: UserId,
@@ -177,26 +177,24 @@ async fn reserve(
         let (book, _) = current(context, user).await?;
         if known.is_none() && book.slots.len() >= MAX_SLOTS {
             return Err(Error::Conflict(format!(
-                "nobody has more than {MAX_SLOTS} slots"
+                "a user can have at most {MAX_SLOTS} slots"
             )));
         }
         let now = context.clock.now();
         let mut others = book.slots.iter().filter(|other| other.id != slot.id);
         if let Some(other) = others.find(|other| slot.when.collides(&other.when, now)) {
             let (title, id) = (&other.title, other.id);
-            return Err(Error::Conflict(format!(
-                "{title:?} ({id}) has some of this time"
-            )));
+            return Err(Error::Conflict(format!("overlaps {title:?} ({id})")));
         }
         if context.store.put_slot(user, &book, slot).await? == WriteOutcome::Written {
             return Ok(());
         }
     }
-    let message = "others are changing these slots at this moment; try again";
+    let message = "concurrent requests are changing these slots; try again";
     Err(Error::Conflict(message.to_owned()))
 }
 
-/// The slots as they are now: where their events are, and without those whose event was removed.
+/// Reads a user's slots with the times and titles of their events, and removes the slots whose event was removed.
 async fn current(context: &Context, user: UserId) -> Result<(SlotBook, HashMap<EventId, Event>)> {
     let store = &context.store;
     let mut book = store.slot_book(user).await?;
@@ -216,7 +214,8 @@ async fn current(context: &Context, user: UserId) -> Result<(SlotBook, HashMap<E
                     store.delete_slot(user, slot.id).await?;
                     continue;
                 }
-                // A calendar that is connected again has not been read yet. Without its calendar the slot is kept alone.
+                // A calendar that was connected again may not have been synced yet: the slot is kept. A slot whose
+                // calendar is disconnected is kept without a calendar.
                 if state.is_none() {
                     (slot.event_id, slot.calendar_id) = (None, None);
                 }
@@ -228,12 +227,12 @@ async fn current(context: &Context, user: UserId) -> Result<(SlotBook, HashMap<E
     Ok((book, events))
 }
 
-/// Whether a calendar of an account has been read since it was connected.
+/// Returns whether a calendar of an account has been synced since it was connected.
 fn is_read(state: &CalendarState) -> bool {
     state.cursor.sync_state.is_some()
 }
 
-/// The events that show these slots, by id; without those that are to go.
+/// Returns the visible events of these slots, by id.
 async fn events_of(
     context: &Context,
     user: UserId,
