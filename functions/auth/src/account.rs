@@ -8,10 +8,10 @@ use shared::http::{ApiResult, Caller, Problems};
 
 use crate::Context;
 
-/// Removes the account and everything that belongs to it.
+/// Deletes the account and all of its data.
 ///
-/// When this answers, no token works any more, the address is free again and no secret can be opened; the events and
-/// calendars are removed within minutes.
+/// When this returns, no token of the account is valid, the e-mail address can be used again, and no stored secret can
+/// be decrypted. Calendars and events are removed within minutes.
 #[utoipa::path(delete, path = "/api/v1/auth/account", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
 pub async fn delete(
     State(context): State<Context>,

@@ -1,4 +1,4 @@
-//! Accounts and sign-ins.
+//! Accounts and sessions: signing up, signing in and out, token refresh, and the profile.
 
 mod account;
 mod login;
@@ -15,10 +15,10 @@ use shared::roles::IdentityContext;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What this function holds.
+/// The state of the router.
 pub type Context = HandlerState<IdentityContext>;
 
-/// The routes of this function.
+/// Returns the routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(signup::signup))

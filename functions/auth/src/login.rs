@@ -19,31 +19,32 @@ use crate::Context;
 use crate::password;
 use crate::tokens::{OAuthTokens, TokenPair, begin, hand_out};
 
-/// E-mail and password.
+/// A sign-in with e-mail address and password.
 #[derive(Deserialize, ToSchema)]
 pub struct LoginRequest {
-    /// In any case.
+    /// E-mail address. Case is ignored.
     #[schema(example = "ada@example.org")]
     email: String,
-    /// The password.
+    /// Password.
     #[schema(example = "correct horse battery")]
     password: String,
 }
 
-/// The OAuth 2.0 password form (RFC 6749 4.3.2).
+/// A sign-in with the form of the OAuth 2.0 password grant (RFC 6749 4.3.2).
 #[derive(Deserialize, ToSchema)]
 pub struct LoginForm {
-    /// The e-mail address.
+    /// E-mail address.
     username: String,
-    /// The password.
+    /// Password.
     password: String,
 }
 
-/// Signs in.
+/// Signs in with e-mail address and password.
 ///
-/// Five failures lock an address for half an hour, whether or not anybody has it (423 with `Retry-After`).
+/// Five failed sign-ins lock an e-mail address for 30 minutes, whether or not an account has it (423 with
+/// `Retry-After`).
 #[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", request_body = LoginRequest,
-    responses((status = 200, body = TokenPair), (status = 423, description = "too many failed sign-ins for this address",
+    responses((status = 200, body = TokenPair), (status = 423, description = "Too many failed sign-ins for this e-mail address",
         content_type = "application/problem+json", body = shared::http::problem::ProblemBody), Problems))]
 pub async fn login(
     State(context): State<Context>,
@@ -56,7 +57,7 @@ pub async fn login(
         .map(Json)
 }
 
-/// Signs in by form.
+/// Signs in with the form of the OAuth 2.0 password grant.
 #[utoipa::path(post, path = "/api/v1/auth/jwt/login", tag = "auth",
     request_body(content = LoginForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = OAuthTokens), Problems))]
@@ -76,7 +77,7 @@ async fn sign_in(
     email: &str,
     password: Secret,
 ) -> ApiResult<TokenPair> {
-    // What cannot be an address is counted and refused like one that nobody has.
+    // An invalid address is counted and refused in the same way as an unknown one.
     let email = normalise_email(email).unwrap_or_else(|| email.trim().to_lowercase());
     let email_digest = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, email.as_bytes()));
     if let SignInAttempt::LockedUntil(until) = context.store.begin_attempt(&email_digest).await? {

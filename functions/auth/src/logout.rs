@@ -7,7 +7,9 @@ use shared::http::{ApiResult, Caller, Problems};
 
 use crate::Context;
 
-/// Signs out: this session's tokens stop working at once, everywhere.
+/// Signs out: ends this session.
+///
+/// The session's tokens are no longer valid when this returns.
 #[utoipa::path(post, path = "/api/v1/auth/logout", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
 pub async fn logout(
     State(context): State<Context>,
@@ -24,7 +26,7 @@ pub async fn logout(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Signs out on all devices.
+/// Signs out on all devices: ends all sessions of the caller.
 #[utoipa::path(post, path = "/api/v1/auth/revoke-all", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
 pub async fn revoke_all(
     State(context): State<Context>,

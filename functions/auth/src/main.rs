@@ -1,4 +1,4 @@
-//! The `auth` Lambda.
+//! The `auth` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::http(auth::routes)

@@ -9,7 +9,7 @@ use crate::Context;
 use crate::signup::{name, zone};
 use crate::tokens::UserView;
 
-/// Who is signed in.
+/// Returns the caller's profile.
 #[utoipa::path(get, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), responses((status = 200, body = UserView), Problems))]
 pub async fn get(State(context): State<Context>, caller: Caller) -> ApiResult<Json<UserView>> {
     let user = context
@@ -20,19 +20,19 @@ pub async fn get(State(context): State<Context>, caller: Caller) -> ApiResult<Js
     Ok(Json(user.into()))
 }
 
-/// What may be changed; what is left out stays.
+/// A change of the profile. Omitted fields keep their values.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
-    /// How the person is called.
+    /// Full name, at most 200 characters.
     #[serde(default, alias = "full_name")]
     full_name: Option<String>,
-    /// IANA name.
+    /// IANA time zone, such as `Europe/Berlin`.
     #[serde(default)]
     timezone: Option<String>,
 }
 
-/// Changes name or time zone.
+/// Updates the caller's name or time zone.
 #[utoipa::path(patch, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), request_body = Profile,
     responses((status = 200, body = UserView), Problems))]
 pub async fn patch(

@@ -1,4 +1,4 @@
-//! Passwords: which are accepted, and how they are kept (argon2id, as a PHC string).
+//! Passwords: requirements, hashing and verification. Hashes are argon2id, stored as PHC strings.
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use shared::calendar::FieldError;
@@ -6,17 +6,17 @@ use shared::clock::random_bytes;
 use shared::domain::secret::Secret;
 use shared::http::{ApiResult, Problem, ProblemType};
 
-/// The longest password, in characters: longer ones only make hashing slow.
+/// Maximum length of a password, in characters. Longer passwords only slow down hashing.
 const MAX_LENGTH: usize = 128;
 
-/// OWASP's recommendation for argon2id: 19 MiB, two passes, one lane.
+/// Memory cost. OWASP recommends 19 MiB, two passes and one lane for argon2id.
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 
-/// Passwords that are tried first by whoever guesses, in order.
+/// Common passwords, in lower case and sorted, one per line.
 static COMMON: &str = include_str!("common_passwords.txt");
 
-/// Why a password is not accepted, if it is not.
+/// Returns why a password is not accepted, or `None` if it is.
 pub fn complaint(password: &str, email: &str, min_length: usize) -> Option<FieldError> {
     let length = password.chars().count();
     let lower = password.to_lowercase();
@@ -28,7 +28,7 @@ pub fn complaint(password: &str, email: &str, min_length: usize) -> Option<Field
     } else if COMMON.lines().any(|common| common == lower)
         || lower.chars().all(|c| Some(c) == first)
     {
-        "is one of the passwords that are guessed first".to_owned()
+        "is too common and easily guessed".to_owned()
     } else if lower == email || email.split('@').next() == Some(lower.as_str()) {
         "must not be the e-mail address".to_owned()
     } else {
@@ -40,7 +40,7 @@ pub fn complaint(password: &str, email: &str, min_length: usize) -> Option<Field
     })
 }
 
-/// Hashes a password, off the async threads.
+/// Hashes a password. Runs on a blocking thread, because hashing takes CPU time.
 pub async fn hash(password: Secret) -> ApiResult<String> {
     let hash = move || {
         hasher()
@@ -54,8 +54,8 @@ pub async fn hash(password: Secret) -> ApiResult<String> {
         .ok_or_else(|| Problem::new(ProblemType::Internal))
 }
 
-/// Whether a password is the one that was hashed. Without a hash it takes as long and says no, so that nobody can tell
-/// who has an account.
+/// Returns whether a password matches a hash. Without a hash, returns false after the same time, so that response times
+/// do not reveal which e-mail addresses have accounts.
 pub async fn verify(password: Secret, hash: Option<String>) -> ApiResult<bool> {
     let verify = move || match hash {
         Some(hash) => hasher().is_ok_and(|hasher| {
@@ -63,7 +63,7 @@ pub async fn verify(password: Secret, hash: Option<String>) -> ApiResult<bool> {
                 .verify_password(password.expose().as_bytes(), hash.as_str())
                 .is_ok()
         }),
-        // Spends the same time on nobody: a hash is never refused, so this is a no.
+        // Hashing takes as long as verifying. It succeeds, so the result is false.
         None => hasher().is_ok_and(|hasher| {
             hasher
                 .hash_password_with_salt(password.expose().as_bytes(), &[0; 16])

@@ -12,19 +12,19 @@ use utoipa::ToSchema;
 use crate::Context;
 use crate::tokens::{TokenPair, hand_out};
 
-/// The refresh token that was handed out last.
+/// A request for new tokens.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshRequest {
-    /// From the last sign-in or refresh.
+    /// Refresh token from the last sign-in or refresh.
     #[serde(alias = "refresh_token")]
     refresh_token: String,
 }
 
-/// Hands out new tokens for a refresh token.
+/// Exchanges a refresh token for new tokens.
 ///
-/// A refresh token is good for one use. One that is used again has been copied: its whole family ends at once, and the
-/// person has to sign in anew.
+/// A refresh token is valid for one use. A second use means that the token was copied: the session ends at once with all
+/// of its tokens, and the user has to sign in again.
 #[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = RefreshRequest,
     responses((status = 200, body = TokenPair), Problems))]
 pub async fn refresh(

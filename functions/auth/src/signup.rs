@@ -18,26 +18,28 @@ use crate::Context;
 use crate::password;
 use crate::tokens::{TokenPair, begin, hand_out};
 
-/// Who signs up.
+/// A new account.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SignupRequest {
-    /// One account each.
+    /// E-mail address. Each address can have one account.
     #[schema(example = "ada@example.org")]
     email: String,
-    /// At least 8 characters, and none that is guessed first.
+    /// Password, by default at least 8 characters and always at most 128. Common passwords are refused.
     #[schema(example = "correct horse battery")]
     password: String,
-    /// How the person is called.
+    /// Full name, at most 200 characters.
     #[serde(default, alias = "full_name")]
     full_name: Option<String>,
-    /// IANA name of the zone in which events are read; `UTC` unless given.
+    /// IANA time zone in which the user's events are shown. Defaults to `UTC`.
     #[serde(default)]
     #[schema(example = "Europe/Berlin")]
     timezone: Option<String>,
 }
 
 /// Creates an account and signs in.
+///
+/// 409 if an account with this e-mail address exists.
 #[utoipa::path(post, path = "/api/v1/auth/signup", tag = "auth", request_body = SignupRequest,
     responses((status = 201, body = TokenPair), Problems))]
 pub async fn signup(
@@ -83,11 +85,11 @@ pub async fn signup(
     let (session, token) = begin(&context, user.id);
     if context.store.create_user(&user, &session).await? == WriteOutcome::ConditionFailed {
         audit
-            .failure("anonymous", "SIGNUP_FAILURE", "the address is taken")
+            .failure("anonymous", "SIGNUP_FAILURE", "an account with this e-mail address exists")
             .await;
         return Err(Problem::because(
             ProblemType::Conflict,
-            "there is an account with this e-mail address",
+            "an account with this e-mail address exists",
         ));
     }
     audit
@@ -99,7 +101,7 @@ pub async fn signup(
     ))
 }
 
-/// The zone that somebody named.
+/// Parses an IANA time zone. Without a name, returns UTC.
 pub fn zone(name: Option<&str>) -> Result<Tz, FieldError> {
     let unknown = |_| FieldError {
         field: "timezone".into(),
@@ -108,7 +110,7 @@ pub fn zone(name: Option<&str>) -> Result<Tz, FieldError> {
     name.map_or(Ok(Tz::UTC), |name| name.parse().map_err(unknown))
 }
 
-/// A name as it is kept: trimmed, at most 200 characters, `None` when empty.
+/// Normalises a full name: without control characters, trimmed, at most 200 characters; `None` when empty.
 pub fn name(name: Option<String>) -> Result<Option<String>, FieldError> {
     let name = name
         .map(|name| {

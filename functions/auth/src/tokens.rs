@@ -1,4 +1,4 @@
-//! What a sign-in hands out.
+//! The tokens of a session, and the profile of its user.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,21 +10,21 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// A person, as the API shows them.
+/// The profile of a user.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = User)]
 pub struct UserView {
-    /// `usr_…`
+    /// User id, `usr_…`.
     #[schema(value_type = String)]
     id: UserId,
-    /// In lower case.
+    /// E-mail address, in lower case.
     email: String,
-    /// As the person writes it.
+    /// Full name, as entered by the user.
     full_name: Option<String>,
-    /// IANA name.
+    /// IANA time zone.
     timezone: &'static str,
-    /// When the person signed up.
+    /// When the user signed up.
     created_at: DateTime<Utc>,
 }
 
@@ -40,23 +40,23 @@ impl From<User> for UserView {
     }
 }
 
-/// The tokens of a sign-in.
+/// The tokens of a session.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenPair {
-    /// For the `Authorization: Bearer` header of every call.
+    /// Access token, for the `Authorization: Bearer` header of each request.
     access_token: String,
-    /// For `/auth/refresh`, once: each use hands out the next one.
+    /// Refresh token, for one call of `/auth/refresh`, which returns the next one.
     refresh_token: String,
-    /// `Bearer`
+    /// Token type, `Bearer`.
     token_type: &'static str,
-    /// Seconds for which the access token is valid.
+    /// Lifetime of the access token, in seconds.
     expires_in: i64,
-    /// Who signed in.
+    /// Profile of the user.
     user: UserView,
 }
 
-/// The tokens of a sign-in by the OAuth 2.0 password form (RFC 6749 5.1).
+/// The response of the OAuth 2.0 token endpoint (RFC 6749 5.1).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OAuthTokens {
     access_token: String,
@@ -83,7 +83,7 @@ impl From<TokenPair> for OAuthTokens {
     }
 }
 
-/// A new session of a person, and its first refresh token. It is not stored yet.
+/// Creates a session and its first refresh token. The caller stores the session.
 pub fn begin(context: &Context, user: UserId) -> (Session, RefreshToken) {
     let now = context.clock.now();
     let id = SessionId::new(&context.clock);
@@ -99,7 +99,7 @@ pub fn begin(context: &Context, user: UserId) -> (Session, RefreshToken) {
     (session, token)
 }
 
-/// The tokens of a session, for its owner.
+/// Issues an access token for a session, and returns it with the refresh token and the profile.
 pub fn hand_out(
     context: &Context,
     session: &Session,

@@ -10,17 +10,17 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// All connected calendars.
+/// The connected calendars of the caller.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Calendars {
-    /// The oldest first.
+    /// The calendars, in the order in which they were first connected.
     calendars: Vec<CalendarView>,
-    /// Always null: nobody has so many that they do not fit.
+    /// Always null: the list has one page.
     next_cursor: Option<String>,
 }
 
-/// All connected calendars of the caller.
+/// Lists the connected calendars of the caller.
 #[utoipa::path(get, path = "/api/v1/calendar/calendars", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Calendars), Problems))]
 pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Calendars>> {
@@ -36,25 +36,25 @@ pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<J
     }))
 }
 
-/// Numbers about a person's calendars.
+/// Statistics of a user's calendars.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
-    /// Connected or not.
+    /// Number of calendars, including disconnected ones.
     total_calendars: usize,
-    /// Connected.
+    /// Number of connected calendars.
     connected_calendars: usize,
-    /// Whose last sync failed.
+    /// Number of connected calendars whose last sync failed.
     failed_calendars: usize,
-    /// Events stored; a series counts once.
+    /// Number of stored events in connected calendars. A series counts as one event.
     total_events: u64,
-    /// Connected calendars of each provider.
+    /// Number of connected calendars per provider.
     providers: ProviderCounts,
-    /// The longest ago that a connected calendar was synced; null when one never was.
+    /// The earliest of the last successful syncs of the connected calendars; null if a calendar has never been synced.
     oldest_sync_at: Option<DateTime<Utc>>,
 }
 
-/// Connected calendars of each provider.
+/// Number of connected calendars per provider.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct ProviderCounts {
@@ -63,7 +63,7 @@ pub struct ProviderCounts {
     ics: usize,
 }
 
-/// Numbers about the caller's calendars.
+/// Returns statistics of the caller's calendars.
 #[utoipa::path(get, path = "/api/v1/calendar/calendars/stats", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Stats), Problems))]
 pub async fn stats(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Stats>> {

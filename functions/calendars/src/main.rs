@@ -1,4 +1,4 @@
-//! The `calendars` Lambda.
+//! The `calendars` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::http(calendars::routes)

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// One connected calendar.
+/// Returns a connected calendar.
 #[utoipa::path(get, path = "/api/v1/calendar/calendars/{id}", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn get(
@@ -28,7 +28,10 @@ pub async fn get(
     ))
 }
 
-/// Disconnects a calendar. Its secrets are forgotten at once, its events soon after.
+/// Disconnects a calendar.
+///
+/// The calendar and its events disappear at once; the stored events are removed shortly after. The URL of a feed is deleted
+/// at once. After the last calendar of an account, the account's grant is removed too.
 #[utoipa::path(delete, path = "/api/v1/calendar/calendars/{id}", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 204), Problems))]
 pub async fn delete(
@@ -40,15 +43,15 @@ pub async fn delete(
     disconnect_one(&context, &audit, caller.user(), id).await
 }
 
-/// Another colour.
+/// A change of the colour.
 #[derive(Deserialize, ToSchema)]
 pub struct Color {
-    /// `#RGB` or `#RRGGBB`
+    /// Colour as `#RGB` or `#RRGGBB`.
     #[schema(example = "#1F77B4")]
     color: String,
 }
 
-/// Changes the colour in which a calendar is shown.
+/// Changes the colour of a calendar in Calweave.
 #[utoipa::path(patch, path = "/api/v1/calendar/calendars/{id}/color", tag = "calendars", security(("bearer" = [])), request_body = Color,
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn color(

@@ -11,7 +11,10 @@ use shared::http::{ApiResult, Caller, Id, Problems, Query};
 
 use crate::Context;
 
-/// Asks for a sync: 202 at once, or with `?wait=20` after up to that many seconds 200 with what was done.
+/// Requests a sync of a calendar.
+///
+/// 202 at once. With `?wait=20`, waits up to that many seconds: 200 with the result if the sync is completed by then, else
+/// 202. A sync that failed is completed too; see `syncStatus`.
 #[utoipa::path(post, path = "/api/v1/calendar/calendars/{id}/sync", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`"), Wait),
     responses((status = 200, body = SyncView), (status = 202, body = SyncView), Problems))]
@@ -26,7 +29,9 @@ pub async fn one(
     sync_one(&context, &audit, caller.user(), id, wait).await
 }
 
-/// Asks for a sync of all connected calendars: 202 at once, or with `?wait=20` 200 as soon as all are finished.
+/// Requests a sync of all connected calendars.
+///
+/// 202 at once. With `?wait=20`, waits up to that many seconds: 200 if all syncs are completed by then, else 202.
 #[utoipa::path(post, path = "/api/v1/calendar/calendars/sync-all", tag = "calendars", security(("bearer" = [])), params(Wait),
     responses((status = 200, body = SyncAll), (status = 202, body = SyncAll), Problems))]
 pub async fn all(

@@ -12,9 +12,11 @@ use shared::http::{ApiResult, Caller, Id, Problems, Query};
 
 use crate::Context;
 
-/// Has the provider push changes of a calendar, as it does from the start where it can. What stands in the way of a channel
-/// that could not be opened is tried anew. With `?wait=20`, 200 once that was tried; `hasWebhook` of the calendar says
-/// whether it worked.
+/// Turns push on for a calendar of an account.
+///
+/// Push is on by default. If a channel could not be opened before, the requested sync tries again. With `?wait=20`, waits up
+/// to that many seconds for this sync: 200 if it is completed by then, else 202. `hasWebhook` of the calendar shows whether
+/// a channel is open.
 #[utoipa::path(post, path = "/api/v1/calendar/calendars/{id}/webhook", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`"), Wait),
     responses((status = 200, body = SyncView), (status = 202, body = SyncView), Problems))]
@@ -30,7 +32,10 @@ pub async fn open(
     sync_one(&context, &audit, caller.user(), id, wait).await
 }
 
-/// Has the provider push no more: the calendar is polled from then on.
+/// Turns push off for a calendar of an account.
+///
+/// The calendar is polled from then on. With `?wait=20`, waits up to that many seconds for the sync that applies the change:
+/// 200 if it is completed by then, else 202.
 #[utoipa::path(delete, path = "/api/v1/calendar/calendars/{id}/webhook", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`"), Wait),
     responses((status = 200, body = SyncView), (status = 202, body = SyncView), Problems))]

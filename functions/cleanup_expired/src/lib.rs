@@ -1,10 +1,10 @@
-//! Every hour: goes on with removals whose message was lost. What merely expires (sessions, lockouts, counters, kept
-//! answers) DynamoDB removes by itself, and nothing reads it once its time is over.
+//! Runs every hour: resumes erasures whose queue message was lost. Items that only expire (sessions, lockouts, counters,
+//! stored responses) are removed by DynamoDB TTL, and are not read once they have expired.
 
 use shared::calendar::Context;
 use shared::sync::{SyncError, resume_erasures};
 
-/// Runs once; answers with how many removals were resumed.
+/// Runs the job once. Returns the number of erasures that were resumed.
 pub async fn run(context: Context) -> Result<usize, SyncError> {
     resume_erasures(&context).await
 }

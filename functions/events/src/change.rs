@@ -13,8 +13,10 @@ use crate::if_match::IfMatch;
 use crate::view::EventView;
 use crate::wait::WaitQuery;
 
-/// Changes an event, a series, or one occurrence of a series: 200 when the provider has the change, 202 when it is on its
-/// way. What is left out stays as it is. With `If-Match`, 412 when the event is another by now.
+/// Updates an event, a series, or one occurrence of a series.
+///
+/// Omitted fields keep their values. 200 if the provider has the change within `wait` seconds, else 202: the change is
+/// stored, and is written to the provider later. With `If-Match`, 412 if the event has changed since it was read.
 #[utoipa::path(put, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])), request_body = EventDraft,
     params(("id" = String, Path, description = "`evt_…`"), ("If-Match" = Option<String>, Header, description = "`etag` of the event"), WaitQuery),
     responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]

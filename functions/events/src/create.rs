@@ -12,8 +12,11 @@ use crate::Context;
 use crate::view::EventView;
 use crate::wait::WaitQuery;
 
-/// Creates an event: 201 when the provider has it, 202 when it is on its way. Where `whenInexpressible` asks for it and the
-/// provider cannot repeat the event so, the answer is the first of the events that it became, and `expandedInto` names all.
+/// Creates an event or a series.
+///
+/// 201 if the provider has the event within `wait` seconds, else 202: the event is stored, and is written to the provider
+/// later. If the provider does not support the recurrence of a series and `whenInexpressible` is `EXPAND`, each occurrence
+/// becomes a single event: the response is the first of them, and `expandedInto` lists the ids of all.
 #[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = EventDraft, params(WaitQuery),
     responses((status = 201, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn create(

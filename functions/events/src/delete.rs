@@ -15,32 +15,34 @@ use crate::Context;
 use crate::if_match::IfMatch;
 use crate::wait;
 
-/// Who is told, and how long to wait.
+/// Options of a deletion.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct DeleteQuery {
-    /// Who is told by mail; nobody unless said.
+    /// Who is notified by e-mail. Defaults to no one.
     #[serde(default)]
     send_updates: SendUpdates,
-    /// Seconds to wait for the provider, at most 25; 8 unless given, 0 for not at all.
+    /// Seconds to wait for the provider, at most 25. Defaults to 8; 0 does not wait.
     #[serde(default)]
     wait: Option<u64>,
 }
 
-/// What became of a removal.
+/// The status of a deletion.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Deleted {
-    /// Which event.
+    /// Id of the deleted event.
     #[schema(value_type = String)]
     id: EventId,
-    /// Whether the provider has let it go.
+    /// Status of the deletion; `SYNCED` once the provider has deleted the event.
     sync_status: LinkStatus,
 }
 
-/// Removes an event, a series, or one occurrence of a series: 200 when the provider has let it go, 202 when that is on its
-/// way; here it is gone at once. With `If-Match`, 412 when the event is another by now.
+/// Deletes an event, a series, or one occurrence of a series.
+///
+/// The event disappears from this API at once. 200 if the provider has deleted it within `wait` seconds, else 202. With
+/// `If-Match`, 412 if the event has changed since it was read.
 #[utoipa::path(delete, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])),
     params(("id" = String, Path, description = "`evt_…`"), ("If-Match" = Option<String>, Header, description = "`etag` of the event"), DeleteQuery),
     responses((status = 200, body = Deleted), (status = 202, body = Deleted), Problems))]

@@ -1,4 +1,4 @@
-//! `If-Match` (RFC 9110 13.1.1).
+//! The `If-Match` header (RFC 9110 13.1.1).
 
 use axum::http::{HeaderMap, header};
 use chrono_tz::Tz;
@@ -9,17 +9,20 @@ use shared::domain::event::Event;
 
 use crate::view::EventView;
 
-/// The entity tags that a caller knows an event by.
+/// The value of an `If-Match` header: `*`, or a list of entity tags.
 pub struct IfMatch(String);
 
 impl IfMatch {
-    /// The tags of a request; `None` without any.
+    /// Reads the header of a request; `None` without the header.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(header::IF_MATCH)?;
         Some(Self(value.to_str().unwrap_or("*").to_owned()))
     }
 
-    /// Holds for an event that has one of the tags.
+    /// Returns a precondition that holds for an event that matches one of the tags.
+    ///
+    /// # Errors
+    /// The precondition fails with [`Error::Changed`].
     pub fn precondition(&self) -> impl Fn(&Event, &Calendar, Tz) -> Result<(), Error> + '_ {
         move |event, calendar, zone| {
             let view = EventView::new(&single_occurrence(event, zone), calendar, zone);
@@ -33,7 +36,7 @@ impl IfMatch {
     }
 }
 
-/// The part of a tag that changes with the event itself, not with how it stands with its provider.
+/// Returns the part of an entity tag before the sync status. A change of the status alone does not fail a precondition.
 fn content_of(tag: &str) -> &str {
     tag.rsplit_once('-').map_or(tag, |(content, _)| content)
 }

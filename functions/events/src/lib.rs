@@ -1,4 +1,4 @@
-//! One agenda over all calendars.
+//! Events of all calendars, in one agenda.
 
 mod change;
 mod create;
@@ -17,10 +17,10 @@ use shared::roles::HandlerState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What this function holds.
+/// The state of the router.
 pub type Context = HandlerState<EventContext>;
 
-/// The routes of this function.
+/// Returns the routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(list::list, create::create))

@@ -20,42 +20,42 @@ use utoipa::IntoParams;
 use crate::Context;
 use crate::view::{EventView, Events, etag};
 
-/// Which events.
+/// The parameters of the list.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// First instant, as RFC 3339, or as a date in the reader's zone.
+    /// Start of the window, inclusive: RFC 3339, or a date in the reader's zone.
     #[param(example = "2026-03-01")]
     start: String,
-    /// First instant that no longer belongs to it; at most 366 days later.
+    /// End of the window, exclusive, in the same form; at most 366 days after `start`.
     #[param(example = "2026-04-01")]
     end: String,
-    /// `cal_…,cal_…`; all connected calendars unless given.
+    /// Calendar ids, separated by commas: `cal_…,cal_…`. Defaults to all connected calendars.
     #[serde(default)]
     calendar_ids: Option<String>,
-    /// At most how many, up to 2,500; 500 unless given.
+    /// Maximum number of events in the response, 1 to 2,500. Defaults to 500.
     #[serde(default)]
     limit: Option<u32>,
-    /// From the page before.
+    /// `nextCursor` of the previous page. The other parameters except `limit` must be the same.
     #[serde(default)]
     cursor: Option<String>,
-    /// The reader's zone; the person's own unless given.
+    /// IANA time zone of the reader. Defaults to the zone of the user's profile.
     #[serde(default)]
     timezone: Option<String>,
 }
 
-/// The longest window.
+/// Maximum length of a window.
 const MAX_WINDOW: TimeDelta = TimeDelta::days(366);
 const MAX_LIMIT: u32 = 2_500;
 const DEFAULT_LIMIT: u32 = 500;
 
-/// The events that overlap a window, series expanded.
+/// Lists the events that overlap a time window.
 ///
-/// Sorted by start, then by id. Pages neither repeat nor leave out anything, even when events are added in between.
-/// With `If-None-Match`, 304 when nothing has changed.
+/// Series are expanded into their occurrences. Events are sorted by start, then by id. Pages neither repeat nor skip an
+/// event, even if events are added in between. With `If-None-Match`, 304 if the response has not changed.
 #[utoipa::path(get, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), params(ListQuery),
-    responses((status = 200, body = Events), (status = 304, description = "as before"), Problems))]
+    responses((status = 200, body = Events), (status = 304, description = "Not modified"), Problems))]
 pub async fn list(
     State(context): State<Context>,
     caller: Caller,
@@ -135,9 +135,9 @@ fn window(query: &ListQuery, zone: Tz) -> ApiResult<Window> {
     Ok(window)
 }
 
-/// RFC 3339, or a date in the reader's zone.
+/// Parses RFC 3339, or a date as the start of that day in the reader's zone.
 fn instant(field: &str, text: &str, zone: Tz) -> ApiResult<DateTime<Utc>> {
-    // A plus that was not escaped has become a space on the way.
+    // Clients often do not escape the plus of an offset, which URL decoding turns into a space.
     let text = text.trim().replace(' ', "+");
     let date = || {
         Some(to_instant(

@@ -1,4 +1,4 @@
-//! The `events` Lambda.
+//! The `events` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::http(events::routes)

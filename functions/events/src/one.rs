@@ -13,19 +13,21 @@ use utoipa::IntoParams;
 use crate::Context;
 use crate::view::EventView;
 
-/// How to read it.
+/// The parameters of the request.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct OneQuery {
-    /// The reader's zone; the person's own unless given.
+    /// IANA time zone of the reader. Defaults to the zone of the user's profile.
     #[serde(default)]
     timezone: Option<String>,
 }
 
-/// An event, a series, or one occurrence of a series.
+/// Returns an event, a series, or one occurrence of a series.
+///
+/// With `If-None-Match`, 304 if it has not changed.
 #[utoipa::path(get, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])),
     params(("id" = String, Path, description = "`evt_…`"), OneQuery),
-    responses((status = 200, body = EventView), (status = 304, description = "as before"), Problems))]
+    responses((status = 200, body = EventView), (status = 304, description = "Not modified"), Problems))]
 pub async fn get(
     State(context): State<Context>,
     caller: Caller,

@@ -12,7 +12,10 @@ use crate::Context;
 use crate::view::EventView;
 use crate::wait::WaitQuery;
 
-/// Tries again to write a change to the provider. An event that was deleted there is created anew.
+/// Retries a failed or paused change of an event.
+///
+/// An event that was deleted at the provider is recreated. 200 if the provider has the change within `wait` seconds, else
+/// 202. 409 if there is no change to write.
 #[utoipa::path(post, path = "/api/v1/calendar/events/{id}/retry-sync", tag = "events", security(("bearer" = [])),
     params(("id" = String, Path, description = "`evt_…`"), WaitQuery),
     responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]

@@ -15,31 +15,31 @@ use crate::Context;
 use crate::view::EventView;
 use crate::wait::WaitQuery;
 
-/// What to answer to an invitation.
+/// A response status.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum Reply {
-    /// Will come.
+    /// Accepts the invitation.
     #[serde(alias = "ACCEPTED", alias = "accept", alias = "yes")]
     Accepted,
-    /// Won't come.
+    /// Declines the invitation.
     #[serde(alias = "DECLINED", alias = "decline", alias = "no")]
     Declined,
-    /// Might come.
+    /// Accepts the invitation tentatively.
     #[serde(alias = "TENTATIVE", alias = "tentativelyAccepted", alias = "maybe")]
     Tentative,
 }
 
-/// An answer to an invitation.
+/// A response to an invitation.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rsvp {
-    /// Whether the account's owner comes.
+    /// Response of the account's owner.
     response: Reply,
-    /// A word to the organizer; at most 1,000 characters.
+    /// Comment for the organizer, at most 1,000 characters.
     #[serde(default)]
     comment: Option<String>,
-    /// Whether the organizer is told by mail.
+    /// Whether the organizer is notified by e-mail.
     #[serde(default = "yes")]
     #[schema(default = true)]
     notify: bool,
@@ -49,8 +49,10 @@ fn yes() -> bool {
     true
 }
 
-/// Answers an invitation to an event, a series, or one occurrence: 200 when the provider has the answer, 202 when it is on
-/// its way. With Microsoft an event that is declined goes from the calendar.
+/// Responds to an invitation to an event, a series, or one occurrence.
+///
+/// 200 if the provider has the response within `wait` seconds, else 202. Microsoft removes a declined event from the
+/// calendar.
 #[utoipa::path(post, path = "/api/v1/calendar/events/{id}/rsvp", tag = "events", security(("bearer" = [])), request_body = Rsvp,
     params(("id" = String, Path, description = "`evt_…`"), WaitQuery),
     responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]

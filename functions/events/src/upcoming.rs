@@ -12,22 +12,25 @@ use utoipa::IntoParams;
 use crate::Context;
 use crate::view::{EventView, Events};
 
-/// How many.
+/// The parameters of the list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct UpcomingQuery {
-    /// At most how many, up to 100; 10 unless given.
+    /// Maximum number of events, 1 to 100. Defaults to 10.
     #[serde(default)]
     limit: Option<u32>,
-    /// The reader's zone; the person's own unless given.
+    /// IANA time zone of the reader. Defaults to the zone of the user's profile.
     #[serde(default)]
     timezone: Option<String>,
 }
 
-/// How far it looks ahead.
+/// Length of the window.
 const AHEAD: TimeDelta = TimeDelta::days(30);
 
-/// What is on now and in the next thirty days, the nearest first.
+/// Lists current and upcoming events.
+///
+/// These are the events that overlap the next 30 days, sorted by start, then by id. Series are expanded into their
+/// occurrences. The list has one page.
 #[utoipa::path(get, path = "/api/v1/calendar/events/upcoming", tag = "events", security(("bearer" = [])), params(UpcomingQuery),
     responses((status = 200, body = Events), Problems))]
 pub async fn upcoming(

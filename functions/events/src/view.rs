@@ -1,4 +1,4 @@
-//! An event as the API shows it.
+//! The response bodies of events.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -24,112 +24,115 @@ use utoipa::ToSchema;
 #[serde(rename_all = "camelCase")]
 #[schema(as = Event)]
 pub struct EventView {
-    /// `evt_…`; an occurrence's ends with where its rule places it.
+    /// Event id, `evt_…`. The id of an occurrence ends with its original start.
     #[schema(value_type = String)]
     id: EventId,
-    /// The series that an occurrence belongs to.
+    /// Id of the series; for occurrences only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     series_id: Option<EventId>,
-    /// Where the rule of the series places it, even if it was moved.
+    /// Start according to the recurrence of the series, also if the occurrence was moved; for occurrences only.
     #[serde(skip_serializing_if = "Option::is_none")]
     original_start: Option<String>,
-    /// `cal_…`
+    /// Calendar id, `cal_…`.
     #[schema(value_type = String)]
     calendar_id: CalendarId,
-    /// The calendar's name.
+    /// Name of the calendar.
     calendar_name: String,
-    /// The calendar's colour.
+    /// Colour of the calendar as `#RRGGBB`.
     calendar_color: String,
-    /// Where the calendar comes from.
+    /// Provider of the calendar.
     provider: ProviderKind,
-    /// `SUMMARY`
+    /// Title (`SUMMARY`).
     title: String,
-    /// Plain text.
+    /// Description (`DESCRIPTION`), as plain text.
     description: Option<String>,
-    /// Plain text.
+    /// Location (`LOCATION`), as plain text.
     location: Option<String>,
-    /// RFC 3339 with the offset of the event's own zone; `YYYY-MM-DD` when it is all-day.
+    /// Start: RFC 3339 with the UTC offset of the event's zone, or `YYYY-MM-DD` for an all-day event.
     #[schema(example = "2026-03-02T09:00:00+01:00")]
     start_time: String,
-    /// Exclusive, in the same form.
+    /// End, exclusive, in the same form as `startTime`.
     #[schema(example = "2026-03-02T10:00:00+01:00")]
     end_time: String,
-    /// Whether it takes whole days.
+    /// Whether the event is all-day.
     is_all_day: bool,
-    /// Whether it happens at this wall-clock time wherever its reader is.
+    /// Whether the event is floating: it takes place at this wall-clock time in the reader's zone.
     is_floating: bool,
-    /// IANA name of its zone; the reader's for all-day and floating events.
+    /// IANA time zone of the event; for all-day and floating events, the reader's zone.
     timezone: &'static str,
-    /// Whether the feed names a zone that nobody knows, so that the times may be wrong.
+    /// Whether `timezone` is a guess, because the feed names an unknown zone. The times may be wrong.
     is_timezone_guessed: bool,
-    /// Whether it takes place.
+    /// Status (`STATUS`).
     status: EventStatus,
-    /// Whether it takes up time.
+    /// Whether the event counts as busy time (`TRANSP`).
     transparency: Transparency,
-    /// Whether it takes up the person's time: not when it is cancelled, transparent, or declined by the person.
+    /// Whether the event is busy time for its owner: it is not cancelled, not transparent, and not declined by the owner.
     is_busy: bool,
-    /// Who may see it.
+    /// Access classification (`CLASS`).
     visibility: Visibility,
-    /// Whether it is a series or belongs to one.
+    /// Whether this is a series or an occurrence of one.
     is_recurring: bool,
-    /// The `RRULE` of the series, without its name.
+    /// Recurrence rule of the series: the value of its first `RRULE`.
     recurrence_rule: Option<String>,
-    /// Who is invited, the organizer among them.
+    /// Attendees, including the organizer.
     attendees: Vec<Attendee>,
-    /// When to remind.
+    /// Reminders.
     reminders: Vec<Reminder>,
-    /// How much it matters.
+    /// Importance (`PRIORITY`).
     importance: Importance,
-    /// How the provider shows the time, where the fields above do not say it: `oof`, `workingElsewhere`, `unknown`.
+    /// The provider's availability value, if `transparency` and `status` do not express it: `oof`, `workingElsewhere`,
+    /// `unknown`.
     show_as: Option<String>,
-    /// `CATEGORIES`
+    /// Categories (`CATEGORIES`).
     categories: Vec<String>,
-    /// Where to read more.
+    /// URL of a page about the event (`URL`).
     url: Option<String>,
-    /// Where to meet online.
+    /// URL of the online meeting.
     conference_url: Option<String>,
-    /// Where the provider shows the event.
+    /// URL of the event in the provider's web interface.
     html_link: Option<String>,
-    /// The provider's id of the event's own colour.
+    /// The provider's id of the event's colour; null for the colour of the calendar.
     color_id: Option<String>,
-    /// What kind of event the provider says it is, where it is no ordinary one; then it can only be read.
+    /// The provider's type of a special event, which is read-only; null for ordinary events.
     event_type: Option<String>,
-    /// Whether it is the same here and at its provider.
+    /// Sync status: whether the provider has all local changes of the event.
     sync_status: LinkStatus,
-    /// Why a change made here could not be written, and what to do about it.
+    /// Why a local change could not be written, and what the user can do about it.
     sync_error: Option<String>,
-    /// A change made here that lost against one at the provider.
+    /// A local change that was given up in favour of the state at the provider.
     kept_edit: Option<KeptEditView>,
-    /// `UID`
+    /// `UID` of the event (RFC 5545).
     ical_uid: String,
-    /// When Calweave last saw it change.
+    /// When Calweave last saw the event change.
     updated_at: DateTime<Utc>,
-    /// The events that a series became which the provider cannot repeat so, this one among them; only where it was just made.
+    /// Ids of the single events that a new series was expanded into, including this one. Only in the response to its
+    /// creation with `whenInexpressible: "EXPAND"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub expanded_into: Option<Vec<EventId>>,
-    /// Changes with everything that is shown here.
+    /// Entity tag for `If-Match`. It changes with the event, with its calendar's name and colour, and with `syncStatus`.
     etag: String,
 }
 
-/// A change made here that lost against one at the provider.
+/// A local change that was given up: it lost a conflict with a change at the provider, or the provider refused the
+/// deletion.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeptEditView {
-    /// When that was decided.
+    /// When the change was given up.
     at: DateTime<Utc>,
-    /// Where the provider's values stand now; `deleted` where the event was to be removed.
+    /// Names of the fields that now have the provider's value; `deleted` if the change was a deletion.
     fields: Vec<String>,
-    /// What the event was to say.
+    /// Title with the local change.
     title: String,
-    /// What the event was to say.
+    /// Description with the local change.
     description: Option<String>,
-    /// What the event was to say.
+    /// Location with the local change.
     location: Option<String>,
-    /// When it was to start.
+    /// Start with the local change.
     start_time: String,
-    /// When it was to end.
+    /// End with the local change, exclusive.
     end_time: String,
 }
 
@@ -148,7 +151,7 @@ impl KeptEditView {
     }
 }
 
-/// Changes with everything that the view shows.
+/// Returns an event's entity tag: a digest of its content and of its calendar's name and colour, then the sync status.
 fn event_etag(event: &Event, calendar: &Calendar, sync_status: LinkStatus) -> String {
     let shown = format!(
         "{}|{}|{}",
@@ -158,7 +161,7 @@ fn event_etag(event: &Event, calendar: &Calendar, sync_status: LinkStatus) -> St
 }
 
 impl EventView {
-    /// As a reader in `zone` sees it.
+    /// Renders an occurrence for a reader in `zone`.
     pub fn new(one: &Occurrence<'_>, calendar: &Calendar, zone: Tz) -> Self {
         let event = one.event;
         let details = &event.details;
@@ -168,13 +171,13 @@ impl EventView {
             .as_ref()
             .and_then(|series| series.rules.first());
         let rule = rule.map(ToString::to_string);
-        // A series that had to be written out keeps its rule among what nobody else has a word for.
-        // An occurrence that the rule gives has nothing of its own to be written.
+        // For an occurrence without an override, `event` is its series, whose link is not shown on each occurrence.
         let link = event
             .link
             .as_deref()
             .filter(|_| !is_occurrence || event.original_start().is_some());
         let sync_status = link.map_or(LinkStatus::Synced, EventLink::status);
+        // A series in a zone without IANA equivalent is stored as a list of starts, with its rule in `unknown`.
         let written_out = || {
             let mut unknown = details.unknown.iter();
             let rule = unknown.find(|(name, _)| name == "RRULE");
@@ -223,12 +226,12 @@ impl EventView {
         }
     }
 
-    /// As it is after a change.
+    /// Renders an event after a change, for its reader's zone.
     pub fn updated(updated: &UpdatedEvent) -> Self {
         Self::new(&updated.occurrence(), &updated.calendar, updated.zone)
     }
 
-    /// The answer to a change: `done` once the provider has it, 202 until then.
+    /// Returns the response to a change: status `done` if the provider has the change, else 202.
     pub fn answer(self, is_synced: bool, done: StatusCode) -> Response {
         let status = if is_synced {
             done
@@ -239,23 +242,23 @@ impl EventView {
         (status, tag, Json(self)).into_response()
     }
 
-    /// Its `ETag`.
+    /// Returns the event's entity tag.
     pub fn etag(&self) -> &str {
         &self.etag
     }
 }
 
-/// A strong entity tag of a text.
+/// Returns a strong entity tag of a text.
 pub fn etag(text: &str) -> String {
     format!("\"{}\"", digest_of(text.as_bytes()))
 }
 
-/// A list of events.
+/// A page of events.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Events {
-    /// By start, then by id.
+    /// The events, sorted by start, then by id.
     pub events: Vec<EventView>,
-    /// For the `cursor` parameter of the next page; null on the last one.
+    /// Value of the `cursor` parameter for the next page; null on the last page.
     pub next_cursor: Option<String>,
 }

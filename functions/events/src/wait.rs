@@ -1,4 +1,4 @@
-//! How long an answer waits for the provider.
+//! The `wait` parameter of event writes.
 
 use std::time::Duration;
 
@@ -6,28 +6,34 @@ use serde::Deserialize;
 use shared::http::{ApiResult, Problem};
 use utoipa::IntoParams;
 
-/// Seconds, unless the caller says otherwise.
+/// Default limit, in seconds.
 const DEFAULT: u64 = 8;
-/// A gateway gives up after 30.
+/// Maximum limit, in seconds: API Gateway times out after 30.
 const MAX: u64 = 25;
 
-/// How long to wait.
+/// The time limit for waiting for the provider.
 #[derive(Clone, Copy, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct WaitQuery {
-    /// Seconds to wait for the provider, at most 25; 8 unless given, 0 for not at all.
+    /// Seconds to wait for the provider, at most 25. Defaults to 8; 0 does not wait.
     #[serde(default)]
     wait: Option<u64>,
 }
 
 impl WaitQuery {
-    /// As a duration.
+    /// Returns the limit as a duration.
+    ///
+    /// # Errors
+    /// When the limit is more than 25 seconds.
     pub fn limit(self) -> ApiResult<Duration> {
         limit(self.wait)
     }
 }
 
-/// As a duration.
+/// Returns a limit in seconds as a duration.
+///
+/// # Errors
+/// When the limit is more than 25 seconds.
 pub fn limit(wait: Option<u64>) -> ApiResult<Duration> {
     match wait.unwrap_or(DEFAULT) {
         seconds @ 0..=MAX => Ok(Duration::from_secs(seconds)),

@@ -1,4 +1,4 @@
-//! `GET /health` and its relatives.
+//! `GET /health`, `GET /api/v1/health/live` and `GET /api/v1/health/ready`
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,18 +9,20 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// How the service is.
+/// The health of the service.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// `healthy`
+    /// Always `healthy`.
     status: &'static str,
-    /// `calweave`
+    /// Name of the service, `calweave`.
     service: &'static str,
-    /// The version that runs.
+    /// Version of the service.
     version: &'static str,
 }
 
-/// Whether the service answers at all. Looks at nothing else.
+/// Returns whether the service answers.
+///
+/// Checks no dependency.
 #[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
 pub async fn health() -> Json<Health> {
     Json(Health {
@@ -30,42 +32,46 @@ pub async fn health() -> Json<Health> {
     })
 }
 
-/// Whether the process is alive.
+/// The liveness of the process.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Liveness {
-    /// `alive`
+    /// Always `alive`.
     status: &'static str,
 }
 
-/// Whether the process is alive.
+/// Returns whether the process is alive.
+///
+/// Checks no dependency.
 #[utoipa::path(get, path = "/api/v1/health/live", tag = "health", responses((status = 200, body = Liveness)))]
 pub async fn live() -> Json<Liveness> {
     Json(Liveness { status: "alive" })
 }
 
-/// Whether what the service depends on answers.
+/// The readiness of the service.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
-    /// `ready` or `unavailable`
+    /// `ready` if all dependencies answer, else `unavailable`.
     status: &'static str,
-    /// Each thing that is needed: `ok` or `unavailable`.
+    /// Result for each dependency.
     checks: Checks,
 }
 
-/// One line for each thing that is needed.
+/// The results of the checks: `ok` or `unavailable`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Checks {
-    /// DynamoDB
+    /// DynamoDB.
     dynamodb: &'static str,
-    /// KMS
+    /// AWS KMS.
     kms: &'static str,
-    /// SQS
+    /// The SQS queue.
     queue: &'static str,
 }
 
-/// Whether DynamoDB, KMS and the queue answer. Asks each of them; 503 says which one does not.
+/// Returns whether DynamoDB, KMS and the queue answer.
+///
+/// Calls each of them. 503 if one does not answer; `checks` shows which one.
 #[utoipa::path(get, path = "/api/v1/health/ready", tag = "health",
-    responses((status = 200, body = Readiness), (status = 503, description = "something that is needed does not answer", body = Readiness)))]
+    responses((status = 200, body = Readiness), (status = 503, description = "A dependency does not answer", body = Readiness)))]
 pub async fn ready(State(context): State<Context>) -> (StatusCode, Json<Readiness>) {
     let checks = Checks {
         dynamodb: outcome("DynamoDB", context.store.ping().await),

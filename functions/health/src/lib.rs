@@ -1,4 +1,4 @@
-//! Whether Calweave is up, and what its API is.
+//! Health checks, and the documentation of the API.
 
 mod check;
 mod docs;
@@ -9,10 +9,10 @@ use shared::roles::HealthContext;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What this function holds.
+/// The state of the router.
 pub type Context = HandlerState<HealthContext>;
 
-/// The routes of this function.
+/// Returns the routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(check::health))

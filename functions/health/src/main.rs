@@ -1,4 +1,4 @@
-//! The `health` Lambda.
+//! The `health` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::http(health::routes)

@@ -13,25 +13,26 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// Which feed to connect, and how to show it.
+/// A feed to connect.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectRequest {
-    /// `https://…` or `webcal://…`
+    /// URL of the feed, `https://…` or `webcal://…`.
     #[schema(example = "webcal://example.org/calendar.ics")]
     url: String,
-    /// In place of what the feed calls itself; at most 255 characters.
+    /// Display name, at most 255 characters. Defaults to the name in the feed.
     #[serde(default, alias = "display_name")]
     display_name: Option<String>,
-    /// `#RGB` or `#RRGGBB`, in place of the feed's own.
+    /// Colour as `#RGB` or `#RRGGBB`. Defaults to the colour in the feed.
     #[serde(default)]
     color: Option<String>,
 }
 
-/// Connects a feed. Its events follow within seconds.
+/// Connects a feed.
 ///
-/// 409 when this person has the same feed already; one that was disconnected is revived under its old id. An address
-/// that cannot be used is 422, and `detail` says why.
+/// Fetches the feed once to validate it, and requests a sync, which adds the events within seconds. 409 if the user has
+/// connected the feed already. A feed that was disconnected is connected again under its old id. 422 if the URL cannot be
+/// used; `detail` contains the reason.
 #[utoipa::path(post, path = "/api/v1/calendar/ics/connect", tag = "ics", security(("bearer" = [])), request_body = ConnectRequest,
     responses((status = 201, body = CalendarView), Problems))]
 pub async fn connect(

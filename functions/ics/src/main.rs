@@ -1,4 +1,4 @@
-//! The `ics` Lambda.
+//! The `ics` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::http(ics::routes)

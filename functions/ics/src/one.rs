@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// One connected feed.
+/// Returns a connected feed.
 #[utoipa::path(get, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn get(
@@ -28,22 +28,22 @@ pub async fn get(
     ))
 }
 
-/// What may be changed; what is left out stays.
+/// A change of a feed. Omitted fields keep their values.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FeedUpdate {
-    /// Another address of the feed.
+    /// New URL of the feed.
     #[serde(default)]
     url: Option<String>,
-    /// Another name.
+    /// New display name, at most 255 characters.
     #[serde(default, alias = "display_name")]
     display_name: Option<String>,
-    /// Another colour.
+    /// New colour as `#RGB` or `#RRGGBB`.
     #[serde(default)]
     color: Option<String>,
 }
 
-/// Changes name, colour or address of a connected feed.
+/// Updates the URL, name or colour of a connected feed.
 #[utoipa::path(put, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])), request_body = FeedUpdate,
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn put(
@@ -59,7 +59,9 @@ pub async fn put(
     Ok(Json(state.into()))
 }
 
-/// Disconnects a feed. Its address is forgotten at once, its events soon after.
+/// Disconnects a feed.
+///
+/// Its URL is deleted at once. Its events disappear at once; they are removed from storage shortly after.
 #[utoipa::path(delete, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`")), responses((status = 204), Problems))]
 pub async fn delete(
@@ -72,7 +74,10 @@ pub async fn delete(
     disconnect_one(&context, &audit, caller.user(), id).await
 }
 
-/// Asks for a sync: 202 at once, or with `?wait=20` after up to that many seconds 200 with what was done.
+/// Requests a sync of a feed.
+///
+/// 202 at once. With `?wait=20`, waits up to that many seconds: 200 with the result if the sync is completed by then, else
+/// 202. A sync that failed is completed too; see `syncStatus`.
 #[utoipa::path(post, path = "/api/v1/calendar/ics/{id}/sync", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "`cal_…`"), Wait),
     responses((status = 200, body = SyncView), (status = 202, body = SyncView), Problems))]

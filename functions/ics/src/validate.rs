@@ -10,31 +10,33 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// Which feed to look at.
+/// A feed to validate.
 #[derive(Deserialize, ToSchema)]
 pub struct Validate {
-    /// `https://…` or `webcal://…`
+    /// URL of the feed, `https://…` or `webcal://…`.
     #[schema(example = "webcal://example.org/calendar.ics")]
     url: String,
 }
 
-/// What is behind an address.
+/// The result of a validation.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Validation {
-    /// Whether it can be connected.
+    /// Whether the feed can be connected.
     valid: bool,
-    /// What the feed calls itself.
+    /// Name of the calendar in the feed.
     calendar_name: Option<String>,
-    /// Events in it; a series counts once for itself and once for each changed occurrence.
+    /// Number of `VEVENT` components. A series counts once, and once more for each override.
     event_count: usize,
-    /// What is odd about it.
+    /// Problems found in the feed.
     warnings: Vec<String>,
-    /// Why it cannot be connected.
+    /// Why the feed cannot be connected; null if it can.
     error: Option<String>,
 }
 
-/// Looks at a feed without connecting it. Always 200: `valid` and `error` say what was found.
+/// Validates a feed without connecting it.
+///
+/// Fetches the feed and stores nothing. 200 also if the feed cannot be used: `valid` and `error` contain the result.
 #[utoipa::path(post, path = "/api/v1/calendar/ics/validate", tag = "ics", security(("bearer" = [])), request_body = Validate,
     responses((status = 200, body = Validation), Problems))]
 pub async fn validate(

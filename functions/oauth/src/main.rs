@@ -1,4 +1,4 @@
-//! The `oauth` Lambda.
+//! The `oauth` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::http(oauth::routes)

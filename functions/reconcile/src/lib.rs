@@ -1,11 +1,11 @@
-//! Every quarter of an hour: requests a sync of the calendars of accounts that have not been verified for too long, whether
-//! the provider pushes their changes or not.
+//! Runs every 15 minutes: requests a sync of the account calendars whose next sync is due, whether or not the provider
+//! pushes their changes.
 
 use shared::calendar::Context;
 use shared::store::keys::DueKind;
 use shared::sync::{SyncError, refresh_due};
 
-/// Runs once; answers with how many calendars were due.
+/// Runs the job once. Returns the number of calendars that were due.
 pub async fn run(context: Context) -> Result<usize, SyncError> {
     refresh_due(&context, DueKind::Account).await
 }

@@ -1,4 +1,4 @@
-//! The `reconcile` Lambda.
+//! The `reconcile` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::schedule(reconcile::run)

@@ -1,4 +1,4 @@
-//! The `refresh_feeds` Lambda.
+//! The `refresh_feeds` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::schedule(refresh_feeds::run)

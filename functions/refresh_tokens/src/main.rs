@@ -1,4 +1,4 @@
-//! The `refresh_tokens` Lambda.
+//! The `refresh_tokens` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::schedule(refresh_tokens::run)

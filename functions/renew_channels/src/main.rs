@@ -1,4 +1,4 @@
-//! The `renew_channels` Lambda.
+//! The `renew_channels` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::schedule(renew_channels::run)

@@ -1,4 +1,4 @@
-//! The `slots` Lambda.
+//! The `slots` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::http(slots::routes)

@@ -1,4 +1,4 @@
-//! The `sync` Lambda.
+//! The `sync` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::http(sync::routes)

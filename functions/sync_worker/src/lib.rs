@@ -1,9 +1,9 @@
-//! Carries out what the queue asks for: syncs and removals.
+//! Processes the messages of the queue: syncs and erasures.
 
 use shared::queue::Job;
 use shared::sync::{SyncContext, SyncError, erase_account, erase_calendar, sync_calendar};
 
-/// Works on one message. An error makes it come again.
+/// Processes one message. After an error, the message is received again.
 pub async fn handle(context: SyncContext, job: Job) -> Result<(), SyncError> {
     match job {
         Job::SyncCalendar {

@@ -9,10 +9,10 @@ use shared::roles::HandlerState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What this function holds.
+/// The state of the router.
 pub type Context = HandlerState<shared::calendar::Context>;
 
-/// The routes of this function.
+/// Returns the routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(google::notify))

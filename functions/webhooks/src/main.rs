@@ -1,4 +1,4 @@
-//! The `webhooks` Lambda.
+//! The `webhooks` Lambda function.
 
 fn main() -> Result<(), shared::boot::Error> {
     shared::boot::http(webhooks::routes)
