@@ -1,6 +1,6 @@
-//! The data that other calendar systems are tested with. What is in the public domain lies in `tests/data`; the rest
-//! lies beside the project because of its licences: `CALWEAVE_TEST_DATA` says where. Without the variable those tests
-//! say so and do nothing; with it, missing data is a failure.
+//! Test data of other calendar systems. Data in the public domain is in `tests/data`. The rest is not part of the
+//! project, because of its licences; `CALWEAVE_TEST_DATA` names its folder. Without the variable, tests that need it
+//! print a note and pass; with it, missing data is a failure.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use shared::domain::time::EventTime;
 use shared::feeds::{self, Feed, FeedTarget, NotACalendar};
 use shared::providers::microsoft::{pattern, recurrence};
 
-/// No measure of speed (the benchmarks print that), only the line beyond which something runs away.
+/// The limit beyond which a test counts as runaway. Speed itself is measured by the benchmarks.
 const RUNAWAY: Duration = Duration::from_secs(20);
 
 pub(crate) fn folder() -> Option<PathBuf> {
@@ -39,7 +39,7 @@ fn read(body: &[u8]) -> Result<Feed, NotACalendar> {
     )
 }
 
-/// The starts that a feed shows in a window, in one form: dates and floating times as they are, the rest in UTC.
+/// Returns the starts of a feed's occurrences in a window: dates and floating times unchanged, others in UTC.
 fn starts(text: &str, window: &Value) -> Vec<String> {
     let at = |index: usize| {
         window[index]
@@ -91,11 +91,11 @@ fn cases(folder: &std::path::Path, name: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Its file has two versions of one override and says of the older "should be ignored"; RFC 5546 2.1.5 says the same,
-/// and so does Calweave. The data lists both.
+/// A case whose file has two versions of one override, and says of the older "should be ignored", as does RFC 5546
+/// 2.1.5. Calweave ignores it too. The data lists both.
 const SUPERSEDED: &str = "R1713";
 
-/// The part of the data that lies in this project.
+/// The folder of the data that is part of this project.
 fn own() -> PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
 }
@@ -128,11 +128,11 @@ fn check_recurrence(cases: Vec<Value>, count: usize) {
     }
 }
 
-/// Where Calweave's choice is none of those that were seen: a cancelled occurrence is hidden, and a date as `UNTIL`
-/// means that whole day (docs/api.md).
+/// Cases in which Calweave differs from all results that the data accepts: it hides a cancelled occurrence, and
+/// includes the whole day of an `UNTIL` date (docs/api.md).
 const OWN_CHOICES: [&str; 2] = ["P0413", "P0417"];
 
-/// What of all these rules Microsoft can express, it gives the same occurrences for.
+/// A rule that can be expressed as a Graph pattern has the same occurrences after the conversion.
 #[test]
 fn recurrences_that_microsoft_can_express_stay_what_they_are() {
     let Some(folder) = folder() else { return };

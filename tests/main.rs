@@ -1,10 +1,10 @@
-//! Journeys through the real gateway, SDK and emulators; contracts between template, code and documents; simulations;
-//! and the data that other calendar systems are tested with.
+//! Journeys through the gateway, the AWS SDK and emulators; contracts between template, code and documents;
+//! simulations; and test data of other calendar systems.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 #![expect(
     clippy::too_many_lines,
-    reason = "a journey is one story, told from its beginning to its end"
+    reason = "a journey is one scenario, step by step"
 )]
 
 mod conformance;

@@ -1,11 +1,11 @@
-//! `cargo bench -p local --bench cold_start`: what a cold start costs, against a Runtime API of our own.
+//! `cargo bench -p local --bench cold_start`: the cost of cold starts, measured with a local Lambda Runtime API.
 //!
-//! Build the functions first, for this machine (`local/scripts/build-functions --x86-64`); the binaries are taken from
-//! `target/lambda`, or from the folder given as an argument. Times are medians of some runs: compare ratios.
+//! Build the functions for this machine first (`local/scripts/build-functions --x86-64`). The binaries are read from
+//! `target/lambda`, or from the folder given as an argument. Times are medians of 20 runs; compare ratios.
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a benchmark that cannot go on says so by panicking"
+    reason = "a benchmark that cannot continue panics"
 )]
 
 use std::io::Write;
@@ -30,13 +30,13 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 const RUNS: usize = 20;
-/// Where systems keep all certificates in one file.
+/// The certificate bundles of Linux distributions.
 const CERTIFICATES: [&str; 2] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
 ];
 
-/// What a function told its Runtime API, and when.
+/// A call of the function to the Runtime API, with its time.
 enum Told {
     Next(Instant),
     Answered(Instant),
@@ -130,7 +130,7 @@ fn zipped(bytes: &[u8]) -> usize {
     encoder.finish().unwrap().len()
 }
 
-/// A request to one of these routes, by nobody: answered without a table, or with 401.
+/// Returns an unauthenticated request to one of these routes, which is answered without a table, or with 401.
 fn http_event(routes: &[(String, String)]) -> Value {
     let (method, path) = routes
         .iter()
@@ -176,7 +176,7 @@ async fn cold_start(binary: &Path, services: &Services, event: &Value) -> Figure
         .env("AWS_LAMBDA_FUNCTION_NAME", "bench")
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        // One file of certificates, as on Lambda; a folder of hundreds would be read instead.
+        // A single bundle, as on Lambda. Otherwise hundreds of files of the certificate folder would be read.
         .envs(
             CERTIFICATES
                 .iter()
@@ -218,7 +218,7 @@ async fn next(State(api): State<RuntimeApi>) -> Response {
     if api.told.send(Told::Next(Instant::now())).is_err()
         || api.served.swap(true, Ordering::Relaxed)
     {
-        // A second event never comes.
+        // There is no second event.
         std::future::pending::<()>().await;
     }
     let headers = [

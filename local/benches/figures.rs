@@ -1,8 +1,8 @@
-//! `cargo bench`: the figures of docs/performance.md. Nothing is asserted; ratios say more than times.
+//! `cargo bench`: the figures of docs/performance.md. Compare ratios rather than times.
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a benchmark that cannot go on says so by panicking"
+    reason = "a benchmark that cannot continue panics"
 )]
 
 use std::fmt::Write;
@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 
 const EVENTS: u32 = 20_000;
 
-/// All of it, or one part: `cargo bench -p local -- parsing`.
+/// Runs all parts, or the one that is named: `cargo bench -p local -- parsing`.
 fn main() {
     let part = std::env::args()
         .skip(1)
@@ -46,7 +46,8 @@ fn main() {
     }
 }
 
-/// A feed of `EVENTS` events over two years, a tenth of them weekly series; `padding` sets its size.
+/// Returns a feed of `EVENTS` events over two years, a tenth of them weekly series. `padding` is the length of each
+/// description, in bytes.
 fn feed(padding: usize) -> String {
     let first = NaiveDate::from_ymd_opt(2025, 7, 1).unwrap();
     let mut text = String::from(
@@ -90,7 +91,7 @@ fn read(text: &str) -> Feed {
     .unwrap()
 }
 
-/// How long the quickest of some runs took: what others do on the machine only ever adds to it.
+/// Returns the duration of the fastest run, as other load on the machine only makes runs slower.
 fn quickest(runs: usize, mut run: impl FnMut()) -> Duration {
     let time = |_| {
         let started = Instant::now();
@@ -132,7 +133,7 @@ fn parsing() {
     ));
 }
 
-/// The most memory that this process has had, in MB, where the system says it.
+/// Returns the peak resident memory of this process in MB, or `?` where `/proc` does not have it.
 fn peak_memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

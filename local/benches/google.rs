@@ -1,9 +1,10 @@
-//! `cargo bench -p local --bench google`: what syncing a Google calendar costs and how soon changes are seen, against the
-//! Google of this machine. Nothing is asserted; ratios say more than times (docs/performance.md).
+//! `cargo bench -p local --bench google`: the cost of syncing a Google calendar, and the time until a change at Google
+//! is visible, measured against the sandbox. There are no assertions; compare ratios rather than times
+//! (docs/performance.md).
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a benchmark that cannot go on says so by panicking"
+    reason = "a benchmark that cannot continue panics"
 )]
 
 use std::sync::Arc;
@@ -28,7 +29,7 @@ async fn main() {
     latency(&google).await;
 }
 
-/// A backend with one person who has linked the Google account; the first sync is still to come.
+/// A backend with one user who has linked the Google account. The first sync has not run.
 struct Bench {
     stack: Stack,
     client: reqwest::Client,
@@ -247,7 +248,7 @@ async fn latency(google: &GoogleSandbox) {
     bench.stack.stop().await;
 }
 
-/// The times of requests from sixteen connections at once, and how many a second there were.
+/// Sends requests over sixteen connections for four seconds. Returns the duration of each, and the requests per second.
 async fn at_sixteen(request: &Arc<reqwest::RequestBuilder>) -> (Vec<Duration>, f64) {
     let begun = Instant::now();
     let one = |_| {

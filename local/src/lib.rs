@@ -1,10 +1,11 @@
-//! Calweave on one machine: what `cargo run` starts, and what the tests run on.
+//! Calweave on one machine, for `cargo run` and for tests.
 //!
-//! - [`runner`]: the gateway, the functions behind it, the queue's worker and the schedules, as `template.yaml` has them.
+//! - [`runner`]: the gateway, the functions behind it, the queue's worker and the schedules, as defined in
+//!   `template.yaml`.
 //! - [`aws`]: DynamoDB, KMS and SQS as emulators in this process.
 //! - [`demo`]: a user, a feed and a page to try two-way sync in the browser.
 //!
-//! The providers are a crate of their own, `sandboxes`.
+//! The provider sandboxes are in a separate crate, `sandboxes`.
 
 pub mod aws;
 pub mod demo;
@@ -13,5 +14,5 @@ pub mod runner;
 pub use aws::{emulators, services};
 pub use runner::{functions, gateway, openapi, stack, template};
 
-/// The template that this build was made with.
+/// The template that is compiled into this build.
 pub const TEMPLATE: &str = include_str!("../../template.yaml");

@@ -28,29 +28,29 @@ struct Arguments {
     /// Remove the data of earlier runs first
     #[arg(long)]
     reset: bool,
-    /// Take feeds from this machine too, over plain HTTP
+    /// Also accept feeds from this machine, at any port and over plain HTTP
     #[arg(long)]
     allow_loopback_feeds: bool,
-    /// Do not limit how often somebody may call
+    /// Disable the rate limits
     #[arg(long)]
     no_rate_limits: bool,
-    /// Add a demo user with a bundled feed, and a Google and a Microsoft of this machine to link (implies
+    /// Add a demo user with a bundled feed, and the Google and Microsoft sandboxes to link (implies
     /// --allow-loopback-feeds)
     #[arg(long)]
     demo: bool,
-    /// Start a Google of this machine alone, and print the variables that functions need to use it
+    /// Start only the Google sandbox, and print the variables that functions need to use it
     #[arg(long, conflicts_with_all = ["port", "demo", "emulators_only"])]
     google_only: bool,
-    /// Start a Microsoft of this machine alone, and print the variables that functions need to use it
+    /// Start only the Microsoft sandbox, and print the variables that functions need to use it
     #[arg(long, conflicts_with_all = ["port", "demo", "emulators_only", "google_only"])]
     microsoft_only: bool,
-    /// Start DynamoDB, KMS and SQS alone, and print the variables that functions need to use them
+    /// Start only DynamoDB, KMS and SQS, and print the variables that functions need to use them
     #[arg(long, conflicts_with_all = ["port", "demo"])]
     emulators_only: bool,
-    /// Read this template in place of the one that was built in
+    /// Read this template instead of the built-in one
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
-    /// Print the OpenAPI document of all functions, and end
+    /// Print the OpenAPI document of all functions, and exit
     #[arg(long)]
     print_openapi: bool,
 }
@@ -60,7 +60,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     #[expect(
         clippy::disallowed_methods,
-        reason = "the level of the log is no configuration of the backend"
+        reason = "the log level is not part of the backend's configuration"
     )]
     shared::telemetry::init_terminal(
         std::env::var("LOG_LEVEL")
@@ -142,7 +142,7 @@ fn template(arguments: &Arguments) -> Result<Template, String> {
     Template::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Serves functions that run elsewhere, such as under `cargo lambda watch`.
+/// Runs only the emulators, for functions in other processes, such as those of `cargo lambda watch`.
 async fn emulators_only(template: &Template, options: &Options) -> Result<(), String> {
     let services = Services::start(template, options)
         .await
@@ -157,7 +157,7 @@ async fn emulators_only(template: &Template, options: &Options) -> Result<(), St
     Ok(())
 }
 
-/// A provider for functions that run elsewhere.
+/// Runs only a provider sandbox, for functions in other processes.
 async fn sandbox_only(provider: &str, url: &str) -> Result<(), String> {
     for (name, value) in [
         ("CLIENT_ID", "calweave"),
@@ -171,12 +171,12 @@ async fn sandbox_only(provider: &str, url: &str) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// The real providers, where this machine's own variables say how they know this deployment (docs/google.md,
-/// docs/microsoft.md).
+/// Returns the environment variables that configure the real providers (docs/google.md, docs/microsoft.md), or none
+/// unless `wanted`.
 fn real_providers(wanted: bool) -> BTreeMap<String, String> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "on this machine the environment is the developer's, not the template's"
+        reason = "locally, the developer's environment configures the OAuth clients, not the template"
     )]
     let read = |name: &str| {
         std::env::var(name)
@@ -197,13 +197,13 @@ fn real_providers(wanted: bool) -> BTreeMap<String, String> {
 }
 
 fn say(text: &str) {
-    // Whoever reads may have gone.
+    // The reader of stdout may have exited.
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 
 fn welcome(stack: &Stack, loopback: bool, sandboxes: Option<&(String, String)>) -> String {
     let url = &stack.url;
-    // On this machine alone there is the bundled feed; without leave to fetch from it, a public one.
+    // The bundled feed is served by this machine, so it requires that loopback feeds are allowed.
     let feed = if loopback {
         format!("{url}{DEMO_PATH}")
     } else {
@@ -224,7 +224,7 @@ fn welcome(stack: &Stack, loopback: bool, sandboxes: Option<&(String, String)>) 
   browser    {url}/docs
   health     {url}/api/v1/health/ready{user}
 
-A walk to paste:
+Commands to paste:
 
   TOKEN=$(curl -s {url}/api/v1/auth/signup -H 'content-type: application/json' \
     -d "{{\"email\":\"you-$RANDOM@example.org\",\"password\":\"correct horse battery\"}}" | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')

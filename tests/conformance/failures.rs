@@ -1,4 +1,4 @@
-//! Failures of the provider: interrupted, throttled and refused writes.
+//! Failures of the provider: interrupted, throttled and rejected writes.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ async fn throttling_drops_events<S: ProviderHarness>() {
         ["1", "2", "3", "4", "5", "6"],
         "the queue drains"
     );
-    // Over its quota of a minute: in the next one everything goes on.
+    // Over the quota per minute: the write waits, and succeeds later.
     side.control("quota", json!(1)).await;
     let extra = json!({ "calendarId": calendar, "title": "7", "startTime": "2027-01-07T09:00:00", "endTime": "2027-01-07T10:00:00" });
     let extra = world
@@ -101,7 +101,7 @@ async fn throttling_drops_events<S: ProviderHarness>() {
     synced(&world, &ada, &calendar).await;
     side.sign_in().await;
     assert_eq!(side.titles().await.len(), 7);
-    // A refusal for good is no throttling: it is shown with its reason, and may be retried.
+    // A permanent error, unlike throttling: the event is FAILED with the provider's reason, and can be retried.
     let id = world.events(&ada, "2027-01-01", "2027-02-01").await[0]["id"]
         .as_str()
         .unwrap()
@@ -166,7 +166,7 @@ async fn what_is_refused_is_shown_and_kept<S: ProviderHarness>() {
     synced(&world, &ada, &calendar).await;
     let seen = world.events(&ada, "2027-01-01", "2027-02-01").await;
     let path = |event: &Value| format!("/api/v1/calendar/events/{}", event["id"].as_str().unwrap());
-    // An untouched occurrence is changed by its tag; meanwhile somebody cancels it there.
+    // An occurrence without an override is changed with If-Match, and cancelled at the provider before the write.
     let tag = [
         ("authorization", format!("Bearer {}", ada.token)),
         ("if-match", seen[1]["etag"].as_str().unwrap().to_owned()),
@@ -218,7 +218,7 @@ async fn what_is_refused_is_shown_and_kept<S: ProviderHarness>() {
         );
     }
     synced(&world, &ada, &calendar).await;
-    // What may not be removed is shown again.
+    // The provider rejects the deletion: the series is listed again.
     side.faults("delete", InjectedFault::Forbidden).await;
     let series = format!(
         "/api/v1/calendar/events/{}",

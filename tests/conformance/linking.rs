@@ -1,4 +1,4 @@
-//! Linking an account, and ending it.
+//! Linking accounts, and unlinking them.
 
 use chrono::TimeDelta;
 use local::stack::Options;
@@ -68,7 +68,7 @@ async fn two_calendars_of_three_are_connected_and_both_sides_agree<S: ProviderHa
         .clone();
     let primary = primary.as_str().unwrap();
 
-    // There → here, by push.
+    // From the provider to the backend, by push.
     world
         .until("the first sync", async || {
             (titles(&world, &ada).await == ["Seen at once"]).then_some(())
@@ -96,7 +96,7 @@ async fn two_calendars_of_three_are_connected_and_both_sides_agree<S: ProviderHa
         })
         .await;
 
-    // Here → there.
+    // From the backend to the provider.
     let body = json!({ "calendarId": primary, "title": "Made here", "startTime": "2027-01-06T09:00:00", "endTime": "2027-01-06T10:00:00" });
     let made = create(&world, &ada, body).await;
     assert_eq!(side.titles().await, ["Made here", "Pushed", "Seen at once"]);
@@ -112,7 +112,7 @@ async fn two_calendars_of_three_are_connected_and_both_sides_agree<S: ProviderHa
         "no echo, no double"
     );
 
-    // Deletions on each side.
+    // Deletions on both sides.
     delete(&world, &ada, id).await;
     assert_eq!(side.titles().await, ["Pushed", "Seen at once"]);
     assert!(side.remove(&pushed).await.is_success());
@@ -169,7 +169,7 @@ async fn invalid_grant_loops<S: ProviderHarness>() {
         1,
         "said once"
     );
-    // What is changed here meanwhile waits; a new consent heals all of it.
+    // Local changes wait while the grant is revoked; a new consent resumes them.
     let body = json!({ "calendarId": calendar, "title": "Waits", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" });
     let made = world.post(&ada, "/api/v1/calendar/events", body).await;
     assert_eq!(
@@ -203,7 +203,7 @@ async fn disconnect_removes_everything<S: ProviderHarness>() {
             (side.report().await["channels"].as_u64() >= Some(1)).then_some(())
         })
         .await;
-    // An account belongs to one person at a time.
+    // An account can be linked to one user at a time.
     let page = world.link(&side, &eve, S::EMAIL, "allow", &[]).await;
     assert!(
         page.query().unwrap().contains("error=account_taken"),
@@ -245,7 +245,7 @@ async fn disconnect_removes_everything<S: ProviderHarness>() {
             (!world.dump().await.contains("#grant")).then_some(())
         })
         .await;
-    // Now somebody else may have it.
+    // Another user can link it now.
     let page = world.link(&side, &eve, S::EMAIL, "allow", &[]).await;
     assert!(page.query().unwrap().contains("session="), "{page}");
 }
@@ -363,7 +363,8 @@ async fn tokens_in_plain_text<S: ProviderHarness>() {
 async fn refresh_race_with_rotating_tokens<S: ProviderHarness>() {
     let (world, side, ada, calendar, clock) = by_hand::<S>().await;
     let user: UserId = ada.id.parse().unwrap();
-    // Each time with what the time before has left: a refresh token that was not stored would be missed by the third.
+    // Each round uses the refresh token that the previous one stored. Were a rotated token not stored, the third would
+    // fail.
     for _ in 0..4 {
         clock.advance(TimeDelta::minutes(95));
         let connection = world
@@ -389,7 +390,7 @@ async fn refresh_race_with_rotating_tokens<S: ProviderHarness>() {
         );
         assert_eq!(side.calls("token").await - asked, 1, "renewed once");
     }
-    // The schedule is early enough that nobody has to wait.
+    // The schedule renews the token before it expires.
     clock.advance(TimeDelta::minutes(81));
     assert_eq!(
         refresh_tokens::run(world.stack.accounts()).await.unwrap(),

@@ -1,5 +1,5 @@
-//! What every provider of accounts has to be good for, end to end and both ways: each of these journeys is made with each
-//! of them. A journey that holds a known failure of calendar systems has the name of its scenario (`docs/scenarios.md`).
+//! Conformance tests: end-to-end journeys in both directions that run with each account provider. A journey that covers
+//! a known failure of calendar systems has the name of its scenario (`docs/scenarios.md`).
 
 macro_rules! with_each_provider {
     ($($journey:ident),+ $(,)?) => {

@@ -1,4 +1,4 @@
-//! What is read of a calendar, and when.
+//! Reading a calendar: full and incremental syncs, and when they run.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ async fn all_day_event_shifts_by_a_day<S: ProviderHarness>() {
     );
     let there = side.all().await.remove(0);
     assert_eq!(there.start, "2027-03-27");
-    // From a day to a time and back: nothing of the other is left.
+    // From all-day to timed and back: no field of the other kind remains.
     let times = json!({ "startTime": "2027-03-28T01:30:00", "endTime": "2027-03-28T03:30:00", "isAllDay": false });
     let timed = put(&world, &ada, made["id"].as_str().unwrap(), times).await;
     assert_eq!(
@@ -68,7 +68,7 @@ async fn all_day_event_shifts_by_a_day<S: ProviderHarness>() {
         ),
         (&json!("2027-03-28"), &json!("2027-03-29"), &json!(true))
     );
-    // One that repeats, with an occurrence that is cancelled there.
+    // A series with an occurrence that is cancelled at the provider.
     let daily = side
         .insert(
             "Daily",
@@ -103,7 +103,7 @@ async fn sync_token_invalid_swallowed<S: ProviderHarness>() {
         ids.push(insert(&side, &format!("Day {day}"), day).await);
     }
     world.sync_calendar(&ada, &calendar).await;
-    // Deleted while nobody can say so: the token is gone, and with it the news.
+    // Deleted without being listed as a change, and the sync token has expired.
     side.control(
         "silence",
         json!({ "calendarId": side.primary(), "eventId": ids[1] }),
@@ -137,7 +137,7 @@ async fn empty_or_failed_fetch_wipes_the_calendar<S: ProviderHarness>() {
         "FAILED"
     );
     assert_eq!(titles(&world, &ada).await.len(), 25);
-    // A full answer that lacks most of it is believed the second time.
+    // A full sync that lacks most events only removes them once a second one confirms it.
     for id in &ids[..20] {
         side.control(
             "silence",
@@ -191,7 +191,7 @@ async fn delete_and_recreate_on_each_run<S: ProviderHarness>() {
         ),
         (0, 0, 0)
     );
-    // The lease, and the cursor's end with both its index entries; a permit where there are only so many. Nothing else is written.
+    // Writes: the lease, the cursor with both its index entries, and a permit where the provider caps concurrent syncs.
     let permit = f64::from(u8::from(
         side.session().capabilities().max_concurrent_syncs.is_some(),
     ));
@@ -218,11 +218,11 @@ async fn a_burst_of_notifications_makes_one_pull<S: ProviderHarness>() {
         side.change(&id, EventChange::Title(&format!("Busy {number}")))
             .await;
     }
-    // Each change was pushed; the pushes come by themselves, so look until the last has.
+    // The pushes arrive in the background, so wait for the last one.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     world.stack.work().await;
     let pages = side.calls("changes").await - before;
-    // A pull may be an empty page and another.
+    // A pull may begin with an empty page.
     assert!(
         (1..=3).contains(&pages),
         "21 notifications made {pages} calls"
@@ -259,7 +259,7 @@ async fn same_token_used_for_differently_filtered_lists<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
     insert(&side, "Kept", 4).await;
     synced(&world, &ada, &calendar).await;
-    // As if an earlier version had asked in another way: its token is not used.
+    // A sync state of another query, as an earlier version may have stored it: its token is not used.
     let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
     let store = &world.stack.context.store;
     let lease = store.acquire_lease(user, id).await.unwrap().unwrap();
@@ -313,7 +313,7 @@ async fn a_full_read_in_short_pages_forgets_nothing<S: ProviderHarness>() {
             .await
             .is_success()
     );
-    // Made here, beyond the end of what is read: a full read says nothing of it either.
+    // Created here beyond the end of the sync window: a full sync does not list it, but must not remove it.
     let far = json!({ "calendarId": calendar, "title": "Far", "startTime": "2028-08-01T09:00:00", "endTime": "2028-08-01T10:00:00" });
     assert_eq!(
         world

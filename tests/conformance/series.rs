@@ -1,4 +1,4 @@
-//! Series, their overrides and their cancelled occurrences.
+//! Series, overrides and cancelled occurrences.
 
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ async fn moved_instance_shows_twice<S: ProviderHarness>() {
     let events = world.events(&ada, "2027-01-01", "2027-03-01").await;
     let id = |at: usize| events[at]["id"].as_str().unwrap().to_owned();
 
-    // One occurrence is moved here, another there, a third is cancelled here, the last one there.
+    // Of four occurrences, one is moved here, one is moved at the provider, one is cancelled here, one at the provider.
     let moved = put(
         &world,
         &ada,
@@ -79,7 +79,7 @@ async fn moved_instance_shows_twice<S: ProviderHarness>() {
     assert_eq!(starts().await, ["2027-01-12T10:00", "2027-01-20T11:00"]);
     assert_eq!(side.in_january().await, 2);
 
-    // The series goes on: what was cancelled stays so, and the whole goes at once.
+    // Changing the series keeps its cancelled occurrences; deleting it removes all.
     put(
         &world,
         &ada,
@@ -200,7 +200,7 @@ async fn a_series_that_moves_leaves_no_ghosts<S: ProviderHarness>() {
     );
     synced(&world, &ada, &calendar).await;
     assert_eq!(both().await, (5, 5));
-    // The provider's list may still have them; a full read does not bring them back.
+    // The provider may still list them; a full sync does not restore them.
     world.post(&ada, "/api/v1/sync/reset", json!({})).await;
     synced(&world, &ada, &calendar).await;
     assert_eq!(both().await, (5, 5));
@@ -274,7 +274,7 @@ async fn a_series_that_is_deleted_there_takes_no_change_along<S: ProviderHarness
         (titles(&world, &ada).await.len(), side.in_january().await),
         (3, 0)
     );
-    // Created anew with all that was different about it.
+    // Recreated with its overrides.
     assert_eq!(
         world
             .post(&ada, &format!("{series}/retry-sync?wait=0"), json!({}))
@@ -390,7 +390,7 @@ async fn what_is_different_of_a_series_outlives_second_thoughts<S: ProviderHarne
         let answer = world.call("PUT", path, Some(&ada.token), Some(body)).await;
         assert_eq!(answer.status, 202, "{answer:?}");
     };
-    // Moved away and back again before anybody has heard of it.
+    // The series is moved and moved back before a sync writes it.
     put(&path(&seen[2]["id"]), json!({ "title": "Here" })).await;
     put(&series, json!({ "startTime": "2027-01-04T15:00:00" })).await;
     assert_eq!(
@@ -403,7 +403,7 @@ async fn what_is_different_of_a_series_outlives_second_thoughts<S: ProviderHarne
         titles(&world, &ada).await,
         ["Weekly", "There", "Here", "Weekly"]
     );
-    // To be removed, but somebody over there has gone on with it.
+    // Deleted here, but changed at the provider before the deletion is written.
     assert_eq!(
         world
             .call("DELETE", &series, Some(&ada.token), None)

@@ -1,4 +1,4 @@
-//! What is written to the provider, and what becomes of changes on both sides.
+//! Writes to the provider, and conflicts between changes on both sides.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ async fn both_sides_change_the_same_and_nothing_is_lost<S: ProviderHarness>() {
         (there.title.as_str(), there.location.as_str()),
         ("Theirs", "Here")
     );
-    // Removed there while it is changed here: kept, with what to do; created anew on request.
+    // Deleted at the provider and changed here: kept as FAILED with instructions, and recreated by retry-sync.
     assert_eq!(
         world
             .call(
@@ -111,7 +111,7 @@ async fn both_sides_change_the_same_and_nothing_is_lost<S: ProviderHarness>() {
     synced(&world, &ada, &calendar).await;
     assert_eq!(side.titles().await, ["Again"]);
     assert_eq!(world.get(&ada, &path).await.body["syncStatus"], "SYNCED");
-    // The trace of the deleted one, which a full read may bring again, says nothing of the new one.
+    // A full sync may list the tombstone of the deleted event again; it does not affect the new one.
     assert_eq!(
         world
             .post(&ada, "/api/v1/sync/reset", json!({}))
@@ -138,7 +138,7 @@ async fn of_many_writers_with_one_tag_one_succeeds<S: ProviderHarness>() {
     );
     let seen = world.events(&ada, "2027-01-01", "2027-03-01").await;
     assert_eq!(seen.len(), 3, "a count is an end");
-    // As the rule gives it, and as an event of its own.
+    // First the occurrence without an override, then its override.
     for (round, event) in [&seen[1], &seen[1]].into_iter().enumerate() {
         let path = format!("/api/v1/calendar/events/{}", event["id"].as_str().unwrap());
         let tag = world.get(&ada, &path).await.headers["etag"]
@@ -223,7 +223,7 @@ async fn an_invitation_is_answered<S: ProviderHarness>() {
             "{wrong}"
         );
     }
-    // Nobody answers what they were not invited to.
+    // Only attendees can respond to an event.
     let body = json!({ "calendarId": calendar, "title": "Own", "startTime": "2027-01-06T09:00:00", "endTime": "2027-01-06T10:00:00" });
     let own_event = create(&world, &ada, body).await;
     let refused = world
@@ -261,7 +261,7 @@ async fn a_second_edit_keeps_what_the_first_asked_for<S: ProviderHarness>() {
     side.insert("First", "2027-01-05T09:00:00", "2027-01-05T10:00:00", None)
         .await;
     synced(&world, &ada, &calendar).await;
-    // Nothing is pulled in between.
+    // No push triggers a pull in between.
     side.control("mute", json!({})).await;
     let event = world
         .events(&ada, "2027-01-01", "2027-02-01")
@@ -282,7 +282,7 @@ async fn a_second_edit_keeps_what_the_first_asked_for<S: ProviderHarness>() {
             .await;
         assert_eq!(answer.status, 202, "{answer:?}");
     };
-    // It is written, and the answer is lost; then something else is wished for, such as what it was before.
+    // The first edit is written, but its response is lost; the second one may restore the former value.
     for second in ["Third", "Fourth", "Third"] {
         side.faults("update", InjectedFault::Lost).await;
         rename("Second").await;
@@ -303,7 +303,7 @@ async fn a_second_edit_keeps_what_the_first_asked_for<S: ProviderHarness>() {
         (&json!("SYNCED"), &Value::Null),
         "{event}"
     );
-    // So with a removal, of what was changed and of what was made.
+    // The same with a deletion after a change, and after a creation.
     side.faults("update", InjectedFault::Lost).await;
     rename("Last").await;
     world.stack.work().await;

@@ -1,4 +1,4 @@
-//! One person with a connected account, and what tests do with it.
+//! A user with a connected account, and helpers for it.
 
 use local::stack::Options;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ pub async fn titles(world: &World, person: &Person) -> Vec<String> {
         .collect()
 }
 
-/// An hour of a day in January 2027, from nine o'clock.
+/// Inserts an event at the provider, from 9:00 to 10:00 on a day of January 2027. Returns its id.
 pub async fn insert<S: ProviderHarness>(side: &S, title: &str, day: u32) -> String {
     side.insert(
         title,
@@ -25,7 +25,7 @@ pub async fn insert<S: ProviderHarness>(side: &S, title: &str, day: u32) -> Stri
     .await
 }
 
-/// One person with an account whose own calendar is connected.
+/// Starts a world with one user whose primary calendar is connected and synced.
 pub async fn connected<S: ProviderHarness>() -> (World, S, Person, String) {
     let (world, side) = World::beside::<S>(Options::default()).await;
     let ada = world.sign_up("ada").await;
@@ -36,7 +36,7 @@ pub async fn connected<S: ProviderHarness>() -> (World, S, Person, String) {
     (world, side, ada, id)
 }
 
-/// The same as [`connected`], with a clock that is moved by hand and a worker that works when it is told to.
+/// As [`connected`], with a manual clock and a worker that only runs on `Stack::work`.
 pub async fn by_hand<S: ProviderHarness>() -> (World, S, Person, String, Clock) {
     let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
     let options = Options {
@@ -54,7 +54,7 @@ pub async fn by_hand<S: ProviderHarness>() -> (World, S, Person, String, Clock) 
     (world, side, ada, calendar, clock)
 }
 
-/// Asks for a sync and has it carried out; answers with the calendar as it is then.
+/// Requests a sync and runs it. Returns the calendar afterwards.
 pub async fn synced(world: &World, person: &Person, calendar: &str) -> Value {
     world
         .post(
@@ -64,7 +64,7 @@ pub async fn synced(world: &World, person: &Person, calendar: &str) -> Value {
         )
         .await;
     let (user, id) = (person.id.parse().unwrap(), calendar.parse().unwrap());
-    // A push may have asked first, and its message be on its way yet.
+    // A push may have requested a sync first, so its message may not have arrived yet.
     world
         .until("the sync", async || {
             world.stack.work().await;

@@ -1,4 +1,4 @@
-//! A server of feeds on loopback, and the feeds that it serves.
+//! A feed server on loopback, and builders for feeds.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,15 +12,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 
-/// How a feed answers.
+/// The response of a feed.
 #[derive(Clone, Debug, Default)]
 pub struct FeedResponse {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
-    /// Send the body as an endless or a very slow stream.
+    /// Sends an endless or a very slow stream instead of the body.
     pub stream: Option<Stream>,
-    /// Answer 304 to whoever shows this entity tag.
+    /// The ETag. A request with it in `If-None-Match` gets a 304.
     pub etag: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl FeedResponse {
     }
 }
 
-/// A server of feeds on loopback.
+/// A feed server on loopback.
 #[derive(Clone)]
 pub struct FeedServer {
     address: SocketAddr,
@@ -97,7 +97,7 @@ impl FeedServer {
         self.set(path, FeedResponse::ics(body));
     }
 
-    /// The headers of every request for a path.
+    /// Returns the headers of each request for a path.
     pub fn requests(&self, path: &str) -> Vec<HeaderMap> {
         let state = self.state.lock().unwrap();
         state
@@ -156,7 +156,7 @@ async fn serve(State(feeds): State<FeedServer>, request: Request) -> Response {
     response
 }
 
-/// A calendar of events given as the inner lines of each `VEVENT`.
+/// Returns a feed of these events, each given as the inner lines of its `VEVENT`.
 pub fn calendar(events: &[&str]) -> String {
     let events: String = events
         .iter()
@@ -172,7 +172,7 @@ pub fn calendar(events: &[&str]) -> String {
     )
 }
 
-/// `count` events of an hour, one each day from this date on.
+/// Returns a feed of `count` events of one hour, one each day from this date on.
 pub fn daily(count: u32, first: &str, prefix: &str) -> String {
     let first: chrono::NaiveDate = first.parse().unwrap();
     let event = |day: u32| {

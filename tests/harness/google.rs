@@ -1,4 +1,4 @@
-//! A Google for tests: the sandbox, a person with an account there, and that person's browser.
+//! The Google sandbox with one account, and a client that acts as its user.
 
 use local::stack::Options;
 use reqwest::{Method, StatusCode};
@@ -12,7 +12,7 @@ use shared::providers::{CalendarProvider, Connect, Credentials};
 
 use crate::harness::{EventChange, InjectedFault, ProviderHarness, RemoteSnapshot, browser};
 
-/// A sandbox with one person in it, and that person's browser.
+/// A sandbox with one user. `token` is the user's own, for calls as the user.
 pub struct GoogleHarness {
     pub url: String,
     pub client: reqwest::Client,
@@ -185,7 +185,7 @@ impl ProviderHarness for GoogleHarness {
             EventChange::Location(text) => json!({ "location": text }),
             EventChange::Description(text) => json!({ "description": text }),
             EventChange::Times(start, end) => {
-                // Nothing of the other kind is left.
+                // Null clears the fields of the other kind (date or dateTime).
                 let mut body = json!({ "start": time(start), "end": time(end) });
                 for name in ["date", "dateTime", "timeZone"] {
                     for end in ["start", "end"] {
@@ -307,7 +307,7 @@ impl ProviderHarness for GoogleHarness {
     }
 }
 
-/// A time in Berlin, or a date.
+/// Returns a time in Berlin, or a date.
 fn time(text: &str) -> Value {
     match text.parse::<chrono::NaiveDateTime>() {
         Ok(local) => {

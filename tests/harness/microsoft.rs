@@ -1,4 +1,4 @@
-//! A Microsoft for tests: the sandbox, a person with a mailbox there, and that person's browser.
+//! The Microsoft sandbox with one mailbox, and a client that acts as its user.
 
 use local::stack::Options;
 use reqwest::{Method, StatusCode};
@@ -14,7 +14,7 @@ use shared::providers::{CalendarProvider, Connect, Credentials, microsoft};
 
 use crate::harness::{EventChange, InjectedFault, ProviderHarness, RemoteSnapshot, browser};
 
-/// A sandbox with one person in it, and that person's browser.
+/// A sandbox with one user. `token` is the user's own, for calls as the user; `calendar` is the default calendar's id.
 pub struct MicrosoftHarness {
     pub url: String,
     pub client: reqwest::Client,
@@ -23,11 +23,11 @@ pub struct MicrosoftHarness {
 }
 
 pub const EMAIL: &str = "grace@contoso.test";
-/// What Windows calls the zone of Berlin.
+/// The Windows name of Europe/Berlin.
 pub const BERLIN: &str = "W. Europe Standard Time";
 
 impl MicrosoftHarness {
-    /// A path below the own calendar.
+    /// Returns the URL of a path below the default calendar.
     pub fn path(&self, below: &[&str]) -> reqwest::Url {
         let mut url = reqwest::Url::parse(&format!("{}/v1.0/me/calendars", self.url)).unwrap();
         url.path_segments_mut()
@@ -57,7 +57,7 @@ impl MicrosoftHarness {
         )
     }
 
-    /// An event of the own calendar, as it was written.
+    /// Reads an event of the default calendar, with times in the zones in which they were written.
     pub async fn event(&self, id: &str) -> Value {
         let (status, event) = self
             .call(Method::GET, self.path(&["events", id]), None)
@@ -75,7 +75,7 @@ impl MicrosoftHarness {
     }
 }
 
-/// A time in Berlin; of a date its midnight.
+/// Returns a `dateTimeTimeZone` in Berlin; for a date, its midnight.
 pub fn time(text: &str) -> Value {
     let text = if text.contains('T') {
         text.to_owned()

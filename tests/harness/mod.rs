@@ -1,5 +1,5 @@
-//! What all tests stand on: the stack with its gateway ([`World`]), a server of feeds, and each provider's sandbox with a
-//! person's account in it ([`ProviderHarness`]).
+//! The test harness: the stack with its gateway ([`World`]), a feed server, and the sandbox of each provider with one
+//! account ([`ProviderHarness`]).
 
 pub mod account;
 pub mod feeds;

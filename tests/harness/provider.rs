@@ -1,6 +1,6 @@
-//! The other side of a calendar: a provider, and somebody who has an account there. What every provider has to be good for
-//! is written for this trait and run for each of them (`journeys/conformance.rs`, `simulations/both_ways.rs`); another
-//! provider joins by implementing it.
+//! The provider side of a calendar: a sandbox, and a user with an account there. The conformance tests (`conformance`)
+//! and simulations (`simulations/both_ways.rs`) are generic over this trait, and run for each provider that implements
+//! it.
 
 use local::stack::Options;
 use reqwest::StatusCode;
@@ -8,43 +8,43 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::providers::CalendarProvider;
 
-/// An event as the other side has it.
+/// An event as stored at the provider.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoteSnapshot {
     pub id: String,
     pub title: String,
     pub location: String,
     pub is_series: bool,
-    /// RFC 3339 without an offset, in Berlin; a date when it is all-day.
+    /// The local time in Berlin, as RFC 3339 without an offset; a date for an all-day event.
     pub start: String,
-    /// As the provider writes it.
+    /// The provider's resource.
     pub raw: Value,
 }
 
-/// What is changed of an event over there.
+/// A change of an event at the provider.
 #[derive(Clone, Debug)]
 pub enum EventChange<'a> {
     Title(&'a str),
     Location(&'a str),
     Description(&'a str),
-    /// Start and end in Berlin: `2027-01-04T09:00:00`, or dates.
+    /// Start and end, as local times in Berlin such as `2027-01-04T09:00:00`, or as dates.
     Times(&'a str, &'a str),
 }
 
-/// What goes wrong with a call.
+/// How a call fails.
 #[derive(Clone, Copy, Debug)]
 pub enum InjectedFault {
     Broken,
-    /// It is carried out, and the answer is lost.
+    /// The request is processed, and its response is lost (500).
     Lost,
     Throttled,
-    /// Carried out, and then answered as if there had been too many.
+    /// The request is processed, and then answered as throttled.
     ThrottledAfter,
     Conflict,
     Forbidden,
 }
 
-/// What follows no redirect, to show where it leads.
+/// Returns an HTTP client that does not follow redirects, so that tests can read their targets.
 pub fn browser() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
@@ -53,50 +53,56 @@ pub fn browser() -> reqwest::Client {
         .unwrap()
 }
 
-/// A provider and somebody who has an account there.
+/// The sandbox of a provider, and a user with an account there.
 pub trait ProviderHarness: Sized + Sync {
+    /// The provider's name in paths.
     const PATH: &'static str;
-    /// Where the consent page's form goes.
+    /// The path to which the consent page's form is posted.
     const CONSENT: &'static str;
+    /// The user's email address.
     const EMAIL: &'static str;
-    /// What people call the provider.
+    /// The provider's display name.
     const NAME: &'static str;
-    /// Calls that a sync makes when nothing has changed.
+    /// The number of provider calls of a sync without changes.
     const CALLS_AT_REST: usize;
 
+    /// Starts a sandbox with this clock, and signs the user in.
     async fn at(clock: Clock) -> Self;
-    /// Makes the sandbox known to a backend.
+    /// Configures a backend to use this sandbox.
     fn attach(&self, options: &mut Options);
     fn url(&self) -> &str;
     fn client(&self) -> &reqwest::Client;
-    /// A new token of the person's own, as one lasts an hour and ends with all others when it is taken back.
+    /// Renews the user's own token, which expires after an hour and is revoked with the user's grants.
     async fn sign_in(&mut self);
-    /// The person's own calendar.
+    /// Returns the remote id of the user's primary calendar.
     fn primary(&self) -> String;
-    /// Another person with an account.
+    /// Adds another account.
     async fn add_person(&self, email: &str);
-    /// The scope without which nothing can be synced.
+    /// Returns the scope that syncing requires.
     fn needed_scope() -> &'static str;
-    /// A new event, which repeats by a rule where there is one.
+    /// Creates an event, or a series if there is a rule. Returns its remote id.
     async fn insert(&self, title: &str, start: &str, end: &str, rule: Option<&str>) -> String;
-    /// Somebody else invites the person.
+    /// Adds an invitation of another organizer to the primary calendar. Returns its remote id.
     async fn invite(&self, title: &str, start: &str, end: &str) -> String;
-    /// What the person has answered to an invitation, as the provider says it.
+    /// Returns the user's response to an invitation, in the provider's terms.
     async fn answer(&self, id: &str) -> String;
     async fn change(&self, id: &str, what: EventChange<'_>) -> StatusCode;
     async fn remove(&self, id: &str) -> StatusCode;
-    /// The id of the occurrence that a rule places at a wall-clock time in Berlin.
+    /// Returns the remote id of the occurrence with this original start, a local time in Berlin.
     fn occurrence(series: &str, start: &str) -> String;
-    /// Events, series and changed occurrences of the own calendar.
+    /// Returns the events, series and overrides of the primary calendar.
     async fn all(&self) -> Vec<RemoteSnapshot>;
-    /// How many events and occurrences take place in January 2027.
+    /// Returns the number of events and occurrences in January 2027.
     async fn in_january(&self) -> usize;
-    /// What the provider calls one of `changes`, `insert`, `update`, `delete`, `read`, `watch`, `stop`, `token`.
+    /// Returns the sandbox's method name for `changes`, `insert`, `update`, `delete`, `read`, `watch`, `stop` or
+    /// `token`.
     fn method(name: &str) -> &'static str;
+    /// Returns the body of the `faults` control for a method, named as in [`method`](Self::method).
     fn fault(name: &str, trouble: InjectedFault) -> Value;
-    /// The provider as our own code calls it, as the person themselves.
+    /// Returns a session of the backend's own provider client, with the user's token.
     fn session(&self) -> Box<dyn CalendarProvider>;
 
+    /// Calls a control endpoint of the sandbox. Returns its response, or null without one.
     async fn control(&self, what: &str, body: Value) -> Value {
         let request = self
             .client()
@@ -124,7 +130,7 @@ pub trait ProviderHarness: Sized + Sync {
             .to_owned()
     }
 
-    /// Follows the consent page as the person's browser does; answers with where it is sent back to.
+    /// Submits the consent page as a browser does, without the `unticked` scopes. Returns the target of the redirect.
     async fn consent(
         &self,
         auth_url: &str,
@@ -149,8 +155,8 @@ pub trait ProviderHarness: Sized + Sync {
             .to_owned()
     }
 
-    /// How often each method was called by clients, what strayed from the contract, how many channels are open, who got mail,
-    /// how many notifications are on their way.
+    /// Returns the sandbox's report: calls by method, contract violations, open channels, mails, notifications in
+    /// flight.
     async fn report(&self) -> Value {
         let report = self
             .client()
@@ -158,7 +164,7 @@ pub trait ProviderHarness: Sized + Sync {
         serde_json::from_str(&report.send().await.unwrap().text().await.unwrap()).unwrap()
     }
 
-    /// Waits until each notification has been taken.
+    /// Waits until all notifications are delivered.
     async fn delivered(&self) {
         while self.report().await["underWay"] != 0 {
             tokio::task::yield_now().await;
@@ -172,7 +178,7 @@ pub trait ProviderHarness: Sized + Sync {
             .clone()
     }
 
-    /// How often a method was called.
+    /// Returns how often a method was called; the name is one of [`method`](Self::method) or the sandbox's own.
     async fn calls(&self, name: &str) -> u64 {
         let calls = self.report().await["calls"].clone();
         calls
@@ -187,7 +193,7 @@ pub trait ProviderHarness: Sized + Sync {
             .await;
     }
 
-    /// The titles of what is there, in order.
+    /// Returns the titles of all events, sorted.
     async fn titles(&self) -> Vec<String> {
         let mut titles: Vec<String> = self
             .all()
@@ -208,7 +214,7 @@ pub trait ProviderHarness: Sized + Sync {
     }
 }
 
-/// A token of a sandbox that stands in a text: how it begins, and then more letters and digits of its kind than chance gives.
+/// Finds a token of a sandbox in a text: its prefix, followed by 40 characters of its alphabet.
 pub fn token_in(text: &str) -> Option<&str> {
     let starts = ["ya29.", "1//", "EwB.", "M.C5_"];
     starts
@@ -223,7 +229,7 @@ pub fn token_in(text: &str) -> Option<&str> {
         })
 }
 
-/// A form as a browser sends it.
+/// Encodes the consent form as a browser does.
 fn form(auth_url: &str, email: &str, answer: &str, unticked: &[&str]) -> String {
     let url = reqwest::Url::parse(auth_url).unwrap();
     let mut form = reqwest::Url::parse("http://localhost/").unwrap();

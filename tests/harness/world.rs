@@ -1,4 +1,4 @@
-//! What a test lives in: a backend of its own, a server of feeds, and people who call the API.
+//! The environment of a test: its own backend, a feed server, and users who call the API.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::feeds::FeedServer;
 use super::google;
 use super::{ProviderHarness, browser};
 
-/// A backend in memory and a server of feeds beside it.
+/// A backend on emulators in memory, and a feed server.
 pub struct World {
     pub stack: Stack,
     pub feeds: FeedServer,
     client: reqwest::Client,
 }
 
-/// What the API answered.
+/// A response of the API.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -27,7 +27,7 @@ pub struct Answer {
     pub body: Value,
 }
 
-/// Somebody who is signed in.
+/// A signed-in user.
 #[derive(Clone, Debug)]
 pub struct Person {
     pub email: String,
@@ -43,7 +43,7 @@ impl World {
         Self::with(Options::default()).await
     }
 
-    /// On another AWS than the emulators where `CALWEAVE_TEST_AWS_ENDPOINT` names one.
+    /// Starts a world. `CALWEAVE_TEST_AWS_ENDPOINT` selects another AWS endpoint than the emulators.
     pub async fn with(options: Options) -> Self {
         #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
         let elsewhere = std::env::var("CALWEAVE_TEST_AWS_ENDPOINT").ok();
@@ -62,19 +62,19 @@ impl World {
         }
     }
 
-    /// With a Google beside it, in which one person has an account.
+    /// Starts a world with a Google sandbox that has one account.
     pub async fn with_google() -> (Self, google::GoogleHarness) {
         Self::beside(Options::default()).await
     }
 
-    /// With a provider beside it, in which one person has an account.
+    /// Starts a world with a provider's sandbox that has one account.
     pub async fn beside<S: ProviderHarness>(mut options: Options) -> (Self, S) {
         let side = S::at(options.clock.clone()).await;
         side.attach(&mut options);
         (Self::with(options).await, side)
     }
 
-    /// Goes through the browser's part of linking an account; answers with the page that the browser ends on.
+    /// Runs the browser flow of linking an account. Returns the URL of the page that the browser ends on.
     pub async fn link<S: ProviderHarness>(
         &self,
         side: &S,
@@ -105,7 +105,7 @@ impl World {
         self.come_back(&back, &cookie).await
     }
 
-    /// What a browser with this cookie is sent on to from the callback.
+    /// Calls the callback with this cookie. Returns the target of its redirect.
     pub async fn come_back(&self, callback: &str, cookie: &str) -> reqwest::Url {
         let response = browser()
             .get(callback)
@@ -117,7 +117,7 @@ impl World {
         reqwest::Url::parse(response.headers()["location"].to_str().unwrap()).unwrap()
     }
 
-    /// Links an account and connects some of its calendars; answers with their ids.
+    /// Links an account and connects these of its calendars. Returns their ids.
     pub async fn choose<S: ProviderHarness>(
         &self,
         side: &S,
@@ -148,7 +148,7 @@ impl World {
             .collect()
     }
 
-    /// The same, and waits for the calendars' first sync.
+    /// As [`choose`](Self::choose), and waits for the first sync of each calendar.
     pub async fn connect_account<S: ProviderHarness>(
         &self,
         side: &S,
@@ -163,7 +163,7 @@ impl World {
         ids
     }
 
-    /// Syncs a calendar of an account; answers with what was done.
+    /// Syncs a calendar of an account. Returns the response body.
     pub async fn sync_calendar(&self, person: &Person, calendar: &str) -> Value {
         let answer = self
             .post(
@@ -237,7 +237,7 @@ impl World {
         Person::from(&email, &answer.body)
     }
 
-    /// The same person with new tokens.
+    /// Signs the user in again, for new tokens.
     pub async fn sign_in(&self, person: &Person) -> Person {
         let body = json!({ "email": person.email, "password": PASSWORD });
         let answer = self
@@ -247,7 +247,7 @@ impl World {
         Person::from(&person.email, &answer.body)
     }
 
-    /// Connects a feed and waits for its first sync.
+    /// Connects a feed and waits for its first sync. Returns the calendar's id.
     pub async fn connect(&self, person: &Person, path: &str) -> String {
         let answer = self
             .post(
@@ -262,7 +262,7 @@ impl World {
         id
     }
 
-    /// Syncs a calendar; answers with what was done.
+    /// Syncs a feed's calendar. Returns the response body.
     pub async fn sync(&self, person: &Person, calendar: &str) -> Value {
         let answer = self
             .post(
@@ -286,7 +286,7 @@ impl World {
         answer.body["events"].as_array().unwrap().clone()
     }
 
-    /// Everything that is stored, as text.
+    /// Returns the items of all tables, as text.
     pub async fn dump(&self) -> String {
         let mut text = String::new();
         for variable in [
@@ -320,7 +320,7 @@ impl World {
         text
     }
 
-    /// Asks again and again until something is so.
+    /// Polls until `look` returns a value. Panics after 200 attempts, 50 ms apart.
     pub async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         for _ in 0..200 {
             if let Some(found) = look().await {

@@ -1,4 +1,4 @@
-//! Signing up, in, out, and away.
+//! Sign-up, sign-in, sign-out, and deletion of accounts.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Tokens that are not what they say.
+//! Forged and oversized tokens, token lifetimes, and rotation of signing keys.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -146,7 +146,7 @@ async fn no_forged_token_is_taken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_a_megabyte_is_refused_without_being_looked_at() {
     let world = World::new().await;
-    // More headers than the gateway takes may also end the connection; either way nothing is served.
+    // With too many headers, the gateway may also close the connection. In both cases nothing is served.
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client
         .get(format!("{}/api/v1/auth/me", world.stack.url))

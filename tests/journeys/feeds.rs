@@ -1,4 +1,4 @@
-//! Connecting a feed, and what is seen of it.
+//! Connecting feeds, and listing their events.
 
 use serde_json::{Value, json};
 

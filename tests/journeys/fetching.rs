@@ -1,4 +1,4 @@
-//! How feeds are fetched: conditionally, within limits, and never to the harm of what is stored.
+//! Fetching feeds: conditional requests, limits, and failures that must not change stored events.
 
 use std::io::Write;
 
@@ -238,7 +238,7 @@ async fn event_items(world: &World) -> Vec<String> {
         .lines()
         .filter(|line| line.contains("agendaPk"))
         .map(|line| {
-            // A map prints in any order.
+            // The debug output of a map has no fixed order.
             let mut parts: Vec<char> = line.chars().collect();
             parts.sort_unstable();
             parts.into_iter().collect()

@@ -1,4 +1,4 @@
-//! Nobody sees, or changes, anything of anybody else.
+//! No user can read or change the data of another user.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ async fn every_id_of_somebody_else_is_not_found_on_every_route() {
             } else {
                 &calendar
             };
-            // A body that would be taken, were the id the caller's own.
+            // A body that would be valid if the id belonged to the caller.
             let body = operation.get("requestBody").map(
                 |_| json!({ "color": "#123456", "displayName": "Mine", "response": "accepted" }),
             );
@@ -81,7 +81,7 @@ async fn every_route_but_the_public_ones_wants_a_token() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let public = operation.get("security").is_none();
-            // What proves itself in another way: by a password, by a state and a cookie, by a channel's secret.
+            // Endpoints that authenticate in another way: by password, by state and cookie, by a channel's secret.
             let proven = [
                 "auth/signup",
                 "auth/register",

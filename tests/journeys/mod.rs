@@ -1,4 +1,4 @@
-//! What people do, from the outside.
+//! End-to-end journeys of users, through the public API.
 
 mod accounts;
 mod attacks;

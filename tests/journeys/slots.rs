@@ -1,4 +1,4 @@
-//! Slots, and how calendars stand.
+//! Slots, and the sync status of calendars.
 
 use serde_json::{Value, json};
 
@@ -115,7 +115,7 @@ async fn a_slot_that_a_calendar_shows_is_where_its_event_is() {
             (slots(&world, &ada).await[0]["syncStatus"] == "SYNCED").then_some(())
         })
         .await;
-    // Renamed at Google: the slot follows. Moved here: the event does.
+    // A rename at Google changes the slot; a move of the slot changes the event.
     let id = remote["id"].as_str().unwrap();
     google
         .call(
@@ -187,7 +187,7 @@ async fn a_slot_waits_for_its_calendar_to_be_read_again() {
         204
     );
     world.stack.work().await;
-    // Connected again, it has not been read yet: nobody can say that the event is gone.
+    // The calendar is connected again but not synced yet: the event does not count as deleted.
     world
         .choose(&google, &ada, GoogleHarness::EMAIL, &[&google.primary()])
         .await;
@@ -216,7 +216,7 @@ async fn how_calendars_stand_and_what_can_be_done() {
         "{status}"
     );
     assert!(status["webhook"]["expiresAt"].is_string(), "{status}");
-    // Pushed or polled, as its owner wants.
+    // The owner can close the push channel and open it again.
     let path = format!("/api/v1/calendar/calendars/{calendar}");
     let closed = world
         .call(
@@ -255,7 +255,7 @@ async fn how_calendars_stand_and_what_can_be_done() {
             .body["calendarCount"],
         1
     );
-    // What failed is tried again at once; everything can be read anew.
+    // push-all retries failed writes at once; reset starts a full sync.
     let fault = json!([{ "method": "events.insert", "status": 400, "reason": "invalid" }]);
     google.control("faults", fault).await;
     let body = json!({ "calendarId": calendar, "title": "Refused", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" });

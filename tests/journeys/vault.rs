@@ -1,4 +1,4 @@
-//! The vault over real tables and a KMS, as several functions use it at once.
+//! The vault with tables and KMS, used by several functions at once.
 
 use futures::future::join_all;
 use shared::calendar::AccountContext;
@@ -12,7 +12,7 @@ use shared::vault::{FEED_URL, SecretLocation, VaultError};
 
 use crate::harness::World;
 
-/// Another function: the same tables and key, and nothing in memory.
+/// Returns the context of another function: the same tables and key, but empty caches.
 fn another(world: &World) -> AccountContext {
     let lookup = |name: &str| world.stack.services.variables.get(name).cloned();
     let mut setup = Setup::new(Environment::new(&lookup), Clock::System);

@@ -1,4 +1,4 @@
-//! What a window shows, and what it costs.
+//! Queries of a time window: their results and their cost.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The Google that journeys are to run against (`local/src/google`).
+//! Tests of the Google sandbox (`local/sandboxes/src/google`).
 
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +35,7 @@ async fn google_hands_out_changes_in_pages_and_by_sync_token() {
         (3, None),
         "a token comes with the last page only"
     );
-    // What changes between two pages is in the next sync, not lost.
+    // A change between two pages belongs to the next sync.
     sandbox
         .call(
             Method::PATCH,

@@ -1,4 +1,4 @@
-//! The Microsoft sandbox is as strict as Microsoft, where that is known.
+//! Tests of the Microsoft sandbox (`local/sandboxes/src/microsoft`): it is as strict as Graph, as far as is known.
 
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ const YEAR: [(&str, &str); 2] = [
     ("endDateTime", "2028-01-01T00:00:00Z"),
 ];
 
-/// All pages of changes, and the link to the next ones.
+/// Reads all pages of a delta round. Returns the items and the delta link.
 async fn changes(side: &MicrosoftHarness, first: Url) -> (Vec<Value>, Url) {
     let (mut found, mut url) = (Vec::new(), first);
     loop {
@@ -78,7 +78,7 @@ async fn changes_come_as_stubs_of_a_frozen_window() {
             .any(|one| one["id"] == single.as_str() && one["subject"] == "Single")
     );
     assert!(!found.iter().any(|one| one["subject"] == "Far"));
-    // What may not be asked for, and what has to be.
+    // Unsupported and required query parameters.
     for name in ["$select", "$expand", "$filter", "$orderby", "$search"] {
         let (status, body) = side
             .call(
@@ -97,7 +97,8 @@ async fn changes_come_as_stubs_of_a_frozen_window() {
         400,
         "both dates are required"
     );
-    // An occurrence that is removed is told of by its series alone; what leaves the window is said to be deleted.
+    // A cancelled occurrence only shows as a change of its series; an event that leaves the window is listed as
+    // removed.
     assert!(
         side.remove(&MicrosoftHarness::occurrence(
             &series,
@@ -135,9 +136,9 @@ async fn changes_come_as_stubs_of_a_frozen_window() {
     );
     assert!(
         side.event(&series).await["cancelledOccurrences"].is_null(),
-        "told only to whoever names it"
+        "only returned when it is selected"
     );
-    // Tokens that are not known any more.
+    // Expired delta tokens.
     side.control("expire", json!({ "calendarId": side.primary() }))
         .await;
     let (status, body) = side.call(Method::GET, delta, None).await;
@@ -181,7 +182,7 @@ async fn events_are_checked_as_microsoft_checks_them() {
             "{wrong}"
         );
     }
-    // The same transaction makes no second event.
+    // A repeated transactionId does not create a second event.
     let twice = event(json!({ "transactionId": "t1" }));
     let first = side.create(twice.clone()).await;
     assert_eq!(side.create(twice).await["id"], first["id"]);
@@ -209,7 +210,7 @@ async fn events_are_checked_as_microsoft_checks_them() {
             .is_success()
     );
     assert_eq!(side.event(&second).await["type"], "exception");
-    // A series that moves has no exceptions any more.
+    // Moving a series removes its exceptions.
     assert!(
         side.change(
             &series,
@@ -219,7 +220,7 @@ async fn events_are_checked_as_microsoft_checks_them() {
         .is_success()
     );
     assert_eq!(side.event(&second).await["subject"], "E");
-    // An old version is refused.
+    // An outdated ETag is rejected.
     let request = side
         .client
         .patch(side.path(&["events", &series]))
@@ -232,7 +233,7 @@ async fn events_are_checked_as_microsoft_checks_them() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 412);
-    // Everybody who is invited is told, whatever anybody wants.
+    // Attendees are always notified; a request cannot prevent it.
     let attendee = json!({ "type": "required", "emailAddress": { "address": "bob@contoso.test" } });
     side.create(event(json!({ "attendees": [attendee] }))).await;
     assert_eq!(side.report().await["mails"], json!(["bob@contoso.test"]));
@@ -305,7 +306,7 @@ async fn times_texts_and_pages_come_as_they_are_preferred() {
         )
         .await;
     assert_eq!(rest["value"].as_array().unwrap().len(), 4);
-    // A batch has an answer for each.
+    // A batch returns one response per request.
     let path = side
         .path(&["events", &id])
         .path()
@@ -345,7 +346,7 @@ async fn times_texts_and_pages_come_as_they_are_preferred() {
 #[tokio::test]
 async fn a_careless_client_is_noted() {
     let side = sandbox().await;
-    // As a client, not as the person: a token of an app.
+    // A token that is issued to an app, not one of the user's own: faults and checks apply to it.
     let form = |pairs: &[(&str, &str)]| {
         reqwest::Url::parse_with_params("http://x/", pairs)
             .unwrap()
@@ -393,7 +394,7 @@ async fn a_careless_client_is_noted() {
         first["scope"], "openid Calendars.ReadWrite",
         "without offline_access"
     );
-    // Each use of a refresh token gives another; the one before the last is dead.
+    // Each use of a refresh token issues a new one; after two uses, the oldest is revoked.
     let mut old = first["refresh_token"].as_str().unwrap().to_owned();
     let oldest = old.clone();
     for _ in 0..3 {
@@ -437,7 +438,7 @@ async fn a_careless_client_is_noted() {
     let noted = side.violations().await;
     for what in [
         "immutable ids",
-        "in what zone",
+        "outlook.timezone",
         "client-request-id",
         "does not name the calendar",
     ] {
@@ -460,7 +461,7 @@ async fn a_careless_client_is_noted() {
         assert!(
             noted
                 .iter()
-                .any(|note| note == "Event.title is no field that Microsoft knows"),
+                .any(|note| note == "Event.title is not a field of Microsoft's types"),
             "{noted:?}"
         );
         assert!(
@@ -471,7 +472,7 @@ async fn a_careless_client_is_noted() {
             "{noted:?}"
         );
     }
-    // More than four at once.
+    // More than four concurrent calls.
     side.control("latency", json!(300)).await;
     let many = (0..6).map(|_| {
         side.client

@@ -1,4 +1,4 @@
-//! The sandboxes themselves: they are held to what the providers publish, or journeys on them would prove nothing.
+//! Tests of the sandboxes themselves, against what the providers document. Journeys rely on their fidelity.
 
 mod google;
 mod microsoft;

@@ -1,6 +1,5 @@
-//! Two people change one calendar, one here and one at the provider, while answers get lost, the provider refuses, and
-//! workers are killed. Once it is quiet again both sides are equal, and nothing was lost or doubled. The same worlds for
-//! each provider.
+//! Two users change one calendar, one here and one at the provider, while responses are lost, calls fail, and workers
+//! are killed. Once the faults end, both sides converge, and no event is lost or duplicated. Runs for each provider.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +17,7 @@ use super::{Dice, killed_after, seeds};
 use crate::harness::{EventChange, InjectedFault, ProviderHarness, token_in};
 use crate::harness::{Person, World};
 
-/// One calendar that two people change.
+/// One calendar that is changed on both sides.
 struct Both<S> {
     world: World,
     side: S,
@@ -27,9 +26,9 @@ struct Both<S> {
     user: UserId,
     calendar: CalendarId,
     dice: Dice,
-    /// Events that were ever made, by the first word of their title, and whether anybody has removed them.
+    /// All events ever created, by the first word of their title, and whether they were deleted.
     made: BTreeMap<String, bool>,
-    /// What was done, for whoever has to find out why.
+    /// The history of the simulation, for the messages of failed assertions.
     log: Vec<String>,
 }
 
@@ -68,7 +67,7 @@ impl<S: ProviderHarness> Both<S> {
         }
     }
 
-    /// A title that no other event has, and a new time.
+    /// Draws a title that begins with `name`, a day, and an hour.
     fn body(&mut self, name: &str) -> (String, u64, u64) {
         (
             format!("{name} v{}", self.dice.below(1_000_000)),
@@ -83,7 +82,7 @@ impl<S: ProviderHarness> Both<S> {
             .await
     }
 
-    /// Something that the person here does.
+    /// Makes a random change here, through the API.
     async fn act_here(&mut self) {
         let path = "/api/v1/calendar/events";
         let seen = self.seen().await;
@@ -140,7 +139,7 @@ impl<S: ProviderHarness> Both<S> {
                 _ if series.is_none() => {
                     json!({ "startTime": time(hour), "endTime": time(hour + 1) })
                 }
-                // A series as a whole: what it says, when it is, how it repeats.
+                // The whole series: its description, its times, or its rule.
                 _ => match self.dice.below(3) {
                     0 => json!({ "description": title }),
                     1 => {
@@ -166,7 +165,7 @@ impl<S: ProviderHarness> Both<S> {
         }
     }
 
-    /// Something that the person at the provider does.
+    /// Makes a random change at the provider.
     async fn act_there(&mut self) {
         let items = self.side.all().await;
         let choice = self.dice.below(10);
@@ -190,7 +189,7 @@ impl<S: ProviderHarness> Both<S> {
             .or(event.raw.get("seriesMasterId"))
             .is_none();
         if event.is_series && choice.is_multiple_of(2) {
-            // The second week of the series, whatever became of it.
+            // The occurrence in the second week of the series.
             let start: NaiveDateTime = event.start.parse().unwrap();
             id = S::occurrence(
                 &id,
@@ -227,7 +226,7 @@ impl<S: ProviderHarness> Both<S> {
         }
     }
 
-    /// What goes wrong, or the time that passes.
+    /// Injects a random fault, or runs the worker.
     async fn misfortune(&mut self) {
         let method = ["changes", "insert", "update", "delete", "read", "token"];
         let method = method[usize::try_from(self.dice.below(6)).unwrap()];
@@ -268,7 +267,7 @@ impl<S: ProviderHarness> Both<S> {
         self.side.control("faults", json!([fault])).await;
     }
 
-    /// Lets the schedules and the worker go on until nothing waits any more.
+    /// Ends all faults, and runs the schedules and the worker until no work is left.
     async fn quiet(&mut self) {
         self.side.control("forgive", json!({})).await;
         for _ in 0..12 {
@@ -283,7 +282,7 @@ impl<S: ProviderHarness> Both<S> {
         self.side.sign_in().await;
     }
 
-    /// What the provider has, as we read it, and which occurrences it has cancelled.
+    /// Reads the provider's events, and its cancelled occurrences, with the backend's own client.
     async fn there(&self) -> (BTreeMap<EventId, Event>, BTreeSet<(EventId, OriginalStart)>) {
         let session = self.side.session();
         let remote_id = self.side.primary();
@@ -320,7 +319,7 @@ impl<S: ProviderHarness> Both<S> {
                 break;
             }
         }
-        // What was different of a series before it moved may still be in the list; nobody sees it.
+        // The provider may still list overrides of a series from before it was moved; they are not occurrences.
         let stray = |id: &EventId| {
             let series = events
                 .get(&id.series())
@@ -334,7 +333,7 @@ impl<S: ProviderHarness> Both<S> {
         (events, cancelled)
     }
 
-    /// What is stored here.
+    /// Returns the events stored here.
     async fn here(&self) -> Vec<Event> {
         let store = &self.world.stack.context.store;
         let ids: Vec<EventId> = store
@@ -351,14 +350,15 @@ impl<S: ProviderHarness> Both<S> {
         let history = || format!("seed {seed}:\n{}", self.log.join("\n"));
         let (there, cancelled) = self.there().await;
         let here = self.here().await;
-        // What was deleted there while it was changed here, or refused, is kept, and says so; it is not there.
+        // Events that were deleted at the provider and changed here, or whose write was rejected, are kept here as
+        // FAILED.
         let (kept, here): (Vec<_>, Vec<_>) = here.into_iter().partition(|event| {
             event
                 .link
                 .as_ref()
                 .is_some_and(|link| link.failure.is_some())
         });
-        // So do the changes of its occurrences.
+        // So are overrides of such series.
         let kept_ids: BTreeSet<EventId> = kept.iter().map(|event| event.id.clone()).collect();
         let (_, here): (Vec<_>, Vec<_>) = here.into_iter().partition(|event| {
             event.original_start().is_some() && kept_ids.contains(&event.id.series())
@@ -369,7 +369,7 @@ impl<S: ProviderHarness> Both<S> {
             .collect();
         assert!(
             waiting.is_empty(),
-            "changes wait for ever: {waiting:#?}\n{}",
+            "changes are never written: {waiting:#?}\n{}",
             history()
         );
         let overridden: BTreeMap<_, _> = here
@@ -411,7 +411,7 @@ impl<S: ProviderHarness> Both<S> {
             .map(|event| (event.id.clone(), event))
             .collect();
         let session = self.side.session();
-        // A series of which every occurrence was cancelled one by one: a provider may show nothing of it any more.
+        // A series whose occurrences were all cancelled one by one: a provider may no longer list it.
         let is_spent = |event: &Event| {
             let (from, to) = (
                 "2026-01-01T00:00:00Z".parse().unwrap(),
@@ -461,7 +461,7 @@ impl<S: ProviderHarness> Both<S> {
             "{missing:?} is missing here\n{}",
             history()
         );
-        // Nothing is lost, nothing is doubled, and what is gone was removed by somebody.
+        // No event is lost or duplicated; only deleted events are missing.
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         let whole = there
             .values()
@@ -484,10 +484,14 @@ impl<S: ProviderHarness> Both<S> {
                 history()
             );
         }
-        assert!(names.is_empty(), "nobody has made {names:?}\n{}", history());
+        assert!(
+            names.is_empty(),
+            "unexpected events: {names:?}\n{}",
+            history()
+        );
     }
 
-    /// Once it is quiet, a further sync changes nothing on either side.
+    /// Checks that a further sync changes nothing on either side.
     async fn check_rest(&self, seed: u64) {
         let before = self.side.report().await["calls"].clone();
         let (stored, app) = (self.here().await, &self.world.stack.context);
@@ -521,7 +525,7 @@ impl<S: ProviderHarness> Both<S> {
     }
 }
 
-/// What has to be equal: all that both sides can change, apart from how each marks what is overridden.
+/// Returns the content that must be equal on both sides; the list of overridden occurrences is compared separately.
 fn comparable(event: &Event) -> EventContent {
     let mut content = EventContent::of(event);
     if let Some(series) = &mut content.series {
@@ -542,7 +546,7 @@ async fn ping_pong_duplicates_in_two_way_sync_with_microsoft() {
 
 async fn worlds<S: ProviderHarness>() {
     let some: Vec<u64> = seeds().collect();
-    // One world at a time for each of two cores.
+    // Two worlds at a time.
     for pair in some.chunks(2) {
         futures::future::join_all(pair.iter().map(|seed| one_world::<S>(*seed))).await;
     }

@@ -1,4 +1,4 @@
-//! A worker that is killed between any two calls, and two workers with the same message: the next run converges.
+//! Workers that are killed between any two calls, and two workers with the same message: the next sync converges.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::{Dice, killed_after, seeds};
 use crate::harness::World;
 use crate::harness::feeds::calendar;
 
-/// A feed of some of a hundred events, some of them with a title of their own.
+/// Returns a feed of a random subset of a hundred events with random titles, and the expected ids and titles.
 fn feed(dice: &mut Dice) -> (String, BTreeSet<(String, String)>) {
     let mut events = Vec::new();
     let mut expected = BTreeSet::new();
@@ -79,7 +79,7 @@ async fn a_killed_worker_loses_and_doubles_nothing() {
             world.feeds.set_ics(&path, text);
             for _ in 0..dice.below(3) {
                 killed_after(&world, user, calendar, 1 + dice.below(12)).await;
-                // The lease of the dead runs out before anybody else may work.
+                // The killed worker's lease expires before another worker can sync.
                 clock.advance(TimeDelta::seconds(61));
             }
         }

@@ -1,5 +1,5 @@
-//! What AWS does and no emulator shows: it throttles, takes half a batch, cancels a transaction because of another one,
-//! and loses answers. Injected where the SDK sends its requests.
+//! Faults of AWS that the emulators do not have: throttling, unprocessed batch items, transaction conflicts, and lost
+//! responses. They are injected into the SDK's HTTP client.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -24,22 +24,22 @@ use crate::harness::feeds::{calendar, daily};
 use crate::harness::google::GoogleHarness;
 use crate::harness::{Person, World};
 
-/// What becomes of a request.
+/// The outcome of a request.
 enum Fate {
-    /// It is carried out.
+    /// The request is processed.
     Done,
-    /// It is refused with this error.
+    /// The request fails with this error.
     Refused(Value),
-    /// It is carried out, and nobody hears of it.
+    /// The request is processed, but its response is lost.
     Lost,
-    /// Of the items of a batch, every other one is taken.
+    /// Every other item of the batch is processed; the rest is returned as unprocessed.
     Half,
 }
 
-/// Decides by the operation (`BatchWriteItem`) and the body.
+/// Decides the outcome by the operation (such as `BatchWriteItem`) and the body.
 type Decide = Box<dyn FnMut(&str, &str) -> Fate + Send>;
 
-/// The SDK's HTTP client or, once connected, its connector, with a say in what becomes of each request.
+/// Wraps the SDK's HTTP client (or its connector), and decides the outcome of each request.
 #[derive(Clone)]
 struct Faults<Real = SharedHttpClient> {
     decide: Arc<Mutex<Decide>>,
@@ -65,7 +65,7 @@ impl Faults {
         *self.decide.lock().unwrap() = Box::new(decide);
     }
 
-    /// A world whose functions speak to AWS through this client, and whose messages are worked on by hand.
+    /// Starts a world whose functions call AWS through this client, and whose worker only runs on request.
     async fn world(&self, clock: Clock) -> World {
         let http = Some(SharedHttpClient::new(self.clone()));
         World::with(Options {
@@ -128,7 +128,7 @@ fn answer(status: u16, body: &Value) -> HttpResponse {
     answer
 }
 
-/// The batch with every other item of each table, and the items that are left.
+/// Splits a batch: a body with every other item of each table, and the remaining items.
 fn halved(body: &str) -> (String, Value) {
     let mut batch: Value = serde_json::from_str(body).unwrap();
     let mut left = json!({});
@@ -162,7 +162,7 @@ fn throttled() -> Fate {
     }))
 }
 
-/// A transaction that was cancelled because of its first item.
+/// A transaction that is cancelled because of its first item.
 fn cancelled(code: &str) -> Fate {
     Fate::Refused(json!({
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
@@ -178,7 +178,7 @@ fn conflict() -> Fate {
     }))
 }
 
-/// Somebody signs up and connects a feed of `count` events, and sees them all.
+/// Signs a user up, connects a feed of `count` events, and checks that all of them are listed.
 async fn assert_a_feed_arrives(faults: Faults, count: u32) -> (World, Person) {
     let world = faults.world(Clock::System).await;
     let ada = world.sign_up("ada").await;
@@ -243,7 +243,7 @@ async fn a_write_that_meets_another_transaction_is_tried_again() {
         }
     });
     let (world, ada) = assert_a_feed_arrives(faults, 3).await;
-    // A conflict is no excuse for a condition that does not hold.
+    // A failed condition is reported as such, not retried as a conflict.
     let body = json!({ "email": ada.email, "password": crate::harness::PASSWORD });
     assert_eq!(
         world
@@ -274,7 +274,7 @@ async fn of_two_messages_only_the_one_that_failed_is_reported() {
             .await;
         calendars.push(answer.body["id"].as_str().unwrap().to_owned());
     }
-    // From here on there is only the batch below.
+    // Empties the queue, so that only the batch below is processed.
     world.stack.work().await;
     let records = calendars.iter().map(|calendar| {
         let job = json!({ "type": "syncCalendar", "userId": ada.id, "calendarId": calendar });
@@ -332,7 +332,7 @@ async fn an_event_is_made_once_wherever_its_making_fails() {
             )
             .await
     };
-    // Nobody can be asked to write it: it is stored, and the schedule has it written.
+    // The message cannot be sent: the event is stored, and the schedule requests the write later.
     faults.now(|operation, _| {
         if operation == "SendMessage" {
             throttled()
@@ -341,7 +341,7 @@ async fn an_event_is_made_once_wherever_its_making_fails() {
         }
     });
     assert_eq!(make("Unasked").await.status, 202);
-    // It is stored, and then nothing can be read any more: the same request again makes no second one.
+    // The event is stored, but then reads fail: repeating the request does not create a second one.
     let mut is_stored = false;
     faults.now(move |operation, body| {
         let is_read = is_stored && operation == "GetItem";
@@ -358,8 +358,8 @@ async fn an_event_is_made_once_wherever_its_making_fails() {
     assert_eq!(google.titles().await, ["Unasked", "Unheard"]);
 }
 
-/// Throttled, half taken, in conflict or unheard of, at random: callers try again as callers do, and in the end every
-/// event is there once.
+/// Requests are throttled, partially processed, cancelled by conflicts, or lose their response at random. Callers
+/// retry, and in the end each event exists exactly once.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_faults_lose_and_double_nothing() {
     for seed in seeds().step_by(5) {
@@ -393,8 +393,8 @@ async fn random_faults_lose_and_double_nothing() {
                         Some(connect.clone()),
                     )
                     .await;
-                // 409 where an earlier try was carried out and its answer lost; but an earlier try with the same key
-                // that never ended has to run out first.
+                // 409 when an earlier attempt succeeded but its response was lost. An unfinished attempt with the same
+                // key has to expire first.
                 clock.advance(TimeDelta::seconds(10));
                 let exists = answer.status == 409 && answer.body["type"] != "idempotency-conflict";
                 (answer.status == 201 || exists).then_some(())
@@ -402,7 +402,7 @@ async fn random_faults_lose_and_double_nothing() {
             .await;
         world.stack.work().await;
         faults.now(|_, _| Fate::Done);
-        // A message that failed is seen again later, and the lease of a worker that was not heard of runs out first.
+        // Lets the visibility timeout of failed messages, and leases that were not released, expire.
         clock.advance(TimeDelta::minutes(16));
         let ada = world.sign_in(&ada).await;
         let mut ids = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Many small worlds with accidents in them, each repeatable from its seed.
+//! Simulations with random faults, each reproducible by its seed.
 
 mod both_ways;
 mod crashes;
@@ -12,7 +12,7 @@ use shared::sync::sync_calendar;
 
 use crate::harness::World;
 
-/// Which worlds: more with `CALWEAVE_SEEDS`, one alone with `CALWEAVE_SEED`.
+/// Returns the seeds to run: 25, or the number in `CALWEAVE_SEEDS`, or only the seed in `CALWEAVE_SEED`.
 fn seeds() -> std::ops::Range<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
     let number = |name| {
@@ -25,7 +25,7 @@ fn seeds() -> std::ops::Range<u64> {
     })
 }
 
-/// SplitMix64: the same throws from the same seed, on every machine.
+/// SplitMix64: the same sequence from the same seed on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -38,7 +38,7 @@ impl Dice {
     }
 }
 
-/// Runs a sync until it has made `calls` calls of DynamoDB, then drops it as a killed worker would be.
+/// Runs a sync until it has made `calls` DynamoDB calls, and then drops it, as if the worker were killed.
 async fn killed_after(world: &World, user: UserId, calendar: CalendarId, calls: u64) {
     let app = &world.stack.context;
     app.store.meter().take();

@@ -23,8 +23,8 @@ pub struct RefreshRequest {
 
 /// Exchanges a refresh token for new tokens.
 ///
-/// A refresh token is valid for one use. A second use means that the token was copied: the session ends at once with all
-/// of its tokens, and the user has to sign in again.
+/// A refresh token is valid for one use. A second use means that the token was copied: the session ends at once with
+/// all of its tokens, and the user has to sign in again.
 #[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = RefreshRequest,
     responses((status = 200, body = TokenPair), Problems))]
 pub async fn refresh(

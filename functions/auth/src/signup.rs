@@ -85,7 +85,11 @@ pub async fn signup(
     let (session, token) = begin(&context, user.id);
     if context.store.create_user(&user, &session).await? == WriteOutcome::ConditionFailed {
         audit
-            .failure("anonymous", "SIGNUP_FAILURE", "an account with this e-mail address exists")
+            .failure(
+                "anonymous",
+                "SIGNUP_FAILURE",
+                "an account with this e-mail address exists",
+            )
             .await;
         return Err(Problem::because(
             ProblemType::Conflict,

@@ -13,10 +13,10 @@ use crate::Context;
 
 /// Requests a sync of a calendar.
 ///
-/// 202 at once. With `?wait=20`, waits up to that many seconds: 200 with the result if the sync is completed by then, else
-/// 202. A sync that failed is completed too; see `syncStatus`.
+/// 202 at once. With `?wait=20`, waits up to that many seconds: 200 with the result if the sync is completed by then,
+/// else 202. A sync that failed is completed too; see `syncStatus`.
 #[utoipa::path(post, path = "/api/v1/calendar/calendars/{id}/sync", tag = "calendars", security(("bearer" = [])),
-    params(("id" = String, Path, description = "`cal_…`"), Wait),
+    params(("id" = String, Path, description = "Calendar id, `cal_…`"), Wait),
     responses((status = 200, body = SyncView), (status = 202, body = SyncView), Problems))]
 pub async fn one(
     State(context): State<Context>,

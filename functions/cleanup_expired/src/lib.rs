@@ -1,5 +1,5 @@
-//! Runs every hour: resumes erasures whose queue message was lost. Items that only expire (sessions, lockouts, counters,
-//! stored responses) are removed by DynamoDB TTL, and are not read once they have expired.
+//! Runs every hour: resumes erasures whose queue message was lost. Items that only expire (sessions, lockouts,
+//! counters, stored responses) are removed by DynamoDB TTL, and are not read once they have expired.
 
 use shared::calendar::Context;
 use shared::sync::{SyncError, resume_erasures};

@@ -14,9 +14,9 @@ use crate::wait::WaitQuery;
 
 /// Creates an event or a series.
 ///
-/// 201 if the provider has the event within `wait` seconds, else 202: the event is stored, and is written to the provider
-/// later. If the provider does not support the recurrence of a series and `whenInexpressible` is `EXPAND`, each occurrence
-/// becomes a single event: the response is the first of them, and `expandedInto` lists the ids of all.
+/// 201 if the provider has the event within `wait` seconds, else 202: the event is stored, and is written to the
+/// provider later. If the provider does not support the recurrence of a series and `whenInexpressible` is `EXPAND`,
+/// each occurrence becomes a single event: the response is the first of them, and `expandedInto` lists the ids of all.
 #[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = EventDraft, params(WaitQuery),
     responses((status = 201, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn create(

@@ -137,7 +137,7 @@ fn window(query: &ListQuery, zone: Tz) -> ApiResult<Window> {
 
 /// Parses RFC 3339, or a date as the start of that day in the reader's zone.
 fn instant(field: &str, text: &str, zone: Tz) -> ApiResult<DateTime<Utc>> {
-    // Clients often do not escape the plus of an offset, which URL decoding turns into a space.
+    // URL decoding turns an unescaped plus into a space.
     let text = text.trim().replace(' ', "+");
     let date = || {
         Some(to_instant(

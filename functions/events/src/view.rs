@@ -67,7 +67,8 @@ pub struct EventView {
     status: EventStatus,
     /// Whether the event counts as busy time (`TRANSP`).
     transparency: Transparency,
-    /// Whether the event is busy time for its owner: it is not cancelled, not transparent, and not declined by the owner.
+    /// Whether the event is busy time for its owner: it is not cancelled, not transparent, and not declined by the
+    /// owner.
     is_busy: bool,
     /// Access classification (`CLASS`).
     visibility: Visibility,
@@ -111,7 +112,8 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub expanded_into: Option<Vec<EventId>>,
-    /// Entity tag for `If-Match`. It changes with the event, with its calendar's name and colour, and with `syncStatus`.
+    /// Entity tag for `If-Match` and `If-None-Match`. It changes with the event, with its calendar's name and colour, and
+    /// with `syncStatus`, which `If-Match` ignores.
     etag: String,
 }
 
@@ -177,7 +179,7 @@ impl EventView {
             .as_deref()
             .filter(|_| !is_occurrence || event.original_start().is_some());
         let sync_status = link.map_or(LinkStatus::Synced, EventLink::status);
-        // A series in a zone without IANA equivalent is stored as a list of starts, with its rule in `unknown`.
+        // A rule that could not be parsed, or that was expanded into a list of starts, is stored in `unknown`.
         let written_out = || {
             let mut unknown = details.unknown.iter();
             let rule = unknown.find(|(name, _)| name == "RRULE");

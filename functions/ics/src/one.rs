@@ -17,7 +17,7 @@ use crate::Context;
 
 /// Returns a connected feed.
 #[utoipa::path(get, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
-    params(("id" = String, Path, description = "`cal_…`")), responses((status = 200, body = CalendarView), Problems))]
+    params(("id" = String, Path, description = "Calendar id, `cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn get(
     State(context): State<Context>,
     caller: Caller,
@@ -45,7 +45,7 @@ pub struct FeedUpdate {
 
 /// Updates the URL, name or colour of a connected feed.
 #[utoipa::path(put, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])), request_body = FeedUpdate,
-    params(("id" = String, Path, description = "`cal_…`")), responses((status = 200, body = CalendarView), Problems))]
+    params(("id" = String, Path, description = "Calendar id, `cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn put(
     State(context): State<Context>,
     caller: Caller,
@@ -63,7 +63,7 @@ pub async fn put(
 ///
 /// Its URL is deleted at once. Its events disappear at once; they are removed from storage shortly after.
 #[utoipa::path(delete, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
-    params(("id" = String, Path, description = "`cal_…`")), responses((status = 204), Problems))]
+    params(("id" = String, Path, description = "Calendar id, `cal_…`")), responses((status = 204), Problems))]
 pub async fn delete(
     State(context): State<Context>,
     caller: Caller,
@@ -76,10 +76,10 @@ pub async fn delete(
 
 /// Requests a sync of a feed.
 ///
-/// 202 at once. With `?wait=20`, waits up to that many seconds: 200 with the result if the sync is completed by then, else
-/// 202. A sync that failed is completed too; see `syncStatus`.
+/// 202 at once. With `?wait=20`, waits up to that many seconds: 200 with the result if the sync is completed by then,
+/// else 202. A sync that failed is completed too; see `syncStatus`.
 #[utoipa::path(post, path = "/api/v1/calendar/ics/{id}/sync", tag = "ics", security(("bearer" = [])),
-    params(("id" = String, Path, description = "`cal_…`"), Wait),
+    params(("id" = String, Path, description = "Calendar id, `cal_…`"), Wait),
     responses((status = 200, body = SyncView), (status = 202, body = SyncView), Problems))]
 pub async fn sync(
     State(context): State<Context>,

@@ -1,4 +1,4 @@
-//! Ties a sign-in to the browser that began it, and knows where a browser may be sent.
+//! Binds an authorization to the browser that began it, and checks where a browser is redirected to.
 
 use axum::http::{HeaderMap, header};
 use shared::domain::secret::secret_digest;
@@ -9,8 +9,8 @@ use crate::Context;
 
 const COOKIE: &str = "calweave_oauth";
 
-/// The cookie that gives a browser its secret to keep. A page of another site may ask for it, so over TLS it is sent
-/// across sites; it opens nothing by itself.
+/// Returns the cookie with the browser's secret. Over TLS it is sent across sites, because a frontend on another site
+/// can begin an authorization. The secret alone gives no access.
 pub fn cookie(secret: &str, own_base: &str, seconds: i64) -> String {
     let site = if own_base.starts_with("https:") {
         "SameSite=None; Secure"
@@ -25,7 +25,7 @@ pub fn cookie(secret: &str, own_base: &str, seconds: i64) -> String {
     )
 }
 
-/// The digests of the secrets that this browser shows.
+/// Returns the digests of the browser secrets in a request's cookies.
 pub fn shown(headers: &HeaderMap) -> Vec<String> {
     let cookies = headers
         .get_all(header::COOKIE)
@@ -40,17 +40,19 @@ pub fn shown(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// Where to send the browser in the end: to a page of a configured origin, or of this API itself.
+/// Returns the page that the browser is redirected to at the end. Its origin must be in `CORS_ORIGINS`, or be that of
+/// this API. Without a page, returns the root of the first configured origin, or else the documentation page of this
+/// API.
 ///
 /// # Errors
-/// When the page is anywhere else.
+/// When the page has another origin, a fragment or credentials.
 pub fn return_to(context: &Context, own_base: &str, wanted: Option<&str>) -> ApiResult<String> {
     let own_origin = Url::parse(own_base)
         .map(|url| url.origin().ascii_serialization())
         .unwrap_or_default();
     let allowed = || context.http.config.cors_origins.iter().chain([&own_origin]);
     let Some(wanted) = wanted else {
-        // Without a frontend of its own there is this API's page.
+        // Without a configured origin there is no frontend.
         let first = context.http.config.cors_origins.first();
         return Ok(first.map_or_else(|| format!("{own_base}/docs"), |origin| format!("{origin}/")));
     };
@@ -67,7 +69,7 @@ pub fn return_to(context: &Context, own_base: &str, wanted: Option<&str>) -> Api
     }
 }
 
-/// The page with one more parameter.
+/// Adds a query parameter to the URL of a page.
 pub fn with(page: &str, name: &str, value: &str) -> String {
     match Url::parse(page) {
         Ok(mut url) => {

@@ -13,30 +13,32 @@ use utoipa::IntoParams;
 use crate::Context;
 use crate::browser::{cookie, return_to, shown, with};
 
-/// What a browser comes back with.
+/// The parameters of the callback (RFC 6749 4.1.2).
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct CallbackQuery {
-    /// To be exchanged for tokens.
+    /// Authorization code, which is exchanged for tokens.
     #[serde(default)]
     code: Option<String>,
-    /// As it was sent along.
+    /// `state` of the authorization request.
     #[serde(default)]
     state: Option<String>,
-    /// Why there is no code.
+    /// Error code, if there is no authorization code.
     #[serde(default)]
     error: Option<String>,
-    /// `True` where an administrator has consented for everybody (Microsoft).
+    /// `True` if an administrator has consented for a whole organisation (Microsoft).
     #[serde(default)]
     admin_consent: Option<String>,
 }
 
-/// Where the provider sends the browser back to. Sends it on to the page that the sign-in was begun for, with `session` (see
-/// `GET /oauth/session/{id}`), with `adminConsent=granted`, or with `error`: `access_denied`, `consent_required` (an
-/// administrator has to), `invalid_state`, `missing_scopes`, `account_taken`, `auth_failed`.
+/// Completes the linking of an account. The provider redirects the browser to this endpoint.
+///
+/// Redirects the browser to the page that began it (`returnTo`) with one of these parameters: `session` (see
+/// `GET /oauth/session/{id}`), `adminConsent=granted`, or `error`. Errors are `access_denied`, `consent_required` (an
+/// administrator has to consent first), `invalid_state`, `missing_scopes`, `account_taken` and `auth_failed`.
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/{provider}/callback", tag = "oauth",
-    params(("provider" = String, Path, description = "`google` or `microsoft`"), CallbackQuery),
-    responses((status = 303, description = "to the page that began it"), Problems))]
+    params(("provider" = String, Path, description = "Provider: `google` or `microsoft`"), CallbackQuery),
+    responses((status = 303, description = "Redirect to the page that began it"), Problems))]
 pub async fn callback(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -56,7 +58,7 @@ pub async fn callback(
     };
     let page = match finish_link(&context, kind, &returned).await? {
         Some(finished) => finished_page(&audit, &finished).await,
-        // Not this browser's, used before, or expired.
+        // The `state` belongs to another browser, was used before, or has expired.
         None => {
             let page = return_to(&context, &own_base, None)?;
             with(&page, "error", "invalid_state")
@@ -67,7 +69,7 @@ pub async fn callback(
     Ok((StatusCode::SEE_OTHER, headers).into_response())
 }
 
-/// The page that began the link, with what came of it.
+/// Returns the page that began the link, with the outcome as a query parameter.
 async fn finished_page(audit: &AuditLog, finished: &FinishedLink) -> String {
     let (user, page) = (finished.user, &finished.return_to);
     match &finished.outcome {

@@ -11,13 +11,13 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// All linked accounts.
+/// The linked accounts of the caller.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Connections {
-    /// The oldest first.
+    /// The linked accounts, in the order in which they were first linked.
     connections: Vec<ConnectionView>,
-    /// Always null: nobody has so many that they do not fit.
+    /// Always null: the list has one page.
     next_cursor: Option<String>,
 }
 
@@ -26,22 +26,22 @@ pub struct Connections {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Connection)]
 pub struct ConnectionView {
-    /// `con_…`
+    /// Connection id, `con_…`.
     #[schema(value_type = String)]
     id: ConnectionId,
-    /// With whom it is.
+    /// Provider of the account.
     provider: ProviderKind,
-    /// Its address.
+    /// E-mail address of the account.
     email: String,
-    /// What its owner has granted.
+    /// OAuth scopes that the owner has granted.
     scopes: Vec<String>,
-    /// Whether that works.
+    /// Status of the grant.
     status: ConnectionStatus,
-    /// Why it does not, and what to do.
+    /// Why the grant does not work, and what the user can do about it.
     status_reason: Option<String>,
-    /// When it was last granted.
+    /// When the grant was last given.
     granted_at: DateTime<Utc>,
-    /// When it was first linked.
+    /// When the account was first linked.
     created_at: DateTime<Utc>,
 }
 
@@ -60,7 +60,9 @@ impl From<Connection> for ConnectionView {
     }
 }
 
-/// The accounts that the caller has linked. One that needs a new grant is linked again in the same way as at first.
+/// Lists the accounts that the caller has linked.
+///
+/// If the status of an account is `NEEDS_REAUTH`, link it again in the same way as the first time.
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/connections", tag = "oauth", security(("bearer" = [])),
     responses((status = 200, body = Connections), Problems))]
 pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Connections>> {

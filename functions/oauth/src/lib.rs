@@ -1,4 +1,4 @@
-//! Links accounts: to the provider's consent page and back, then to the choice of calendars.
+//! Linking accounts: the OAuth flow with the provider, then the selection of calendars.
 
 mod browser;
 mod callback;

@@ -12,34 +12,36 @@ use utoipa::{IntoParams, ToSchema};
 use crate::Context;
 use crate::browser::{cookie, return_to};
 
-/// Where to come back to.
+/// The parameters of an authorization.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginQuery {
-    /// The page that the browser is sent to in the end, with `session` or `error`; of an origin that may call this API.
-    /// Without, the first such origin.
+    /// Page that the browser is redirected to at the end, with `session`, `adminConsent` or `error`. Its origin must be
+    /// allowed by CORS, or be that of this API. Defaults to the root page of the first allowed origin.
     #[serde(default)]
     return_to: Option<String>,
-    /// Whether an administrator consents for everybody of an organisation, without linking an account (Microsoft).
+    /// Whether an administrator consents for all users of an organisation. This links no account (Microsoft only).
     #[serde(default)]
     admin_consent: bool,
 }
 
-/// Where to send the browser.
+/// An authorization that was begun.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizationUrl {
-    /// The provider's consent page.
+    /// URL of the provider's consent page, to which the frontend redirects the browser.
     auth_url: String,
-    /// What comes back with the browser; good once, for a quarter of an hour, in this browser.
+    /// The OAuth `state`. It is valid once, for 15 minutes, in this browser.
     state: String,
 }
 
-/// Begins to link an account. The answer sets a cookie, so a page of another origin calls with `credentials: "include"`;
-/// without the cookie the way back is refused.
+/// Begins to link an account.
+///
+/// The response sets a cookie that binds the authorization to this browser. A page of another origin must call with
+/// `credentials: "include"`; without the cookie, the callback fails with `invalid_state`.
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/{provider}/login", tag = "oauth", security(("bearer" = [])),
-    params(("provider" = String, Path, description = "`google` or `microsoft`"), LoginQuery),
+    params(("provider" = String, Path, description = "Provider: `google` or `microsoft`"), LoginQuery),
     responses((status = 200, body = AuthorizationUrl), Problems))]
 pub async fn login(
     State(context): State<Context>,

@@ -10,32 +10,34 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// The choice.
+/// A selection of calendars.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SelectRequest {
-    /// As the page was given it.
+    /// Session id, from the parameter `session` of the redirect.
     #[serde(alias = "code", alias = "session_id")]
     session_id: String,
-    /// Ids that the session offered; at least one.
+    /// Ids of calendars that the session offers; at least one.
     #[serde(alias = "selected_calendar_ids")]
     selected_calendar_ids: Vec<String>,
 }
 
-/// What is connected now.
+/// The result of a selection.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SelectResponse {
-    /// How many were chosen.
+    /// Number of selected calendars.
     connected_count: usize,
-    /// The chosen calendars; their events follow within seconds.
+    /// The selected calendars. Their events follow within seconds.
     calendars: Vec<CalendarView>,
 }
 
-/// Connects calendars of an account that was just linked. Uses the session up. One that is connected already stays as it
-/// is; one that was disconnected comes back under its old id.
+/// Connects calendars of an account that was just linked.
+///
+/// The session is then no longer valid. Calendars that are connected already do not change; a calendar that was
+/// disconnected is connected again under its old id.
 #[utoipa::path(post, path = "/api/v1/calendar/oauth/{provider}/select", tag = "oauth", security(("bearer" = [])),
-    params(("provider" = String, Path, description = "`google` or `microsoft`")), request_body = SelectRequest,
+    params(("provider" = String, Path, description = "Provider: `google` or `microsoft`")), request_body = SelectRequest,
     responses((status = 201, body = SelectResponse), Problems))]
 pub async fn select(
     State(context): State<Context>,
@@ -57,7 +59,7 @@ pub async fn select(
     if is_revoked {
         return Err(Problem::because(
             ProblemType::Conflict,
-            "the account was given back meanwhile; link it again",
+            "the account's grant was revoked in the meantime; link it again",
         ));
     }
     let calendars: Vec<_> = calendars.into_iter().map(CalendarView::from).collect();

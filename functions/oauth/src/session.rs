@@ -10,45 +10,47 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// What can be chosen from.
+/// The calendars of an account that was just linked.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CalendarOffer {
-    /// With whom the account is.
+    /// Provider of the account.
     provider: ProviderKind,
-    /// The account's address.
+    /// E-mail address of the account.
     user_email: String,
-    /// Its calendars, its own first.
+    /// The calendars, the primary one first.
     calendars: Vec<Offered>,
-    /// What was granted.
+    /// OAuth scopes that the owner has granted.
     scopes: Vec<String>,
-    /// Until when a choice can be made.
+    /// When the session expires.
     expires_at: DateTime<Utc>,
 }
 
-/// A calendar that can be chosen.
+/// A calendar that can be selected.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Offered {
-    /// The provider's id, to be sent back.
+    /// The provider's id of the calendar, for `selectedCalendarIds`.
     id: String,
-    /// Its name.
+    /// Name at the provider.
     name: String,
-    /// `#RRGGBB`
+    /// Colour as `#RRGGBB`.
     color: String,
-    /// Whether it is the account's own.
+    /// Whether it is the account's primary calendar.
     is_primary: bool,
     /// Whether it is connected already.
     is_selected: bool,
     /// Whether the account's owner has hidden it at the provider.
     is_hidden: bool,
-    /// What the account may do with it.
+    /// The account's access to the calendar.
     access_role: AccessRole,
 }
 
-/// The calendars of an account that was just linked. Looking does not use the session up.
+/// Lists the calendars of an account that was just linked.
+///
+/// The session stays valid until a selection is made or it expires.
 #[utoipa::path(get, path = "/api/v1/calendar/oauth/session/{id}", tag = "oauth", security(("bearer" = [])),
-    params(("id" = String, Path, description = "as the page was given it")), responses((status = 200, body = CalendarOffer), Problems))]
+    params(("id" = String, Path, description = "Session id, from the parameter `session` of the redirect")), responses((status = 200, body = CalendarOffer), Problems))]
 pub async fn get(
     State(context): State<Context>,
     caller: Caller,

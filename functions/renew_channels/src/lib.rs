@@ -1,5 +1,5 @@
-//! Runs every twelve hours: requests a sync of the calendars whose channel is due to be renewed before the next run. The
-//! sync renews the channel.
+//! Runs every twelve hours: requests a sync of the calendars whose channel is due to be renewed before the next run.
+//! The sync renews the channel.
 
 use shared::calendar::Context;
 use shared::sync::{SyncError, renew_channels};

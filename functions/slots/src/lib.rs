@@ -1,4 +1,4 @@
-//! Slots: stretches of time that a person keeps, shown in a calendar where the person wants that.
+//! Slots: times that a user reserves. A slot can be shown as an event in a calendar.
 
 mod slots;
 mod view;

@@ -14,17 +14,19 @@ use utoipa::ToSchema;
 use crate::Context;
 use crate::view::SlotView;
 
-/// All slots.
+/// The slots of the caller.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Slots {
-    /// In the order in which they were made.
+    /// The slots, in the order of their creation.
     slots: Vec<SlotView>,
-    /// Always null: all fit.
+    /// Always null: the list has one page.
     next_cursor: Option<String>,
 }
 
-/// All slots of the caller. One that a calendar shows is where its event is now; if that was removed there, so is the slot.
+/// Lists the slots of the caller.
+///
+/// A slot with an event takes its time and title from the event. If the event was deleted, the slot is removed too.
 #[utoipa::path(get, path = "/api/v1/slots", tag = "slots", security(("bearer" = [])), responses((status = 200, body = Slots), Problems))]
 pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Slots>> {
     let slots = list_slots(&context, caller.user()).await?;
@@ -34,9 +36,9 @@ pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<J
     }))
 }
 
-/// One slot.
+/// Returns a slot.
 #[utoipa::path(get, path = "/api/v1/slots/{id}", tag = "slots", security(("bearer" = [])),
-    params(("id" = String, Path, description = "`slt_…`")), responses((status = 200, body = SlotView), Problems))]
+    params(("id" = String, Path, description = "Slot id, `slt_…`")), responses((status = 200, body = SlotView), Problems))]
 pub async fn get(
     State(context): State<Context>,
     caller: Caller,
@@ -46,8 +48,10 @@ pub async fn get(
     Ok(Json(slot.into()))
 }
 
-/// Keeps a stretch of time. 409 when another slot has some of it: of any number of requests at once one succeeds. With
-/// `calendarId`, that calendar shows it.
+/// Creates a slot.
+///
+/// With `calendarId`, also creates an event in that calendar. 409 if another slot overlaps; of several concurrent
+/// requests for the same time, one succeeds.
 #[utoipa::path(post, path = "/api/v1/slots", tag = "slots", security(("bearer" = [])), request_body = SlotDraft,
     responses((status = 201, body = SlotView), Problems))]
 pub async fn create(
@@ -63,9 +67,11 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(slot.into())))
 }
 
-/// Changes a slot, and the event that shows it. 409 when another slot has some of the new time.
+/// Updates a slot and its event.
+///
+/// Omitted fields keep their values. 409 if another slot overlaps the new time.
 #[utoipa::path(put, path = "/api/v1/slots/{id}", tag = "slots", security(("bearer" = [])), request_body = SlotDraft,
-    params(("id" = String, Path, description = "`slt_…`")), responses((status = 200, body = SlotView), Problems))]
+    params(("id" = String, Path, description = "Slot id, `slt_…`")), responses((status = 200, body = SlotView), Problems))]
 pub async fn change(
     State(context): State<Context>,
     caller: Caller,
@@ -80,9 +86,9 @@ pub async fn change(
     Ok(Json(slot.into()))
 }
 
-/// Gives a stretch of time back, and removes the event that shows it.
+/// Deletes a slot and its event.
 #[utoipa::path(delete, path = "/api/v1/slots/{id}", tag = "slots", security(("bearer" = [])),
-    params(("id" = String, Path, description = "`slt_…`")), responses((status = 204), Problems))]
+    params(("id" = String, Path, description = "Slot id, `slt_…`")), responses((status = 204), Problems))]
 pub async fn delete(
     State(context): State<Context>,
     caller: Caller,

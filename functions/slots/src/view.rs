@@ -1,4 +1,4 @@
-//! A slot as the API shows it.
+//! The response body of a slot.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -15,32 +15,32 @@ use utoipa::ToSchema;
 #[serde(rename_all = "camelCase")]
 #[schema(as = Slot)]
 pub struct SlotView {
-    /// `slt_…`
+    /// Slot id, `slt_…`.
     #[schema(value_type = String)]
     id: SlotId,
-    /// What it is for.
+    /// Title.
     title: String,
-    /// What kind of thing that is.
+    /// Category, as free text.
     label: Option<String>,
-    /// The weekday of a weekly slot; null for a dated one.
+    /// Weekday of a weekly slot, such as `MONDAY`; null for a slot that takes place once.
     day_of_week: Option<String>,
-    /// RFC 3339 of a dated slot, a time of day of a weekly one.
+    /// Start: RFC 3339 for a slot that takes place once, a time of day for a weekly one.
     start_time: String,
-    /// Exclusive, in the same form.
+    /// End, exclusive, in the same form as `startTime`.
     end_time: String,
-    /// IANA name.
+    /// IANA time zone.
     timezone: &'static str,
-    /// The calendar that shows it.
+    /// Id of the calendar that shows the slot, `cal_…`; null for a slot without a calendar.
     #[schema(value_type = Option<String>)]
     calendar_id: Option<CalendarId>,
-    /// The event there.
+    /// Id of its event in that calendar, `evt_…`.
     #[schema(value_type = Option<String>)]
     event_id: Option<EventId>,
-    /// Whether the calendar's provider has it; null for a slot without a calendar.
+    /// Sync status of the event; null for a slot without a calendar.
     sync_status: Option<LinkStatus>,
-    /// When it was made.
+    /// When the slot was created.
     created_at: DateTime<Utc>,
-    /// When it was last changed here.
+    /// When the slot was last changed through this API.
     updated_at: DateTime<Utc>,
 }
 

@@ -1,4 +1,4 @@
-//! How the calendars of a person stand, and what can be done about it.
+//! Sync status of a user's calendars, and requests that apply to all of them.
 
 mod push;
 mod reset;

@@ -11,18 +11,19 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// What is tried again.
+/// The result of the request.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PushResponse {
-    /// Changes that had failed.
+    /// Number of failed changes that are retried.
     retried: usize,
-    /// Calendars that were asked for.
+    /// Number of calendars whose sync was requested.
     calendar_count: usize,
 }
 
-/// Tries again to write everything that was changed here and could not be written. Reads all events of the calendars that
-/// can be written.
+/// Retries all failed local changes in the caller's writable calendars.
+///
+/// Reads all events of these calendars, and requests their sync.
 #[utoipa::path(post, path = "/api/v1/sync/push-all", tag = "sync", security(("bearer" = [])),
     responses((status = 202, body = PushResponse), Problems))]
 pub async fn push_all(

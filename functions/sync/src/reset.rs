@@ -11,15 +11,17 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// What is read anew.
+/// The result of the request.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResetResponse {
-    /// Calendars that were asked for.
+    /// Number of calendars whose sync was requested.
     calendar_count: usize,
 }
 
-/// Has all connected calendars read anew as a whole. Nothing is removed before that: what is the same stays as it is.
+/// Requests a full sync of all connected calendars.
+///
+/// No event is removed beforehand, and unchanged events are not written again.
 #[utoipa::path(post, path = "/api/v1/sync/reset", tag = "sync", security(("bearer" = [])),
     responses((status = 202, body = ResetResponse), Problems))]
 pub async fn reset(

@@ -10,57 +10,57 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// More changes than this are not counted.
+/// Maximum number of pending edits that are counted for a calendar.
 const COUNTED: i32 = 200;
 
-/// How all connected calendars stand.
+/// The sync status of the connected calendars.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// The oldest first.
+    /// The calendars, in the order in which they were first connected.
     calendars: Vec<CalendarStatus>,
-    /// Always null: all fit.
+    /// Always null: the list has one page.
     next_cursor: Option<String>,
 }
 
-/// How a calendar stands.
+/// The sync status of a calendar.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CalendarStatus {
-    /// `cal_…`
+    /// Calendar id, `cal_…`.
     #[schema(value_type = String)]
     calendar_id: CalendarId,
-    /// Its name.
+    /// Display name.
     name: String,
-    /// Where it comes from.
+    /// Provider of the calendar.
     provider: ProviderKind,
-    /// How the copy stands.
+    /// Status of the sync.
     sync_status: SyncStatus,
-    /// Whether the next sync reads only what has changed.
+    /// Whether the next sync is incremental: it reads only what has changed.
     is_incremental: bool,
-    /// The last success.
+    /// Time of the last successful sync.
     last_synced_at: Option<DateTime<Utc>>,
-    /// When it is next due.
+    /// When the next sync is due.
     next_sync_at: Option<DateTime<Utc>>,
-    /// Why the last sync failed, until one succeeds.
+    /// Why the last sync failed; null after a successful sync.
     last_error: Option<String>,
-    /// Changes made here that are on their way; 200 stands for that many or more.
+    /// Number of local changes that are not yet written to the provider; 200 means 200 or more.
     pending_edits: usize,
-    /// Who pushes its changes; null where it is polled.
+    /// The open push channel; null if the calendar is polled.
     webhook: Option<Webhook>,
 }
 
-/// An open channel.
+/// An open push channel.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Webhook {
-    /// When another takes its place.
+    /// When the channel is due to be renewed.
     renew_at: DateTime<Utc>,
-    /// When it would end.
+    /// When the channel expires if it is not renewed.
     expires_at: DateTime<Utc>,
 }
 
-/// How the connected calendars of the caller stand.
+/// Returns the sync status of the caller's connected calendars.
 #[utoipa::path(get, path = "/api/v1/sync/status", tag = "sync", security(("bearer" = [])),
     responses((status = 200, body = Status), Problems))]
 pub async fn status(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Status>> {

@@ -9,7 +9,9 @@ use shared::http::{ApiResult, Caller, Problems, Query};
 
 use crate::Context;
 
-/// Asks for a sync of all connected calendars, both ways: 202 at once, or with `?wait=20` 200 as soon as all are finished.
+/// Requests a sync of all connected calendars, in both directions.
+///
+/// 202 at once. With `?wait=20`, waits up to that many seconds: 200 if all syncs are completed by then, else 202.
 #[utoipa::path(post, path = "/api/v1/sync/trigger", tag = "sync", security(("bearer" = [])), params(Wait),
     responses((status = 200, body = SyncAll), (status = 202, body = SyncAll), Problems))]
 pub async fn trigger(

@@ -9,17 +9,19 @@ use tracing::info;
 
 use crate::Context;
 
-/// Takes a notification of Google. Its body is empty; the headers name the channel, what it watches, and the channel's
-/// secret. What is not known is acknowledged and dropped, so that nobody sends it again or learns anything from it; a
-/// failure of ours is a 5xx, and Google tries again.
+/// Receives a push notification of Google.
+///
+/// The body is empty; the headers contain the channel, the watched resource, and the channel's secret. A notification
+/// that cannot be verified is acknowledged and dropped, so that it is not sent again and the sender learns nothing. An
+/// internal error returns 5xx, and Google sends the notification again.
 #[utoipa::path(post, path = "/api/v1/calendar/webhooks/google", tag = "webhooks",
     params(
-        ("X-Goog-Channel-ID" = String, Header, description = "the channel"),
-        ("X-Goog-Channel-Token" = Option<String>, Header, description = "its secret"),
-        ("X-Goog-Resource-ID" = String, Header, description = "what it watches"),
+        ("X-Goog-Channel-ID" = String, Header, description = "Channel id"),
+        ("X-Goog-Channel-Token" = Option<String>, Header, description = "Secret of the channel"),
+        ("X-Goog-Resource-ID" = String, Header, description = "Id of the watched resource"),
         ("X-Goog-Resource-State" = String, Header, description = "`sync`, `exists` or `not_exists`"),
     ),
-    responses((status = 204, description = "acknowledged"), Problems))]
+    responses((status = 204, description = "Acknowledged"), Problems))]
 pub async fn notify(State(context): State<Context>, headers: HeaderMap) -> ApiResult<StatusCode> {
     let header = |name: &str| {
         headers
@@ -32,7 +34,8 @@ pub async fn notify(State(context): State<Context>, headers: HeaderMap) -> ApiRe
         header("x-goog-resource-id"),
         header("x-goog-channel-token"),
     );
-    // The first message only says that the channel is open. Anything longer was not made by us.
+    // The first notification (`sync`) only confirms that the channel is open. Ids and secrets of this deployment are
+    // not longer than these limits.
     if header("x-goog-resource-state") == "sync"
         || channel.is_empty()
         || channel.len() > 64
@@ -49,7 +52,9 @@ pub async fn notify(State(context): State<Context>, headers: HeaderMap) -> ApiRe
             request_notified(&context, verified).await?;
         }
         None => {
-            info!("dropped a notification of a channel that is not ours, or without its secret");
+            info!(
+                "dropped a notification of an unknown channel, or with a wrong secret or resource"
+            );
         }
     }
     Ok(StatusCode::NO_CONTENT)

@@ -1,4 +1,5 @@
-//! What providers push. A push is a hint and nothing more: it is verified, a sync is asked for, and it is answered.
+//! Push notifications of providers. A notification is only a hint: the function verifies it, requests a sync, and
+//! acknowledges it.
 
 mod google;
 mod microsoft;

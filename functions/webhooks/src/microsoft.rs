@@ -18,21 +18,21 @@ use utoipa::IntoParams;
 
 use crate::Context;
 
-/// The longest token that is given back.
+/// Maximum length of a validation token, in bytes.
 const LONGEST: usize = 1_024;
 
-/// What was sent, if it was not too much.
+/// The request body, unless it is too large.
 type Body = Result<Bytes, BytesRejection>;
 
-/// Subscriptions that one message may speak of.
+/// Maximum number of subscriptions in one request. Notifications of further ones are dropped.
 const MOST: usize = 100;
 
-/// What Microsoft asks before it sends anything.
+/// The validation request that Microsoft sends when a subscription is created.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
 pub struct Handshake {
-    /// To be given back as it is.
+    /// Token to return unchanged in the response body. Present in validation requests only.
     #[serde(default)]
     validation_token: Option<String>,
 }
@@ -43,7 +43,7 @@ struct Notifications {
     value: Vec<serde_json::Value>,
 }
 
-/// A notification that is told from others by nothing but this.
+/// The part of a notification that identifies it. Further notifications with the same values are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct NotificationProof {
     client_state: String,
@@ -51,11 +51,14 @@ struct NotificationProof {
     event: String,
 }
 
-/// Takes notifications of Microsoft, which may be of several subscriptions: each shows the secret that its subscription was
-/// given. What is not known is acknowledged and dropped; a failure of ours is a 5xx, and Microsoft tries again. With
-/// `validationToken` it is only asked whether this address wants any.
+/// Receives change notifications of Microsoft.
+///
+/// The body contains notifications of one or more subscriptions, each with the secret of its subscription
+/// (`clientState`). A notification that cannot be verified is acknowledged and dropped. An internal error returns 5xx,
+/// and Microsoft sends the notifications again. A request with `validationToken` validates the endpoint, and returns
+/// the token.
 #[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft", operation_id = "notify_microsoft", tag = "webhooks", params(Handshake),
-    responses((status = 200, description = "the token, as text/plain", body = String), (status = 202, description = "acknowledged"), Problems))]
+    responses((status = 200, description = "The validation token, as text/plain", body = String), (status = 202, description = "Acknowledged"), Problems))]
 pub async fn notify(
     State(context): State<Context>,
     Query(handshake): Query<Handshake>,
@@ -71,10 +74,12 @@ pub async fn notify(
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
-/// Takes what Microsoft has to say of subscriptions themselves: that one is to be authorised again or was removed, or that
-/// notifications were lost. Each of them is followed by a look at what has changed.
+/// Receives lifecycle notifications of Microsoft.
+///
+/// They report that a subscription must be reauthorised or was removed, or that notifications were missed. Each of them
+/// requests a sync. A request with `validationToken` validates the endpoint, and returns the token.
 #[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft/lifecycle", tag = "webhooks", params(Handshake),
-    responses((status = 200, description = "the token, as text/plain", body = String), (status = 202, description = "acknowledged"), Problems))]
+    responses((status = 200, description = "The validation token, as text/plain", body = String), (status = 202, description = "Acknowledged"), Problems))]
 pub async fn lifecycle(
     State(context): State<Context>,
     Query(handshake): Query<Handshake>,
@@ -99,7 +104,7 @@ pub async fn lifecycle(
                         .renew_watching(verified.user(), connection_id, true)
                         .await?;
                 }
-                // Such as `missed`: what has changed is all that matters.
+                // Other events, such as `missed`, only need the sync that is requested below.
                 _ => {}
             }
         }
@@ -108,7 +113,7 @@ pub async fn lifecycle(
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
-/// The token as plain text, which no browser takes for a page.
+/// Returns the token as plain text, so that a browser does not render it as HTML.
 fn echo(token: String) -> ApiResult<Response> {
     if token.len() > LONGEST {
         return Err(Problem::field("validationToken", "is too long"));
@@ -116,7 +121,7 @@ fn echo(token: String) -> ApiResult<Response> {
     Ok(([(header::CONTENT_TYPE, "text/plain")], token).into_response())
 }
 
-/// Whether this is a random name of ours: 32 bytes as base64url.
+/// Returns whether this has the form of a channel id or secret of this deployment: 32 bytes as base64url.
 fn is_ours(name: &str) -> bool {
     name.len() == 43
         && name
@@ -124,13 +129,13 @@ fn is_ours(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// Whose notifications these are, as far as they prove it; each subscription once.
+/// Verifies the notifications in a request body. Returns the valid ones, without duplicates.
 async fn verified(
     context: &Context,
     body: &[u8],
 ) -> ApiResult<HashMap<NotificationProof, VerifiedNotification>> {
     let Ok(Notifications { value }) = serde_json::from_slice(body) else {
-        info!("dropped a notification that cannot be read");
+        info!("dropped notifications: the request body is not valid");
         return Ok(HashMap::new());
     };
     let mut found: HashMap<NotificationProof, Option<VerifiedNotification>> = HashMap::new();
@@ -145,7 +150,8 @@ async fn verified(
             continue;
         }
         let verified = match shown.client_state.split_once('.') {
-            // What has another form was not made by us, and nobody has so many subscriptions.
+            // Another form was not issued by this deployment, and is not looked up. The limit bounds the number of
+            // reads.
             Some((channel, secret))
                 if is_ours(channel) && is_ours(secret) && found.len() < MOST =>
             {
@@ -158,7 +164,7 @@ async fn verified(
         };
         if verified.is_none() {
             info!(
-                "dropped a notification of a subscription that is not ours, or without its secret"
+                "dropped a notification of an unknown subscription, or with a wrong secret or subscription id"
             );
         }
         found.insert(shown, verified);

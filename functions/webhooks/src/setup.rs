@@ -11,16 +11,17 @@ use utoipa::ToSchema;
 
 use crate::Context;
 
-/// What is set up.
+/// The result of the request.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchResponse {
-    /// Calendars whose provider is asked to push.
+    /// Number of calendars for which push was turned on.
     calendar_count: usize,
 }
 
-/// Has the providers push changes of all connected calendars of the caller's accounts, as they do from the start where they
-/// can; what stands in the way of a channel that could not be opened is tried anew.
+/// Turns push on for all connected calendars of the caller's accounts.
+///
+/// Push is on by default. If a channel could not be opened before, the requested sync of the calendar tries again.
 #[utoipa::path(post, path = "/api/v1/webhooks/setup", tag = "webhooks", security(("bearer" = [])),
     responses((status = 202, body = WatchResponse), Problems))]
 pub async fn setup(

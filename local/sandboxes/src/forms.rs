@@ -1,11 +1,11 @@
-//! The forms of the sandboxes' pages, by which people change their calendars by hand.
+//! The HTML forms of the sandboxes' pages, with which calendars are changed by hand.
 
 use chrono::NaiveDateTime;
 use serde::Deserialize;
 
 use crate::parts::escaped;
 
-/// Where something stands: whose calendar, which, and which event of it, if any.
+/// What a form acts on: the user, the calendar, and the event, which is empty in the form that adds one.
 #[derive(Clone, Copy)]
 pub(crate) struct SandboxPage<'a> {
     pub email: &'a str,
@@ -29,7 +29,7 @@ impl SandboxPage<'_> {
         .concat()
     }
 
-    /// The row of an event, to be renamed or deleted.
+    /// Returns the table row of an event, with buttons to rename and delete it.
     pub fn row(self, title: &str, start: &str) -> String {
         let (hidden, title, start) = (self.hidden(), escaped(title), escaped(start));
         format!(
@@ -38,7 +38,7 @@ impl SandboxPage<'_> {
         )
     }
 
-    /// What an event is added to a calendar with.
+    /// Returns the form that adds an event of one hour.
     pub fn adding(self) -> String {
         let hidden = self.hidden();
         format!(
@@ -48,7 +48,7 @@ impl SandboxPage<'_> {
     }
 }
 
-/// What a button of a page says.
+/// The submitted form.
 #[derive(Deserialize)]
 pub(crate) struct Act {
     pub email: String,
@@ -63,7 +63,7 @@ pub(crate) struct Act {
 }
 
 impl Act {
-    /// When the event that is added begins. The form says no zone: the calendar's own is meant.
+    /// The start of the event to add, in the time zone of the user.
     pub fn start(&self) -> NaiveDateTime {
         NaiveDateTime::parse_from_str(&self.start, "%Y-%m-%dT%H:%M").unwrap_or_default()
     }

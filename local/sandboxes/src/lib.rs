@@ -1,6 +1,7 @@
-//! The providers on one machine: a Google and a Microsoft for development and tests, as strict and as odd as the real ones are
-//! reported to be. Each has its sign-in, its API, its push notifications, a page to look at, and controls below `/sandbox/` by
-//! which a test makes it fail. `docs/google.md` and `docs/microsoft.md` say how sure each assumption is.
+//! Fake providers: a Google and a Microsoft that run locally, for development and tests, with the constraints and
+//! quirks that are documented or reported of the real ones. Each has sign-in, the calendar API, push notifications, an
+//! HTML page, and control endpoints below `/sandbox/` with which a test injects failures. `docs/google.md` and
+//! `docs/microsoft.md` list the assumptions, and how certain each one is.
 
 mod forms;
 pub mod google;

@@ -1,4 +1,4 @@
-//! What the sandboxes have in common: keys that sign id tokens, faults, small texts.
+//! Code that both sandboxes share: the key that signs id tokens, faults, encodings, notification delivery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use shared::clock::{Clock, random_bytes};
 
-/// The key that signs id tokens, made anew with each sandbox.
+/// The key that signs id tokens, generated when a sandbox starts.
 pub(crate) struct SigningKey {
     key: KeyPair,
     jwk: Value,
@@ -32,12 +32,12 @@ impl SigningKey {
         Ok(Self { key, jwk })
     }
 
-    /// Its public half (RFC 7517).
+    /// Returns the public key as a JWK (RFC 7517).
     pub fn jwk(&self) -> Value {
         self.jwk.clone()
     }
 
-    /// A JWT with these claims (RFC 7519, RS256).
+    /// Returns a JWT with these claims (RFC 7519), signed with RS256.
     pub fn sign(&self, claims: &Value) -> Result<String, Unspecified> {
         let header = json!({ "alg": "RS256", "kid": "sandbox", "typ": "JWT" });
         let signed = format!(
@@ -56,33 +56,33 @@ impl SigningKey {
     }
 }
 
-/// As URLs and tokens write bytes.
+/// Encodes bytes as base64url without padding.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// One answer in place of the right one.
+/// A fault: an error response that replaces the regular response once.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Fault {
-    /// Such as `events.list`; every method without.
+    /// The method that fails, such as `events.list`; `None` for any method.
     #[serde(default)]
     pub method: Option<String>,
     pub status: u16,
     pub reason: String,
     #[serde(default)]
     pub retry_after: Option<u64>,
-    /// Carry the request out all the same: only the answer is lost.
+    /// Whether the request is still processed, so that only its response is lost.
     #[serde(default)]
     pub after: bool,
 }
 
-/// Faults that come by chance, the same ones from the same seed.
+/// Random faults, reproducible by seed.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FaultRates {
     seed: u64,
-    /// One of so many calls meets one.
+    /// On average, one in `one_in` calls fails.
     one_in: u64,
 }
 
@@ -95,8 +95,8 @@ impl FaultRates {
         (mixed ^ (mixed >> 31)) % bound.max(1)
     }
 
-    /// One of these faults, by status and reason, if this call meets one. `conditional` says whether the call has a
-    /// condition that may fail; nobody is unauthorised to ask for a token.
+    /// Draws whether this call fails, and with which of `kinds` (status and reason). 412 is only drawn for
+    /// `conditional` calls, and 401 never for the token endpoint; the first kind replaces them.
     pub fn fault(
         &mut self,
         method: &str,
@@ -112,7 +112,7 @@ impl FaultRates {
             401 if method == "token" => kinds[0],
             _ => (status, reason),
         };
-        // Refused before anything was done, or done and the answer lost.
+        // A server error happens either before the request is processed, or after it.
         let after = status >= 500 && self.below(2) == 0;
         Some(Fault {
             method: None,
@@ -124,7 +124,7 @@ impl FaultRates {
     }
 }
 
-/// An answer that is no success; `retry_after` in seconds.
+/// Returns an error response; `retry_after` in seconds.
 pub(crate) fn refused(status: u16, body: Value, retry_after: Option<u64>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, axum::Json(body)).into_response();
@@ -144,9 +144,10 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
         .strip_prefix("Bearer ")
 }
 
-/// A part of a path without its percent signs.
+/// Percent-decodes a path segment.
 pub(crate) fn decoded(part: &str) -> String {
-    // The query of a URL decodes percent signs for us; a plus stays one.
+    // Parses the segment as a query value, which percent-decodes it; a plus sign is escaped first, as it would become a
+    // space.
     let text = part.replace('+', "%2B");
     let url = reqwest::Url::parse(&format!("http://localhost/?part={text}"));
     url.ok()
@@ -158,19 +159,19 @@ pub(crate) fn decoded(part: &str) -> String {
         .unwrap_or_else(|| part.to_owned())
 }
 
-/// The query of a request, in order.
+/// Returns the decoded query parameters of a request, in order.
 pub(crate) fn query_of(text: Option<&str>) -> Vec<(String, String)> {
     reqwest::Url::parse(&format!("http://localhost/?{}", text.unwrap_or_default()))
         .map(|url| url.query_pairs().into_owned().collect())
         .unwrap_or_default()
 }
 
-/// Letters and digits that Google takes for an event's id too.
+/// Returns random characters of base32hex, the alphabet of Google's event ids.
 pub(crate) fn random_id(length: usize) -> String {
     letters(length, random_bytes)
 }
 
-/// As [`random_id`], but the same in each run of a test that has its own clock: for what no token is.
+/// As [`random_id`], but reproducible in tests that have their own clock. Not for tokens.
 pub(crate) fn unique_id(clock: &Clock, length: usize) -> String {
     letters(length, || clock.unique())
 }
@@ -185,12 +186,13 @@ fn letters(length: usize, source: impl Fn() -> [u8; 16]) -> String {
     text
 }
 
-/// Notifications that are on their way.
+/// Counts the notifications in flight.
 #[derive(Default)]
 pub(crate) struct Deliveries(Arc<AtomicUsize>);
 
 impl Deliveries {
-    /// Sends a notification. One that nobody takes is lost, as at the providers after some tries.
+    /// Sends a notification once, in the background. Failed deliveries are dropped; the real providers retry a few
+    /// times.
     pub fn send(&self, request: reqwest::RequestBuilder) {
         let count = Arc::clone(&self.0);
         count.fetch_add(1, Ordering::SeqCst);
@@ -205,7 +207,7 @@ impl Deliveries {
     }
 }
 
-/// As HTML writes a text.
+/// Escapes a text for HTML.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

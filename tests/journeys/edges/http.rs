@@ -1,4 +1,4 @@
-//! What every answer has: headers, limits, idempotency, audit, readiness.
+//! Properties of all responses: headers, limits, idempotency, audit, readiness.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The data folder of one machine.
+//! The data folder of a local installation.
 
 use local::stack::Options;
 

@@ -1,4 +1,4 @@
-//! What holds at the edges of the API, whatever is behind it.
+//! Tests of the API that do not depend on a provider.
 
 mod http;
 mod machine;

@@ -1,4 +1,4 @@
-//! What is due, and what a request for a sync costs.
+//! Schedules, and the cost of sync requests.
 
 use chrono::TimeDelta;
 use local::stack::Options;
@@ -82,7 +82,7 @@ async fn only_feeds_that_are_due_are_refreshed() {
     );
 }
 
-/// The jobs of all messages, whatever their delay.
+/// Returns a job for each calendar with a requested sync that is not completed.
 async fn visible_jobs(world: &World) -> Vec<shared::queue::Job> {
     let mut jobs = Vec::new();
     for state in all_calendars(world).await {

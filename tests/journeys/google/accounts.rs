@@ -1,4 +1,4 @@
-//! Accounts, grants, and the list of calendars.
+//! Accounts, grants, and the calendar list.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -90,7 +90,7 @@ async fn one_event_shared_by_two_users() {
         (1, &json!("Shared"), &made["icalUid"])
     );
     assert_ne!(seen[0]["id"], made["id"]);
-    // He can only read it, and says so.
+    // Bob can only read it; a change is rejected.
     let path = format!(
         "/api/v1/calendar/events/{}",
         seen[0]["id"].as_str().unwrap()

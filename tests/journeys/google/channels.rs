@@ -92,7 +92,7 @@ async fn leaked_or_duplicate_google_channels() {
             )
             .await;
     }
-    // Each change was pushed; the pushes come by themselves, so look until the last has.
+    // The pushes arrive in the background, so wait for the last one.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     world.stack.work().await;
     let pulls = google.calls("changes").await - before;
@@ -101,7 +101,7 @@ async fn leaked_or_duplicate_google_channels() {
         "21 notifications made {pulls} pulls"
     );
     assert_eq!(titles(&world, &ada).await, ["Busy 19"]);
-    // Renewed in time: the new one before the old one is closed, and never two for long.
+    // Renewed before it expires: the new channel is opened before the old one is closed.
     clock.advance(TimeDelta::days(6));
     assert_eq!(renew_channels::run(world.stack.jobs()).await.unwrap(), 1);
     world.stack.work().await;

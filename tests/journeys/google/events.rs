@@ -1,4 +1,4 @@
-//! Events: quotas, invitations, and values that Google has a word for.
+//! Events: quotas, invitations, and properties that only Google has.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ async fn throttling_drops_events() {
     let mut there = google.titles().await;
     there.sort();
     assert_eq!(there, ["1", "2", "3", "4", "5", "6"], "the queue drains");
-    // Over its quota of a minute: in the next one everything goes on.
+    // Over the quota per minute: the write waits, and succeeds later.
     google.control("quota", json!(1)).await;
     let extra = json!({ "calendarId": calendar, "title": "7", "startTime": "2027-01-07T09:00:00", "endTime": "2027-01-07T10:00:00" });
     let extra = world
@@ -69,7 +69,7 @@ async fn throttling_drops_events() {
     synced(&world, &ada, &calendar).await;
     google.sign_in().await;
     assert_eq!(google.titles().await.len(), 7);
-    // A refusal for good is no throttling: it is shown with its reason, and may be retried.
+    // A permanent error, unlike throttling: the event is FAILED with the provider's reason, and can be retried.
     let id = world.events(&ada, "2027-01-01", "2027-02-01").await[0]["id"]
         .as_str()
         .unwrap()
@@ -282,7 +282,7 @@ async fn what_nobody_can_mean_is_refused_by_name() {
         refused(json!({ "timezone": "Mars/Olympus" })).await,
         "timezone"
     );
-    // An offset names one instant, also in the hour that occurs twice.
+    // A time with an offset is unambiguous, also in the repeated hour at the end of summer time.
     let twice = json!({
         "calendarId": calendar, "title": "Twice", "startTime": "2026-10-25T02:30:00+01:00", "endTime": "2026-10-25T03:00:00+01:00",
         "timezone": "Europe/Berlin"

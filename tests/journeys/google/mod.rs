@@ -1,4 +1,4 @@
-//! What only Google does, through the whole backend.
+//! Journeys that are specific to Google.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn timed(title: &str, day: &str, hour: u32) -> Value {
     json!({ "summary": title, "start": time(hour), "end": time(hour + 1) })
 }
 
-/// As the Google user: a new event; answers with its id.
+/// Creates an event as the Google user. Returns its remote id.
 async fn insert(google: &GoogleHarness, event: Value) -> String {
     let (status, event) = google
         .call(

@@ -1,4 +1,4 @@
-//! Accounts, administrators and expiring secrets.
+//! Accounts, admin consent, and an expired client secret.
 
 use chrono::TimeDelta;
 use local::stack::Options;
@@ -83,7 +83,7 @@ async fn administrators_consent_for_everybody_and_secrets_expire() {
         404
     );
 
-    // The operator's trouble is nobody else's.
+    // An expired client secret is the operator's problem: the connection stays ACTIVE.
     let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
     side.control("secret", json!(true)).await;
     clock.advance(TimeDelta::hours(2));

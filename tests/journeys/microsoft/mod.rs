@@ -1,4 +1,4 @@
-//! What only Microsoft does, through the whole backend.
+//! Journeys that are specific to Microsoft.
 
 use shared::domain::ids::UserId;
 
@@ -14,7 +14,7 @@ mod writing;
 
 const NOTIFY: &str = "/api/v1/calendar/webhooks/microsoft";
 
-/// The one subscription of the only account: what its notifications show.
+/// Returns the id of the subscription of the user's only account, and the connection.
 async fn subscription(
     world: &World,
     person: &Person,

@@ -34,7 +34,7 @@ async fn graph_ids_change_delta_repeats_or_omits() {
         .find(|event| event.title == "Ours")
         .unwrap()
         .id;
-    // Both have other ids from now on, and one is changed here before anybody knows: it stays one event, and keeps its id.
+    // Both get new remote ids, and one is changed here before the next sync. Each stays one event, with its id here.
     for id in [&theirs, &ours] {
         side.control(
             "renumber",
@@ -67,7 +67,7 @@ async fn graph_ids_change_delta_repeats_or_omits() {
             .location,
         "Here"
     );
-    // By their new names they are found again.
+    // Changes under the new remote ids apply to the same events.
     for event in &there {
         assert!(
             side.change(
@@ -104,7 +104,7 @@ async fn an_event_that_came_under_its_new_name_first_is_no_second_one() {
         .insert("One", "2027-01-04T09:00:00", "2027-01-04T10:00:00", None)
         .await;
     synced(&world, &ada, &calendar).await;
-    // Everything is read anew: the old name is not told of at all, the new one is.
+    // A full sync lists the new remote id, and does not mention the old one.
     side.control(
         "renumber",
         json!({ "calendarId": side.primary(), "eventId": id }),
@@ -145,14 +145,14 @@ async fn a_removal_that_says_nothing_is_looked_into_within_a_day() {
     clock.advance(TimeDelta::hours(25));
     side.sign_in().await;
     let ada = world.sign_in(&ada).await;
-    // Nothing says so again.
+    // No further change is listed for the series.
     synced(&world, &ada, &calendar).await;
     let before = side.calls("changes").await;
     synced(&world, &ada, &calendar).await;
     assert_eq!(titles(&world, &ada).await.len(), 3);
     synced(&world, &ada, &calendar).await;
     assert!(side.calls("changes").await > before);
-    // Not more than once a day, whatever else is said.
+    // At most once a day, even with further unexplained removals.
     let before = side.calls("events.get").await;
     side.insert("Far", "2031-01-04T09:00:00", "2031-01-04T10:00:00", None)
         .await;
@@ -173,7 +173,7 @@ async fn what_leaves_the_window_is_not_deleted() {
         .insert("Moves", "2027-01-04T09:00:00", "2027-01-04T10:00:00", None)
         .await;
     synced(&world, &ada, &calendar).await;
-    // Far beyond the end of the window: the list of changes says that it was deleted.
+    // Moved beyond the end of the window: the delta lists it as removed.
     assert!(
         side.change(
             &id,
@@ -182,7 +182,7 @@ async fn what_leaves_the_window_is_not_deleted() {
         .await
         .is_success()
     );
-    // So it does of what never was in the window.
+    // The delta also lists events as removed that never were in the window.
     side.insert(
         "Never seen",
         "2029-07-01T09:00:00",
@@ -194,7 +194,7 @@ async fn what_leaves_the_window_is_not_deleted() {
     assert_eq!(stats["syncStatus"], "SYNCED");
     let far = world.events(&ada, "2029-06-01", "2029-08-01").await;
     assert_eq!((far.len(), &far[0]["title"]), (1, &json!("Moves")));
-    // The window moves along weekly, and loses nothing on the way.
+    // The window moves on each week, and no event is lost.
     for title in ["Late", "Later"] {
         let month = if title == "Late" { "01-05" } else { "01-11" };
         side.insert(
@@ -305,7 +305,7 @@ async fn what_graph_says_of_an_event_is_understood() {
     );
     assert_eq!(of("kamchatka")["startTime"], "2027-07-05T09:00:00+12:00");
     assert_eq!(of("utc")["startTime"], "2027-07-05T09:00:00Z");
-    // A zone that Windows has another name for stays what its maker has called it.
+    // An event keeps the IANA zone of its creator, though Windows names map to another one.
     for (zone, offset) in [
         ("Europe/Oslo", "+01:00"),
         ("Asia/Kolkata", "+05:30"),

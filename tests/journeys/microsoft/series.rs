@@ -1,4 +1,4 @@
-//! Series that Graph resets, and their exceptions.
+//! Series whose exceptions Graph resets.
 
 use chrono::TimeDelta;
 use reqwest::Method;
@@ -46,7 +46,7 @@ async fn a_series_that_is_drawn_anew_forgets_what_was_different() {
         starts().await,
         ["2027-01-04T09:00", "2027-01-18T15:00", "2027-01-25T09:00"]
     );
-    // Longer by an hour: Microsoft has dropped its exceptions, and so does everybody.
+    // Made longer by an hour: Graph drops the exceptions, and so does the copy here.
     assert!(
         side.change(
             &id,
@@ -114,7 +114,7 @@ async fn exceptions_of_a_rule_are_occurrences_that_do_not_take_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exceptions_that_an_interrupted_run_has_not_written_are_written_by_the_next() {
     let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
-    // Beyond the window, so that no list of changes shows it before it is sent again. It is made, and the answer is lost.
+    // Beyond the sync window, so that no delta lists it before the retry. It is created, but the response is lost.
     side.faults("insert", InjectedFault::Lost).await;
     let body = json!({
         "calendarId": calendar, "title": "Weekly", "startTime": "2029-01-05T09:00:00", "endTime": "2029-01-05T10:00:00",
@@ -148,7 +148,7 @@ async fn exceptions_that_an_interrupted_run_has_not_written_are_written_by_the_n
         )
         .await;
     assert_eq!(gone.status, 202, "{gone:?}");
-    // The series is found by its name: that says nothing of what was removed since.
+    // The retry finds the series by the id stored in it. The occurrence that was cancelled since must still be written.
     let taken = json!([{ "method": "events.create", "status": 409, "reason": "ErrorDuplicate", "after": true }]);
     side.control("faults", taken).await;
     clock.advance(TimeDelta::minutes(16));
@@ -157,7 +157,7 @@ async fn exceptions_that_an_interrupted_run_has_not_written_are_written_by_the_n
     assert_eq!(there(&id, "2029").await, ["01-05", "01-12", "01-26"]);
     assert_eq!(world.get(&ada, &path).await.body["syncStatus"], "SYNCED");
 
-    // Drawn anew within the window, a series forgets its exceptions, and the run ends before they are written again.
+    // A new rule resets the exceptions of a series in the window, and the sync fails before it has written them again.
     let body = |interval: u32| {
         json!({
             "calendarId": calendar, "title": "Other", "startTime": "2027-01-04T09:00:00", "endTime": "2027-01-04T10:00:00",
@@ -248,7 +248,7 @@ async fn a_meeting_that_is_drawn_anew_keeps_its_changed_occurrences() {
         titles(&world, &ada).await,
         ["Meeting", "Special", "Meeting", "Meeting"]
     );
-    // To be moved, which Microsoft does not take just now; then it stays where it was after all, but is longer.
+    // A move fails at Graph; then the series is moved back here before the retry, and made longer.
     side.faults("update", InjectedFault::Broken).await;
     put(
         &ada,

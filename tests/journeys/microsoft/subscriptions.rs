@@ -15,7 +15,8 @@ use crate::harness::{InjectedFault, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn graph_validation_handshake_times_out() {
-    // No table, no key, no queue: the answer needs none of them. The sandbox shakes hands for real in every other journey.
+    // The validation response needs no table, key or queue. In all other journeys, the sandbox validates the URL
+    // itself.
     let world = World::with(Options {
         background: false,
         ..Options::default()
@@ -54,7 +55,7 @@ async fn graph_validation_handshake_times_out() {
             .await;
         assert_eq!(long.status, 422);
     }
-    // One that fails is tried again: until then the calendar is polled.
+    // A subscription that cannot be created is retried; until then the calendar is polled.
     let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
     side.control(
         "lifecycle",
@@ -69,7 +70,7 @@ async fn graph_validation_handshake_times_out() {
     let ada = world.sign_in(&ada).await;
     synced(&world, &ada, &calendar).await;
     assert_eq!(side.report().await["channels"], 1);
-    // So is one whose handshake was in vain.
+    // The same when Graph's validation request fails.
     side.control(
         "lifecycle",
         json!({ "email": EMAIL, "event": "subscriptionRemoved" }),
@@ -98,7 +99,7 @@ async fn graph_subscription_expires_silently() {
         (6 * 24 + 20) * 60,
         "a little less than seven days"
     );
-    // By four fifths of its life it is renewed, in place.
+    // Renewed in place after four fifths of its lifetime.
     clock.advance(TimeDelta::days(5));
     assert_eq!(renew_channels::run(world.stack.jobs()).await.unwrap(), 1);
     clock.advance(TimeDelta::hours(13));
@@ -111,7 +112,7 @@ async fn graph_subscription_expires_silently() {
         (1, 1)
     );
     assert_eq!(subscription(&world, &ada).await.0, first);
-    // Microsoft wants it authorised anew.
+    // Microsoft requires reauthorisation.
     let ada = world.sign_in(&ada).await;
     side.control(
         "lifecycle",
@@ -121,7 +122,7 @@ async fn graph_subscription_expires_silently() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     world.stack.work().await;
     assert_eq!(side.calls("subscriptions.update").await, 2);
-    // Notifications were lost: what has changed is looked for.
+    // Notifications were missed: the calendar is synced.
     side.sign_in().await;
     side.control("mute", json!({})).await;
     side.insert("Missed", "2027-01-12T09:00:00", "2027-01-12T10:00:00", None)
@@ -131,7 +132,7 @@ async fn graph_subscription_expires_silently() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     world.stack.work().await;
     assert_eq!(titles(&world, &ada).await, ["Missed"]);
-    // It was removed: another takes its place, and what has happened meanwhile is read.
+    // Removed by Microsoft: it is replaced, and the calendar is synced.
     side.control(
         "lifecycle",
         json!({ "email": EMAIL, "event": "subscriptionRemoved" }),
@@ -149,7 +150,7 @@ async fn graph_subscription_expires_silently() {
     assert_eq!(titles(&world, &ada).await, ["Missed", "Meanwhile"]);
     assert_ne!(subscription(&world, &ada).await.0, first);
     assert_eq!(side.report().await["channels"], 1);
-    // Nobody has said anything, and it is gone: the renewal finds out.
+    // Removed without a lifecycle notification: the renewal detects it.
     let (second, _) = subscription(&world, &ada).await;
     let (status, _) = side
         .call(

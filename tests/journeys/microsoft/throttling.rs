@@ -1,4 +1,4 @@
-//! Throttling across all workers.
+//! Permits and throttling across workers.
 
 use chrono::TimeDelta;
 use local::stack::Options;
@@ -28,7 +28,7 @@ async fn throttling_is_kept_to_across_all_workers() {
     let ids = world.choose(&side, &ada, EMAIL, &calendars).await;
     side.control("latency", json!(150)).await;
     let user: UserId = ada.id.parse().unwrap();
-    // Seven workers at once, each a Lambda of its own as far as the tables can tell.
+    // Seven concurrent syncs, which the tables cannot tell from seven Lambda workers.
     let app = &world.stack.context;
     let all = || {
         futures::future::join_all(
@@ -44,7 +44,7 @@ async fn throttling_is_kept_to_across_all_workers() {
         3,
         "of the four that Microsoft allows, one is left for others"
     );
-    // Whoever had to wait is asked for again, and no failure of anything.
+    // Syncs without a permit are requested again, and do not count as failures.
     let done = async || {
         let states = world.stack.context.store.calendars(user).await.unwrap();
         states
@@ -69,7 +69,7 @@ async fn throttling_is_kept_to_across_all_workers() {
         .filter(|one| !one["lastError"].is_null())
         .count();
     assert_eq!(failed, 0);
-    // What Microsoft asks one worker to wait for, all of them do.
+    // All workers honor the Retry-After that one of them received.
     side.control("latency", json!(0)).await;
     let fault = json!([{ "method": "calendarView.delta", "status": 429, "reason": "ApplicationThrottled", "retryAfter": 120 }]);
     side.control("faults", fault).await;
@@ -82,7 +82,11 @@ async fn throttling_is_kept_to_across_all_workers() {
     for outcome in all().await {
         outcome.unwrap();
     }
-    assert_eq!(side.calls("changes").await, before, "nobody calls");
+    assert_eq!(
+        side.calls("changes").await,
+        before,
+        "no calls until Retry-After"
+    );
     clock.advance(TimeDelta::seconds(121));
     all().await;
     assert!(side.calls("changes").await >= before + 3);

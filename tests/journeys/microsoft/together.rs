@@ -1,4 +1,4 @@
-//! One person with accounts of both providers.
+//! One user with accounts of both providers.
 
 use local::stack::Options;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::harness::World;
 use crate::harness::account::create;
 use crate::harness::microsoft::{EMAIL, MicrosoftHarness};
 
-/// As the other provider has it, so here, so with Microsoft, so here again.
+/// A rule has the same occurrences at Google, here, at Microsoft, and here again.
 #[tokio::test(flavor = "multi_thread")]
 async fn recurrences_survive_the_way_through_both_providers() {
     let mut options = Options::default();
@@ -135,7 +135,7 @@ async fn one_agenda_over_all_providers() {
         .connect_account(&microsoft, &ada, EMAIL, &[&microsoft.primary()])
         .await
         .remove(0);
-    // The same week, in which the clocks of Berlin change: 28 March 2027.
+    // Both in the same week, in which daylight saving time begins in Berlin (28 March 2027).
     google
         .insert(
             "Google",

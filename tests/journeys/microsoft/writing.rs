@@ -1,4 +1,4 @@
-//! Writes: creations, meetings, and what Microsoft cannot keep.
+//! Writes: creation, meetings, and properties that Graph does not support.
 
 use chrono::TimeDelta;
 use reqwest::Method;
@@ -12,7 +12,7 @@ use crate::harness::{EventChange, InjectedFault};
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_interrupted_creation_has_made_is_brought_up_to_date() {
     let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
-    // Far beyond the window, so that no list of changes shows it before it is sent again.
+    // Far beyond the sync window, so that no delta lists it before the retry.
     side.faults("insert", InjectedFault::Lost).await;
     let body = json!({ "calendarId": calendar, "title": "First", "startTime": "2029-01-05T09:00:00", "endTime": "2029-01-05T10:00:00" });
     let made = world
@@ -50,7 +50,7 @@ async fn what_an_interrupted_creation_has_made_is_brought_up_to_date() {
         (&now["title"], &now["syncStatus"]),
         (&json!("Second"), &json!("SYNCED"))
     );
-    // Created, and answered as if it were taken: found by the name that it was given.
+    // Created, but answered with 409: the event is found by the id that Calweave stores in it.
     let taken = json!([{ "method": "events.create", "status": 409, "reason": "ErrorDuplicate", "after": true }]);
     side.control("faults", taken).await;
     let body = json!({ "calendarId": calendar, "title": "Third", "startTime": "2029-02-05T09:00:00", "endTime": "2029-02-05T10:00:00" });
@@ -59,7 +59,7 @@ async fn what_an_interrupted_creation_has_made_is_brought_up_to_date() {
         .await;
     synced(&world, &ada, &calendar).await;
     assert_eq!(side.titles().await, ["Second", "Third"]);
-    // Gone is gone, whichever number says so.
+    // 410 on a deletion counts as deleted, as 404 does.
     let gone = json!([{ "method": "events.delete", "status": 410, "reason": "ErrorItemNotFound", "after": true }]);
     side.control("faults", gone).await;
     assert_eq!(
@@ -122,7 +122,7 @@ async fn attendees_spammed() {
             "{method}"
         );
     }
-    // Nor is anybody told who was invited since the event was read here.
+    // This includes attendees who were added since the last sync.
     let alone = json!({ "calendarId": calendar, "title": "Alone", "startTime": "2027-01-06T09:00:00", "endTime": "2027-01-06T10:00:00" });
     let alone = create(&world, &ada, alone).await["id"]
         .as_str()
@@ -178,7 +178,7 @@ async fn attendees_spammed() {
         "a room stays a room"
     );
     let mails = side.report().await["mails"].as_array().unwrap().len();
-    // What nobody else sees may change in silence.
+    // Properties that attendees do not see can be changed without notifying them.
     put(&world, &ada, id, json!({ "reminders": [{ "method": "POPUP", "minutesBefore": 5 }], "transparency": "TRANSPARENT" })).await;
     assert_eq!(
         side.report().await["mails"].as_array().unwrap().len(),
@@ -230,7 +230,7 @@ async fn attendees_spammed() {
         )
         .await;
     assert_eq!(gone.status, 200, "{gone:?}");
-    // What Microsoft has no word for is refused by name.
+    // Fields that Graph does not support are rejected by name.
     let odd = json!({
         "calendarId": calendar, "title": "Odd", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00", "colorId": "5",
         "url": "https://example.org", "reminders": [{ "method": "EMAIL", "minutesBefore": 5 }], "recurrenceRule": "FREQ=MONTHLY;BYMONTHDAY=5,15"
@@ -346,6 +346,6 @@ async fn a_meeting_survives_a_change_of_what_stands_above_it() {
     assert_eq!(
         side.violations().await,
         Vec::<Value>::new(),
-        "nobody lost the way to join"
+        "no update removed the join link"
     );
 }

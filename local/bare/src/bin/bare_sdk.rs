@@ -1,4 +1,4 @@
-//! Says hello, and has the clients of the three services that Calweave uses.
+//! As `bare`, but linked with the clients of the three AWS services that Calweave uses.
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedCredentialsProvider};
@@ -23,7 +23,7 @@ fn main() -> Result<(), Error> {
         aws_sdk_sqs::Client::new(&sdk),
     );
     let hello = async |request: Request| {
-        // Nobody asks for it; without a use the clients would be left out of the binary.
+        // Never requested. Without a use, the linker would drop the clients from the binary.
         if request.uri().path() == "/use" {
             dynamodb.get_item().send().await?;
             kms.decrypt().send().await?;

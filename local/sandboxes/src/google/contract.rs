@@ -1,5 +1,5 @@
-//! Google's own discovery document as a judge: what is asked of the sandbox, and what it answers, must be what Google
-//! describes (<https://developers.google.com/discovery/v1/reference/apis>).
+//! Checks requests and responses of the sandbox against Google's discovery document
+//! (<https://developers.google.com/discovery/v1/reference/apis>).
 
 use chrono::{DateTime, NaiveDate};
 use serde_json::{Map, Value};
@@ -15,12 +15,12 @@ pub struct GoogleContract {
 pub struct Method<'a>(&'a Value);
 
 impl<'a> Method<'a> {
-    /// `calendar.events.list`
+    /// The method's id, such as `calendar.events.list`.
     pub fn id(self) -> &'a str {
         self.0["id"].as_str().unwrap_or_default()
     }
 
-    /// Whether a token with these scopes may call it: any one that the method names is enough.
+    /// Returns whether a token with these scopes may call it: any scope of the method suffices.
     pub fn allows(self, scopes: &str) -> bool {
         let wanted = self.0["scopes"]
             .as_array()
@@ -34,17 +34,18 @@ impl<'a> Method<'a> {
 }
 
 impl GoogleContract {
-    /// Reads a discovery document.
+    /// Parses a discovery document.
     ///
     /// # Errors
-    /// When it is no JSON.
+    /// When it is not valid JSON.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         Ok(Self {
             document: serde_json::from_str(text)?,
         })
     }
 
-    /// The method that answers this verb and path below the service path, such as `calendars/primary/events`.
+    /// Returns the method of this verb and path; the path is relative to the service path, as
+    /// `calendars/primary/events`.
     pub fn method(&self, verb: &str, path: &str) -> Option<Method<'_>> {
         let asked: Vec<&str> = path.split('/').collect();
         let fits = |method: &&Value| {
@@ -60,7 +61,7 @@ impl GoogleContract {
                 && path.len() == asked.len()
                 && path.iter().zip(&asked).all(part)
         };
-        // A literal part counts more than a variable one: `events/import` is no event's id.
+        // Prefers literal segments to variables: `events/import` is a method, not an event's id.
         let variables = |method: &&Value| {
             method["path"]
                 .as_str()
@@ -74,7 +75,7 @@ impl GoogleContract {
         methods.filter(fits).min_by_key(variables).map(Method)
     }
 
-    /// What is wrong with a request; nothing when it is sound.
+    /// Returns the violations of a request; empty when it conforms.
     pub fn request(
         &self,
         method: Method<'_>,
@@ -94,7 +95,7 @@ impl GoogleContract {
                 Some(parameter) => {
                     let repeated = query.iter().filter(|(other, _)| other == name).count() > 1;
                     if repeated && parameter["repeated"] != true {
-                        wrong.push(format!("the parameter {name} stands twice"));
+                        wrong.push(format!("the parameter {name} is repeated"));
                     }
                     let value = match parameter["type"].as_str() {
                         Some("integer") => value
@@ -112,25 +113,31 @@ impl GoogleContract {
         match (body, method.0.get("request")) {
             (Some(body), Some(schema)) => self.check(schema, body, "body", method.id(), &mut wrong),
             (Some(_), None) => wrong.push(format!("{} takes no body", method.id())),
-            (None, Some(_)) => wrong.push(format!("{} wants a body", method.id())),
+            (None, Some(_)) => wrong.push(format!("{} requires a body", method.id())),
             (None, None) => {}
         }
         wrong
     }
 
-    /// What is wrong with an answer; nothing when it is sound.
+    /// Returns the violations of a response; empty when it conforms.
     pub fn answer(&self, method: Method<'_>, body: Option<&Value>) -> Vec<String> {
         let mut wrong = Vec::new();
         match (body, method.0.get("response")) {
             (Some(body), Some(schema)) => self.check(schema, body, "answer", "", &mut wrong),
-            (None, Some(_)) => wrong.push(format!("{} answers with a body", method.id())),
-            (Some(_), None) => wrong.push(format!("{} answers without a body", method.id())),
+            (None, Some(_)) => {
+                wrong.push(format!("the response of {} must have a body", method.id()));
+            }
+            (Some(_), None) => wrong.push(format!(
+                "the response of {} must not have a body",
+                method.id()
+            )),
             (None, None) => {}
         }
         wrong
     }
 
-    /// `method` is whose request this is: some fields are required by some methods only.
+    /// Checks a value against a schema. `method` is the id of the request's method, as some fields are only required by
+    /// some methods; empty for a response.
     fn check(
         &self,
         schema: &Value,
@@ -142,7 +149,7 @@ impl GoogleContract {
         if let Some(name) = schema["$ref"].as_str() {
             return self.check(&self.document["schemas"][name], value, at, method, wrong);
         }
-        // In a request null clears a field.
+        // In a request, null clears a field.
         if value.is_null() && !method.is_empty() {
             return;
         }
@@ -176,7 +183,7 @@ impl GoogleContract {
         };
         if !sound {
             wrong.push(format!(
-                "{at} is {value}, which is no {}",
+                "{at} is {value}, which is not a valid {}",
                 schema["format"]
                     .as_str()
                     .or(schema["type"].as_str())
@@ -202,7 +209,7 @@ impl GoogleContract {
                 (Some(schema), _) | (None, Some(schema)) => {
                     self.check(schema, value, &place, method, wrong);
                 }
-                (None, None) => wrong.push(format!("{place} is no field that Google knows")),
+                (None, None) => wrong.push(format!("{place} is not a field of Google's schema")),
             }
         }
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -230,7 +237,7 @@ fn is_of_format(schema: &Value, text: &str) -> bool {
     }
 }
 
-/// New values come without notice, so Google names most of them in prose; what is an `enum` is closed.
+/// Checks a closed `enum`. Most value sets are open: Google lists their values in descriptions, not as an `enum`.
 fn is_of_enum(schema: &Value, text: &str) -> bool {
     schema["enum"]
         .as_array()

@@ -1,4 +1,4 @@
-//! `/sandbox/google/…`: makes people and calendars, acts for them, and lets things go wrong.
+//! `/sandbox/google/…`: creates users and calendars, acts on their behalf, and injects failures.
 
 use axum::Json;
 use axum::extract::State;
@@ -20,7 +20,7 @@ pub(super) struct NewPerson {
     time_zone: String,
 }
 
-/// Makes an account with its primary calendar.
+/// Creates an account with its primary calendar. Returns the `sub` and the calendar's id.
 pub(super) async fn person(State(google): State<Shared>, Json(new): Json<NewPerson>) -> Response {
     let (sub, id) = add_person(
         &mut google.state(),
@@ -32,7 +32,7 @@ pub(super) async fn person(State(google): State<Shared>, Json(new): Json<NewPers
     Json(json!({ "sub": sub, "primary": id })).into_response()
 }
 
-/// The same, with some calendars beside the primary one.
+/// Creates an account with its primary calendar and the named ones. Returns the `sub` and the primary calendar's id.
 pub(super) fn add_person(
     state: &mut state::State,
     email: &str,
@@ -69,7 +69,7 @@ pub(super) fn add_person(
     (sub, primary)
 }
 
-/// Adds that many events to a primary calendar, an hour each, over a year.
+/// Adds `count` events of one hour to a primary calendar, within 8,000 hours from now.
 pub(super) fn add_events(state: &mut state::State, email: &str, count: u32) {
     let Some(person) = state.person_by_email(email).cloned() else {
         return;
@@ -86,7 +86,7 @@ pub(super) fn add_events(state: &mut state::State, email: &str, count: u32) {
     }
 }
 
-/// Renames the first event of a primary calendar.
+/// Renames the first event of a primary calendar (by id). Returns its id.
 pub(super) fn rename_first(state: &mut state::State, email: &str, title: &str) -> String {
     let (Some(person), Some(calendar)) = (
         state.person_by_email(email).cloned(),
@@ -116,7 +116,7 @@ pub(super) struct NewCalendar {
     unwatchable: bool,
 }
 
-/// Adds a calendar to somebody's list.
+/// Creates a calendar, or takes a known one, and adds it to the user's list. Returns its id.
 pub(super) async fn calendar(
     State(google): State<Shared>,
     Json(new): Json<NewCalendar>,
@@ -165,7 +165,7 @@ fn add_calendar(
     id
 }
 
-/// `calendarList.list`: whole, in pages.
+/// `calendarList.list`. A sync token is returned but not accepted.
 pub(super) fn calendar_list(state: &state::State, person: &Person, query: &Query) -> Value {
     let shown = |name: &str| parameter(query, name) == Some("true");
     let is = |entry: &Map<String, Value>, name: &str| entry.get(name) == Some(&true.into());
@@ -204,7 +204,7 @@ pub(super) struct ForWhom {
     scopes: Option<String>,
 }
 
-/// An access token with which a test acts as the Google user, through Google's own API.
+/// Returns an access token with which a test acts as the user through Google's API.
 pub(super) async fn token(State(google): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
     let mut state = google.state();
     let Some(sub) = state
@@ -224,7 +224,7 @@ pub(super) async fn token(State(google): State<Shared>, Json(whom): Json<ForWhom
     Json(json!({ "accessToken": token })).into_response()
 }
 
-/// The user takes everything back, at Google.
+/// Revokes all grants of a user.
 pub(super) async fn revoke(State(google): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
     let mut state = google.state();
     let Some(sub) = state
@@ -243,7 +243,7 @@ pub(super) struct Which {
     calendar_id: String,
 }
 
-/// Lets all sync tokens of a calendar expire.
+/// Expires all sync tokens of a calendar.
 pub(super) async fn expire(State(google): State<Shared>, Json(which): Json<Which>) -> Response {
     let mut state = google.state();
     let now = state.next_version();
@@ -254,7 +254,7 @@ pub(super) async fn expire(State(google): State<Shared>, Json(which): Json<Which
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Answers to be given in place of the right ones, each once, in this order.
+/// Queues faults. Each is returned once, in this order.
 pub(super) async fn faults(
     State(google): State<Shared>,
     Json(faults): Json<Vec<Fault>>,
@@ -270,7 +270,7 @@ pub(super) struct WhichEvent {
     event_id: String,
 }
 
-/// Removes an event without a trace: no sync token tells of it.
+/// Removes an event without listing it as a change.
 pub(super) async fn silence(
     State(google): State<Shared>,
     Json(which): Json<WhichEvent>,
@@ -286,7 +286,7 @@ pub(super) async fn silence(
     }
 }
 
-/// Loses all notifications from now on, as a few are lost at Google; clients hear nothing of it.
+/// Drops all notifications of the existing channels. Google, too, loses some without an error.
 pub(super) async fn mute(State(google): State<Shared>) -> Response {
     google
         .state()
@@ -296,7 +296,7 @@ pub(super) async fn mute(State(google): State<Shared>) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Lets things go wrong by chance from now on: the same things from the same seed.
+/// Enables random faults, reproducible by seed.
 pub(super) async fn fault_rates(
     State(google): State<Shared>,
     Json(fault_rates): Json<FaultRates>,
@@ -305,19 +305,19 @@ pub(super) async fn fault_rates(
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Lets each person call only so often a minute.
+/// Limits the calls per user and minute.
 pub(super) async fn quota(State(google): State<Shared>, Json(quota): Json<u64>) -> Response {
     google.state().quota = Some(quota);
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Makes pages of events as short as this.
+/// Limits pages of events to this size.
 pub(super) async fn pages(State(google): State<Shared>, Json(limit): Json<usize>) -> Response {
     google.state().page = limit.max(1);
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Forgets the answers that were still to be given in place of the right ones.
+/// Removes queued faults, random faults and the quota.
 pub(super) async fn forgive(State(google): State<Shared>) -> Response {
     let mut state = google.state();
     (state.fault_rates, state.quota) = (None, None);
@@ -326,7 +326,7 @@ pub(super) async fn forgive(State(google): State<Shared>) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// How often each method was called, and what strayed from the contract.
+/// Reports the calls by method, contract violations, mails, and the numbers of channels, grants and deliveries.
 pub(super) async fn report(State(google): State<Shared>) -> Response {
     let state = google.state();
     Json(json!({ "calls": state.calls, "violations": state.violations, "channels": state.channels.len(), "grants": state.grants.len(), "mails": state.mails, "underWay": google.deliveries.under_way() }))

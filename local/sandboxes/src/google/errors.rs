@@ -1,11 +1,11 @@
-//! How Google says no (Calendar API, "Handle API errors").
+//! Error responses of Google (Calendar API, "Handle API errors").
 
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::parts::refused;
 
-/// An answer that is no success.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub status: u16,

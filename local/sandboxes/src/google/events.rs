@@ -1,4 +1,4 @@
-//! `events.*`: pages, sync tokens, etags, cancelled events, exceptions of series.
+//! `events.*`: pages, sync tokens, ETags, cancelled events, exceptions of series.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::parts::{random_id, unique_id};
 
 pub(super) type Answer = Result<Value, Refusal>;
 
-/// The query of a request, in order.
+/// The decoded query parameters of a request, in order.
 pub(super) type Query = [(String, String)];
 
 pub(super) fn parameter<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
@@ -23,7 +23,7 @@ pub(super) fn flag(query: &Query, name: &str) -> bool {
     parameter(query, name) == Some("true")
 }
 
-/// What may not stand beside a sync token.
+/// Parameters that must not be combined with a sync token.
 const NOT_WITH_SYNC_TOKEN: [&str; 8] = [
     "iCalUID",
     "orderBy",
@@ -35,7 +35,7 @@ const NOT_WITH_SYNC_TOKEN: [&str; 8] = [
     "updatedMin",
 ];
 
-/// How long changes can be asked for by their time.
+/// How far `updatedMin` may lie in the past.
 const REMEMBERED: TimeDelta = TimeDelta::days(28);
 
 /// `events.list`
@@ -85,7 +85,7 @@ pub(super) fn list(state: &State, person: &Person, calendar: &str, query: &Query
             Some(version)
         }
     };
-    // Pages follow the order of changes up to the version that the first page saw, so what changes meanwhile comes later.
+    // Pages are in the order of changes, up to the version at the first page. Later changes belong to the next sync.
     let (after, until) = match parameter(query, "pageToken") {
         Some(token) => {
             Token::read_page(token).ok_or_else(|| Refusal::invalid("Invalid page token value."))?
@@ -132,7 +132,7 @@ pub(super) fn list(state: &State, person: &Person, calendar: &str, query: &Query
     Ok(answer)
 }
 
-/// Sync and page tokens: opaque to others, plain here.
+/// Sync and page tokens. Clients must treat them as opaque.
 struct Token;
 
 impl Token {
@@ -155,7 +155,7 @@ impl Token {
     }
 }
 
-/// What must be the same in a request with a sync token as in the one that the token came from.
+/// Returns the parameters that must be equal in the request that issued a sync token and in the one that uses it.
 fn fixed(query: &Query) -> String {
     let mut same: Vec<String> = query
         .iter()
@@ -172,7 +172,7 @@ fn fixed(query: &Query) -> String {
     same.join("_")
 }
 
-/// Whether an event reaches into `timeMin`…`timeMax`; a series may, whatever its first occurrence.
+/// Returns whether an event overlaps `timeMin` to `timeMax`; always true for a series and for an event without times.
 pub(super) fn is_within(event: &Value, query: &Query) -> bool {
     let bound = |name| {
         parameter(query, name)
@@ -201,7 +201,7 @@ pub(super) fn instant(time: &Value) -> Option<DateTime<Utc>> {
         .or_else(date)
 }
 
-/// `events.get`: deleted events can still be read.
+/// `events.get`. Deleted events can still be read.
 pub(super) fn get(state: &State, person: &Person, calendar: &str, id: &str) -> Answer {
     current(readable(state, person, calendar)?.0, id)
 }
@@ -228,7 +228,7 @@ pub(super) fn insert(
         Some(_) => return Err(Refusal::invalid("Invalid resource id value.")),
         None => unique_id(&state.clock, 26),
     };
-    // Ids of deleted events stay taken.
+    // The id of a deleted event cannot be reused.
     if state.calendars[&calendar].events.contains_key(&id) {
         return Err(Refusal::new(
             409,
@@ -266,7 +266,7 @@ pub(super) fn insert(
     Ok(store(state, &calendar, &id, event))
 }
 
-/// `events.update` (everything is replaced) and `events.patch` (objects are merged, arrays and values replaced).
+/// `events.update` (replaces the event) and `events.patch` (merges objects; replaces arrays and scalars).
 pub(super) fn change(
     state: &mut State,
     person: &Person,
@@ -327,7 +327,7 @@ pub(super) fn change(
     Ok(store(state, &calendar, id, event))
 }
 
-/// `events.delete`. Of an occurrence a cancelled exception is left, of anything else only the id.
+/// `events.delete`. A deleted occurrence remains as a cancelled exception; any other event as its id with the status.
 pub(super) fn delete(
     state: &mut State,
     person: &Person,
@@ -352,7 +352,7 @@ pub(super) fn delete(
     if before.get("recurringEventId").is_none()
         && let Some(calendar) = state.calendars.get_mut(&calendar)
     {
-        // No message of their own is promised for the exceptions of a series that goes.
+        // Google does not promise to list the exceptions of a deleted series.
         calendar
             .events
             .retain(|_, stored| stored.event["recurringEventId"] != id);
@@ -410,7 +410,7 @@ fn store(state: &mut State, calendar: &str, id: &str, mut event: Map<String, Val
     event
 }
 
-/// The calendar that a person's list names, and with what access.
+/// Returns a calendar of the user's list, and the user's access role.
 pub(super) fn readable<'a>(
     state: &'a State,
     person: &Person,
@@ -454,7 +454,8 @@ pub(super) fn current(calendar: &Calendar, id: &str) -> Answer {
         .ok_or_else(Refusal::not_found)
 }
 
-/// An occurrence as its series places it, from an id such as `{series}_20260302T080000Z` or `{series}_20260302`.
+/// Builds an occurrence from its id, such as `{series}_20260302T080000Z` or `{series}_20260302`. The rule is not
+/// checked.
 fn occurrence(calendar: &Calendar, id: &str) -> Option<Value> {
     let (series_id, at) = id.rsplit_once('_')?;
     let series = &calendar
@@ -524,7 +525,7 @@ fn merged(before: Value, patch: Map<String, Value>) -> Map<String, Value> {
     fields
 }
 
-/// A patch that leaves attendees out on purpose changes those that it names.
+/// With `attendeesOmitted`, a patch changes only the attendees that it contains.
 fn answered(before: &Value, mut patch: Map<String, Value>) -> Map<String, Value> {
     if patch.remove("attendeesOmitted") != Some(true.into()) {
         return patch;
@@ -587,7 +588,8 @@ fn check_times(event: &Map<String, Value>) -> Result<(), Refusal> {
     }
 }
 
-/// Meet links are made at once, unlike at Google; without `conferenceDataVersion=1` what a body says of them is ignored.
+/// Creates the Meet link of a `createRequest`: at once, where Google may answer `pending`. Without
+/// `conferenceDataVersion=1`, the body's conference data is ignored.
 fn conference(event: &mut Map<String, Value>, query: &Query, before: Option<&Value>) {
     if parameter(query, "conferenceDataVersion") != Some("1") {
         event.remove("conferenceData");
@@ -601,7 +603,7 @@ fn conference(event: &mut Map<String, Value>, query: &Query, before: Option<&Val
         .zip(event.get("conferenceData"))
         .is_some_and(|(before, data)| request_id(before) == request_id(data));
     if same {
-        // A request of an id that was answered before changes nothing.
+        // A repeated request id changes nothing.
         event.insert("conferenceData".into(), before.cloned().unwrap_or_default());
         return;
     }

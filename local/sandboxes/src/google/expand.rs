@@ -1,4 +1,4 @@
-//! What Google makes of series: `events.instances`, `singleEvents`, `freeBusy`.
+//! Expansion of series: `events.instances`, `singleEvents`, `freeBusy`; and `settings`.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -11,9 +11,9 @@ use super::errors::Refusal;
 use super::events::{Answer, Query, current, flag, instant, is_within, parameter, readable, stamp};
 use super::state::{Calendar, Person, State, Stored};
 
-/// How far a series without an end is followed where nobody says until when.
+/// How far a series is expanded when the request has no `timeMax`.
 const HORIZON: TimeDelta = TimeDelta::days(730);
-/// The most occurrences of one series.
+/// The most occurrences that are expanded of one series.
 const LIMIT: usize = 2_500;
 
 fn bound(query: &Query, name: &str) -> Option<DateTime<Utc>> {
@@ -22,7 +22,7 @@ fn bound(query: &Query, name: &str) -> Option<DateTime<Utc>> {
         .map(|at| at.to_utc())
 }
 
-/// A page of what was found, and where the next one begins.
+/// Adds one page of the results to a response, with the token of the next page.
 fn page(mut answer: Value, found: Vec<Value>, query: &Query, default: usize) -> Value {
     let limit = parameter(query, "maxResults")
         .and_then(|text| text.parse().ok())
@@ -83,7 +83,7 @@ pub(super) fn instances(
     Ok(page(envelope(state, calendar, &role), found, query, 250))
 }
 
-/// `events.list` with `singleEvents=true`. Without a sync token: nobody here asks for changes in this form.
+/// `events.list` with `singleEvents=true`. Sync tokens are not supported here; Calweave does not use them with it.
 pub(super) fn single_events(
     state: &State,
     person: &Person,
@@ -95,7 +95,7 @@ pub(super) fn single_events(
         return Err(Refusal::new(
             501,
             "notImplemented",
-            "the sandbox has no sync tokens of single events",
+            "the sandbox does not support sync tokens with singleEvents",
         ));
     }
     let (from, to) = (
@@ -110,7 +110,7 @@ pub(super) fn single_events(
     Ok(page(envelope(state, calendar, &role), found, query, 250))
 }
 
-/// Everything that takes place between two instants, each occurrence by itself.
+/// Returns the events that overlap a time range, with series expanded.
 fn between(calendar: &Calendar, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Value> {
     let mut found = Vec::new();
     for Stored { event, .. } in calendar.events.values() {
@@ -128,7 +128,7 @@ fn between(calendar: &Calendar, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<V
     found
 }
 
-/// The occurrences of a series that its rule places around a stretch of time, as what became of them.
+/// Returns the occurrences of a series around a time range, with their overrides, which may lie outside of it.
 fn occurrences(
     calendar: &Calendar,
     series: &Value,
@@ -138,7 +138,7 @@ fn occurrences(
     let (Some(id), Some((start, rules))) = (series["id"].as_str(), read(series)) else {
         return vec![];
     };
-    // One that was moved into the stretch is looked for a month around it.
+    // Looks a month around the range, for occurrences that were moved into it.
     let around = TimeDelta::days(31);
     let starts = rules
         .expand(start, from - around, to + around, Tz::UTC, LIMIT)
@@ -198,7 +198,7 @@ fn excluded(text: &str, start: EventTime) -> Option<OriginalStart> {
     })
 }
 
-/// `freebusy.query`: what cannot be seen is an error of its own, in an answer that is none.
+/// `freebusy.query`. A calendar that cannot be read has an error of its own; the response succeeds.
 pub(super) fn free_busy(state: &State, person: &Person, body: &Value) -> Answer {
     let at = |name: &str| {
         body[name]

@@ -1,7 +1,9 @@
-//! A Google on this machine: accounts and a consent page, calendars and events, pushes to whoever watches. It speaks
-//! the wire protocol of Google Calendar API v3 and of Google's OAuth 2.0, and is held to Google's discovery document.
+//! A fake Google: accounts, a consent page, calendars, events, and push notifications. It speaks the wire protocols of
+//! Google Calendar API v3 and of Google's OAuth 2.0, and can check requests and responses against the discovery
+//! document.
 //!
-//! Not in it: sync tokens of single events, `acl`, `calendars`, `colors`, `events.import` and `quickAdd`, batches.
+//! Not implemented: sync tokens with `singleEvents`, `acl`, `calendars`, `colors`, `events.import` and `quickAdd`,
+//! batches.
 
 mod contract;
 mod control;
@@ -33,12 +35,12 @@ use self::errors::Refusal;
 use self::events::Query;
 use self::state::Channel;
 
-/// The sandbox, as its routes share it.
+/// The state of the router.
 type Shared = Arc<GoogleSandbox>;
 
 /// A running sandbox.
 pub struct GoogleSandbox {
-    /// Where it answers: all of Google's hosts in one.
+    /// The base URL, which replaces all of Google's hosts.
     pub url: String,
     state: Mutex<state::State>,
     key: SigningKey,
@@ -48,16 +50,16 @@ pub struct GoogleSandbox {
 }
 
 const SERVICE: &str = "/calendar/v3/";
-/// The client by which somebody acts at Google itself (`/sandbox/google/token`).
+/// The client id of tokens with which tests act as a user (`/sandbox/google/token`).
 const OWN_CLIENT: &str = "sandbox";
-/// How long a channel lives unless it asks for less.
+/// The longest lifetime of a channel, and its default.
 const CHANNEL: TimeDelta = TimeDelta::days(7);
 
 impl GoogleSandbox {
-    /// Starts the sandbox on any loopback port. With a contract, whatever strays from it is noted.
+    /// Starts the sandbox on a free loopback port. With a contract, violations of it are recorded.
     ///
     /// # Errors
-    /// When no port or no key is to be had.
+    /// When no port can be bound, or a key or HTTP client cannot be created.
     pub async fn start(
         clock: Clock,
         contract: Option<GoogleContract>,
@@ -77,7 +79,7 @@ impl GoogleSandbox {
         let google = Arc::new(Self {
             url,
             state: Mutex::new(state::State::new(clock)),
-            key: SigningKey::generate().map_err(|_| "no key could be made")?,
+            key: SigningKey::generate().map_err(|_| "could not generate a signing key")?,
             contract,
             client,
             deliveries: Deliveries::default(),
@@ -107,30 +109,31 @@ impl GoogleSandbox {
             .with_state(Arc::clone(&google));
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!("the Google sandbox ended: {error}");
+                tracing::error!("the Google sandbox stopped: {error}");
             }
         });
         Ok((google, server))
     }
 
-    /// Adds somebody with an account, and some calendars beside their own.
+    /// Adds a user with a primary calendar and the named ones.
     pub fn add_person(&self, email: &str, name: &str, time_zone: &str, calendars: &[&str]) {
         control::add_person(&mut self.state(), email, name, time_zone, calendars);
     }
 
-    /// Adds that many events of an hour to somebody's primary calendar.
+    /// Adds `count` events of one hour to a user's primary calendar.
     pub fn add_events(&self, email: &str, count: u32) {
         control::add_events(&mut self.state(), email, count);
     }
 
-    /// Renames the first event of somebody's primary calendar, and has everybody told who watches; answers with its id.
+    /// Renames the first event of a user's primary calendar, and notifies the calendar's channels. Returns the event's
+    /// id.
     pub fn rename_first(&self, email: &str, title: &str) -> String {
         let id = control::rename_first(&mut self.state(), email, title);
         self.notify(email);
         id
     }
 
-    /// A channel that watches a calendar: its id, what it watches, and its secret.
+    /// Returns a channel of a calendar: its id, resource id and token; `None` when there is none.
     pub fn channel_of(&self, calendar: &str) -> Option<(String, String, String)> {
         let state = self.state();
         let channel = state
@@ -148,8 +151,8 @@ impl GoogleSandbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells everybody who watches this calendar that something has changed, as Google does: an empty POST that says
-    /// nothing else.
+    /// Notifies all channels of a calendar of a change, as Google does: a POST without a body, which does not name the
+    /// change.
     fn notify(&self, calendar: &str) {
         let mut state = self.state();
         let now = state.now();
@@ -188,10 +191,11 @@ impl GoogleSandbox {
     }
 }
 
-/// One call of the Calendar API: who it is, what the contract says, what comes of it.
+/// Handles a request to the Calendar API: checks it against the contract, draws its fault, routes it, checks the
+/// response.
 #[expect(
     clippy::too_many_lines,
-    reason = "one request from its reading to its checks against the contract"
+    reason = "one request, from parsing to the contract checks"
 )]
 async fn api(State(google): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -217,7 +221,7 @@ async fn api(State(google): State<Shared>, request: Request) -> Response {
     );
     let fault = {
         let mut state = google.state();
-        // The person at Google has nothing to do with what goes wrong between it and its clients.
+        // Faults, quotas and call counts do not apply when a test acts as the user.
         let own = bearer(&parts.headers)
             .and_then(|token| state.holder(token))
             .is_some_and(|(access, _)| access.grant.client == OWN_CLIENT);
@@ -229,7 +233,9 @@ async fn api(State(google): State<Shared>, request: Request) -> Response {
                 .violations
                 .extend(contract.request(method, &query, body.as_ref()));
         } else if google.contract.is_some() {
-            state.violations.push(format!("Google knows no {name}"));
+            state
+                .violations
+                .push(format!("Google has no method {name}"));
         }
         if own { None } else { state.fault(&name) }
     };
@@ -272,7 +278,7 @@ struct Call<'a> {
     headers: &'a HeaderMap,
 }
 
-/// `None` for an answer without a body.
+/// Authenticates, authorises and routes a request. Returns the response body, if any.
 #[expect(clippy::too_many_lines, reason = "one arm for each route of the API")]
 fn answer(
     google: &GoogleSandbox,
@@ -413,7 +419,7 @@ fn answer(
     Ok(answer)
 }
 
-/// `events.watch`: the first message is `sync`, and may well be there before the answer.
+/// `events.watch`. The first message is `sync`; it may arrive before the response.
 fn watch(
     google: &GoogleSandbox,
     state: &mut state::State,

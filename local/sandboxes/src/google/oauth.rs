@@ -1,4 +1,4 @@
-//! Google's sign-in: the consent page, codes, tokens, keys, revocation (OpenID Connect; providers' sheet 1).
+//! Google's sign-in (OAuth 2.0, OpenID Connect): the consent page, codes, tokens, keys, revocation.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::parts::{base64, bearer, escaped, random_id};
 
 type Parameters = HashMap<String, String>;
 
-/// `GET /o/oauth2/v2/auth`: asks who it is and what may be done.
+/// `GET /o/oauth2/v2/auth`: the page on which the user selects an account and the scopes.
 pub(super) async fn authorize(
     State(google): State<super::Shared>,
     Query(query): Query<Parameters>,
@@ -67,7 +67,7 @@ pub(super) async fn authorize(
     Html(page).into_response()
 }
 
-/// What Google shows an error page for, because it must not send anybody back.
+/// Returns the message of the error page, for requests whose redirect URI must not be used.
 fn wrong_request(query: &Parameters) -> Option<String> {
     for name in ["client_id", "redirect_uri", "response_type", "scope"] {
         if query.get(name).is_none_or(String::is_empty) {
@@ -83,10 +83,10 @@ fn wrong_request(query: &Parameters) -> Option<String> {
         .then(|| "Error 400: redirect_uri_mismatch".to_owned())
 }
 
-/// `POST /o/oauth2/v2/consent`: what the page's buttons do. Scopes that were unticked are not granted.
+/// `POST /o/oauth2/v2/consent`: handles the consent form. Scopes that were unticked are not granted.
 #[expect(
     clippy::too_many_lines,
-    reason = "the consent page: each refusal that the real one has"
+    reason = "the consent page, with each refusal of the real one"
 )]
 pub(super) async fn consent(
     State(google): State<super::Shared>,
@@ -187,7 +187,7 @@ pub(super) async fn token(
     }
     let (grant, refresh_token, nonce) = match field("grant_type") {
         "authorization_code" => {
-            // A code works once, whatever becomes of it.
+            // A code can be redeemed once, even if the attempt fails.
             let code = state
                 .codes
                 .remove(field("code"))
@@ -221,7 +221,7 @@ pub(super) async fn token(
             .get(field("refresh_token"))
             .filter(|grant| grant.client == field("client_id"))
         {
-            // No new refresh token: Google does not rotate them.
+            // Google does not rotate refresh tokens.
             Some(grant) => (grant.clone(), None, None),
             None => {
                 return refused(
@@ -271,7 +271,7 @@ fn refused(error: &str, description: &str, status: StatusCode) -> Response {
         .into_response()
 }
 
-/// `POST /revoke`: either token ends everything that the person granted to the client.
+/// `POST /revoke`. An access or refresh token revokes all grants of its user to the client.
 pub(super) async fn revoke(
     State(google): State<super::Shared>,
     Form(form): Form<Parameters>,
@@ -317,7 +317,7 @@ pub(super) async fn userinfo(State(google): State<super::Shared>, headers: Heade
 }
 
 impl super::state::State {
-    /// A new access token for a grant.
+    /// Issues an access token for a grant.
     pub fn open_access(&mut self, grant: Grant) -> String {
         let token = format!("ya29.{}", random_id(80));
         self.access.insert(
@@ -330,7 +330,7 @@ impl super::state::State {
         token
     }
 
-    /// Who an access token speaks for, and what it may do.
+    /// Returns the access token's record and its user; `None` when it is unknown or expired.
     pub fn holder(&self, token: &str) -> Option<(&Access, &super::state::Person)> {
         let access = self
             .access
@@ -339,7 +339,7 @@ impl super::state::State {
         Some((access, self.people.get(&access.grant.sub)?))
     }
 
-    /// Ends what a person has granted to one client, or to all.
+    /// Revokes the grants of a user to one client, or to all.
     pub fn withdraw(&mut self, sub: &str, client: Option<&str>) {
         let kept =
             |grant: &Grant| grant.sub != sub || client.is_some_and(|client| client != grant.client);

@@ -1,4 +1,4 @@
-//! `/sandbox/google`: the calendars as the people at Google see them, to be changed by hand.
+//! `/sandbox/google`: a page that shows all calendars, and on which they are changed by hand.
 
 use std::fmt::Write;
 
@@ -11,10 +11,10 @@ use super::{Shared, events};
 use crate::forms::{Act, SandboxPage};
 use crate::parts::escaped;
 
-/// Where the page is.
+/// The path of the page.
 pub(super) const PATH: &str = "/sandbox/google";
 
-/// Shows everybody's calendars.
+/// Renders the calendar lists of all users.
 pub(super) async fn show(State(google): State<Shared>) -> Html<String> {
     let state = google.state();
     let mut page = "<!doctype html><meta charset=\"utf-8\"><title>Google (sandbox)</title><h1>Google (sandbox)</h1>".to_owned();
@@ -23,7 +23,7 @@ pub(super) async fn show(State(google): State<Shared>) -> Html<String> {
         list.sort_by_key(|(_, entry)| !entry.contains_key("primary"));
         for (id, entry) in list {
             let name = entry.get("summary").and_then(Value::as_str).unwrap_or(id);
-            // Writing to a text cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(
                 page,
                 "<h2>{} <small>{}</small></h2><table>",
@@ -64,7 +64,7 @@ pub(super) async fn show(State(google): State<Shared>) -> Html<String> {
     Html(page)
 }
 
-/// Does what a button says, as the person whose calendar it is, and has everybody told who watches.
+/// Carries out a form's action as the user whose list the calendar is in, and notifies the calendar's channels.
 pub(super) async fn act(State(google): State<Shared>, Form(act): Form<Act>) -> Response {
     let changed = {
         let mut state = google.state();

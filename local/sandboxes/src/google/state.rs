@@ -1,4 +1,4 @@
-//! What the sandbox remembers: people, their calendars, what they have granted, and who wants to be told.
+//! The state of the sandbox: users, calendars, grants and push channels.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -9,47 +9,52 @@ use shared::clock::Clock;
 use super::SERVICE;
 use crate::parts::{Fault, FaultRates};
 
-/// Everything, behind one lock.
+/// The whole state, behind one lock.
 #[derive(Debug)]
 pub(super) struct State {
     pub clock: Clock,
     /// By `sub`.
     pub people: BTreeMap<String, Person>,
+    /// By id.
     pub calendars: BTreeMap<String, Calendar>,
-    /// By what a client holds: authorisation codes, refresh tokens, access tokens.
+    /// By authorisation code.
     pub codes: HashMap<String, Code>,
+    /// By refresh token.
     pub grants: HashMap<String, Grant>,
+    /// By access token.
     pub access: HashMap<String, Access>,
+    /// By channel id.
     pub channels: BTreeMap<String, Channel>,
-    /// Answers to be given in place of the right ones, by method.
+    /// Queued faults.
     pub faults: VecDeque<Fault>,
-    /// Where a request or an answer was not what Google describes.
+    /// Requests and responses that do not conform to Google's discovery document.
     pub violations: Vec<String>,
     /// How often each method was called.
     pub calls: BTreeMap<String, u64>,
-    /// Random faults, by seed.
+    /// Random faults, if enabled.
     pub fault_rates: Option<FaultRates>,
-    /// How many calls a person may make in a minute, and how many were made in the present one.
+    /// The most calls per user and minute.
     pub quota: Option<u64>,
+    /// By `sub`: the last minute with a call (since the Unix epoch), and the calls in that minute.
     pub minutes: HashMap<String, (i64, u64)>,
-    /// The most items of a page of events: Google's pages may be as short as it likes.
+    /// The most events on a page, whatever `maxResults` says; Google may return short pages too.
     pub page: usize,
-    /// Who was told of a change by mail, each time.
+    /// The recipients of all mails sent.
     pub mails: Vec<String>,
-    /// Counts every change of every calendar: etags and sync tokens are made of it.
+    /// Incremented by every change of any calendar; ETags and sync tokens derive from it.
     pub version: u64,
 }
 
-/// Somebody with a Google account.
+/// A user with a Google account.
 #[derive(Clone, Debug)]
 pub(super) struct Person {
     pub sub: String,
     pub email: String,
     pub name: String,
     pub time_zone: String,
-    /// Calendars as this person's list shows them: access role, colour, hidden, deleted.
+    /// The entries of this user's calendar list, by calendar id: access role, colours, hidden, deleted.
     pub list: BTreeMap<String, Map<String, Value>>,
-    /// Scopes once granted, by client: Google hands out a refresh token at the first consent only.
+    /// Granted scopes, by client. Google issues a refresh token only at the first consent.
     pub consented: BTreeMap<String, String>,
 }
 
@@ -59,13 +64,13 @@ pub(super) struct Calendar {
     pub summary: String,
     pub time_zone: String,
     pub events: BTreeMap<String, Stored>,
-    /// Sync tokens of before this version have expired.
+    /// Sync tokens older than this version have expired.
     pub tokens_since: u64,
-    /// Whether `events.watch` is refused, as for calendars of holidays.
+    /// Whether `events.watch` is refused, as for holiday calendars.
     pub unwatchable: bool,
 }
 
-/// An event as it is answered, and when it last changed.
+/// An event as responses contain it, and the version of its last change.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub version: u64,
@@ -107,7 +112,7 @@ pub(super) struct Channel {
     pub messages: u64,
 }
 
-/// What may go wrong by chance.
+/// The random faults.
 const KINDS: [(u16, &str); 7] = [
     (503, "backendError"),
     (500, "backendError"),
@@ -119,14 +124,14 @@ const KINDS: [(u16, &str); 7] = [
 ];
 
 impl Person {
-    /// The id of the calendar that this person calls `name`: `primary` is the one named like the account.
+    /// Resolves `primary` to the calendar whose id is the account's address; other names are ids.
     pub fn calendar_id<'a>(&'a self, name: &'a str) -> &'a str {
         if name == "primary" { &self.email } else { name }
     }
 }
 
 impl Channel {
-    /// What is watched, as Google names it.
+    /// Returns the URI of the watched resource (`X-Goog-Resource-URI`).
     pub fn resource_uri(&self, google: &str) -> String {
         format!(
             "{google}{SERVICE}calendars/{}/events?alt=json",
@@ -172,7 +177,7 @@ impl State {
             .find(|person| person.email.eq_ignore_ascii_case(email))
     }
 
-    /// Takes the first fault that is meant for this method, or one that the fault_rates brings.
+    /// Takes the first queued fault for this method, or else draws a random one.
     pub fn fault(&mut self, method: &str) -> Option<Fault> {
         let at = self.faults.iter().position(|fault| {
             fault
@@ -190,7 +195,7 @@ impl State {
         })
     }
 
-    /// Counts a call of a person; true when it is one too many for this minute.
+    /// Counts a call of a user. Returns whether it is over the quota.
     pub fn is_over_quota(&mut self, sub: &str) -> bool {
         let Some(quota) = self.quota else {
             return false;

@@ -1,15 +1,15 @@
-//! Microsoft's own type file as a judge: what the sandbox is sent, and what it answers, must be what the types say
+//! Checks requests and responses of the sandbox against Microsoft's TypeScript types
 //! (<https://www.npmjs.com/package/@microsoft/microsoft-graph-types>).
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The interfaces and the named unions of a type file.
+/// The interfaces and the named string unions of a type file.
 #[derive(Debug, Default)]
 pub struct GraphContract {
     interfaces: BTreeMap<String, Interface>,
-    /// The texts that a named type allows.
+    /// The allowed values, by type name.
     unions: BTreeMap<String, Vec<String>>,
 }
 
@@ -20,7 +20,7 @@ struct Interface {
 }
 
 impl GraphContract {
-    /// Reads a type file, as far as calendars need it.
+    /// Parses a type file: the subset of TypeScript that the calendar types use.
     pub fn parse(text: &str) -> Self {
         let mut contract = Self::default();
         let mut within: Option<String> = None;
@@ -92,7 +92,7 @@ impl GraphContract {
     }
 
     fn field(&self, interface: &str, name: &str) -> Option<&str> {
-        // The file leaves out what everything has.
+        // The base of all entities may be missing from the file; its only property is `id`.
         let Some(found) = self.interfaces.get(interface) else {
             return (name == "id").then_some("string");
         };
@@ -103,7 +103,7 @@ impl GraphContract {
             .or_else(|| self.field(found.base.as_deref()?, name))
     }
 
-    /// What is wrong with a value that should be of this type; nothing when it is sound.
+    /// Returns the violations of a value that should be of this type; empty when it conforms.
     pub fn check(&self, kind: &str, value: &Value) -> Vec<String> {
         let mut wrong = Vec::new();
         self.look(kind, value, kind, &mut wrong);
@@ -127,7 +127,7 @@ impl GraphContract {
                         self.look(inner, value, &format!("{at}[{index}]"), wrong);
                     }
                 }
-                None => wrong.push(format!("{at} is {value}, which is no list")),
+                None => wrong.push(format!("{at} is {value}, which is not a list")),
             }
             return;
         }
@@ -146,20 +146,21 @@ impl GraphContract {
                                 Some(kind) => {
                                     self.look(kind, value, &format!("{at}.{name}"), wrong);
                                 }
-                                None => wrong
-                                    .push(format!("{at}.{name} is no field that Microsoft knows")),
+                                None => wrong.push(format!(
+                                    "{at}.{name} is not a field of Microsoft's types"
+                                )),
                             }
                         }
                         true
                     }
                     None => false,
                 },
-                // A type that the file only names.
+                // A type that the file does not define.
                 (None, false) => true,
             },
         };
         if !sound {
-            wrong.push(format!("{at} is {value}, which is no {kind}"));
+            wrong.push(format!("{at} is {value}, which is not a {kind}"));
         }
     }
 }

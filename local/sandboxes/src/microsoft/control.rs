@@ -1,4 +1,4 @@
-//! `/sandbox/microsoft/…`: makes people and calendars, acts for them, and lets things go wrong.
+//! `/sandbox/microsoft/…`: creates users and calendars, acts on their behalf, and injects failures.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,6 +14,7 @@ use crate::parts::{Fault, FaultRates, unique_id};
 
 /// The tenant of all personal accounts.
 const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+/// The tenant of the work accounts.
 const WORK: &str = "7f3d1c2a-0b1e-4d5f-8a9b-1c2d3e4f5a6b";
 
 #[derive(Deserialize)]
@@ -21,7 +22,7 @@ const WORK: &str = "7f3d1c2a-0b1e-4d5f-8a9b-1c2d3e4f5a6b";
 pub(super) struct NewPerson {
     email: String,
     name: String,
-    /// By Windows' name.
+    /// The Windows name of the zone.
     time_zone: String,
     #[serde(default)]
     is_personal: bool,
@@ -29,7 +30,7 @@ pub(super) struct NewPerson {
     needs_admin: bool,
 }
 
-/// Makes an account with its default calendar; answers with the calendar's id.
+/// Creates an account with its default calendar. Returns the calendar's id.
 pub(super) async fn person(
     State(microsoft): State<Shared>,
     Json(new): Json<NewPerson>,
@@ -37,7 +38,7 @@ pub(super) async fn person(
     Json(json!({ "primary": add_person(&mut microsoft.state(), new) })).into_response()
 }
 
-/// The same, for somebody who works in Berlin.
+/// Returns a work account in Berlin's time zone.
 pub(super) fn worker(email: &str, name: &str) -> NewPerson {
     let time_zone = "W. Europe Standard Time".to_owned();
     NewPerson {
@@ -94,14 +95,15 @@ pub(super) fn add_calendar(
 pub(super) struct NewCalendar {
     owner: String,
     summary: String,
-    /// With whom it is shared, and whether they may edit.
+    /// The email address of the user that it is shared with.
     #[serde(default)]
     shared_with: Option<String>,
+    /// Whether that user may edit it.
     #[serde(default)]
     can_edit: bool,
 }
 
-/// Adds a calendar to somebody's list, and to that of somebody else.
+/// Adds a calendar to its owner's list, and to that of the user it is shared with. Returns its id.
 pub(super) async fn calendar(
     State(microsoft): State<Shared>,
     Json(new): Json<NewCalendar>,
@@ -124,7 +126,7 @@ pub(super) struct ForWhom {
     event: String,
 }
 
-/// An access token with which a test acts as the Microsoft user, through Graph itself.
+/// Returns an access token with which a test acts as the user through Graph.
 pub(super) async fn token(State(microsoft): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
     let scopes = "openid User.Read Calendars.ReadWrite".to_owned();
     let token = microsoft.state().open_access(Grant {
@@ -135,13 +137,13 @@ pub(super) async fn token(State(microsoft): State<Shared>, Json(whom): Json<ForW
     Json(json!({ "accessToken": token })).into_response()
 }
 
-/// The user takes everything back.
+/// Revokes all grants of a user, and removes the subscriptions.
 pub(super) async fn revoke(State(microsoft): State<Shared>, Json(whom): Json<ForWhom>) -> Response {
     microsoft.state().withdraw(&whom.email);
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Says something of the subscriptions to a mailbox.
+/// Sends a lifecycle notification to the subscriptions of a mailbox.
 pub(super) async fn lifecycle(
     State(microsoft): State<Shared>,
     Json(whom): Json<ForWhom>,
@@ -158,7 +160,7 @@ pub(super) struct Which {
     event_id: String,
 }
 
-/// Lets all delta tokens of a calendar expire.
+/// Expires all delta tokens of a calendar.
 pub(super) async fn expire(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
     let mut state = microsoft.state();
     let now = state.next_version();
@@ -169,7 +171,7 @@ pub(super) async fn expire(State(microsoft): State<Shared>, Json(which): Json<Wh
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Gives an event another id, as when a mailbox is moved; answers with that.
+/// Gives an event a new id, as when a mailbox is moved. Returns the new id.
 pub(super) async fn renumber(
     State(microsoft): State<Shared>,
     Json(which): Json<Which>,
@@ -194,7 +196,8 @@ pub(super) async fn renumber(
     Json(json!({ "id": id })).into_response()
 }
 
-/// Removes an event without a trace: no delta tells of it. Of an occurrence its name alone is told, and not of its series.
+/// Removes an event without listing it as a change. For an occurrence, its removal is listed, but no change of its
+/// series.
 pub(super) async fn silence(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
     let mut state = microsoft.state();
     if let Some((series, date)) = of_occurrence(&which.event_id) {
@@ -228,7 +231,7 @@ pub(super) struct Invitation {
     event: Value,
 }
 
-/// Somebody invites somebody: the event stands in the invited one's default calendar. Answers with its id there.
+/// Adds an invitation to the attendee's default calendar. Returns the event's id there.
 pub(super) async fn invite(
     State(microsoft): State<Shared>,
     Json(new): Json<Invitation>,
@@ -264,7 +267,7 @@ pub(super) async fn invite(
     Json(json!({ "id": id })).into_response()
 }
 
-/// Answers to be given in place of the right ones, each once, in this order.
+/// Queues faults. Each is returned once, in this order.
 pub(super) async fn faults(
     State(microsoft): State<Shared>,
     Json(faults): Json<Vec<Fault>>,
@@ -273,7 +276,7 @@ pub(super) async fn faults(
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Loses all notifications from now on.
+/// Drops all notifications of the existing subscriptions.
 pub(super) async fn mute(State(microsoft): State<Shared>) -> Response {
     for subscription in microsoft.state().subscriptions.values_mut() {
         subscription
@@ -283,7 +286,7 @@ pub(super) async fn mute(State(microsoft): State<Shared>) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Lets things go wrong by chance from now on: the same things from the same seed.
+/// Enables random faults, reproducible by seed.
 pub(super) async fn fault_rates(
     State(microsoft): State<Shared>,
     Json(fault_rates): Json<FaultRates>,
@@ -292,31 +295,31 @@ pub(super) async fn fault_rates(
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Lets each mailbox be called only so often a minute.
+/// Limits the calls per mailbox and minute.
 pub(super) async fn quota(State(microsoft): State<Shared>, Json(quota): Json<u64>) -> Response {
     microsoft.state().quota = Some(quota);
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Has each call take so many milliseconds.
+/// Sets the duration of each call, in milliseconds.
 pub(super) async fn latency(State(microsoft): State<Shared>, Json(latency): Json<u64>) -> Response {
     microsoft.state().latency = latency;
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Makes pages of changes as short as this.
+/// Sets the page size of delta queries.
 pub(super) async fn pages(State(microsoft): State<Shared>, Json(limit): Json<usize>) -> Response {
     microsoft.state().page = limit.max(1);
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Lets no subscription live longer than so many minutes.
+/// Sets the longest lifetime of a subscription, in minutes.
 pub(super) async fn longest(State(microsoft): State<Shared>, Json(minutes): Json<i64>) -> Response {
     microsoft.state().longest = minutes;
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Lets the client's secret expire, or be renewed.
+/// Sets whether the client secret has expired.
 pub(super) async fn secret(
     State(microsoft): State<Shared>,
     Json(is_expired): Json<bool>,
@@ -325,7 +328,7 @@ pub(super) async fn secret(
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Forgets everything that was to go wrong.
+/// Removes queued faults, random faults, quota and latency.
 pub(super) async fn forgive(State(microsoft): State<Shared>) -> Response {
     let mut state = microsoft.state();
     (state.fault_rates, state.quota, state.latency) = (None, None, 0);
@@ -334,7 +337,7 @@ pub(super) async fn forgive(State(microsoft): State<Shared>) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// How often each method was called, and what strayed from the contract.
+/// Reports the calls by method, contract violations, mails, and the numbers of subscriptions, grants and deliveries.
 pub(super) async fn report(State(microsoft): State<Shared>) -> Response {
     let state = microsoft.state();
     Json(json!({

@@ -1,4 +1,5 @@
-//! `calendarView/delta`: a frozen window, stubs of occurrences, removals that may only have left the window, and repeats.
+//! `calendarView/delta`. The window is fixed by the first request; occurrences are returned in short form; `@removed`
+//! may mean that an event has only left the window; and items may repeat.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -8,16 +9,16 @@ use super::errors::Refusal;
 use super::state::{Calendar, State, Stored};
 use super::view::{self, Preferences, etag, is_within, occurrences, render};
 
-/// What may not stand in a request for changes.
+/// Query options that a delta query does not support.
 const REFUSED: [&str; 5] = ["$select", "$expand", "$filter", "$orderby", "$search"];
 
-/// Where a list of changes stands.
+/// The content of a delta or skip token.
 struct Place {
-    /// Changes after this version are new to the caller; 0 for a caller who knows nothing.
+    /// The version up to which the client knew the changes when the round began; 0 in the first round.
     since: u64,
-    /// Changes up to this version were given.
+    /// The version up to which this round has returned the changes.
     after: u64,
-    /// Up to here.
+    /// The version up to which this round returns changes.
     until: u64,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
@@ -154,11 +155,11 @@ pub(super) fn changes(
     found.sort_by_key(|(version, _)| *version);
     let mut value: Vec<Value> = Vec::new();
     let mut more = false;
-    // An empty page before the first is as good as any.
+    // Every third incremental round begins with an empty page, as Graph may return one.
     let is_empty =
         is_first && place.since > 0 && state.deltas.is_multiple_of(3) && !found.is_empty();
     for (version, group) in found {
-        // What has changed at once stays together.
+        // Changes of the same version stay on one page.
         if is_empty || (value.len() >= state.page && version > place.after) {
             more = true;
             break;
@@ -166,7 +167,7 @@ pub(super) fn changes(
         value.extend(group.items(calendar, &place, preferences));
         place.after = version;
     }
-    // What was given already may come again.
+    // Repeats an item on each later page, as Graph may.
     if let (Some(first), false) = (value.first().cloned(), is_first) {
         value.push(first);
     }
@@ -186,13 +187,14 @@ pub(super) fn changes(
     Ok(Some(answer))
 }
 
+/// What changed together: an event with its occurrences, or a removal.
 enum Group<'a> {
     There(&'a Stored),
     Removed(&'a str),
 }
 
 impl Group<'_> {
-    /// What is said of it: a series is never divided between two pages.
+    /// Returns the items of this event. A series is never split between two pages.
     fn items(&self, calendar: &Calendar, place: &Place, preferences: Preferences) -> Vec<Value> {
         let gone = |id: &str| json!({ "@odata.type": "#microsoft.graph.event", "id": id, "@removed": { "reason": "deleted" } });
         let is_known = place.since > 0;
@@ -204,7 +206,7 @@ impl Group<'_> {
                 if stored.event["recurrence"].is_null() {
                     return match is_within(&stored.event, place.from, place.to) {
                         true => vec![render(&stored.event, stored.version, preferences)],
-                        // Even of what never was in the window.
+                        // Removed, even if it never was in the window.
                         false if is_known => vec![gone(id)],
                         false => vec![],
                     };
@@ -223,7 +225,7 @@ impl Group<'_> {
                 if items.is_empty() {
                     return if is_known { vec![gone(id)] } else { vec![] };
                 }
-                // The series itself comes or does not.
+                // Graph may or may not list the series master; this depends on the version.
                 if stored.version.is_multiple_of(2) {
                     items.insert(0, render(&stored.event, stored.version, preferences));
                 }
@@ -233,7 +235,7 @@ impl Group<'_> {
     }
 }
 
-/// Of an occurrence no more is said than that it is there.
+/// Renders an occurrence in the short form that Graph lists: ids, type and times.
 fn stub(one: &Stored, preferences: Preferences) -> Value {
     let whole = view::render(&one.event, one.version, preferences);
     json!({

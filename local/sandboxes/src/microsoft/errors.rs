@@ -1,11 +1,11 @@
-//! How Graph says no (<https://learn.microsoft.com/graph/errors>).
+//! Error responses of Graph (<https://learn.microsoft.com/graph/errors>).
 
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::parts::refused;
 
-/// An answer that is no success.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub status: u16,

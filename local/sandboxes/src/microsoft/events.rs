@@ -1,4 +1,4 @@
-//! Events of one calendar: created, read, changed, removed, answered.
+//! The events of a calendar: list, get, create, update, delete, respond.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -13,13 +13,13 @@ use super::view::{
 };
 use crate::parts::{escaped, random_id, unique_id};
 
-/// How many events a list shows at once unless it is asked for more.
+/// The default page size of a list, without `$top`.
 const PAGE: usize = 10;
-/// Below this line Teams writes how to join.
+/// The separator line; below it, Teams writes how to join the meeting.
 const LINE: &str =
     "________________________________________________________________________________";
 
-/// The fields that a caller may not write.
+/// Read-only properties, which an update ignores.
 const OWN: [&str; 12] = [
     "id",
     "type",
@@ -35,13 +35,13 @@ const OWN: [&str; 12] = [
     "isCancelled",
 ];
 
-/// An event of a calendar, be it stored or given by a series.
+/// Returns an event of a calendar: a stored one, or an occurrence of a series.
 pub(super) fn find(state: &State, calendar: &str, id: &str) -> Result<Stored, Refusal> {
     let calendar = state
         .calendars
         .get(calendar)
         .ok_or_else(Refusal::not_found)?;
-    // What was changed of a series counts only where the series still gives it.
+    // An override only counts while its series still has the occurrence.
     let found = if of_occurrence(id).is_some() {
         occurrence(calendar, id)
     } else {
@@ -96,7 +96,7 @@ pub(super) fn get(
     Ok(Some(event))
 }
 
-/// `GET …/events`, all or those that a filter finds: of these the few that this sandbox understands.
+/// `GET …/events`, with or without `$filter`. Only the two filters that Calweave uses are supported.
 pub(super) fn list(
     state: &State,
     base: &str,
@@ -220,7 +220,7 @@ pub(super) fn between(
     Ok(Some(page(&format!("{base}{path}"), found, query)))
 }
 
-/// A page of what was found, and where the next one begins.
+/// Returns one page of the results, with the link of the next page.
 pub(super) fn page(path: &str, found: Vec<Value>, query: &[(String, String)]) -> Value {
     let number = |name: &str| {
         query
@@ -241,7 +241,7 @@ pub(super) fn page(path: &str, found: Vec<Value>, query: &[(String, String)]) ->
     answer
 }
 
-/// `POST …/events`. The same `transactionId` makes no second event.
+/// `POST …/events`. A repeated `transactionId` returns the event that it created before.
 #[expect(
     clippy::too_many_lines,
     reason = "the properties of a new event, in the order of the reference"
@@ -333,7 +333,7 @@ pub(super) fn create(
     Ok(Some(answer))
 }
 
-/// Everybody who is invited has not answered yet.
+/// Sets the response of attendees without one to `none`.
 fn answered(event: &mut Value) {
     for one in event["attendees"].as_array_mut().into_iter().flatten() {
         if one["status"].is_null() {
@@ -342,7 +342,7 @@ fn answered(event: &mut Value) {
     }
 }
 
-/// `PATCH …/events/{id}`: what is named is changed, null clears.
+/// `PATCH …/events/{id}`: changes the properties in the body; null removes a property.
 #[expect(
     clippy::too_many_lines,
     reason = "the properties of a change, in the order of the reference"
@@ -398,7 +398,7 @@ pub(super) fn change(
         {
             state
                 .violations
-                .push("a meeting lost the way to join it".to_owned());
+                .push("an update removed the join link of an online meeting".to_owned());
             view::remove(&mut event, "onlineMeeting");
         }
     } else {
@@ -432,7 +432,7 @@ pub(super) fn change(
     Ok(Some(answer))
 }
 
-/// A change of an occurrence is one of its series.
+/// Marks the series of an occurrence as changed.
 fn touch(state: &mut State, calendar: &str, id: &str) {
     let Some((series, _)) = of_occurrence(id) else {
         return;
@@ -447,7 +447,7 @@ fn touch(state: &mut State, calendar: &str, id: &str) {
     }
 }
 
-/// `DELETE …/events/{id}`. Nothing tells of an occurrence that is removed but that its series has changed.
+/// `DELETE …/events/{id}`. The deletion of an occurrence only shows as a change of its series.
 pub(super) fn delete(
     state: &mut State,
     person: &Person,
@@ -492,7 +492,7 @@ pub(super) fn delete(
     Ok(None)
 }
 
-/// `POST …/events/{id}/accept`, `decline` and `tentativelyAccept`. What is declined goes from the calendar.
+/// `POST …/events/{id}/accept`, `decline` and `tentativelyAccept`. Declining removes the event from the calendar.
 pub(super) fn respond(
     state: &mut State,
     person: &Person,
@@ -551,10 +551,10 @@ fn matches(stored: &Stored, if_match: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-/// What Microsoft would refuse.
+/// Validates an event as Graph does.
 #[expect(
     clippy::too_many_lines,
-    reason = "one check after the other, as Graph makes them"
+    reason = "one check after the other, in Graph's order"
 )]
 fn check(state: &mut State, event: &Value) -> Result<(), Refusal> {
     for name in ["start", "end"] {
@@ -563,7 +563,7 @@ fn check(state: &mut State, event: &Value) -> Result<(), Refusal> {
                 "The property '{name}' is required when creating an entity, with a time zone that is known."
             )));
         };
-        // Only some names of IANA's are taken.
+        // Graph accepts Windows names, but only some IANA names.
         if windows_name(zone).is_none_or(|known| event[name]["timeZone"] != known)
             && event[name]["timeZone"] != "UTC"
         {
@@ -572,7 +572,7 @@ fn check(state: &mut State, event: &Value) -> Result<(), Refusal> {
                 .is_some_and(|name| name.contains('/') && !name.starts_with("tzone:"));
             if unlikely {
                 state.violations.push(format!(
-                    "{} is not surely taken for a time zone",
+                    "{} may not be accepted as a time zone",
                     event[name]["timeZone"]
                 ));
             }
@@ -626,7 +626,7 @@ fn check(state: &mut State, event: &Value) -> Result<(), Refusal> {
     }
 }
 
-/// An occurrence stays between its neighbours.
+/// Fails when an override would move an occurrence to or past its neighbours.
 fn crosses(
     state: &State,
     calendar: &str,
@@ -667,7 +667,7 @@ fn crosses(
     Ok(())
 }
 
-/// A Teams meeting, made at once; its text stands below what people wrote.
+/// Creates the Teams meeting of an event, and appends its join text to the body.
 fn meet(event: &mut Value, before: Option<&Value>) {
     if event["isOnlineMeeting"] != true
         || before.is_some_and(|before| before["isOnlineMeeting"] == true)
@@ -692,7 +692,7 @@ fn meet(event: &mut Value, before: Option<&Value>) {
     event["onlineMeetingProvider"] = "teamsForBusiness".into();
 }
 
-/// Mails everybody who is invited, as Microsoft does whatever anybody wants.
+/// Records the mails to attendees. Graph always sends them; a request cannot suppress them.
 fn tell(state: &mut State, person: &Person, before: &Value, now: &Value) {
     let invited = |event: &Value| -> Vec<String> {
         let attendees = event["attendees"].as_array().into_iter().flatten();
@@ -711,7 +711,7 @@ fn tell(state: &mut State, person: &Person, before: &Value, now: &Value) {
     let changed = matters
         .iter()
         .any(|name| before.get(*name) != now.get(*name));
-    // Of a change of the list alone only those are told whom it is about.
+    // When only the list of attendees changes, only those added or removed are notified.
     let told = old
         .iter()
         .filter(|one| changed || !new.contains(one))

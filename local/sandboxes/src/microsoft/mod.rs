@@ -1,7 +1,8 @@
-//! A Microsoft on this machine: accounts and a consent page, mailboxes with calendars, subscriptions to them. It speaks the
-//! wire protocol of Microsoft Graph v1.0 and of the Microsoft identity platform, and is held to Microsoft's own types.
+//! A fake Microsoft: accounts, a consent page, mailboxes with calendars, and subscriptions. It speaks the wire
+//! protocols of Microsoft Graph v1.0 and of the Microsoft identity platform, and can check requests and responses
+//! against Microsoft's types.
 //!
-//! Not in it: `events/delta`, attachments, `findMeetingTimes`, open extensions, calendar groups, `cancel`.
+//! Not implemented: `events/delta`, attachments, `findMeetingTimes`, open extensions, calendar groups, `cancel`.
 
 mod contract;
 mod control;
@@ -34,14 +35,14 @@ use self::state::Person;
 use self::view::Preferences;
 use crate::parts::{Deliveries, SigningKey, bearer, decoded, query_of};
 
-/// The sandbox, as its routes share it.
+/// The state of the router.
 type Shared = Arc<MicrosoftSandbox>;
-/// `None` for an answer without a body.
+/// The result of a call; `None` for a response without a body.
 type Answer = Result<Option<Value>, Refusal>;
 
 /// A running sandbox.
 pub struct MicrosoftSandbox {
-    /// Where it answers: all of Microsoft's hosts in one.
+    /// The base URL, which replaces all of Microsoft's hosts.
     pub url: String,
     state: Mutex<state::State>,
     clock: Clock,
@@ -52,18 +53,18 @@ pub struct MicrosoftSandbox {
 }
 
 const SERVICE: &str = "/v1.0/";
-/// The client by which somebody acts at Microsoft itself (`/sandbox/microsoft/token`).
+/// The client id of tokens with which tests act as a user (`/sandbox/microsoft/token`).
 const OWN_CLIENT: &str = "sandbox";
-/// How many calls a mailbox takes at once.
+/// The most concurrent calls of a mailbox.
 const CONCURRENT: usize = 4;
-/// How many requests a batch may hold.
+/// The most requests of a batch.
 const BATCH: usize = 20;
 
 impl MicrosoftSandbox {
-    /// Starts the sandbox on any loopback port. With a contract, whatever strays from it is noted.
+    /// Starts the sandbox on a free loopback port. With a contract, violations of it are recorded.
     ///
     /// # Errors
-    /// When no port or no key is to be had.
+    /// When no port can be bound, or a key or HTTP client cannot be created.
     pub async fn start(
         clock: Clock,
         contract: Option<GraphContract>,
@@ -83,7 +84,7 @@ impl MicrosoftSandbox {
             url,
             state: Mutex::new(state::State::new(clock.clone())),
             clock,
-            key: SigningKey::generate().map_err(|_| "no key could be made")?,
+            key: SigningKey::generate().map_err(|_| "could not generate a signing key")?,
             contract,
             client: client.map_err(|error| error.to_string())?,
             deliveries: Deliveries::default(),
@@ -118,13 +119,13 @@ impl MicrosoftSandbox {
             .with_state(Arc::clone(&microsoft));
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!("the Microsoft sandbox ended: {error}");
+                tracing::error!("the Microsoft sandbox stopped: {error}");
             }
         });
         Ok((microsoft, server))
     }
 
-    /// Adds somebody with a work account, and some calendars beside the default one.
+    /// Adds a user with a work account, the default calendar and the named ones.
     pub fn add_person(&self, email: &str, name: &str, calendars: &[&str]) {
         let mut state = self.state();
         control::add_person(&mut state, control::worker(email, name));
@@ -142,10 +143,10 @@ impl MicrosoftSandbox {
     }
 }
 
-/// One call of Graph.
+/// One request to Graph.
 struct Call<'a> {
     verb: &'a str,
-    /// Below `/v1.0/`, without percent signs.
+    /// The path segments below `/v1.0/`, percent-decoded.
     parts: Vec<String>,
     query: Vec<(String, String)>,
     body: Option<Value>,
@@ -153,7 +154,7 @@ struct Call<'a> {
     preferences: Preferences,
 }
 
-/// What a call is called: the path without its ids.
+/// Returns the method name of a request, such as `events.list`, from its verb and path.
 fn name_of(verb: &str, parts: &[&str]) -> String {
     let scope = |rest: &[&str]| match (verb, rest) {
         ("GET", ["events"]) => "events.list",
@@ -187,7 +188,7 @@ fn name_of(verb: &str, parts: &[&str]) -> String {
 
 #[expect(
     clippy::too_many_lines,
-    reason = "one request from its reading to its checks against the contract"
+    reason = "one request, from parsing to the contract checks"
 )]
 async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -237,7 +238,7 @@ async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
     };
     let names: Vec<&str> = call.parts.iter().map(String::as_str).collect();
     let name = name_of(call.verb, &names);
-    // The person at Microsoft has nothing to do with what goes wrong between it and its clients.
+    // Faults, quotas and call counts do not apply when a test acts as the user.
     if is_own {
         return answered(&microsoft, &name, answer(&microsoft, &person, call).await);
     }
@@ -279,7 +280,7 @@ async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
     answered(&microsoft, &name, done)
 }
 
-/// Counts a call that begins; says what goes wrong with it.
+/// Counts a call that begins. Returns its fault, if any; fails when the mailbox is throttled.
 fn admit(
     microsoft: &MicrosoftSandbox,
     email: &str,
@@ -312,7 +313,7 @@ fn admit(
     Ok(state.fault(name))
 }
 
-/// Notes what a well-made client does not do.
+/// Records violations of a request: missing headers, paths without a calendar, bodies that do not conform to the types.
 fn look_at(microsoft: &MicrosoftSandbox, name: &str, call: &Call<'_>, headers: &HeaderMap) {
     if !headers.get_all("prefer").iter().any(|value| {
         value
@@ -322,7 +323,7 @@ fn look_at(microsoft: &MicrosoftSandbox, name: &str, call: &Call<'_>, headers: &
         microsoft.violated(format!("{name} does not prefer immutable ids"));
     }
     if !call.preferences.utc {
-        microsoft.violated(format!("{name} does not say in what zone it wants times"));
+        microsoft.violated(format!("{name} does not set outlook.timezone"));
     }
     if !headers.contains_key("client-request-id") {
         microsoft.violated(format!("{name} has no client-request-id"));
@@ -392,7 +393,7 @@ fn answered(microsoft: &MicrosoftSandbox, name: &str, answer: Answer) -> Respons
     }
 }
 
-/// What a call comes to.
+/// Routes a request to its handler.
 async fn answer(microsoft: &MicrosoftSandbox, person: &Person, call: Call<'_>) -> Answer {
     let parts: Vec<&str> = call.parts.iter().map(String::as_str).collect();
     let object = |body: &Option<Value>| {
@@ -570,7 +571,7 @@ fn of_calendar(
     answer
 }
 
-/// The links of an answer, with the slashes of a calendar's id escaped.
+/// Escapes the slashes of the calendar's id in the links of a response.
 fn linked(mut answer: Value, calendar: &str) -> Value {
     for name in ["@odata.nextLink", "@odata.deltaLink"] {
         if let Some(link) = answer[name]
@@ -583,7 +584,7 @@ fn linked(mut answer: Value, calendar: &str) -> Value {
     answer
 }
 
-/// `POST /$batch`: each request has an answer of its own, in any order.
+/// `POST /$batch`. The responses are in reverse order, as clients must match them by id.
 async fn batch(
     microsoft: &MicrosoftSandbox,
     person: &Person,

@@ -1,4 +1,4 @@
-//! The Microsoft identity platform: the consent page, codes, rotating tokens, keys, the consent of administrators.
+//! The Microsoft identity platform: the consent page, codes, rotating refresh tokens, keys, admin consent.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::parts::{base64, escaped, random_id};
 
 type Parameters = HashMap<String, String>;
 
-/// `GET /{tenant}/oauth2/v2.0/authorize`: asks who it is and what may be done.
+/// `GET /{tenant}/oauth2/v2.0/authorize`: the page on which the user selects an account and the scopes.
 pub(super) async fn authorize(
     State(microsoft): State<Shared>,
     Query(query): Query<Parameters>,
@@ -65,7 +65,7 @@ pub(super) async fn authorize(
     Html(page).into_response()
 }
 
-/// What the page's buttons do.
+/// `POST /sandbox/microsoft/consent`: handles the consent form. Scopes that were unticked are not granted.
 pub(super) async fn consent(
     State(microsoft): State<Shared>,
     Form(form): Form<Vec<(String, String)>>,
@@ -130,7 +130,8 @@ pub(super) async fn consent(
     Redirect::to(redirect.as_str()).into_response()
 }
 
-/// `GET /{tenant}/v2.0/adminconsent`: the administrator of the first tenant with people in it agrees at once.
+/// `GET /{tenant}/v2.0/adminconsent`: consents at once for the tenant of the first user who needs an administrator's
+/// consent, or else for the tenant of the path.
 pub(super) async fn admin(
     State(microsoft): State<Shared>,
     Path(asked): Path<String>,
@@ -184,7 +185,7 @@ pub(super) async fn token(
     }
     let (held, nonce) = match field("grant_type") {
         "authorization_code" => {
-            // A code works once, whatever becomes of it.
+            // A code can be redeemed once, even if the attempt fails.
             let code = state
                 .codes
                 .remove(field("code"))
@@ -247,7 +248,7 @@ pub(super) async fn token(
             );
         }
     };
-    // The old one is taken for a while; the one before it is not.
+    // The refresh token that was just used remains valid; older generations are revoked.
     let (family, generation) = (held.family.clone(), held.generation);
     state
         .grants
@@ -302,7 +303,7 @@ fn refused(error: &str, code: u64, description: &str) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-/// `GET /{tenant}/discovery/v2.0/keys`: one set for all tenants; a key says whose tokens it signs.
+/// `GET /{tenant}/discovery/v2.0/keys`: one key set for all tenants, with an issuer template in each key.
 pub(super) async fn keys(State(microsoft): State<Shared>) -> Response {
     let mut key = microsoft.key.jwk();
     key["issuer"] = format!("{}/{{tenantid}}/v2.0", microsoft.url).into();
@@ -310,7 +311,7 @@ pub(super) async fn keys(State(microsoft): State<Shared>) -> Response {
 }
 
 impl super::state::State {
-    /// A new access token for a grant. Those of personal accounts are not even JWTs, so all of them are opaque here.
+    /// Issues an access token for a grant. It is opaque, as those of personal accounts are.
     pub fn open_access(&mut self, grant: Grant) -> String {
         let token = format!("EwB.{}", random_id(80));
         self.access.insert(
@@ -323,7 +324,7 @@ impl super::state::State {
         token
     }
 
-    /// Who an access token speaks for, and what it may do.
+    /// Returns the access token's record and its user; `None` when it is unknown or expired.
     pub fn holder(&self, token: &str) -> Option<(&Access, &Person)> {
         let access = self
             .access
@@ -332,7 +333,7 @@ impl super::state::State {
         Some((access, self.people.get(&access.grant.email)?))
     }
 
-    /// Ends what a person has granted, and their subscriptions with it.
+    /// Revokes all grants of a user, and removes their subscriptions.
     pub fn withdraw(&mut self, email: &str) {
         self.grants.retain(|_, held| held.grant.email != email);
         self.access.retain(|_, access| access.grant.email != email);

@@ -1,4 +1,4 @@
-//! `/sandbox/microsoft`: the calendars as the people at Microsoft see them, to be changed by hand.
+//! `/sandbox/microsoft`: a page that shows all calendars, and on which they are changed by hand.
 
 use std::fmt::Write;
 
@@ -12,15 +12,15 @@ use super::{Shared, events};
 use crate::forms::{Act, SandboxPage};
 use crate::parts::escaped;
 
-/// Where the page is.
+/// The path of the page.
 pub(super) const PATH: &str = "/sandbox/microsoft";
 
-/// Shows everybody's calendars.
+/// Renders the calendars of all users.
 pub(super) async fn show(State(microsoft): State<Shared>) -> Html<String> {
     let state = microsoft.state();
     let mut page = "<!doctype html><meta charset=\"utf-8\"><title>Microsoft (sandbox)</title><h1>Microsoft (sandbox)</h1>".to_owned();
     for calendar in state.calendars.values() {
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(
             page,
             "<h2>{} <small>{}</small></h2><table>",
@@ -57,7 +57,7 @@ pub(super) async fn show(State(microsoft): State<Shared>) -> Html<String> {
     Html(page)
 }
 
-/// Does what a button says, as the person whose calendar it is, and has everybody told who watches.
+/// Carries out a form's action as the calendar's owner, and notifies the owner's subscriptions.
 pub(super) async fn act(State(microsoft): State<Shared>, Form(act): Form<Act>) -> Response {
     {
         let mut state = microsoft.state();

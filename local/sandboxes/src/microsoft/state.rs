@@ -1,4 +1,4 @@
-//! What the sandbox remembers: people, their mailboxes, what they have granted, and who wants to be told.
+//! The state of the sandbox: users, mailboxes, grants and subscriptions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -8,62 +8,66 @@ use shared::clock::Clock;
 
 use crate::parts::{Fault, FaultRates};
 
-/// Everything, behind one lock.
+/// The whole state, behind one lock.
 #[derive(Debug)]
 pub(super) struct State {
     pub clock: Clock,
-    /// By address.
+    /// By email address.
     pub people: BTreeMap<String, Person>,
     pub calendars: BTreeMap<String, Calendar>,
-    /// By what a client holds: authorisation codes, refresh tokens, access tokens.
+    /// By authorisation code.
     pub codes: HashMap<String, Code>,
+    /// By refresh token.
     pub grants: HashMap<String, Held>,
+    /// By access token.
     pub access: HashMap<String, Access>,
     pub subscriptions: BTreeMap<String, Subscription>,
-    /// Tenants whose administrator has consented for everybody.
+    /// Tenants whose administrator has consented for all users.
     pub consented: BTreeSet<String>,
-    /// Answers to be given in place of the right ones, by method.
+    /// Queued faults.
     pub faults: VecDeque<Fault>,
-    /// Where a request or an answer was not what Microsoft describes.
+    /// Requests and responses that do not conform to Microsoft's documentation.
     pub violations: Vec<String>,
     /// How often each method was called.
     pub calls: BTreeMap<String, u64>,
-    /// Random faults, by seed.
+    /// Random faults, if enabled.
     pub fault_rates: Option<FaultRates>,
-    /// How many calls a mailbox takes in a minute, and how many were made in the present one.
+    /// The most calls per mailbox and minute.
     pub quota: Option<u64>,
+    /// The last minute in which a mailbox was called (since the Unix epoch), and its calls in that minute.
     pub minutes: HashMap<String, (i64, u64)>,
-    /// How long each call takes, in milliseconds.
+    /// The duration of each call, in milliseconds.
     pub latency: u64,
-    /// Calls under way, by mailbox, and the most that ever were.
+    /// Concurrent calls, by mailbox.
     pub in_flight: HashMap<String, usize>,
+    /// The highest number of concurrent calls of any mailbox so far.
     pub most_in_flight: usize,
-    /// The most items of a page of changes.
+    /// The page size of delta queries.
     pub page: usize,
-    /// The longest life of a subscription, in minutes.
+    /// The longest lifetime of a subscription, in minutes.
     pub longest: i64,
     /// Whether the client's secret has expired.
     pub is_secret_expired: bool,
-    /// Who was told of something by mail, each time.
+    /// The recipients of all mails sent.
     pub mails: Vec<String>,
-    /// How many lists of changes were begun.
+    /// The number of delta rounds begun.
     pub deltas: u64,
-    /// Counts every change: etags and delta tokens are made of it.
+    /// Incremented by every change; ETags and delta tokens derive from it.
     pub version: u64,
 }
 
-/// Somebody with a mailbox.
+/// A user with a mailbox.
 #[derive(Clone, Debug)]
 pub(super) struct Person {
     pub email: String,
     pub name: String,
     pub tenant: String,
     pub object: String,
-    /// By Windows' name.
+    /// The Windows name of the zone.
     pub time_zone: String,
     /// Whether only an administrator may consent.
     pub needs_admin: bool,
-    /// Their own calendars and those that others share with them, in order: the id, and whether they may edit.
+    /// The ids of their own and of shared calendars, in order, and whether they may edit each.
     pub list: Vec<(String, bool)>,
 }
 
@@ -71,22 +75,22 @@ pub(super) struct Person {
 pub(super) struct Calendar {
     pub id: String,
     pub name: String,
-    /// Whose it is: an address.
+    /// The owner's email address.
     pub owner: String,
     pub is_default: bool,
     pub events: BTreeMap<String, Stored>,
-    /// What was removed, and when.
+    /// The ids of removed events, with the version of the removal.
     pub removed: Vec<(u64, String)>,
-    /// Delta tokens of before this version are not known any more.
+    /// Delta tokens older than this version have expired.
     pub tokens_since: u64,
 }
 
-/// A single event, a series, or a changed occurrence, in the zone that it was written in; and when it last changed.
+/// A single event, a series, or an override, in the time zone in which it was written.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub version: u64,
     pub event: Value,
-    /// Of a series: dates whose occurrence does not take place.
+    /// The original dates of a series' cancelled occurrences.
     pub cancelled: BTreeSet<NaiveDate>,
 }
 
@@ -106,7 +110,7 @@ pub(super) struct Grant {
     pub scopes: String,
 }
 
-/// A refresh token: each use gives another, and the one before the last is taken no more.
+/// A refresh token. Each use issues the next generation; the previous generation remains valid, older ones do not.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub grant: Grant,
@@ -128,7 +132,7 @@ pub(super) struct Subscription {
     pub expires: DateTime<Utc>,
 }
 
-/// What may go wrong by chance.
+/// The random faults.
 const KINDS: [(u16, &str); 6] = [
     (503, "ErrorInternalServerTransientError"),
     (500, "ErrorInternalServerTransientError"),
@@ -176,7 +180,7 @@ impl State {
         self.version
     }
 
-    /// Takes the first fault that is meant for this method, or one that the fault_rates brings.
+    /// Takes the first queued fault for this method, or else draws a random one.
     pub fn fault(&mut self, method: &str) -> Option<Fault> {
         let at = self.faults.iter().position(|fault| {
             fault
@@ -192,7 +196,7 @@ impl State {
         })
     }
 
-    /// Counts a call about a mailbox; when it is one too many for this minute, how many seconds are left of that.
+    /// Counts a call of a mailbox. Over the quota, returns the seconds until the next minute.
     pub fn over_quota(&mut self, email: &str) -> Option<u64> {
         let quota = self.quota?;
         let now = self.now().timestamp();

@@ -1,4 +1,4 @@
-//! Subscriptions: the handshake with both addresses, the longest life, and notifications that are really sent.
+//! Subscriptions: validation of both notification URLs, limits on the lifetime, and delivery of notifications.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use super::state::{Person, Subscription};
 use super::{Answer, MicrosoftSandbox};
 use crate::parts::random_id;
 
-/// Shorter lives are made this long.
+/// The shortest lifetime; a shorter one is extended to it.
 const SHORTEST: TimeDelta = TimeDelta::minutes(45);
 
 fn invalid(message: impl Into<String>) -> Refusal {
@@ -43,7 +43,7 @@ fn shown(subscription: &Subscription) -> Value {
             .to_rfc3339_opts(SecondsFormat::Secs, true)
             .into(),
     );
-    // The secret is not given back.
+    // Graph does not return the client state.
     body.insert("clientState".to_owned(), Value::Null);
     body.into()
 }
@@ -105,21 +105,21 @@ pub(super) async fn create(
     Ok(Some(answer))
 }
 
-/// Asks an address whether it wants notifications: it has to answer with the token as it was before it was escaped.
+/// Validates a notification URL: it has to return the decoded validation token as plain text.
 async fn shake_hands(microsoft: &MicrosoftSandbox, address: &str) -> Result<(), Refusal> {
     let failed = |why: &str| invalid(format!("Subscription validation request failed. {why}"));
     let token = format!(
         "Validation: Testing client application reachability <{}>+ä",
         random_id(12)
     );
-    let mut url = reqwest::Url::parse(address).map_err(|_| failed("The address is none."))?;
+    let mut url = reqwest::Url::parse(address).map_err(|_| failed("The address is not a URL."))?;
     url.query_pairs_mut().append_pair("validationToken", &token);
     let request = microsoft
         .client
         .post(url)
         .header("content-length", "0")
         .timeout(std::time::Duration::from_secs(10));
-    let answer = request.send().await.map_err(|_| failed("No answer."))?;
+    let answer = request.send().await.map_err(|_| failed("No response."))?;
     let is_text = answer
         .headers()
         .get("content-type")
@@ -182,8 +182,8 @@ pub(super) fn delete(microsoft: &MicrosoftSandbox, person: &Person, id: &str) ->
 }
 
 impl MicrosoftSandbox {
-    /// Tells everybody who watches this mailbox that an event has changed: twice, as it may happen, and beside a
-    /// notification of somebody else's.
+    /// Notifies all subscriptions of a mailbox that an event has changed. Each request repeats the notification, as
+    /// Graph may, and contains one of a foreign subscription.
     pub(super) fn notify(&self, email: &str) {
         let mut state = self.state();
         let now = state.now();
@@ -213,7 +213,7 @@ impl MicrosoftSandbox {
         }
     }
 
-    /// Says something of the subscriptions to a mailbox; one that is removed is gone before that.
+    /// Sends a lifecycle event to all subscriptions of a mailbox. `subscriptionRemoved` removes them first.
     pub(super) fn say(&self, email: &str, event: &str) {
         let mut state = self.state();
         let watching: Vec<Subscription> = state

@@ -1,4 +1,5 @@
-//! An event as Graph shows it: in UTC where that is preferred, its text as text or HTML, an occurrence from its series.
+//! Renders events as Graph returns them: times in UTC or in the event's zone, the body as text or HTML, and occurrences
+//! that are expanded from their series.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -10,18 +11,18 @@ use shared::providers::microsoft::pattern;
 
 use super::state::{Calendar, Stored};
 
-/// What a caller prefers.
+/// The `Prefer` headers of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Preferences {
     pub utc: bool,
     pub text: bool,
 }
 
-/// How far a series is followed beyond what is asked for, as occurrences may have been moved.
+/// How far a series is expanded beyond the requested window, as overrides may move occurrences into it.
 const AROUND: TimeDelta = TimeDelta::days(40);
 const LIMIT: usize = 3_000;
 
-/// `{dateTime, timeZone}` as it was written.
+/// Parses a `dateTimeTimeZone`: the local time and its zone.
 pub(super) fn written(time: &Value) -> Option<(NaiveDateTime, Tz)> {
     let text = time["dateTime"].as_str()?.trim_end_matches('Z');
     Some((
@@ -40,7 +41,7 @@ fn stamp(local: NaiveDateTime) -> String {
 
 fn shown(time: &Value, preferences: Preferences) -> Value {
     match written(time) {
-        // All-day events too: a day that was written elsewhere begins at an odd hour.
+        // All-day events are converted too, so a day of another zone does not begin at midnight.
         Some((local, zone)) if preferences.utc => {
             json!({ "dateTime": stamp(to_instant(local, zone).naive_utc()), "timeZone": "UTC" })
         }
@@ -49,14 +50,14 @@ fn shown(time: &Value, preferences: Preferences) -> Value {
     }
 }
 
-/// Takes a field away.
+/// Removes a field.
 pub(super) fn remove(event: &mut Value, name: &str) {
     if let Some(fields) = event.as_object_mut() {
         fields.remove(name);
     }
 }
 
-/// An event as it is answered.
+/// Renders a stored event for a response.
 pub(super) fn render(event: &Value, version: u64, preferences: Preferences) -> Value {
     let mut shown_event = event.clone();
     remove(&mut shown_event, "singleValueExtendedProperties");
@@ -89,7 +90,7 @@ pub(super) fn etag(version: u64) -> String {
     format!("W/\"v{version}\"")
 }
 
-/// A text without its tags.
+/// Converts HTML to plain text.
 fn plain(html: &str) -> String {
     let mut text = String::new();
     let mut within = false;
@@ -112,7 +113,7 @@ fn plain(html: &str) -> String {
         .to_owned()
 }
 
-/// When a series begins, and its rule.
+/// Returns the start of a series and its rules; `None` when the event has no valid recurrence.
 pub(super) fn series(event: &Value) -> Option<(EventTime, Series)> {
     let (local, zone) = written(&event["start"])?;
     let start = if event["isAllDay"] == true {
@@ -123,18 +124,19 @@ pub(super) fn series(event: &Value) -> Option<(EventTime, Series)> {
     Some((start, pattern::series(&event["recurrence"]).ok()?))
 }
 
-/// The id of the occurrence of a series that falls on this date.
+/// Returns the id of the occurrence of a series on this date.
 pub(super) fn occurrence_id(series: &str, date: NaiveDate) -> String {
     format!("{series}.{}", date.format("%Y%m%d"))
 }
 
-/// The series and the date that an occurrence's id names.
+/// Parses an occurrence's id: the id of its series, and its original date.
 pub(super) fn of_occurrence(id: &str) -> Option<(&str, NaiveDate)> {
     let (series, date) = id.rsplit_once('.')?;
     Some((series, NaiveDate::parse_from_str(date, "%Y%m%d").ok()?))
 }
 
-/// The occurrence that the rule of a series gives on a date, or what became of it; `None` when there is none.
+/// Returns the occurrence with this id, or its override; `None` when the series has none on that date, or it is
+/// cancelled.
 pub(super) fn occurrence(calendar: &Calendar, id: &str) -> Option<Stored> {
     let (series_id, date) = of_occurrence(id)?;
     let master = calendar.events.get(series_id)?;
@@ -156,7 +158,7 @@ pub(super) fn occurrence(calendar: &Calendar, id: &str) -> Option<Stored> {
     )
 }
 
-/// An occurrence as the rule gives it.
+/// Builds the occurrence that the series has at this start, without an override.
 fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
     let mut event = master.event.clone();
     remove(&mut event, "recurrence");
@@ -183,7 +185,7 @@ fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
     };
     let original = match at.zone() {
         Some(zone) => to_instant(at.local(), zone).naive_utc(),
-        // The day begins where the series was written.
+        // An all-day occurrence begins at midnight in the zone of its series.
         None => to_instant(at.local(), first.map_or(own, |(_, zone)| zone)).naive_utc(),
     };
     let uid = format!(
@@ -218,7 +220,7 @@ fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
     }
 }
 
-/// All occurrences of a series that reach into a stretch of time.
+/// Returns the occurrences of a series that overlap a time range, with their overrides.
 pub(super) fn occurrences(
     calendar: &Calendar,
     master: &Stored,
@@ -247,14 +249,14 @@ pub(super) fn occurrences(
         .collect()
 }
 
-/// Whether an event reaches into a stretch of time.
+/// Returns whether an event overlaps a time range.
 pub(super) fn is_within(event: &Value, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
     let (start, end) = (instant(&event["start"]), instant(&event["end"]));
     start.is_some_and(|start| start < to)
         && end.is_some_and(|end| end > from || (Some(end) == start && end >= from))
 }
 
-/// Midnight in both, and in one zone.
+/// Returns whether start and end are both at midnight in the same zone.
 pub(super) fn is_whole_days(event: &Value) -> bool {
     let midnight =
         |name: &str| written(&event[name]).is_some_and(|(local, _)| local.time() == NaiveTime::MIN);
