@@ -66,6 +66,11 @@ impl MicrosoftHarness {
         event
     }
 
+    /// Returns how often a calendar was read in full: delta rounds begun without a token.
+    pub async fn full_reads(&self) -> u64 {
+        self.report().await["fullReads"].as_u64().unwrap()
+    }
+
     pub async fn create(&self, event: Value) -> Value {
         let (status, event) = self
             .call(Method::POST, self.path(&["events"]), Some(event))

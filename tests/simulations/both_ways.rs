@@ -290,6 +290,8 @@ impl<S: ProviderHarness> Both<S> {
             calendar: self.calendar,
             remote_id: &remote_id,
             zone: chrono_tz::Tz::Europe__Berlin,
+            is_primary: true,
+            is_shared: false,
         };
         let ask = ReadScope::Window {
             from: "2026-01-01T00:00:00Z".parse().unwrap(),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use shared::calendar::sync_requests::request_notified;
 use shared::domain::secret::secret_digest;
 use shared::http::{ApiResult, Problem, ProblemType, Problems, Query};
-use shared::store::channels::{VerifiedNotification, WatchedResource};
+use shared::store::channels::VerifiedNotification;
 use tracing::info;
 use utoipa::IntoParams;
 
@@ -90,23 +90,12 @@ pub async fn lifecycle(
     }
     let body = body.map_err(|_| Problem::new(ProblemType::TooLarge))?;
     for (shown, verified) in verified(&context, &body).await? {
-        if let WatchedResource::Account { connection_id } = verified.watched() {
-            match shown.event.as_str() {
-                "reauthorizationRequired" => {
-                    context
-                        .store
-                        .renew_watching(verified.user(), connection_id, false)
-                        .await?;
-                }
-                "subscriptionRemoved" => {
-                    context
-                        .store
-                        .renew_watching(verified.user(), connection_id, true)
-                        .await?;
-                }
-                // Other events, such as `missed`, only need the sync that is requested below.
-                _ => {}
-            }
+        let (user, calendar) = (verified.user(), verified.calendar());
+        match shown.event.as_str() {
+            "reauthorizationRequired" => context.store.renew_channel(user, calendar, false).await?,
+            "subscriptionRemoved" => context.store.renew_channel(user, calendar, true).await?,
+            // Other events, such as `missed`, only need the sync that is requested below.
+            _ => {}
         }
         request_notified(&context, verified).await?;
     }

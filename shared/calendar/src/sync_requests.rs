@@ -5,7 +5,7 @@ use std::time::Duration;
 use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, Cursor};
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_store::WriteOutcome;
-use calweave_store::channels::{VerifiedNotification, WatchedResource};
+use calweave_store::channels::VerifiedNotification;
 use calweave_store::queue::Job;
 use futures::future::try_join_all;
 use tracing::warn;
@@ -175,42 +175,14 @@ pub async fn retry_all(context: &Context, user: UserId) -> Result<(usize, usize)
     Ok((retried, count))
 }
 
-/// Requests a sync of the calendars that a notification is about, and returns their number. The notification's body is
-/// not trusted: the sync reads the changes from the provider.
+/// Requests a sync of the calendar that a notification is about. The notification's body is not trusted: the sync reads
+/// the changes from the provider.
 pub async fn request_notified(
     context: &Context,
     notification: VerifiedNotification,
-) -> Result<usize, BackendError> {
-    request_watched(context, notification.user(), notification.watched()).await
-}
-
-/// Requests a sync of the calendars that a channel watches, and returns their number.
-pub async fn request_watched(
-    context: &Context,
-    user: UserId,
-    watched: WatchedResource,
-) -> Result<usize, BackendError> {
-    let connection_id = match watched {
-        WatchedResource::Calendar { calendar_id } => {
-            let requested = request_sync(context, user, calendar_id, 0).await?;
-            return Ok(usize::from(requested.is_some()));
-        }
-        WatchedResource::Account { connection_id } => connection_id,
-    };
-    let mut count = 0;
-    for CalendarState { calendar, .. } in context.store.calendars(user).await? {
-        let is_own =
-            matches!(&calendar.source, CalendarSource::Account(account) if !account.is_shared);
-        if calendar.connection_id == connection_id
-            && calendar.is_connected
-            && is_own
-            && !calendar.is_unwatched
-        {
-            let requested = request_sync(context, user, calendar.id, 0).await?;
-            count += usize::from(requested.is_some());
-        }
-    }
-    Ok(count)
+) -> Result<(), BackendError> {
+    let (user, calendar) = (notification.user(), notification.calendar());
+    request_sync(context, user, calendar, 0).await.map(drop)
 }
 
 /// Turns push for a calendar of an account on or off. If a channel could not be opened before, the next sync tries
@@ -254,7 +226,6 @@ async fn mark_watched(context: &Context, calendar: &Calendar, is_watched: bool) 
     }
     if is_watched {
         store.retry_channel(user, calendar.id).await?;
-        store.retry_watching(user, calendar.connection_id).await?;
     }
     Ok(true)
 }

@@ -234,10 +234,16 @@ pub struct SyncState {
     pub from: DateTime<Utc>,
     /// End of the synced window: events that start after this were not requested.
     pub to: DateTime<Utc>,
-    /// Whether the provider has reported removals of unknown events since the last full sync. Only another full sync
-    /// shows what was removed.
+    /// Whether the provider has reported removals of unknown events since all series were last read. Each of them may have
+    /// been an occurrence: only its series tells.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_unexplained_removals: bool,
+    /// When all series were last read for that reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series_read_at: Option<DateTime<Utc>>,
+    /// Until then each sync reads the whole window, because the provider did not end a list of changes. There is no token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots_until: Option<DateTime<Utc>>,
 }
 
 /// The push channel of a calendar or an account.

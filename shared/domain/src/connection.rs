@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::calendar::{ChannelState, ProviderKind};
+use super::calendar::ProviderKind;
 use super::ids::{ConnectionId, UserId};
 
 /// A linked account with a provider. The vault stores its grant.
@@ -31,9 +31,6 @@ pub struct Connection {
     pub granted_at: DateTime<Utc>,
     /// When the account was first linked.
     pub created_at: DateTime<Utc>,
-    /// Push channel for all calendars of the account, if the provider watches accounts instead of calendars.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<ChannelState>,
     /// When the account's calendars were last listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_at: Option<DateTime<Utc>>,

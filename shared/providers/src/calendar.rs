@@ -19,6 +19,10 @@ pub struct RemoteCalendar<'a> {
     pub remote_id: &'a str,
     /// Its time zone, for times without one.
     pub zone: Tz,
+    /// Whether it is the account's primary calendar.
+    pub is_primary: bool,
+    /// Whether another account shares it.
+    pub is_shared: bool,
 }
 
 /// What a list call reads.
@@ -33,6 +37,14 @@ pub enum ReadScope<'a> {
     },
     /// The changes since a sync state: an incremental sync.
     Changes(&'a SyncState),
+    /// All events of a window, without a token to continue from: a full sync where the provider does not end a
+    /// [`ReadScope::Window`].
+    Snapshot {
+        /// Events that end before this are left out.
+        from: DateTime<Utc>,
+        /// Events that start after this are left out.
+        to: DateTime<Utc>,
+    },
 }
 
 /// One page of a list call.
@@ -40,13 +52,15 @@ pub enum ReadScope<'a> {
 pub struct ChangePage {
     /// The changes in the provider's order. Of two about the same event the later one counts.
     pub changes: Vec<Change>,
+    /// The remote id and version of each entry that the provider sent. They tell whether a page repeats earlier ones.
+    pub entries: Vec<String>,
     /// Remote ids of series whose exceptions could not be read in full.
     pub partial: Vec<String>,
     /// Events that could not be read, in sentences for the calendar's owner.
     pub warnings: Vec<String>,
     /// The token of the next page; the last page has none.
     pub next_page: Option<String>,
-    /// On the last page: the sync token (Google) or delta link (Graph) to continue from.
+    /// On the last page: the sync token (Google) or delta link (Graph) to continue from. A snapshot may have none.
     pub token: Option<String>,
 }
 
@@ -114,19 +128,8 @@ pub struct Capabilities {
     /// Whether a series is listed with all of its overridden and cancelled occurrences. Otherwise those that are not listed
     /// have not changed.
     pub series_include_exceptions: bool,
-    /// What a push channel watches.
-    pub channel_scope: ChannelScope,
     /// How many syncs of one account may run at once; `None` where the provider has no cap.
     pub max_concurrent_syncs: Option<usize>,
-}
-
-/// What a push channel watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChannelScope {
-    /// One calendar.
-    Calendar,
-    /// All calendars that an account owns.
-    Account,
 }
 
 /// The result of a call.
@@ -162,6 +165,16 @@ pub trait CalendarProvider: Send + Sync {
         scope: &'a ReadScope<'a>,
         page: Option<&'a str>,
     ) -> ProviderFuture<'a, ChangePage>;
+
+    /// Reads these series with all of their exceptions. One that the calendar no longer contains comes as a removal. Called where a list of
+    /// changes does not show every cancelled occurrence ([`Capabilities::removals_are_definitive`]).
+    fn read_series<'a>(
+        &'a self,
+        _: RemoteCalendar<'a>,
+        _: &'a [Event],
+    ) -> ProviderFuture<'a, ChangePage> {
+        Box::pin(async { Ok(ChangePage::default()) })
+    }
 
     /// Reads one event; `None` when it is deleted. An occurrence that has no remote id is found through its series, whose
     /// remote id is `series`. What a single event does not say, such as which occurrences are overridden, is taken from
@@ -215,7 +228,8 @@ pub trait CalendarProvider: Send + Sync {
         options: WriteOptions,
     ) -> ProviderFuture<'a, ()>;
 
-    /// Opens a push channel to `address`. Each notification carries the channel's id and secret.
+    /// Opens a push channel of a calendar to `address`. Each notification carries the channel's id and secret. Refused with
+    /// [`ProviderError::PushUnsupported`](super::ProviderError::PushUnsupported) where the provider pushes no changes of it.
     fn open_channel<'a>(
         &'a self,
         target: RemoteCalendar<'a>,

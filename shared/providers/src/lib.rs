@@ -13,8 +13,8 @@ pub mod microsoft;
 pub mod oauth;
 
 pub use calendar::{
-    CalendarProvider, Capabilities, Change, ChangePage, ChannelScope, OpenedChannel,
-    ProviderFuture, ReadScope, RemoteCalendar, RemoteEvent, WriteOptions,
+    CalendarProvider, Capabilities, Change, ChangePage, OpenedChannel, ProviderFuture, ReadScope,
+    RemoteCalendar, RemoteEvent, WriteOptions,
 };
 pub use connect::{Connect, Credentials, OAuthProvider};
 pub use error::{ProviderError, Refusal, Remedy, Result};

@@ -1,11 +1,18 @@
 //! Aliases of events. An event that was created here gets its remote id from the provider. The event id cannot be
 //! derived from such a remote id, so the mapping is stored.
+//!
+//! In the same place, a *tombstone* records the remote id of an event that was removed, so that the provider's report of
+//! the removal is not taken for that of an unknown event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use calweave_domain::ids::{CalendarId, EventId, UserId};
+use chrono::TimeDelta;
 
-use super::{Item, Result, Store, WriteOutcome, keys, s};
+use super::{Item, Result, Store, WriteOutcome, keys, n, s};
+
+/// How long a tombstone is kept. Providers report a removal in the next list of changes.
+const TOMBSTONE_LIFETIME: TimeDelta = TimeDelta::days(40);
 
 impl Store {
     /// Stores that `foreign`, the event id that would be derived from the remote id, is an alias of `event`.
@@ -49,6 +56,40 @@ impl Store {
             .iter()
             .filter_map(read)
             .collect())
+    }
+
+    /// Stores a tombstone for `foreign`, in place of its alias if that stands for `event`.
+    pub async fn put_tombstone(
+        &self,
+        user: UserId,
+        foreign: &EventId,
+        event: &EventId,
+    ) -> Result<()> {
+        let mut item = keys::alias(user, foreign).attributes();
+        let until = self.clock.now() + TOMBSTONE_LIFETIME;
+        item.insert(keys::TTL.to_owned(), n(until.timestamp()));
+        let request = self
+            .dynamo
+            .put_item()
+            .table_name(&self.calendar)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(event) OR event = :event")
+            .expression_attribute_values(":event", s(event.to_string()));
+        match self.put("store a tombstone", request).await? {
+            WriteOutcome::Written | WriteOutcome::ConditionFailed => Ok(()),
+        }
+    }
+
+    /// Returns those of these ids that have a tombstone.
+    pub async fn tombstones(&self, user: UserId, foreign: &[EventId]) -> Result<HashSet<EventId>> {
+        let keys = foreign
+            .iter()
+            .map(|id| keys::alias(user, id).attributes())
+            .collect();
+        let items = self.read_all("read tombstones", keys).await?;
+        let found = items.iter().filter(|item| !item.contains_key("event"));
+        let id = |item: &Item| item.get(keys::SK)?.as_s().ok()?.parse().ok();
+        Ok(found.filter_map(id).collect())
     }
 
     /// Removes an alias if it stands for `event`.

@@ -2,7 +2,7 @@
 //! owner is revealed only to a caller that knows the channel's secret.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
+use calweave_domain::ids::{CalendarId, UserId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,8 @@ pub struct Channel {
     pub id: String,
     /// The owner.
     pub user_id: UserId,
-    /// The watched resource.
-    #[serde(flatten)]
-    pub watched: WatchedResource,
+    /// The watched calendar.
+    pub calendar_id: CalendarId,
     /// Digest of the secret that each notification carries.
     pub secret_digest: String,
     /// The provider's id of the watched resource or subscription; `None` until the provider has returned it.
@@ -32,34 +31,18 @@ pub struct Channel {
     pub until: DateTime<Utc>,
 }
 
-/// The resource that a channel watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all_fields = "camelCase", untagged)]
-pub enum WatchedResource {
-    /// One calendar.
-    Calendar {
-        /// The calendar.
-        calendar_id: CalendarId,
-    },
-    /// All calendars that the account owns.
-    Account {
-        /// The connection to the account.
-        connection_id: ConnectionId,
-    },
-}
-
 /// A notification that carries the secret of its channel. Only [`Store::verify_notification`] creates one.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifiedNotification {
     user: UserId,
-    watched: WatchedResource,
+    calendar: CalendarId,
 }
 
 impl VerifiedNotification {
     fn new(channel: &Channel) -> Self {
         Self {
             user: channel.user_id,
-            watched: channel.watched,
+            calendar: channel.calendar_id,
         }
     }
 
@@ -68,9 +51,9 @@ impl VerifiedNotification {
         self.user
     }
 
-    /// Returns the resource that has changed.
-    pub fn watched(&self) -> WatchedResource {
-        self.watched
+    /// Returns the calendar that has changed.
+    pub fn calendar(&self) -> CalendarId {
+        self.calendar
     }
 }
 
@@ -79,8 +62,8 @@ impl VerifiedNotification {
 pub struct DueChannel {
     /// The owner of the channel.
     pub user: UserId,
-    /// The watched resource.
-    pub watched: WatchedResource,
+    /// The watched calendar.
+    pub calendar: CalendarId,
 }
 
 impl Store {
@@ -148,7 +131,7 @@ impl Store {
                 .await?;
             due.extend(found.map(|channel| DueChannel {
                 user: channel.user_id,
-                watched: channel.watched,
+                calendar: channel.calendar_id,
             }));
         }
         Ok(due)

@@ -1,16 +1,13 @@
 //! Connections to accounts, and the owners of accounts: an account belongs to at most one user at a time.
 
-use calweave_domain::calendar::{ChannelState, ProviderKind};
+use calweave_domain::calendar::ProviderKind;
 use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::ids::{ConnectionId, UserId};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE, DueKind};
-use super::{Item, Result, Store, WriteOutcome, from_item, keys, n, s, to_item};
-
-/// How long a claim to renew an account's channel is valid.
-const WATCHING: TimeDelta = TimeDelta::minutes(1);
+use super::{Item, Result, Store, WriteOutcome, from_item, keys, s, to_item};
 
 /// The user that has linked an account, with the connection.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -230,83 +227,6 @@ impl Store {
             .expression_attribute_values(":now", s(keys::sortable(self.clock.now())))
             .expression_attribute_values(":before", s(keys::sortable(before)));
         self.done("claim the listing of an account", request).await
-    }
-
-    /// Claims the opening or renewal of an account's channel. The condition fails while another worker holds the claim.
-    pub async fn claim_channel_renewal(
-        &self,
-        user: UserId,
-        connection: ConnectionId,
-    ) -> Result<WriteOutcome> {
-        let now = self.clock.now();
-        let request = self
-            .change(&self.calendar, keys::connection(user, connection))
-            .update_expression("SET watchingUntil = :until")
-            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(watchingUntil) OR watchingUntil < :now)")
-            .expression_attribute_values(":until", n((now + WATCHING).timestamp_millis()))
-            .expression_attribute_values(":now", n(now.timestamp_millis()));
-        self.done("claim the channel of an account", request).await
-    }
-
-    /// Stores the channel of an account and releases the claim; `None` keeps the stored channel.
-    pub async fn finish_channel_renewal(
-        &self,
-        user: UserId,
-        connection: ConnectionId,
-        channel: Option<&ChannelState>,
-    ) -> Result<()> {
-        let operation = "store the channel of an account";
-        let mut request = self
-            .change(&self.calendar, keys::connection(user, connection))
-            .condition_expression("attribute_exists(pk)");
-        request = match channel {
-            None => request.update_expression("REMOVE watchingUntil"),
-            Some(channel) => {
-                let channel = serde_dynamo::to_attribute_value(channel)
-                    .map_err(|error| super::StoreError::new(operation, error))?;
-                request
-                    .update_expression("SET channel = :channel REMOVE watchingUntil")
-                    .expression_attribute_values(":channel", channel)
-            }
-        };
-        self.done(operation, request).await.map(drop)
-    }
-
-    /// Makes the next sync of an account's calendars open a channel where an earlier attempt failed. Has no effect on
-    /// an open channel.
-    pub async fn retry_watching(&self, user: UserId, connection: ConnectionId) -> Result<()> {
-        let operation = "try the channel of an account again";
-        let now = serde_dynamo::to_attribute_value(self.clock.now())
-            .map_err(|error| super::StoreError::new(operation, error))?;
-        let request = self
-            .change(&self.calendar, keys::connection(user, connection))
-            .update_expression("SET channel.renewAt = :now")
-            .condition_expression("attribute_exists(channel) AND attribute_not_exists(channel.id)")
-            .expression_attribute_values(":now", now);
-        self.done(operation, request).await.map(drop)
-    }
-
-    /// Makes the next sync of an account's calendars renew its channel. If the provider has `lost` the channel, the
-    /// sync opens a new one.
-    pub async fn renew_watching(
-        &self,
-        user: UserId,
-        connection: ConnectionId,
-        lost: bool,
-    ) -> Result<()> {
-        let operation = "renew the channel of an account";
-        let now = serde_dynamo::to_attribute_value(self.clock.now())
-            .map_err(|error| super::StoreError::new(operation, error))?;
-        let request = self
-            .change(&self.calendar, keys::connection(user, connection))
-            .update_expression(if lost {
-                "SET channel.renewAt = :now REMOVE channel.resourceId"
-            } else {
-                "SET channel.renewAt = :now"
-            })
-            .condition_expression("attribute_exists(channel)")
-            .expression_attribute_values(":now", now);
-        self.done(operation, request).await.map(drop)
     }
 
     /// Changes the time at which the access token of an active connection is due to be renewed.

@@ -143,6 +143,26 @@ impl Store {
             .transpose()
     }
 
+    /// Makes the next sync renew the calendar's channel. If the provider has `lost` the channel, the sync opens a new one.
+    pub async fn renew_channel(
+        &self,
+        user: UserId,
+        calendar: CalendarId,
+        lost: bool,
+    ) -> Result<()> {
+        let operation = "renew a channel";
+        let request = self
+            .cursor_update(user, calendar)
+            .update_expression(if lost {
+                "SET channel.renewAt = :now REMOVE channel.resourceId"
+            } else {
+                "SET channel.renewAt = :now"
+            })
+            .condition_expression("attribute_exists(channel)")
+            .expression_attribute_values(":now", value(operation, &self.clock.now())?);
+        self.update(operation, request).await.map(drop)
+    }
+
     /// Makes the next sync open a channel where an earlier attempt failed. Has no effect on an open channel.
     pub async fn retry_channel(&self, user: UserId, calendar: CalendarId) -> Result<()> {
         let operation = "try a channel again";

@@ -144,6 +144,8 @@ async fn attempt(
         calendar: calendar.id,
         remote_id: &account.remote_id,
         zone,
+        is_primary: account.is_primary,
+        is_shared: account.is_shared,
     };
     authorized(context, lease, calendar, provider, &connection, target).await
 }
@@ -199,8 +201,7 @@ async fn pull_and_push(
         throttle::pause(context, provider, connection, failure).await?;
     }
     if !matches!(left, Some(ProviderError::Throttled { .. })) {
-        success.channel =
-            watch::ensure_channel(context, provider, lease, calendar, connection, target).await?;
+        success.channel = watch::ensure_channel(context, provider, lease, calendar, target).await?;
     }
     Ok((success, left))
 }

@@ -1,7 +1,7 @@
 //! The scheduled jobs: each finds what is due, and requests it.
 
 use calweave_calendar::accounts::renew_early;
-use calweave_calendar::sync_requests::{request_sync, request_watched};
+use calweave_calendar::sync_requests::request_sync;
 use calweave_calendar::{AccountContext, Context};
 use calweave_domain::calendar::Calendar;
 use calweave_store::keys::{DUE_SHARDS, DueKind};
@@ -56,7 +56,8 @@ pub async fn renew_channels(context: &Context, within: TimeDelta) -> Result<usiz
             .channels_due(shard, until, CALENDARS_PER_SHARD)
             .await?
         {
-            asked += request_watched(context, due.user, due.watched).await?;
+            let request = request_sync(context, due.user, due.calendar, 0).await?;
+            asked += usize::from(request.is_some());
         }
     }
     Ok(asked)

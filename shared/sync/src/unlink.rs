@@ -22,14 +22,6 @@ pub(super) async fn close_calendar_channel(
         .store
         .connection(calendar.user_id, calendar.connection_id)
         .await?;
-    if connection
-        .as_ref()
-        .and_then(|connection| connection.channel.as_ref())
-        .is_some_and(|all| all.id == channel.id)
-    {
-        // The channel of the account serves its other calendars.
-        return Ok(());
-    }
     let session = match &connection {
         Some(connection) => open_session(context, connection).await?,
         None => None,

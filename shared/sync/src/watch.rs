@@ -1,16 +1,14 @@
-//! Push channels: keeps one open by which the provider notifies of changes to a calendar, or to all calendars of an account.
+//! Push channels: keeps one open by which the provider notifies of changes to a calendar.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use calweave_base::clock::random_bytes;
 use calweave_calendar::accounts::close_channel;
-use calweave_domain::calendar::{Calendar, CalendarSource, ChannelState};
-use calweave_domain::connection::{Connection, ConnectionStatus};
+use calweave_domain::calendar::{Calendar, ChannelState};
 use calweave_domain::ids::UserId;
 use calweave_domain::secret::secret_digest;
-use calweave_providers::{CalendarProvider, ChannelScope, ProviderError, Remedy, RemoteCalendar};
-use calweave_store::WriteOutcome;
-use calweave_store::channels::{Channel, WatchedResource};
+use calweave_providers::{CalendarProvider, ProviderError, Remedy, RemoteCalendar};
+use calweave_store::channels::Channel;
 use calweave_store::leases::Lease;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
@@ -25,44 +23,29 @@ const UNOPENED: TimeDelta = TimeDelta::days(8);
 /// The path of notifications, below this deployment's public URL.
 const PATH: &str = "/api/v1/calendar/webhooks/";
 
-/// Ensures that a channel is open: one that is about to expire is replaced, the new one opened before the old one is closed,
-/// so that no change is missed. Returns the channel's new state, or `None` when it has not changed. A failure does not fail
-/// the sync: without a channel the calendar is polled.
+/// Ensures that a channel of the calendar is open. One that is about to expire is extended; where the provider cannot extend
+/// it, a new one is opened before the old one is closed, so that no change is missed. Returns the channel's new state, or
+/// `None` when it has not changed. A failure does not fail the sync: without a channel the calendar is polled.
 pub(super) async fn ensure_channel(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
     lease: &Lease,
     calendar: &Calendar,
-    connection: &Connection,
     target: RemoteCalendar<'_>,
 ) -> SyncResult<Option<ChannelState>> {
     let now = context.clock.now();
-    let known = lease.cursor().channel.clone();
-    let is_account = provider.capabilities().channel_scope == ChannelScope::Account;
-    // A channel of an account says nothing about calendars that others share with it.
-    let is_out_of_reach = is_account
-        && matches!(&calendar.source, CalendarSource::Account(account) if account.is_shared);
-    if calendar.is_unwatched || is_out_of_reach {
+    let known = lease.cursor().channel.as_ref();
+    if calendar.is_unwatched {
         let Some(open) = known.filter(|channel| channel.id.is_some()) else {
             return Ok(None);
         };
-        if !is_account {
-            close_channel(&context.store, Some(provider), &open).await?;
-        }
+        close_channel(&context.store, Some(provider), open).await?;
         return Ok(Some(no_channel(now)));
     }
-    if is_account {
-        let open = ensure_account_channel(context, provider, connection, target).await?;
-        return Ok(open.filter(|open| known.as_ref() != Some(open)));
-    }
-    if known.as_ref().is_some_and(|channel| channel.renew_at > now) {
+    if known.is_some_and(|channel| channel.renew_at > now) {
         return Ok(None);
     }
-    let watched = WatchedResource::Calendar {
-        calendar_id: calendar.id,
-    };
-    let user = calendar.user_id;
-    open(context, provider, user, watched, known.as_ref(), target).await
+    renew(context, provider, calendar, known, target).await
 }
 
 /// No channel; watching is tried again at `renew_at`.
@@ -75,51 +58,16 @@ fn no_channel(renew_at: DateTime<Utc>) -> ChannelState {
     }
 }
 
-/// Ensures that the channel of an account is open, unless another worker is at it. Returns the channel as it is then.
-async fn ensure_account_channel(
-    context: &SyncContext,
-    provider: &dyn CalendarProvider,
-    connection: &Connection,
-    target: RemoteCalendar<'_>,
-) -> SyncResult<Option<ChannelState>> {
-    let (store, user, id) = (&context.store, connection.user_id, connection.id);
-    let now = context.clock.now();
-    let is_due = |known: Option<&ChannelState>| known.is_none_or(|channel| channel.renew_at <= now);
-    if !is_due(connection.channel.as_ref())
-        || store.claim_channel_renewal(user, id).await? == WriteOutcome::ConditionFailed
-    {
-        return Ok(connection.channel.clone());
-    }
-    // Another worker may have renewed it between the read and the claim.
-    let latest = store.connection(user, id).await?;
-    let latest = latest.filter(|latest| latest.status == ConnectionStatus::Active);
-    let Some(latest) = latest else {
-        // The grant was revoked in between: nothing would close a channel that is opened now.
-        store.finish_channel_renewal(user, id, None).await?;
-        return Ok(None);
-    };
-    let known = latest.channel;
-    if !is_due(known.as_ref()) {
-        store.finish_channel_renewal(user, id, None).await?;
-        return Ok(known);
-    }
-    let renewed = renew(context, provider, connection, known.as_ref(), target).await?;
-    store
-        .finish_channel_renewal(user, id, renewed.as_ref())
-        .await?;
-    Ok(renewed.or(known))
-}
-
-/// Extends the channel of an account, or opens another where it is lost or cannot be extended. `None` after a transient
+/// Extends a channel, or opens another where there is none, it is lost or it cannot be extended. `None` after a transient
 /// failure.
 async fn renew(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
-    connection: &Connection,
+    calendar: &Calendar,
     known: Option<&ChannelState>,
     target: RemoteCalendar<'_>,
 ) -> SyncResult<Option<ChannelState>> {
-    let (user, id) = (connection.user_id, connection.id);
+    let (user, id) = (calendar.user_id, calendar.id);
     let extended = match known.and_then(|channel| channel.resource_id.as_ref()) {
         Some(resource_id) => provider.extend_channel(resource_id).await,
         None => Ok(None),
@@ -142,13 +90,10 @@ async fn renew(
             }))
         }
         (Err(failure), _) if failure.remedy() != Remedy::GiveUp => {
-            warn!(connection.id = %id, "could not extend the channel of {id}: {failure}");
+            warn!(calendar.id = %id, "could not extend the channel of {id}: {failure}");
             Ok(None)
         }
-        _ => {
-            let watched = WatchedResource::Account { connection_id: id };
-            open(context, provider, user, watched, known, target).await
-        }
+        _ => open(context, provider, user, known, target).await,
     }
 }
 
@@ -157,7 +102,6 @@ async fn open(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
     user: UserId,
-    watched: WatchedResource,
     known: Option<&ChannelState>,
     target: RemoteCalendar<'_>,
 ) -> SyncResult<Option<ChannelState>> {
@@ -172,7 +116,7 @@ async fn open(
     let row = Channel {
         id: id.clone(),
         user_id: user,
-        watched,
+        calendar_id: target.calendar,
         secret_digest: secret_digest(&secret),
         resource_id: None,
         renew_at: None,

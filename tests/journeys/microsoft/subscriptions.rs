@@ -6,11 +6,12 @@ use chrono::TimeDelta;
 use local::stack::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::clock::Clock;
 
 use super::{NOTIFY, subscription};
 use crate::harness::ProviderHarness;
 use crate::harness::account::{by_hand, connected, synced, titles};
-use crate::harness::microsoft::{EMAIL, MicrosoftHarness};
+use crate::harness::microsoft::{EMAIL, MicrosoftHarness, time};
 use crate::harness::{InjectedFault, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,8 +93,8 @@ async fn graph_validation_handshake_times_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn graph_subscription_expires_silently() {
     let (world, mut side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
-    let (first, connection) = subscription(&world, &ada).await;
-    let life = connection.channel.as_ref().unwrap().expires_at - clock.now();
+    let (first, channel) = subscription(&world, &ada).await;
+    let life = channel.expires_at - clock.now();
     assert_eq!(
         life.num_minutes(),
         (6 * 24 + 20) * 60,
@@ -177,8 +178,8 @@ async fn a_mailbox_that_allows_three_days_only_is_watched_all_the_same() {
     world
         .connect_account(&side, &ada, EMAIL, &[&side.primary()])
         .await;
-    let (_, connection) = subscription(&world, &ada).await;
-    let life = connection.channel.unwrap().expires_at - connection.granted_at;
+    let (_, channel) = subscription(&world, &ada).await;
+    let life = channel.expires_at - Clock::System.now();
     assert!((4_198..=4_201).contains(&life.num_minutes()), "{life}");
 }
 
@@ -190,8 +191,8 @@ async fn notifications_prove_themselves_one_by_one() {
             (side.report().await["channels"] == 1).then_some(())
         })
         .await;
-    let (id, connection) = subscription(&world, &ada).await;
-    let channel = connection.channel.unwrap().id.unwrap();
+    let (id, channel) = subscription(&world, &ada).await;
+    let channel = channel.id.unwrap();
     world
         .until("rest", async || {
             world.get(&ada, "/api/v1/calendar/calendars").await.body["calendars"][0]["syncStatus"]
@@ -316,6 +317,59 @@ async fn shared_calendars_are_polled_and_the_others_pushed() {
     assert_eq!(
         side.report().await["channels"],
         1,
-        "one for the whole mailbox"
+        "none of the shared calendar"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_a_second_calendar_are_pushed() {
+    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    let ada = world.sign_up("ada").await;
+    let second = side.add_calendar("Second").await;
+    let ids = world
+        .connect_account(&side, &ada, EMAIL, &[&side.primary(), &second])
+        .await;
+    side.delivered().await;
+    let mut url = reqwest::Url::parse(&format!("{}/v1.0/me/calendars", side.url)).unwrap();
+    url.path_segments_mut()
+        .unwrap()
+        .extend([second.as_str(), "events"]);
+    let event = json!({ "subject": "Pushed", "start": time("2027-01-05T09:00:00"), "end": time("2027-01-05T10:00:00") });
+    let (status, made) = side.call(Method::POST, url, Some(event)).await;
+    assert_eq!(status, 201, "{made}");
+    world
+        .until("the pushed event", async || {
+            titles(&world, &ada)
+                .await
+                .contains(&"Pushed".to_owned())
+                .then_some(())
+        })
+        .await;
+    for id in &ids {
+        let shown = world
+            .get(&ada, &format!("/api/v1/calendar/calendars/{id}"))
+            .await
+            .body;
+        assert_eq!(shown["hasWebhook"], true, "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_that_refuses_subscriptions_to_calendars_watches_the_default_one() {
+    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    side.control("watchable", json!(false)).await;
+    let ada = world.sign_up("ada").await;
+    let second = side.add_calendar("Second").await;
+    let ids = world
+        .connect_account(&side, &ada, EMAIL, &[&side.primary(), &second])
+        .await;
+    for id in &ids {
+        let path = format!("/api/v1/calendar/calendars/{id}");
+        let calendar = world.get(&ada, &path).await.body;
+        assert_eq!(
+            calendar["hasWebhook"],
+            calendar["name"] == "Calendar",
+            "{calendar}"
+        );
+    }
 }

@@ -92,6 +92,10 @@ impl GraphContract {
     }
 
     fn field(&self, interface: &str, name: &str) -> Option<&str> {
+        // The reference has it (event-get, example 3); the type file does not.
+        if (interface, name) == ("Event", "occurrenceId") {
+            return Some("string");
+        }
         // The base of all entities may be missing from the file; its only property is `id`.
         let Some(found) = self.interfaces.get(interface) else {
             return (name == "id").then_some("string");

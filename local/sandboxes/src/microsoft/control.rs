@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::state::{self, Calendar, Grant, Person};
-use super::view::{Preferences, of_occurrence};
+use super::view::Preferences;
 use super::{OWN_CLIENT, Shared, events};
 use crate::parts::{Fault, FaultRates, unique_id};
 
@@ -154,77 +154,6 @@ pub(super) async fn lifecycle(
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Which {
-    calendar_id: String,
-    #[serde(default)]
-    event_id: String,
-}
-
-/// Expires all delta tokens of a calendar.
-pub(super) async fn expire(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
-    let mut state = microsoft.state();
-    let now = state.next_version();
-    match state.calendars.get_mut(&which.calendar_id) {
-        Some(calendar) => calendar.tokens_since = now,
-        None => return StatusCode::NOT_FOUND.into_response(),
-    }
-    StatusCode::NO_CONTENT.into_response()
-}
-
-/// Gives an event a new id, as when a mailbox is moved. Returns the new id.
-pub(super) async fn renumber(
-    State(microsoft): State<Shared>,
-    Json(which): Json<Which>,
-) -> Response {
-    let mut state = microsoft.state();
-    let id = format!(
-        "AAkALg{}/{}=",
-        unique_id(&state.clock, 60),
-        unique_id(&state.clock, 10)
-    );
-    let (gone, there) = (state.next_version(), state.next_version());
-    let Some(calendar) = state.calendars.get_mut(&which.calendar_id) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let Some(mut stored) = calendar.events.remove(&which.event_id) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    stored.version = there;
-    stored.event["id"] = id.clone().into();
-    calendar.events.insert(id.clone(), stored);
-    calendar.removed.push((gone, which.event_id));
-    Json(json!({ "id": id })).into_response()
-}
-
-/// Removes an event without listing it as a change. For an occurrence, its removal is listed, but no change of its
-/// series.
-pub(super) async fn silence(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
-    let mut state = microsoft.state();
-    if let Some((series, date)) = of_occurrence(&which.event_id) {
-        let version = state.next_version();
-        let Some(calendar) = state.calendars.get_mut(&which.calendar_id) else {
-            return StatusCode::NOT_FOUND.into_response();
-        };
-        let Some(master) = calendar.events.get_mut(series) else {
-            return StatusCode::NOT_FOUND.into_response();
-        };
-        master.cancelled.insert(date);
-        calendar.events.remove(&which.event_id);
-        calendar.removed.push((version, which.event_id));
-        return StatusCode::NO_CONTENT.into_response();
-    }
-    match state
-        .calendars
-        .get_mut(&which.calendar_id)
-        .and_then(|calendar| calendar.events.remove(&which.event_id))
-    {
-        Some(_) => StatusCode::NO_CONTENT.into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct Invitation {
     organizer: String,
     attendee: String,
@@ -236,7 +165,7 @@ pub(super) async fn invite(
     State(microsoft): State<Shared>,
     Json(new): Json<Invitation>,
 ) -> Response {
-    let id = {
+    let (id, calendar) = {
         let mut state = microsoft.state();
         let Some(person) = state.people.get(&new.attendee).cloned() else {
             return StatusCode::NOT_FOUND.into_response();
@@ -261,9 +190,9 @@ pub(super) async fn invite(
             stored.event["responseStatus"] =
                 json!({ "response": "notResponded", "time": "0001-01-01T00:00:00Z" });
         }
-        id
+        (id, calendar)
     };
-    microsoft.notify(&new.attendee);
+    microsoft.notify(&new.attendee, &calendar);
     Json(json!({ "id": id })).into_response()
 }
 
@@ -319,6 +248,15 @@ pub(super) async fn longest(State(microsoft): State<Shared>, Json(minutes): Json
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// Sets whether single calendars can be subscribed to.
+pub(super) async fn watchable(
+    State(microsoft): State<Shared>,
+    Json(watches_calendars): Json<bool>,
+) -> Response {
+    microsoft.state().watches_calendars = watches_calendars;
+    StatusCode::NO_CONTENT.into_response()
+}
+
 /// Sets whether the client secret has expired.
 pub(super) async fn secret(
     State(microsoft): State<Shared>,
@@ -342,7 +280,7 @@ pub(super) async fn report(State(microsoft): State<Shared>) -> Response {
     let state = microsoft.state();
     Json(json!({
         "calls": state.calls, "violations": state.violations, "channels": state.subscriptions.len(), "grants": state.grants.len(),
-        "mails": state.mails, "mostInFlight": state.most_in_flight, "underWay": microsoft.deliveries.under_way()
+        "fullReads": state.full_reads, "mails": state.mails, "mostInFlight": state.most_in_flight, "underWay": microsoft.deliveries.under_way()
     }))
     .into_response()
 }

@@ -22,24 +22,27 @@ struct Place {
     until: u64,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
+    /// How often this round has repeated its last page.
+    repeats: u64,
 }
 
 impl Place {
     fn write(&self) -> String {
         let stamp = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
         format!(
-            "{}~{}~{}~{}~{}",
+            "{}~{}~{}~{}~{}~{}",
             self.since,
             self.after,
             self.until,
             stamp(self.from),
-            stamp(self.to)
+            stamp(self.to),
+            self.repeats
         )
     }
 
     fn read(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('~').collect();
-        let [since, after, until, from, to] = parts.as_slice() else {
+        let [since, after, until, from, to, repeats] = parts.as_slice() else {
             return None;
         };
         let time = |text: &str| {
@@ -58,6 +61,7 @@ impl Place {
             until,
             from: time(from)?,
             to: time(to)?,
+            repeats: repeats.parse().ok()?,
         })
     }
 }
@@ -134,6 +138,7 @@ pub(super) fn changes(
                     until: state.version,
                     from,
                     to,
+                    repeats: 0,
                 },
                 true,
             )
@@ -158,6 +163,7 @@ pub(super) fn changes(
     // Every third incremental round begins with an empty page, as Graph may return one.
     let is_empty =
         is_first && place.since > 0 && state.deltas.is_multiple_of(3) && !found.is_empty();
+    let before = place.after;
     for (version, group) in found {
         // Changes of the same version stay on one page.
         if is_empty || (value.len() >= state.page && version > place.after) {
@@ -173,6 +179,12 @@ pub(super) fn changes(
     }
     if is_first {
         state.deltas += 1;
+        state.full_reads += u64::from(place.since == 0);
+    }
+    if calendar.is_endless && !more && !value.is_empty() {
+        more = true;
+        place.after = before;
+        place.repeats += 1;
     }
     let (name, token) = if more {
         ("nextLink", "$skiptoken")

@@ -6,7 +6,8 @@ use shared::domain::zones::windows_name;
 
 use super::Answer;
 use super::errors::Refusal;
-use super::state::{Person, State, Stored};
+use super::shape;
+use super::state::{Calendar, Deleted, Person, State, Stored};
 use super::view::{
     self, Preferences, instant, is_whole_days, is_within, occurrence, of_occurrence, render,
     written,
@@ -20,12 +21,13 @@ const LINE: &str =
     "________________________________________________________________________________";
 
 /// Read-only properties, which an update ignores.
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
     "id",
     "type",
     "iCalUId",
     "seriesMasterId",
     "originalStart",
+    "occurrenceId",
     "organizer",
     "isOrganizer",
     "responseStatus",
@@ -41,13 +43,40 @@ pub(super) fn find(state: &State, calendar: &str, id: &str) -> Result<Stored, Re
         .calendars
         .get(calendar)
         .ok_or_else(Refusal::not_found)?;
+    within(calendar, id).ok_or_else(Refusal::not_found)
+}
+
+fn within(calendar: &Calendar, id: &str) -> Option<Stored> {
     // An override only counts while its series still has the occurrence.
-    let found = if of_occurrence(id).is_some() {
+    if of_occurrence(id).is_some() {
         occurrence(calendar, id)
     } else {
         calendar.events.get(id).cloned()
-    };
-    found.ok_or_else(Refusal::not_found)
+    }
+}
+
+/// Returns an event by its immutable id, and the id of the calendar that it is in: the named one, or another one of the
+/// same mailbox. `None` for a deleted event, which its immutable id still finds (msgraph-sdk-dotnet#3047).
+fn locate(state: &State, calendar: &str, id: &str) -> Result<(Stored, Option<String>), Refusal> {
+    let named = state
+        .calendars
+        .get(calendar)
+        .ok_or_else(Refusal::not_found)?;
+    if let Some(found) = within(named, id) {
+        return Ok((found, Some(calendar.to_owned())));
+    }
+    let mut others = state
+        .calendars
+        .values()
+        .filter(|other| other.owner == named.owner);
+    if let Some((found, other)) = others.find_map(|other| Some((within(other, id)?, other))) {
+        return Ok((found, Some(other.id.clone())));
+    }
+    let deleted = state.deleted.get(id);
+    deleted
+        .filter(|deleted| deleted.owner == named.owner)
+        .map(|deleted| (deleted.stored.clone(), None))
+        .ok_or_else(Refusal::not_found)
 }
 
 /// `GET …/events/{id}`
@@ -58,36 +87,23 @@ pub(super) fn get(
     query: &[(String, String)],
     preferences: Preferences,
 ) -> Answer {
-    let stored = find(state, calendar, id)?;
+    let (stored, place) = locate(state, calendar, id)?;
     let mut event = render(&stored.event, stored.version, preferences);
-    let parameter = |name: &str| {
-        query
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-    };
-    if let Some(select) = parameter("$select") {
-        let wanted: Vec<&str> = select.split(',').map(str::trim).collect();
-        if let Some(fields) = event.as_object_mut() {
-            fields.retain(|name, _| {
-                wanted.contains(&name.as_str()) || name == "id" || name.starts_with('@')
-            });
-        }
-        if wanted.contains(&"cancelledOccurrences") && stored.event["type"] == "seriesMaster" {
-            event["cancelledOccurrences"] = stored
-                .cancelled
-                .iter()
-                .map(|date| format!("OID.{id}.{date}"))
-                .collect();
-        }
+    if stored.event["type"] != "seriesMaster" {
+        return Ok(Some(event));
     }
-    if parameter("$expand") == Some("exceptionOccurrences")
-        && stored.event["type"] == "seriesMaster"
-    {
-        let calendar = &state.calendars[calendar];
-        let changed = calendar
-            .events
-            .values()
+    event["cancelledOccurrences"] = stored
+        .cancelled
+        .iter()
+        .map(|date| format!("OID.{id}.{date}"))
+        .collect();
+    if shape::expands(query, "exceptionOccurrences") {
+        let there = place
+            .iter()
+            .flat_map(|id| state.calendars[id].events.values());
+        let gone = state.deleted.values().map(|deleted| &deleted.stored);
+        let changed = there
+            .chain(gone)
             .filter(|other| other.event["seriesMasterId"] == id);
         event["exceptionOccurrences"] = changed
             .map(|other| render(&other.event, other.version, preferences))
@@ -355,8 +371,11 @@ pub(super) fn change(
     if_match: Option<&str>,
     preferences: Preferences,
 ) -> Answer {
-    let before = find(state, calendar_id, id)?;
+    let (before, place) = locate(state, calendar_id, id)?;
     matches(&before, if_match)?;
+    let Some(calendar_id) = place.as_deref() else {
+        return Ok(Some(change_deleted(state, id, body, preferences)));
+    };
     let mut event = before.event.clone();
     for (name, value) in body {
         if OWN.contains(&name.as_str())
@@ -432,6 +451,27 @@ pub(super) fn change(
     Ok(Some(answer))
 }
 
+/// Changes a deleted event, which stays deleted.
+fn change_deleted(
+    state: &mut State,
+    id: &str,
+    body: Map<String, Value>,
+    preferences: Preferences,
+) -> Value {
+    let version = state.next_version();
+    let Some(deleted) = state.deleted.get_mut(id) else {
+        return Value::Null;
+    };
+    let stored = &mut deleted.stored;
+    stored.version = version;
+    for (name, value) in body {
+        if !OWN.contains(&name.as_str()) {
+            stored.event[name] = value;
+        }
+    }
+    render(&stored.event, version, preferences)
+}
+
 /// Marks the series of an occurrence as changed.
 fn touch(state: &mut State, calendar: &str, id: &str) {
     let Some((series, _)) = of_occurrence(id) else {
@@ -454,7 +494,14 @@ pub(super) fn delete(
     (calendar_id, id): (&str, &str),
     if_match: Option<&str>,
 ) -> Answer {
-    let before = find(state, calendar_id, id)?;
+    let (before, place) = locate(state, calendar_id, id)?;
+    let Some(calendar_id) = place.as_deref() else {
+        return Err(Refusal::new(
+            403,
+            "ErrorCannotDeleteObject",
+            "The specified object could not be deleted.",
+        ));
+    };
     matches(&before, if_match)?;
     if before.event["isOrganizer"] == true {
         tell(state, person, &before.event, &Value::Null);
@@ -471,25 +518,31 @@ pub(super) fn delete(
         touch(state, calendar_id, id);
         return Ok(None);
     }
-    let (from, to) = (
-        DateTime::<Utc>::UNIX_EPOCH,
-        state.clock.now() + TimeDelta::days(800),
-    );
-    let is_series = before.event["type"] == "seriesMaster";
-    let gone = if is_series {
-        view::occurrences(calendar, &before, from, to)
-    } else {
-        vec![]
-    };
-    let gone = gone
-        .iter()
-        .filter_map(|one| Some(one.event["id"].as_str()?.to_owned()))
-        .chain([id.to_owned()]);
-    calendar.removed.extend(gone.map(|id| (version, id)));
+    let gone = removed_ids(calendar, id, state.clock.now() + TimeDelta::days(800));
     calendar
-        .events
-        .retain(|known, other| known != id && other.event["seriesMasterId"] != id);
+        .removed
+        .extend(gone.into_iter().map(|id| (version, id)));
+    let owner = calendar.owner.clone();
+    let is_part =
+        |known: &String, other: &mut Stored| known == id || other.event["seriesMasterId"] == id;
+    for (id, stored) in calendar.events.extract_if(.., is_part) {
+        let owner = owner.clone();
+        state.deleted.insert(id, Deleted { owner, stored });
+    }
     Ok(None)
+}
+
+/// Returns the ids that a delta query lists as removed when this event goes: its own, and those of its occurrences.
+pub(super) fn removed_ids(calendar: &Calendar, id: &str, until: DateTime<Utc>) -> Vec<String> {
+    let series = calendar.events.get(id);
+    let series = series.filter(|stored| stored.event["type"] == "seriesMaster");
+    let occurrences = series
+        .into_iter()
+        .flat_map(|master| view::occurrences(calendar, master, DateTime::<Utc>::UNIX_EPOCH, until));
+    occurrences
+        .filter_map(|one| Some(one.event["id"].as_str()?.to_owned()))
+        .chain([id.to_owned()])
+        .collect()
 }
 
 /// `POST …/events/{id}/accept`, `decline` and `tentativelyAccept`. Declining removes the event from the calendar.

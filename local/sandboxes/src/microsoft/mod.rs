@@ -10,7 +10,9 @@ mod delta;
 mod errors;
 mod events;
 mod oauth;
+mod oddities;
 mod page;
+mod shape;
 mod state;
 mod subscriptions;
 mod view;
@@ -101,9 +103,12 @@ impl MicrosoftSandbox {
             .route("/sandbox/microsoft/token", post(control::token))
             .route("/sandbox/microsoft/revoke", post(control::revoke))
             .route("/sandbox/microsoft/lifecycle", post(control::lifecycle))
-            .route("/sandbox/microsoft/expire", post(control::expire))
-            .route("/sandbox/microsoft/renumber", post(control::renumber))
-            .route("/sandbox/microsoft/silence", post(control::silence))
+            .route("/sandbox/microsoft/expire", post(oddities::expire))
+            .route("/sandbox/microsoft/renumber", post(oddities::renumber))
+            .route("/sandbox/microsoft/silence", post(oddities::silence))
+            .route("/sandbox/microsoft/endless", post(oddities::endless))
+            .route("/sandbox/microsoft/days", post(oddities::days))
+            .route("/sandbox/microsoft/move", post(oddities::relocate))
             .route("/sandbox/microsoft/invite", post(control::invite))
             .route("/sandbox/microsoft/faults", post(control::faults))
             .route("/sandbox/microsoft/mute", post(control::mute))
@@ -112,6 +117,7 @@ impl MicrosoftSandbox {
             .route("/sandbox/microsoft/latency", post(control::latency))
             .route("/sandbox/microsoft/pages", post(control::pages))
             .route("/sandbox/microsoft/longest", post(control::longest))
+            .route("/sandbox/microsoft/watchable", post(control::watchable))
             .route("/sandbox/microsoft/secret", post(control::secret))
             .route("/sandbox/microsoft/forgive", post(control::forgive))
             .route("/sandbox/microsoft/report", get(control::report))
@@ -234,7 +240,10 @@ async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
             .get("if-match")
             .and_then(|tag| tag.to_str().ok())
             .map(str::to_owned),
-        preferences: preferences(&parts.headers),
+        preferences: Preferences {
+            days: microsoft.state().days,
+            ..preferences(&parts.headers)
+        },
     };
     let names: Vec<&str> = call.parts.iter().map(String::as_str).collect();
     let name = name_of(call.verb, &names);
@@ -356,6 +365,7 @@ fn preferences(headers: &HeaderMap) -> Preferences {
     Preferences {
         utc: has("outlook.timezone=\"UTC\""),
         text: has("outlook.body-content-type=\"text\""),
+        ..Preferences::default()
     }
 }
 
@@ -393,8 +403,18 @@ fn answered(microsoft: &MicrosoftSandbox, name: &str, answer: Answer) -> Respons
     }
 }
 
-/// Routes a request to its handler.
+/// Answers a request with the properties that it selects.
 async fn answer(microsoft: &MicrosoftSandbox, person: &Person, call: Call<'_>) -> Answer {
+    let query = call.query.clone();
+    let mut answer = route(microsoft, person, call).await?;
+    if let Some(answer) = &mut answer {
+        shape::apply(answer, &query);
+    }
+    Ok(answer)
+}
+
+/// Routes a request to its handler.
+async fn route(microsoft: &MicrosoftSandbox, person: &Person, call: Call<'_>) -> Answer {
     let parts: Vec<&str> = call.parts.iter().map(String::as_str).collect();
     let object = |body: &Option<Value>| {
         body.as_ref()
@@ -566,7 +586,7 @@ fn of_calendar(
         .unwrap_or_default();
     drop(state);
     if answer.is_ok() {
-        microsoft.notify(&owner);
+        microsoft.notify(&owner, calendar);
     }
     answer
 }

@@ -90,6 +90,6 @@ pub(super) async fn act(State(microsoft): State<Shared>, Form(act): Form<Act>) -
         };
         drop(done);
     }
-    microsoft.notify(&act.email);
+    microsoft.notify(&act.email, &act.calendar);
     Redirect::to(PATH).into_response()
 }

@@ -22,6 +22,9 @@ pub(super) struct State {
     /// By access token.
     pub access: HashMap<String, Access>,
     pub subscriptions: BTreeMap<String, Subscription>,
+    /// Deleted events, by id. They are in the folder *Deleted Items* of their owner's mailbox, where their immutable id
+    /// still finds them.
+    pub deleted: BTreeMap<String, Deleted>,
     /// Tenants whose administrator has consented for all users.
     pub consented: BTreeSet<String>,
     /// Queued faults.
@@ -46,12 +49,18 @@ pub(super) struct State {
     pub page: usize,
     /// The longest lifetime of a subscription, in minutes.
     pub longest: i64,
+    /// Whether single calendars can be subscribed to.
+    pub watches_calendars: bool,
     /// Whether the client's secret has expired.
     pub is_secret_expired: bool,
     /// The recipients of all mails sent.
     pub mails: Vec<String>,
     /// The number of delta rounds begun.
     pub deltas: u64,
+    /// The number of delta rounds begun without a token.
+    pub full_reads: u64,
+    /// How all-day events are returned.
+    pub days: Days,
     /// Incremented by every change; ETags and delta tokens derive from it.
     pub version: u64,
 }
@@ -83,6 +92,26 @@ pub(super) struct Calendar {
     pub removed: Vec<(u64, String)>,
     /// Delta tokens older than this version have expired.
     pub tokens_since: u64,
+    /// Whether rounds of delta queries repeat their last page under new tokens, and never end.
+    pub is_endless: bool,
+}
+
+/// How all-day events are returned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Days {
+    /// Whether they begin at midnight of the requested zone, which is then their original zone too, though
+    /// `originalStart` is the real midnight (microsoft-graph-docs#2804).
+    pub are_in_requested_zone: bool,
+    /// Whether `occurrenceId` is missing.
+    pub lack_occurrence_id: bool,
+}
+
+/// A deleted event.
+#[derive(Clone, Debug)]
+pub(super) struct Deleted {
+    /// The email address of the mailbox's owner.
+    pub owner: String,
+    pub stored: Stored,
 }
 
 /// A single event, a series, or an override, in the time zone in which it was written.
@@ -152,6 +181,7 @@ impl State {
             grants: HashMap::new(),
             access: HashMap::new(),
             subscriptions: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             consented: BTreeSet::new(),
             faults: VecDeque::new(),
             violations: Vec::new(),
@@ -164,9 +194,12 @@ impl State {
             most_in_flight: 0,
             page: 100,
             longest: 10_080,
+            watches_calendars: true,
             is_secret_expired: false,
             mails: Vec::new(),
             deltas: 0,
+            full_reads: 0,
+            days: Days::default(),
             version: 0,
         }
     }

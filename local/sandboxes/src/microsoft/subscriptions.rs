@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::errors::Refusal;
 use super::state::{Person, Subscription};
 use super::{Answer, MicrosoftSandbox};
-use crate::parts::random_id;
+use crate::parts::{decoded, random_id};
 
 /// The shortest lifetime; a shorter one is extended to it.
 const SHORTEST: TimeDelta = TimeDelta::minutes(45);
@@ -55,14 +55,8 @@ pub(super) async fn create(
     body: Map<String, Value>,
 ) -> Answer {
     let expires = end(microsoft, &body)?;
-    if !matches!(
-        body.get("resource").and_then(Value::as_str),
-        Some("/me/events" | "me/events")
-    ) {
-        return Err(invalid(
-            "Only the events of a mailbox can be subscribed to.",
-        ));
-    }
+    let resource = body.get("resource").and_then(Value::as_str);
+    check_resource(microsoft, person, resource.unwrap_or_default())?;
     if body
         .get("clientState")
         .and_then(Value::as_str)
@@ -103,6 +97,51 @@ pub(super) async fn create(
     let answer = shown(&subscription);
     microsoft.state().subscriptions.insert(id, subscription);
     Ok(Some(answer))
+}
+
+/// Refuses resources that cannot be subscribed to: other than events, and the calendars of other people.
+fn check_resource(
+    microsoft: &MicrosoftSandbox,
+    person: &Person,
+    resource: &str,
+) -> Result<(), Refusal> {
+    let state = microsoft.state();
+    match Watched::parse(resource) {
+        Some(Watched::DefaultCalendar) => Ok(()),
+        Some(Watched::Calendar(_)) if !state.watches_calendars => Err(Refusal::new(
+            400,
+            "BadRequest",
+            format!("Unsupported resource: {resource}"),
+        )),
+        Some(Watched::Calendar(id)) => match state.calendars.get(&id) {
+            Some(calendar) if calendar.owner == person.email => Ok(()),
+            _ => Err(Refusal::new(
+                403,
+                "ErrorAccessDenied",
+                "Access is denied. Check credentials and try again.",
+            )),
+        },
+        None => Err(invalid("Only events can be subscribed to.")),
+    }
+}
+
+/// The calendar that a subscription's `resource` names.
+enum Watched {
+    /// `/me/events` covers the default calendar only (microsoft-graph-docs#6595, #21978).
+    DefaultCalendar,
+    /// `/me/calendars/{id}/events`, which is not documented.
+    Calendar(String),
+}
+
+impl Watched {
+    fn parse(resource: &str) -> Option<Self> {
+        let path = resource.trim_start_matches('/').strip_prefix("me/")?;
+        if path == "events" {
+            return Some(Self::DefaultCalendar);
+        }
+        let id = path.strip_prefix("calendars/")?.strip_suffix("/events")?;
+        Some(Self::Calendar(decoded(id)))
+    }
 }
 
 /// Validates a notification URL: it has to return the decoded validation token as plain text.
@@ -182,18 +221,30 @@ pub(super) fn delete(microsoft: &MicrosoftSandbox, person: &Person, id: &str) ->
 }
 
 impl MicrosoftSandbox {
-    /// Notifies all subscriptions of a mailbox that an event has changed. Each request repeats the notification, as
-    /// Graph may, and contains one of a foreign subscription.
-    pub(super) fn notify(&self, email: &str) {
+    /// Notifies the subscriptions to a calendar of a mailbox that an event has changed. Each request repeats the
+    /// notification, as Graph may, and contains one of a foreign subscription.
+    pub(super) fn notify(&self, email: &str, calendar: &str) {
         let mut state = self.state();
         let now = state.now();
         state
             .subscriptions
             .retain(|_, subscription| subscription.expires > now);
+        let is_default = state
+            .calendars
+            .get(calendar)
+            .is_some_and(|one| one.is_default);
+        let covers = |subscription: &Subscription| {
+            let resource = subscription.body.get("resource").and_then(Value::as_str);
+            match Watched::parse(resource.unwrap_or_default()) {
+                Some(Watched::DefaultCalendar) => is_default,
+                Some(Watched::Calendar(id)) => id == calendar,
+                None => false,
+            }
+        };
         let watching: Vec<Subscription> = state
             .subscriptions
             .values()
-            .filter(|one| one.email == email)
+            .filter(|one| one.email == email && covers(one))
             .cloned()
             .collect();
         drop(state);

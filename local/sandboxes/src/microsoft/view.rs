@@ -9,13 +9,14 @@ use shared::domain::time::{EventTime, to_instant};
 use shared::domain::zones::resolve;
 use shared::providers::microsoft::pattern;
 
-use super::state::{Calendar, Stored};
+use super::state::{Calendar, Days, Stored};
 
-/// The `Prefer` headers of a request.
+/// The `Prefer` headers of a request, and the sandbox's own settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Preferences {
     pub utc: bool,
     pub text: bool,
+    pub days: Days,
 }
 
 /// How far a series is expanded beyond the requested window, as overrides may move occurrences into it.
@@ -61,13 +62,21 @@ pub(super) fn remove(event: &mut Value, name: &str) {
 pub(super) fn render(event: &Value, version: u64, preferences: Preferences) -> Value {
     let mut shown_event = event.clone();
     remove(&mut shown_event, "singleValueExtendedProperties");
+    let in_requested_zone =
+        preferences.days.are_in_requested_zone && preferences.utc && event["isAllDay"] == true;
     for (name, original) in [
         ("start", "originalStartTimeZone"),
         ("end", "originalEndTimeZone"),
     ] {
-        let time = &event[name];
+        let mut time = event[name].clone();
+        if in_requested_zone {
+            time["timeZone"] = "UTC".into();
+        }
         shown_event[original] = time["timeZone"].clone();
-        shown_event[name] = shown(time, preferences);
+        shown_event[name] = shown(&time, preferences);
+    }
+    if preferences.days.lack_occurrence_id {
+        remove(&mut shown_event, "occurrenceId");
     }
     let content = event["body"]["content"].as_str().unwrap_or_default();
     let is_html = event["body"]["contentType"] == "html";
@@ -113,13 +122,17 @@ fn plain(html: &str) -> String {
         .to_owned()
 }
 
-/// Returns the start of a series and its rules; `None` when the event has no valid recurrence.
+/// Returns the start of a series and its rules; `None` when the event has no valid recurrence. The rules count in the zone
+/// of the recurrence, which may be another one than that of the start (microsoft-graph-docs#2202, #6208).
 pub(super) fn series(event: &Value) -> Option<(EventTime, Series)> {
     let (local, zone) = written(&event["start"])?;
     let start = if event["isAllDay"] == true {
         EventTime::Date(local.date())
     } else {
-        EventTime::Zoned(local, zone)
+        let named = event["recurrence"]["range"]["recurrenceTimeZone"].as_str();
+        let own = named.and_then(resolve).unwrap_or(zone);
+        let at = to_instant(local, zone).with_timezone(&own);
+        EventTime::Zoned(at.naive_local(), own)
     };
     Some((start, pattern::series(&event["recurrence"]).ok()?))
 }
@@ -158,13 +171,23 @@ pub(super) fn occurrence(calendar: &Calendar, id: &str) -> Option<Stored> {
     )
 }
 
+/// Returns the name of the zone in which an occurrence is written: that of the start, or of the recurrence.
+fn zone_name(master: &Stored, at: EventTime) -> Value {
+    let start = &master.event["start"];
+    let own = written(start).map(|(_, zone)| zone);
+    if at.zone().is_none() || at.zone() == own {
+        return start["timeZone"].clone();
+    }
+    master.event["recurrence"]["range"]["recurrenceTimeZone"].clone()
+}
+
 /// Builds the occurrence that the series has at this start, without an override.
 fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
     let mut event = master.event.clone();
     remove(&mut event, "recurrence");
     remove(&mut event, "transactionId");
     let date = at.local().date();
-    let zone = |name: &str| master.event[name]["timeZone"].clone();
+    let zone = zone_name(master, at);
     let (first, last) = (
         written(&master.event["start"]),
         written(&master.event["end"]),
@@ -197,6 +220,7 @@ fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
         ("id", occurrence_id(series_id, date).into()),
         ("type", "occurrence".into()),
         ("seriesMasterId", series_id.into()),
+        ("occurrenceId", format!("OID.{series_id}.{date}").into()),
         ("iCalUId", uid.into()),
         (
             "originalStart",
@@ -204,12 +228,9 @@ fn given(master: &Stored, series_id: &str, at: EventTime) -> Stored {
         ),
         (
             "start",
-            json!({ "dateTime": stamp(at.local()), "timeZone": zone("start") }),
+            json!({ "dateTime": stamp(at.local()), "timeZone": zone }),
         ),
-        (
-            "end",
-            json!({ "dateTime": stamp(end), "timeZone": zone("start") }),
-        ),
+        ("end", json!({ "dateTime": stamp(end), "timeZone": zone })),
     ] {
         event[name] = value;
     }

@@ -317,7 +317,6 @@ async fn store(
         status_reason: None,
         granted_at: now,
         created_at: known.as_ref().map_or(now, |known| known.created_at),
-        channel: known.and_then(|known| known.channel),
         listed_at: Some(now),
     };
     let renew_at = renew_at(&signed_in.grant);

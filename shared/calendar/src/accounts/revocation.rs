@@ -19,7 +19,7 @@ pub async fn revoke_all(context: &AccountContext, user: UserId) -> Result<(), Ba
     Ok(())
 }
 
-/// Revokes a grant at the provider, and closes the account's channel. Failures of the provider are only logged: the
+/// Revokes a grant at the provider, and closes the channels of the account's calendars. Failures of the provider are only logged: the
 /// caller removes the stored grant in any case.
 pub async fn revoke(context: &AccountContext, connection: &Connection) -> Result<(), BackendError> {
     let (user, id) = (connection.user_id, connection.id);
@@ -27,10 +27,14 @@ pub async fn revoke(context: &AccountContext, connection: &Connection) -> Result
     let (Ok(provider), Some(held)) = (context.providers.oauth(connection.provider), held) else {
         return Ok(());
     };
-    if let Some(channel) = &connection.channel {
-        let credentials = Credentials::AccessToken(held.grant.access_token.clone());
-        let session = provider.session(credentials, &connection.email).ok();
-        close_channel(&context.store, session.as_deref(), channel).await?;
+    let credentials = Credentials::AccessToken(held.grant.access_token.clone());
+    let session = provider.session(credentials, &connection.email).ok();
+    for state in context.store.calendars(user).await? {
+        if let Some(channel) = &state.cursor.channel
+            && state.calendar.connection_id == id
+        {
+            close_channel(&context.store, session.as_deref(), channel).await?;
+        }
     }
     if let Err(failure) = provider.revoke(&held.grant.refresh_token).await {
         warn!(connection.id = %id, "could not revoke the grant of {id}: {failure}");

@@ -51,11 +51,17 @@ pub async fn read_event(
         .await?
         .calendar;
     let zone = reader_zone(context, user, zone).await?;
-    let event = match context.store.event(user, &id).await? {
-        Some(event) if event.is_visible() => event,
-        None if id.original_start().is_some() => {
+    let event = match (context.store.event(user, &id).await?, id.original_start()) {
+        (Some(event), _) if event.is_visible() => event,
+        (None, Some(original)) => {
             let series = context.store.event(user, &id.series()).await?;
-            series.ok_or(Error::NotFound)?
+            let series = series.ok_or(Error::NotFound)?;
+            match find_occurrence(&series, original, zone) {
+                Some(_) => series,
+                None => new_override(context, user, &id)
+                    .await?
+                    .ok_or(Error::NotFound)?,
+            }
         }
         _ => return Err(Error::NotFound),
     };
@@ -79,7 +85,10 @@ pub(super) async fn editable_event(
 ) -> Result<Event> {
     let found = match context.store.event(user, id).await? {
         Some(event) => Some(event).filter(Event::is_visible),
-        None => yielded(context, user, id, zone).await?,
+        None => match yielded(context, user, id, zone).await? {
+            Some(event) => Some(event),
+            None => new_override(context, user, id).await?,
+        },
     };
     let event = found.ok_or(Error::NotFound)?;
     if event.details.event_type.is_some() {
@@ -87,6 +96,12 @@ pub(super) async fn editable_event(
         return Err(Error::ReadOnly(message.to_owned()));
     }
     Ok(event)
+}
+
+/// Reads an occurrence again that its series hides: it may have become an override between the two reads.
+async fn new_override(context: &Context, user: UserId, id: &EventId) -> Result<Option<Event>> {
+    let event = context.store.event(user, id).await?;
+    Ok(event.filter(Event::is_visible))
 }
 
 async fn yielded(context: &Context, user: UserId, id: &EventId, zone: Tz) -> Result<Option<Event>> {

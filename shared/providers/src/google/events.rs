@@ -33,7 +33,7 @@ pub(super) async fn list(
         ("showDeleted", "true".to_owned()),
     ];
     match scope {
-        ReadScope::Window { from, to } => {
+        ReadScope::Window { from, to } | ReadScope::Snapshot { from, to } => {
             let stamp =
                 |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
             request
@@ -58,6 +58,9 @@ pub(super) async fn list(
         return Err(malformed(&"a list of events without an end"));
     }
     for item in answer["items"].as_array().into_iter().flatten() {
+        let text = |name: &str| item[name].as_str().unwrap_or_default();
+        page.entries
+            .push(format!("{} {}", text("id"), text("etag")));
         match read::change(target, item) {
             Ok(change) => page.changes.push(change),
             Err(warning) => page.warnings.push(warning),

@@ -24,9 +24,9 @@ use url::Url;
 use super::http::{ProviderClient, ProviderRequest, ProviderResponse};
 use super::oauth::{AuthorizationCallback, AuthorizationRequest, AuthorizedAccount};
 use super::{
-    CalendarProvider, Capabilities, ChangePage, ChannelScope, Connect, Credentials, OAuthProvider,
-    OpenedChannel, ProviderError, ProviderFuture, ReadScope, Refusal, RemoteCalendar, RemoteEvent,
-    Result, WriteOptions, ids,
+    CalendarProvider, Capabilities, ChangePage, Connect, Credentials, OAuthProvider, OpenedChannel,
+    ProviderError, ProviderFuture, ReadScope, Refusal, RemoteCalendar, RemoteEvent, Result,
+    WriteOptions, ids,
 };
 
 const NAME: &str = "Google";
@@ -222,7 +222,6 @@ impl CalendarProvider for GoogleSession {
             ids_are_reversible: true,
             removals_are_definitive: true,
             series_include_exceptions: false,
-            channel_scope: ChannelScope::Calendar,
             max_concurrent_syncs: None,
         }
     }

@@ -307,6 +307,8 @@ mod tests {
             calendar: CalendarId::from_bytes([1; 16]),
             remote_id: "primary",
             zone: Tz::Europe__Berlin,
+            is_primary: true,
+            is_shared: false,
         }
     }
 

@@ -6,16 +6,19 @@ use serde_json::Value;
 
 use super::{GraphRequest, GraphSession, ProviderError, Result};
 
-/// More than anybody has; an account that has more is read so far.
+/// The maximum number of pages to read. No account is expected to have more; further pages are
+/// ignored.
 const MAX_PAGES: usize = 40;
 
+/// Lists the calendars of the account: the default calendar first, then by name.
 pub(super) async fn list(session: &GraphSession) -> Result<Vec<AccountCalendar>> {
     let time_zone = match session
         .call(GraphRequest::get(&["me", "mailboxSettings"]))
         .await
     {
         Ok(settings) => settings["timeZone"].as_str().and_then(resolve),
-        // Not granted, or not there: a calendar without a zone has its person's.
+        // The scope is not granted, or there are no settings. A calendar without a zone uses the
+        // zone of its user.
         Err(ProviderError::Refused { .. } | ProviderError::NotFound { .. }) => None,
         Err(error) => return Err(error),
     };
@@ -31,7 +34,8 @@ pub(super) async fn list(session: &GraphSession) -> Result<Vec<AccountCalendar>>
         answer = session.call(GraphRequest::follow(&next)).await?;
     }
     let owner = |entry: &Value| entry["owner"]["address"].as_str().map(str::to_lowercase);
-    // An account may have several addresses: whose the default calendar is, whose the account is.
+    // An account may have several addresses. Both the owner of the default calendar and the
+    // account's own address count as the account.
     let default = entries
         .iter()
         .find(|entry| entry["isDefaultCalendar"] == true);
@@ -76,7 +80,7 @@ fn read(entry: &Value, is_shared: bool) -> Option<AccountCalendar> {
     })
 }
 
-/// What Outlook shows for a colour that it only names.
+/// The hex value that Outlook shows for a named colour.
 fn named_color(name: &str) -> Option<&'static str> {
     Some(match name {
         "lightBlue" => "#A6D1F5",

@@ -1,14 +1,18 @@
-//! Delta queries over a calendar view (<https://learn.microsoft.com/graph/api/event-delta>).
+//! Lists of a calendar's events: delta queries over a calendar view
+//! (<https://learn.microsoft.com/graph/api/event-delta>), and the view itself
+//! (<https://learn.microsoft.com/graph/api/calendar-list-calendarview>).
 
 use calweave_domain::ids::EventId;
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 
+use super::fields::EVENT_FIELDS;
 use super::session::{GraphRequest, GraphSession, PREFER_PAGE};
 use super::{malformed, read, series};
 use crate::{Change, ChangePage, ReadScope, RemoteCalendar, Result};
 
-/// What takes place in a stretch of time, and its changes (<https://learn.microsoft.com/graph/api/event-delta>).
+/// The name of the query that sync states belong to: a delta query over a calendar view
+/// (<https://learn.microsoft.com/graph/api/event-delta>).
 pub(super) const QUERY: &str = "calendarView";
 
 pub(super) async fn changes(
@@ -17,18 +21,25 @@ pub(super) async fn changes(
     scope: &ReadScope<'_>,
     page: Option<&str>,
 ) -> Result<ChangePage> {
-    let path = ["me", "calendars", target.remote_id, "calendarView", "delta"];
+    let delta = ["me", "calendars", target.remote_id, "calendarView", "delta"];
+    let view = &delta[..4];
+    let stamp = |at: &DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let request = match (page, scope) {
         (Some(link), _) => GraphRequest::follow(link),
         (None, ReadScope::Changes(sync_state)) => GraphRequest::follow(&sync_state.token),
-        (None, ReadScope::Window { from, to }) => {
-            let stamp =
-                |at: &chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-            GraphRequest {
-                query: vec![("startDateTime", stamp(from)), ("endDateTime", stamp(to))],
-                ..GraphRequest::get(&path)
-            }
-        }
+        (None, ReadScope::Window { from, to }) => GraphRequest {
+            query: vec![("startDateTime", stamp(from)), ("endDateTime", stamp(to))],
+            ..GraphRequest::get(&delta)
+        },
+        (None, ReadScope::Snapshot { from, to }) => GraphRequest {
+            query: vec![
+                ("startDateTime", stamp(from)),
+                ("endDateTime", stamp(to)),
+                ("$select", EVENT_FIELDS.to_owned()),
+                ("$top", "200".to_owned()),
+            ],
+            ..GraphRequest::get(view)
+        },
     };
     if page.is_none() {
         session.begin_round();
@@ -45,11 +56,13 @@ pub(super) async fn changes(
         token: text("@odata.deltaLink"),
         ..ChangePage::default()
     };
-    if page.next_page.is_none() && page.token.is_none() {
-        return Err(malformed(&"a list of events without an end"));
+    let ends_with_token = !matches!(scope, ReadScope::Snapshot { .. });
+    if ends_with_token && page.next_page.is_none() && page.token.is_none() {
+        return Err(malformed(&"a page without a next link or a delta link"));
     }
     let mut masters: Vec<String> = Vec::new();
     for item in answer["value"].as_array().into_iter().flatten() {
+        page.entries.push(entry(item));
         masters.extend(add_item(&mut page, session, target, item));
     }
     for master in masters {
@@ -58,8 +71,14 @@ pub(super) async fn changes(
     Ok(page)
 }
 
-/// Adds one item of a delta page. Returns the id of a series that has to be read, because the item is the series or one of its
-/// occurrences.
+/// The id and the version of an item.
+fn entry(item: &Value) -> String {
+    let text = |name: &str| item[name].as_str().unwrap_or_default();
+    format!("{} {}", text("id"), text("@odata.etag"))
+}
+
+/// Adds one item of a page. Returns the id of a series that has to be read, because the item
+/// is the series master or one of its occurrences.
 fn add_item(
     page: &mut ChangePage,
     session: &GraphSession,
@@ -74,11 +93,12 @@ fn add_item(
         });
         return None;
     }
-    // An occurrence comes with few properties, and says that its series has changed.
+    // A delta page lists an occurrence with few properties. It means that the series has changed.
     let is_series = item["type"] == "seriesMaster" || item["recurrence"].is_object();
     let master = item["seriesMasterId"].as_str().or(is_series.then_some(id));
     if let Some(master) = master {
-        // Its occurrences may be spread over several pages; it is read once for all of them.
+        // The occurrences of a series may be spread over several pages. The series is read once for
+        // all of them.
         return session.is_first_sight(master).then(|| master.to_owned());
     }
     match read::event(session, target, item, None) {

@@ -1,57 +1,46 @@
-//! Events of one calendar: always by the calendar's own path, as the short one knows nothing of shared calendars.
+//! Events of one calendar. Requests always use the path of the calendar, because the short path
+//! does not cover shared calendars.
 
 use calweave_domain::details::RsvpStatus;
 use calweave_domain::event::Event;
-use calweave_domain::ids::{EventId, OriginalStart};
+use calweave_domain::ids::OriginalStart;
 use calweave_domain::link::RsvpResponse;
-use calweave_domain::time::to_instant;
-use chrono::{SecondsFormat, TimeDelta};
+use calweave_domain::time::{EventTime, to_instant};
+use chrono::{DateTime, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::ids;
+use super::fields::{EVENT_FIELDS, SERIES_FIELDS};
 use super::read::MEETING_BLOCK;
 use super::{
     GraphRequest, GraphSession, PREFER_HTML, ProviderError, Refusal, RemoteCalendar, RemoteEvent,
-    Result, WriteOptions, malformed, read, series, write,
+    Result, WriteOptions, malformed, occurrence, read, write,
 };
 
-/// Names an event of ours once more, where it can be searched for.
+/// The maximum number of calendar view pages that are searched for one event.
+const MAX_PAGES: usize = 40;
+/// The extended property that repeats the `transactionId` of an event created here. It can be
+/// searched for.
 const PROPERTY: &str = "String {2f9d6c52-5b0e-4c1a-9c1f-7f2d8a4e6b31} Name calweave";
 
+/// Reads `event` as Graph has it. Returns `None` if the calendar does not contain it. For an
+/// occurrence, `series` is the remote id of its series.
 pub(super) async fn current(
     session: &GraphSession,
     target: RemoteCalendar<'_>,
     event: &Event,
     series: Option<&str>,
 ) -> Result<Option<RemoteEvent>> {
-    let known = event
-        .link
-        .as_ref()
-        .and_then(|link| link.remote_id.as_deref());
+    let link = event.link.as_ref();
+    let known = link.and_then(|link| link.remote_id.as_deref());
     let raw = match (known, event.original_start(), series) {
-        (Some(id), original, _) => {
-            let path = ["me", "calendars", target.remote_id, "events", id];
-            let mut request = GraphRequest::get(&path);
-            if event.series.is_some() {
-                request.query = vec![("$select", series::SELECT.to_owned())];
-            }
-            match found(session.call(request).await)? {
-                Some(raw) => Some(raw),
-                // It may have another name by now.
-                None if original.is_none() && event.uid != event.id.to_string() => {
-                    search(
-                        session,
-                        target,
-                        &format!("iCalUId eq '{}'", quoted(&event.uid)),
-                    )
-                    .await?
-                }
-                None => None,
-            }
+        (Some(id), Some(_), _) => listed(session, target, id).await?,
+        (Some(id), None, _) => whole(session, target, event, id).await?,
+        (None, Some(original), Some(series)) => {
+            instance(session, target, series, event.start, original).await?
         }
-        (None, Some(original), Some(series)) => instance(session, target, series, original).await?,
         (None, None, _) => return created(session, target, event).await,
         _ => None,
     };
@@ -59,7 +48,114 @@ pub(super) async fn current(
         .transpose()
 }
 
-/// `None` for what is not there.
+/// Reads an event or series if the calendar contains it. A search for its iCalUId finds it even
+/// under a new id. The id alone is not enough: it also finds a deleted event, and one that is now
+/// in another calendar (msgraph-sdk-dotnet#3047).
+async fn whole(
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    event: &Event,
+    id: &str,
+) -> Result<Option<Value>> {
+    match by_uid(session, target, event, id).await? {
+        Some(found) if found["type"] == "seriesMaster" => {
+            let id = found["id"].as_str().unwrap_or(id);
+            get(session, target, id, SERIES_FIELDS).await
+        }
+        Some(found) => Ok(Some(found)),
+        None => listed(session, target, id).await,
+    }
+}
+
+/// Returns the id of an event or series if the calendar contains it.
+pub(super) async fn current_id(
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    event: &Event,
+    id: &str,
+) -> Result<Option<String>> {
+    let found = match by_uid(session, target, event, id).await? {
+        Some(found) => Some(found),
+        None => listed(session, target, id).await?,
+    };
+    Ok(found.and_then(|found| found["id"].as_str().map(str::to_owned)))
+}
+
+/// Finds the event or series of the calendar that has the iCalUId of a known one.
+async fn by_uid(
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    event: &Event,
+    id: &str,
+) -> Result<Option<Value>> {
+    // Until it is read for the first time, an event that was created here has its id as its UID.
+    if event.uid == event.id.to_string() || event.uid == id {
+        return Ok(None);
+    }
+    let filter = format!("iCalUId eq '{}'", quoted(&event.uid));
+    let mut same = search(session, target, &filter).await?;
+    // Copies of an event may share their iCalUId.
+    let position = same.iter().position(|one| one["id"] == id).unwrap_or(0);
+    Ok((position < same.len()).then(|| same.swap_remove(position)))
+}
+
+/// Reads the event with this id, if the calendar view lists it around the event's own time.
+async fn listed(
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    id: &str,
+) -> Result<Option<Value>> {
+    let Some(raw) = get(session, target, id, SERIES_FIELDS).await? else {
+        return Ok(None);
+    };
+    let time = |name: &str| read::local(raw[name]["dateTime"].as_str()?);
+    let (Some(start), Some(end)) = (time("start"), time("end")) else {
+        return Ok(Some(raw));
+    };
+    let is_series = raw["type"] == "seriesMaster";
+    // The first occurrences of a series may be cancelled, so a longer window is searched.
+    let margin = TimeDelta::days(if is_series { 400 } else { 2 });
+    let path = ["me", "calendars", target.remote_id, "calendarView"];
+    let mut request = GraphRequest::get(&path);
+    request.query = vec![
+        ("startDateTime", stamp(start.and_utc() - TimeDelta::days(2))),
+        ("endDateTime", stamp(end.and_utc() + margin)),
+        ("$select", "id,seriesMasterId".to_owned()),
+        ("$top", "500".to_owned()),
+    ];
+    let name = if is_series { "seriesMasterId" } else { "id" };
+    let mut answer = session.call(request).await?;
+    for _ in 0..MAX_PAGES {
+        let mut items = answer["value"].as_array().into_iter().flatten();
+        if items.any(|item| item[name] == id) {
+            return Ok(Some(raw));
+        }
+        let Some(next) = answer["@odata.nextLink"].as_str().map(str::to_owned) else {
+            break;
+        };
+        answer = session.call(GraphRequest::follow(&next)).await?;
+    }
+    Ok(None)
+}
+
+/// Reads the event with this id from anywhere in the mailbox; `None` if there is none.
+async fn get(
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    id: &str,
+    fields: &str,
+) -> Result<Option<Value>> {
+    let path = ["me", "calendars", target.remote_id, "events", id];
+    let mut request = GraphRequest::get(&path);
+    request.query = vec![("$select", fields.to_owned())];
+    found(session.call(request).await)
+}
+
+fn stamp(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Replaces a not-found error by `None`.
 fn found(answer: Result<Value>) -> Result<Option<Value>> {
     match answer {
         Ok(raw) => Ok(Some(raw)),
@@ -68,8 +164,9 @@ fn found(answer: Result<Value>) -> Result<Option<Value>> {
     }
 }
 
-/// What Microsoft says of `event`. A series that was read by itself says which occurrences are cancelled; otherwise those are
-/// that both sides have agreed on. Of changed ones it says nothing.
+/// Converts Graph's resource of `event`. A series that was read by its own `GET` lists its
+/// cancelled occurrences. Otherwise, those that both sides have agreed on are used. Graph does not
+/// list the changed occurrences here, so those of `event` are used.
 fn remote(
     session: &GraphSession,
     target: RemoteCalendar<'_>,
@@ -82,7 +179,7 @@ fn remote(
         ..read
     };
     if let Some(series) = &mut read.series {
-        series.overridden = read::cancelled(&raw, read.start);
+        series.overridden = occurrence::cancelled(&raw, read.start);
     }
     read::keep_equivalents(event, &mut read);
     if let (Some(series), Some(known)) = (&mut read.series, &event.series) {
@@ -95,7 +192,8 @@ fn remote(
     Ok(RemoteEvent { event: read, raw })
 }
 
-/// The exceptions of a series that Microsoft knows of, as far as is known here.
+/// The cancelled occurrences that Microsoft has of a series, as far as is known here: without edits
+/// that are not written yet.
 fn agreed(event: &Event) -> Vec<OriginalStart> {
     let series = match event.link.as_ref().and_then(|link| link.edit.as_deref()) {
         Some(edit) => edit.base.as_ref().and_then(|base| base.series.as_deref()),
@@ -110,30 +208,33 @@ fn quoted(text: &str) -> String {
     text.replace('\'', "''")
 }
 
-/// The first event of a calendar that a filter finds.
+/// Returns the first page of a calendar's events that match a filter.
 async fn search(
     session: &GraphSession,
     target: RemoteCalendar<'_>,
     filter: &str,
-) -> Result<Option<Value>> {
+) -> Result<Vec<Value>> {
     let path = ["me", "calendars", target.remote_id, "events"];
-    let mut answer = session
-        .call(GraphRequest {
-            query: vec![("$filter", filter.to_owned())],
-            ..GraphRequest::get(&path)
-        })
-        .await?;
-    Ok(answer
-        .get_mut("value")
-        .and_then(|found| found.get_mut(0))
-        .map(Value::take))
+    let mut request = GraphRequest::get(&path);
+    request.query = vec![
+        ("$filter", filter.to_owned()),
+        ("$select", EVENT_FIELDS.to_owned()),
+    ];
+    let mut answer = session.call(request).await?;
+    let found = answer.get_mut("value").map(Value::take);
+    Ok(match found {
+        Some(Value::Array(found)) => found,
+        _ => vec![],
+    })
 }
 
-/// The occurrence of a series that its rule places at `original`.
+/// Finds the occurrence of a series whose start by the rule is `original`. `start` is the start of
+/// the series or of one of its occurrences.
 async fn instance(
     session: &GraphSession,
     target: RemoteCalendar<'_>,
     series: &str,
+    start: EventTime,
     original: OriginalStart,
 ) -> Result<Option<Value>> {
     let path = [
@@ -144,39 +245,44 @@ async fn instance(
         series,
         "instances",
     ];
+    let zone = start.zone().unwrap_or(target.zone);
     let at = match original {
-        OriginalStart::Date(date) => date.and_time(chrono::NaiveTime::MIN).and_utc(),
+        OriginalStart::Date(date) => date.and_time(NaiveTime::MIN).and_utc(),
         OriginalStart::Instant(at) => at,
-        OriginalStart::Floating(local) => to_instant(local, target.zone),
+        OriginalStart::Floating(local) => to_instant(local, zone),
     };
-    let stamp = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let start = match original {
+        OriginalStart::Date(date) => EventTime::Date(date),
+        _ => EventTime::at(at, zone),
+    };
     let mut request = GraphRequest::get(&path);
     request.query = vec![
         ("startDateTime", stamp(at - TimeDelta::days(1))),
         ("endDateTime", stamp(at + TimeDelta::days(2))),
+        ("$select", EVENT_FIELDS.to_owned()),
     ];
     let mut answer = found(session.call(request).await)?.unwrap_or_default();
-    loop {
-        let own = EventId::of(target.calendar, series);
+    for _ in 0..MAX_PAGES {
         for item in answer["value"].as_array().into_iter().flatten() {
-            let Ok(event) = read::event(session, target, item, Some(&own)) else {
-                continue;
-            };
-            let placed = event
-                .original_start()
-                .unwrap_or_else(|| event.start.original_start());
-            if is_same(placed, original, event.start.zone().unwrap_or(target.zone)) {
+            let placed = occurrence::original_start(item, start, None, target.zone);
+            let placed = placed.or_else(|| {
+                let event = read::event(session, target, item, None).ok()?;
+                Some(event.start.original_start())
+            });
+            if placed.is_some_and(|placed| is_same(placed, original, zone)) {
                 return Ok(Some(item.clone()));
             }
         }
         let Some(next) = answer["@odata.nextLink"].as_str().map(str::to_owned) else {
-            return Ok(None);
+            break;
         };
         answer = session.call(GraphRequest::follow(&next)).await?;
     }
+    Ok(None)
 }
 
-/// Whether an occurrence is the one that is meant; a date means whatever falls on it.
+/// Whether the occurrence at `placed` is the one at `meant`. A date means any occurrence on that
+/// date.
 fn is_same(placed: OriginalStart, meant: OriginalStart, zone: Tz) -> bool {
     let local = |at: OriginalStart| match at {
         OriginalStart::Date(date) => date.and_time(chrono::NaiveTime::MIN),
@@ -191,8 +297,9 @@ fn is_same(placed: OriginalStart, meant: OriginalStart, zone: Tz) -> bool {
     }
 }
 
-/// Gives what was made at Microsoft the exceptions of `event`. There are none in a recurrence: each occurrence that is not
-/// cancelled yet is removed by itself. One that was removed before is not found.
+/// Deletes the occurrences at Microsoft that `event` excludes. A `patternedRecurrence` has no
+/// exceptions, so each occurrence that is not cancelled yet is deleted by a request of its own. An
+/// occurrence that was deleted before is not found.
 async fn except(
     session: &GraphSession,
     target: RemoteCalendar<'_>,
@@ -212,7 +319,7 @@ async fn except(
         .iter()
         .filter(|original| !made.except_dates.contains(original))
     {
-        let occurrence = instance(session, target, &id, *original).await?;
+        let occurrence = instance(session, target, &id, event.start, *original).await?;
         if let Some(id) = occurrence
             .as_ref()
             .and_then(|occurrence| occurrence["id"].as_str())
@@ -231,7 +338,7 @@ async fn except(
     Ok(())
 }
 
-/// The name under which an event is created.
+/// The `transactionId` with which an event is created.
 fn transaction(event: &Event) -> String {
     ids::remote_id(
         &event.id,
@@ -239,6 +346,7 @@ fn transaction(event: &Event) -> String {
     )
 }
 
+/// Searches for the event under the `transactionId` with which it is created.
 pub(super) async fn created(
     session: &GraphSession,
     target: RemoteCalendar<'_>,
@@ -248,8 +356,9 @@ pub(super) async fn created(
         "singleValueExtendedProperties/Any(ep: ep/id eq '{PROPERTY}' and ep/value eq '{}')",
         transaction(event)
     );
-    search(session, target, &filter)
-        .await?
+    let found = search(session, target, &filter).await?;
+    let found = found.into_iter().next();
+    found
         .map(|raw| remote(session, target, event, raw))
         .transpose()
 }
@@ -279,7 +388,8 @@ pub(super) async fn create(
         })
         .await?;
     let mut made = remote(session, target, event, raw)?;
-    // What an interrupted run has made is given back as it was then; what was changed since is still to be written.
+    // If an interrupted run has created the event, Graph returns it as it was then. Changes made
+    // since are still to be written.
     let differs = write::patch(Some(&made.event), event, target.zone)?;
     if ["subject", "start", "location", "body"]
         .iter()
@@ -355,7 +465,7 @@ pub(super) async fn update(
     Ok(made)
 }
 
-/// A room that is invited stays a room.
+/// Keeps the type `resource` of attendees that already have it, such as rooms.
 fn keep_kinds(body: &mut serde_json::Map<String, Value>, before: &Value) {
     let rooms = || {
         before["attendees"]
@@ -376,7 +486,8 @@ fn keep_kinds(body: &mut serde_json::Map<String, Value>, before: &Value) {
     }
 }
 
-/// A description above the text of the meeting, which has to stay as it is: without it nobody can join.
+/// Returns a body with the description above the text of the meeting. That text must not change:
+/// without it, nobody can join.
 async fn beside_meeting(session: &GraphSession, path: &[&str], description: &str) -> Result<Value> {
     let request = GraphRequest {
         prefer: PREFER_HTML,
@@ -385,9 +496,9 @@ async fn beside_meeting(session: &GraphSession, path: &[&str], description: &str
     };
     let raw = session.call(request).await?;
     let html = raw["body"]["content"].as_str().unwrap_or_default();
-    // The block begins with a line of its own; what stands around the line belongs to it.
+    // The block begins with a line of underscores. The HTML element around the line belongs to it.
     let Some(line) = html.find(MEETING_BLOCK) else {
-        let message = "the description cannot be told from the meeting's; change it in Outlook";
+        let message = "the description cannot be split from the meeting text; change it in Outlook";
         return Err(ProviderError::Refused {
             provider: super::NAME,
             reason: Refusal::Field("description".to_owned()),
@@ -407,7 +518,8 @@ fn escaped(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// `accept`, `decline` or `tentativelyAccept`. What is declined goes from the calendar.
+/// Answers an invitation with `accept`, `decline` or `tentativelyAccept`. Returns `None` if the
+/// event has left the calendar, which happens when it is declined.
 pub(super) async fn respond(
     session: &GraphSession,
     target: RemoteCalendar<'_>,
@@ -433,10 +545,9 @@ pub(super) async fn respond(
             ..GraphRequest::new(Method::POST, &[path.as_slice(), &[action]].concat())
         })
         .await?;
-    match found(session.call(GraphRequest::get(&path)).await)? {
-        Some(raw) => Ok(Some(remote(session, target, &now.event, raw)?.event)),
-        None => Ok(None),
-    }
+    // Graph moves a declined event to the deleted items, unless the mailbox keeps declined events.
+    let after = current(session, target, &now.event, None).await?;
+    Ok(after.map(|after| after.event))
 }
 
 pub(super) async fn delete(
@@ -447,7 +558,7 @@ pub(super) async fn delete(
     let known = event.link.as_ref().and_then(|link| link.remote_id.clone());
     let id = match known {
         Some(id) => id,
-        // Whether an interrupted run has made it, only a search tells.
+        // Only a search shows whether an interrupted run has created the event.
         None => match created(session, target, event)
             .await?
             .and_then(|remote| remote.event.link?.remote_id)
@@ -458,13 +569,16 @@ pub(super) async fn delete(
     };
     let path = ["me", "calendars", target.remote_id, "events", &id];
     let version = event.link.as_ref().and_then(|link| link.version.as_deref());
-    found(
-        session
-            .call(GraphRequest {
-                if_match: version,
-                ..GraphRequest::new(Method::DELETE, &path)
-            })
-            .await,
-    )
-    .map(drop)
+    let request = GraphRequest {
+        if_match: version,
+        ..GraphRequest::new(Method::DELETE, &path)
+    };
+    match session.call(request).await {
+        // The event is already in the deleted items (microsoft-graph-docs#2894).
+        Err(ProviderError::Refused {
+            reason: Refusal::Other(code),
+            ..
+        }) if code.eq_ignore_ascii_case("ErrorCannotDeleteObject") => Ok(()),
+        answer => found(answer).map(drop),
+    }
 }

@@ -1,9 +1,12 @@
-//! Microsoft Graph v1.0 (<https://learn.microsoft.com/graph/api/resources/calendar>) and the Microsoft identity platform.
+//! Microsoft Graph v1.0 (<https://learn.microsoft.com/graph/api/resources/calendar>) and the
+//! Microsoft identity platform.
 
 mod calendars;
 mod delta;
 mod events;
+mod fields;
 mod oauth;
+mod occurrence;
 pub mod pattern;
 #[cfg(test)]
 mod properties;
@@ -30,9 +33,9 @@ use url::Url;
 use super::http::ProviderClient;
 use super::oauth::{AuthorizationCallback, AuthorizationRequest, AuthorizedAccount};
 use super::{
-    CalendarProvider, Capabilities, ChangePage, ChannelScope, Connect, Credentials, OAuthProvider,
-    OpenedChannel, ProviderError, ProviderFuture, ReadScope, Refusal, RemoteCalendar, RemoteEvent,
-    Result, WriteOptions,
+    CalendarProvider, Capabilities, ChangePage, Connect, Credentials, OAuthProvider, OpenedChannel,
+    ProviderError, ProviderFuture, ReadScope, Refusal, RemoteCalendar, RemoteEvent, Result,
+    WriteOptions,
 };
 
 pub use session::GraphSession;
@@ -40,13 +43,15 @@ use session::{GraphRequest, PREFER_HTML};
 pub use write::{undeletable, unwritable};
 
 const NAME: &str = "Microsoft";
-/// Graph lets an app have four requests of one mailbox under way at once; one is left for others.
+/// The maximum number of concurrent syncs of one account. Graph allows an app four concurrent
+/// requests per mailbox; one is left for other requests.
 const AT_ONCE: usize = 3;
-/// The window of a delta token is frozen, so a new one is begun this often.
+/// The interval at which a full sync starts a new window. The window of a delta link is fixed.
 const REBASED: TimeDelta = TimeDelta::days(7);
 
-/// Reads `MICROSOFT_CLIENT_ID` and what belongs to it; nothing without them. `MICROSOFT_TENANT` says whose accounts can be
-/// linked: `common` for everybody's, or the id of a tenant.
+/// Reads `MICROSOFT_CLIENT_ID` and the variables that belong to it. Returns `None` if they are not
+/// set. `MICROSOFT_TENANT` determines whose accounts can be linked: `common` (the default) for all
+/// accounts, or the id of a tenant.
 pub fn read(env: &mut Environment<'_>, clock: &Clock) -> Option<Box<dyn Connect>> {
     let client = OAuthClient::read(env, "MICROSOFT");
     let tenant = env.optional("MICROSOFT_TENANT");
@@ -54,13 +59,13 @@ pub fn read(env: &mut Environment<'_>, clock: &Clock) -> Option<Box<dyn Connect>
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
     if !tenant.bytes().all(is_plain) {
         env.report(
-            "MICROSOFT_TENANT is no tenant: common, organizations, consumers, an id or a domain",
+            "MICROSOFT_TENANT must be one of common, organizations, consumers, a tenant id or a domain",
         );
     }
     Some(Box::new(Microsoft::new(client?, &tenant, clock.clone())))
 }
 
-/// Microsoft, as this deployment is known there.
+/// The Microsoft provider, with the OAuth client that is registered for this deployment.
 #[derive(Clone, Debug)]
 pub struct Microsoft {
     http: ProviderClient,
@@ -70,7 +75,8 @@ pub struct Microsoft {
 }
 
 impl Microsoft {
-    /// For the people of `tenant`: `common` for everybody, or a tenant's id. Nothing is connected to until it is needed.
+    /// Creates the provider for the accounts of `tenant`: `common` for all accounts, or the id of a
+    /// tenant. No connection is opened until it is needed.
     pub fn new(client: OAuthClient, tenant: &str, clock: Clock) -> Self {
         Self {
             http: ProviderClient::default(),
@@ -106,7 +112,6 @@ impl CalendarProvider for GraphSession {
             ids_are_reversible: false,
             removals_are_definitive: false,
             series_include_exceptions: true,
-            channel_scope: ChannelScope::Account,
             max_concurrent_syncs: Some(AT_ONCE),
         }
     }
@@ -121,7 +126,7 @@ impl CalendarProvider for GraphSession {
 
     fn resets_exceptions(&self, now: &RemoteEvent, event: &Event) -> Option<Vec<OriginalStart>> {
         write::resets_exceptions(&now.event, event)
-            .then(|| read::cancelled(&now.raw, now.event.start))
+            .then(|| occurrence::cancelled(&now.raw, now.event.start))
     }
 
     fn keep_equivalents(&self, known: &Event, incoming: &mut Event) {
@@ -139,6 +144,14 @@ impl CalendarProvider for GraphSession {
         page: Option<&'a str>,
     ) -> ProviderFuture<'a, ChangePage> {
         Box::pin(delta::changes(self, target, scope, page))
+    }
+
+    fn read_series<'a>(
+        &'a self,
+        target: RemoteCalendar<'a>,
+        series: &'a [Event],
+    ) -> ProviderFuture<'a, ChangePage> {
+        Box::pin(series::read_all(self, target, series))
     }
 
     fn get_event<'a>(
@@ -197,12 +210,12 @@ impl CalendarProvider for GraphSession {
 
     fn open_channel<'a>(
         &'a self,
-        _: RemoteCalendar<'a>,
+        target: RemoteCalendar<'a>,
         channel: &'a str,
         secret: &'a str,
         address: &'a str,
     ) -> ProviderFuture<'a, OpenedChannel> {
-        Box::pin(subscriptions::open(self, channel, secret, address))
+        Box::pin(subscriptions::open(self, target, channel, secret, address))
     }
 
     fn extend_channel<'a>(
@@ -265,12 +278,13 @@ impl OAuthProvider for Microsoft {
         Box::pin(self.refresh_grant(grant, now))
     }
 
-    /// Microsoft has no way to give a grant back: what is stored here goes, and so do the subscriptions.
+    /// Does nothing, because Microsoft offers no way to revoke a grant. Only the stored grant and
+    /// the subscriptions are removed.
     fn revoke<'a>(&'a self, _: &'a Secret) -> ProviderFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 
     fn likely_revocation_cause(&self, age: TimeDelta) -> Option<&'static str> {
-        (age > TimeDelta::days(90)).then_some("a grant that nobody uses ends after ninety days")
+        (age > TimeDelta::days(90)).then_some("a grant expires after 90 days without use")
     }
 }

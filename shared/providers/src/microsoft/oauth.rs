@@ -14,7 +14,8 @@ use super::{
     GraphRequest, GraphSession, Microsoft, NAME, ProviderError, Refusal, Result, malformed,
 };
 
-/// What is asked for. Without `offline_access` there is no refresh token; it is not among the scopes of an answer.
+/// The requested scopes. Without `offline_access` there is no refresh token. A token response does
+/// not list `offline_access` among its scopes.
 const SCOPES: [&str; 7] = [
     "openid",
     "profile",
@@ -24,7 +25,7 @@ const SCOPES: [&str; 7] = [
     CALENDARS,
     "MailboxSettings.Read",
 ];
-/// Without this nothing can be synced.
+/// The scope that syncing requires.
 const CALENDARS: &str = "Calendars.ReadWrite";
 
 impl Microsoft {
@@ -52,10 +53,10 @@ impl Microsoft {
         )
     }
 
-    /// The consent of an administrator for everybody of an organisation
+    /// Starts an admin consent, in which an administrator consents for all users of an organisation
     /// (<https://learn.microsoft.com/entra/identity-platform/v2-admin-consent>).
     pub(super) fn begin_for_all(&self) -> Result<AuthorizationRequest> {
-        // `common` means everybody, and nobody can consent for everybody.
+        // `common` stands for all accounts, and nobody can consent for all of them.
         let tenant = if &*self.tenant == "common" {
             "organizations"
         } else {
@@ -115,7 +116,7 @@ impl Microsoft {
             });
         };
         let text = |name: &str| claims[name].as_str().map(str::to_owned);
-        // Addresses change hands; these two do not.
+        // An email address may pass to another person. The tenant and object ids do not.
         let account_id = text("tid")
             .zip(text("oid"))
             .map(|(tenant, object)| format!("{tenant}.{object}"));
@@ -126,7 +127,7 @@ impl Microsoft {
             .or(me["userPrincipalName"].as_str())
             .map(str::to_owned);
         Ok(AuthorizedAccount {
-            account_id: account_id.ok_or_else(|| malformed(&"an id token of nobody"))?,
+            account_id: account_id.ok_or_else(|| malformed(&"an id token without tid or oid"))?,
             email: email
                 .or_else(|| text("email"))
                 .or_else(|| text("preferred_username"))
@@ -140,13 +141,15 @@ impl Microsoft {
         })
     }
 
-    /// Each use of a refresh token gives another, which is stored in its place.
+    /// Refreshes a grant. Each use of a refresh token returns a new one, which is stored in its
+    /// place.
     pub(super) async fn refresh_grant(&self, grant: &Grant, now: DateTime<Utc>) -> Result<Grant> {
         self.endpoints()?.refresh(grant, now, failure).await
     }
 
-    /// From whom a token has to come: its own tenant's issuer, and where this deployment is for one tenant, that one's. A
-    /// good signature says nothing of the tenant, as all share one set of keys.
+    /// Returns the issuer that an id token must have: that of its own tenant. Returns `None` if the
+    /// token is invalid, or if this deployment is for another single tenant. A valid signature does
+    /// not prove the tenant, because all tenants share one set of keys.
     fn issuer(&self, claims: &Value) -> Option<String> {
         let tenant = claims["tid"].as_str().filter(|tenant| is_guid(tenant))?;
         let is_welcome = !is_guid(&self.tenant) || self.tenant.eq_ignore_ascii_case(tenant);
@@ -163,7 +166,7 @@ impl Microsoft {
     }
 }
 
-/// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`
+/// Whether a text has the form `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`, in hexadecimal digits.
 fn is_guid(text: &str) -> bool {
     let lengths = [8, 4, 4, 4, 12];
     let parts: Vec<&str> = text.split('-').collect();
@@ -173,8 +176,9 @@ fn is_guid(text: &str) -> bool {
         })
 }
 
-/// What a refused token request means (<https://learn.microsoft.com/entra/identity-platform/reference-error-codes>). The
-/// numbers in the message are for people.
+/// Maps the error response of a token request to an error
+/// (<https://learn.microsoft.com/entra/identity-platform/reference-error-codes>). The numbers in
+/// the message are for people and are not parsed.
 fn failure(TokenErrorResponse { error, message }: TokenErrorResponse) -> ProviderError {
     let message: String = message
         .lines()
@@ -233,7 +237,7 @@ mod tests {
         assert_eq!(
             microsoft(home).issuer(&claims(other)),
             None,
-            "a deployment for one tenant takes no other"
+            "a deployment for one tenant accepts no other"
         );
         for wrong in ["{tenantid}", "", "../common"] {
             assert_eq!(microsoft("common").issuer(&claims(wrong)), None, "{wrong}");

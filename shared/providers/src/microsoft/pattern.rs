@@ -1,4 +1,5 @@
-//! Reads a `patternedRecurrence` (<https://learn.microsoft.com/graph/api/resources/patternedrecurrence>) as a rule.
+//! Parses a `patternedRecurrence`
+//! (<https://learn.microsoft.com/graph/api/resources/patternedrecurrence>) into a recurrence rule.
 
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::{ByDay, Frequency, Rule, Until};
@@ -23,13 +24,13 @@ pub(super) const INDEXES: [(&str, i16); 5] = [
     ("last", -1),
 ];
 
-/// The last day that every month has.
+/// The last day of the month that exists in every month.
 pub(super) const COMMON: i8 = 28;
 
-/// The rule of a series.
+/// Parses a `patternedRecurrence`, `{ pattern, range }`, into a series with one rule.
 ///
 /// # Errors
-/// What cannot be understood.
+/// Returns a description of the part that is missing or unknown.
 pub fn series(value: &Value) -> Result<Series, String> {
     let (pattern, range) = (&value["pattern"], &value["range"]);
     let mut rule = rule(pattern)?;
@@ -72,7 +73,7 @@ fn rule(pattern: &Value) -> Result<Rule, String> {
         "absoluteMonthly" | "absoluteYearly" => {
             let day = number(pattern, "dayOfMonth").filter(|day| (1..=31).contains(day));
             let day = day.ok_or_else(|| missing("dayOfMonth"))?;
-            // Where a month is too short, its last day takes the place of the day.
+            // In a month that is too short, Microsoft uses the last day of the month.
             (rule.by_month_day, rule.by_set_pos) = if day > COMMON {
                 ((COMMON..=day).collect(), vec![-1])
             } else {
@@ -100,7 +101,7 @@ fn rule(pattern: &Value) -> Result<Rule, String> {
     Ok(rule)
 }
 
-/// A positive number that fits.
+/// The named property, if it is a positive number that fits into `T`.
 fn number<T: TryFrom<i64>>(value: &Value, name: &str) -> Option<T> {
     let number = value[name].as_i64().filter(|number| *number > 0);
     number.and_then(|number| T::try_from(number).ok())

@@ -1,4 +1,5 @@
-//! What holds for every rule that Microsoft can express.
+//! Property tests: every rule that Microsoft can express keeps its occurrences when it is converted
+//! to a `patternedRecurrence` and back.
 
 use calweave_domain::recurrence::Series;
 use calweave_domain::time::EventTime;
@@ -50,7 +51,7 @@ proptest! {
             let from = start.instant(zone) - TimeDelta::days(2);
             let expand = |series: &Series| series.expand(start, from, from + TimeDelta::days(8 * 366), zone, 5_000).starts;
             prop_assert_eq!(expand(&back), expand(&series), "{}", patterned.recurrence);
-            // Written again it is the same.
+            // Writing the parsed rule again gives the same recurrence.
             prop_assert_eq!(recurrence::patterned(&back, start).unwrap().recurrence, patterned.recurrence);
         }
     }

@@ -1,5 +1,6 @@
-//! From Graph's event to ours (<https://learn.microsoft.com/graph/api/resources/event>). Every field but the id may be
-//! missing, and what has another form than it should is passed over.
+//! Converts Graph events (<https://learn.microsoft.com/graph/api/resources/event>) to domain
+//! events. Every property except the id may be missing. A property of an unexpected form is
+//! ignored.
 
 use calweave_domain::details::{
     Attendee, EventDetails, EventStatus, Importance, Reminder, ReminderMethod, RsvpStatus,
@@ -15,12 +16,15 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::super::ids::own_id;
-use super::{GraphSession, RemoteCalendar, pattern, recurrence};
+use super::{GraphSession, RemoteCalendar, occurrence, pattern, recurrence};
 
-/// Where the text of a meeting begins that Teams writes below everybody else's.
+/// The first line of the meeting text that Teams adds below the description.
 pub(super) const MEETING_BLOCK: &str = "________________";
 
-/// Our id of an event or a series.
+/// The id here of an event or a series.
+///
+/// # Errors
+/// Returns a sentence for the calendar's owner if the event has no id.
 pub(super) fn id(target: RemoteCalendar<'_>, item: &Value) -> Result<EventId, String> {
     let remote_id = item["id"]
         .as_str()
@@ -31,15 +35,15 @@ pub(super) fn id(target: RemoteCalendar<'_>, item: &Value) -> Result<EventId, St
     Ok(own.unwrap_or_else(|| EventId::of(target.calendar, remote_id)))
 }
 
-/// An event, a series, or with `series` a changed occurrence of that.
+/// Converts an event or a series, or, with `series`, an occurrence or exception of that series.
 ///
 /// # Errors
-/// A sentence for the calendar's owner, when its times cannot be read.
+/// Returns a sentence for the calendar's owner if the times cannot be read or the id is missing.
 pub(super) fn event(
     session: &GraphSession,
     target: RemoteCalendar<'_>,
     item: &Value,
-    series: Option<&EventId>,
+    series: Option<&Event>,
 ) -> Result<Event, String> {
     let remote_id = item["id"]
         .as_str()
@@ -52,19 +56,21 @@ pub(super) fn event(
         )
     };
     let all_day = item["isAllDay"] == true;
-    let zone = item["originalStartTimeZone"]
-        .as_str()
-        .map(|name| resolve(name).ok_or(name));
-    let zone_guessed = !all_day && matches!(zone, Some(Err(_)));
-    let zone = closest(
-        zone.and_then(Result::ok).unwrap_or(target.zone),
-        target.zone,
-    );
+    let (zone, is_known) = match series.and_then(|series| series.start.zone()) {
+        Some(zone) => (zone, true),
+        None => zone_of(item, target.zone),
+    };
+    let zone_guessed = !all_day && !is_known;
     let start = time(&item["start"], zone, all_day).ok_or_else(unreadable)?;
     let end = time(&item["end"], zone, all_day).unwrap_or(start);
-    let id = match (series, original_start(item, zone, all_day)) {
-        (Some(series), Some(original)) => series.occurrence(original),
-        _ => id(target, item)?,
+    let placed = series.and_then(|series| {
+        let original =
+            occurrence::original_start(item, series.start, series.series.as_deref(), target.zone)?;
+        Some(series.id.occurrence(original))
+    });
+    let id = match placed {
+        Some(id) => id,
+        None => id(target, item)?,
     };
     let rule = match &item["recurrence"] {
         value if value.is_object() => pattern::series(value)
@@ -97,24 +103,8 @@ pub(super) fn event(
     Ok(event)
 }
 
-/// Which occurrences of a series do not take place: each name ends in its date.
-pub(super) fn cancelled(item: &Value, start: EventTime) -> Vec<OriginalStart> {
-    let names = item["cancelledOccurrences"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
-    let dates = names.filter_map(|name| name.rsplit('.').next()?.parse::<NaiveDate>().ok());
-    dates
-        .map(|date| {
-            start
-                .with_local(date.and_time(start.local().time()))
-                .original_start()
-        })
-        .collect()
-}
-
-/// Microsoft has one name for many zones: of those that it cannot tell apart, the one that is at hand is meant.
+/// Returns `at_hand` if it has the same Windows name as `zone`, else `zone`. Microsoft has one name
+/// for many zones.
 fn closest(zone: Tz, at_hand: Tz) -> Tz {
     if zone != at_hand
         && windows_name(zone).is_some()
@@ -126,7 +116,8 @@ fn closest(zone: Tz, at_hand: Tz) -> Tz {
     }
 }
 
-/// What Microsoft cannot tell apart stands as it is known.
+/// Replaces values of `incoming` by those of `known` where Microsoft cannot tell the two apart:
+/// zones, rules and exceptions.
 pub(super) fn keep_equivalents(known: &Event, incoming: &mut Event) {
     let likened = |known: EventTime, incoming: EventTime| match (known, incoming) {
         (EventTime::Zoned(_, zone), EventTime::Zoned(local, other)) if zone != other => {
@@ -145,7 +136,7 @@ pub(super) fn keep_equivalents(known: &Event, incoming: &mut Event) {
         likened(known.start, incoming.start),
         likened(known.end, incoming.end),
     );
-    // The same rule in other words.
+    // Rules that Microsoft expresses by the same pattern are the same rule.
     if let (Some(series), Some(other)) = (known.series.as_deref(), incoming.series.as_deref_mut()) {
         let says_the_same = recurrence::patterned(&series.without_exceptions(), known.start)
             .is_ok_and(|patterned| {
@@ -155,7 +146,7 @@ pub(super) fn keep_equivalents(known: &Event, incoming: &mut Event) {
         if says_the_same && known.start == incoming.start {
             other.rules.clone_from(&series.rules);
         }
-        // Exceptions are cancelled occurrences there.
+        // Microsoft stores the exceptions as cancelled occurrences.
         let is_cancelled = |except: &&OriginalStart| {
             let falls_on = |date: NaiveDate, at: &OriginalStart| match at {
                 OriginalStart::Date(other) => *other == date,
@@ -184,11 +175,25 @@ fn text(item: &Value, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn local(text: &str) -> Option<NaiveDateTime> {
+/// Returns the zone of an event, and whether it is certain. It is not certain if Graph names only
+/// unknown zones. A series repeats in the zone of its recurrence. The original zone is the one in
+/// which it was created (microsoft-graph-docs#2202, #6208).
+fn zone_of(item: &Value, mailbox: Tz) -> (Tz, bool) {
+    let recurrence = item["recurrence"]["range"]["recurrenceTimeZone"].as_str();
+    let original = item["originalStartTimeZone"].as_str();
+    let mut names = [recurrence, original].into_iter().flatten();
+    let resolved = names.clone().find_map(resolve);
+    let is_known = resolved.is_some() || names.all(str::is_empty);
+    (closest(resolved.unwrap_or(mailbox), mailbox), is_known)
+}
+
+/// Parses a local time of Graph, with or without a fraction and `Z`.
+pub(super) fn local(text: &str) -> Option<NaiveDateTime> {
     NaiveDateTime::parse_from_str(text.trim_end_matches('Z'), "%Y-%m-%dT%H:%M:%S%.f").ok()
 }
 
-/// `{dateTime, timeZone}`, which comes in UTC. A day that somebody has written in a zone of their own comes at odd hours.
+/// Converts `{dateTime, timeZone}`, which Graph returns in UTC. The time of an all-day event that
+/// was written in another zone may not be midnight.
 fn time(value: &Value, zone: Tz, all_day: bool) -> Option<EventTime> {
     let at = local(value["dateTime"].as_str()?)?;
     let written = value["timeZone"]
@@ -201,23 +206,14 @@ fn time(value: &Value, zone: Tz, all_day: bool) -> Option<EventTime> {
     Some(EventTime::at(to_instant(at, written), zone))
 }
 
-/// The day that midnight of some zone means.
+/// The date of an all-day event whose midnight, in some zone, is `at`.
 fn day(at: NaiveDateTime, written: Tz, zone: Tz) -> NaiveDate {
     if at.time() == NaiveTime::MIN {
         return at.date();
     }
     let there = to_instant(at, written).with_timezone(&zone).naive_local();
-    // Midnight, or near it where the zone has another midnight than whoever wrote it.
+    // This is midnight, or near it if the event was written in a zone with another midnight.
     (there + TimeDelta::hours(12)).date()
-}
-
-/// `originalStart`, which is UTC.
-fn original_start(item: &Value, zone: Tz, all_day: bool) -> Option<OriginalStart> {
-    let at = local(item["originalStart"].as_str()?)?;
-    if all_day {
-        return Some(OriginalStart::Date(day(at, Tz::UTC, zone)));
-    }
-    Some(EventTime::at(at.and_utc(), zone).original_start())
 }
 
 fn details(session: &GraphSession, item: &Value) -> EventDetails {
@@ -280,7 +276,7 @@ fn details(session: &GraphSession, item: &Value) -> EventDetails {
     }
 }
 
-/// What people wrote: without what Teams wrote below it, and with line ends as everybody else writes them.
+/// The description, without the meeting text that Teams adds below it, and with `\n` as line ends.
 fn description(item: &Value) -> Option<String> {
     let text = item["body"]["content"].as_str()?.replace("\r\n", "\n");
     let own = match text
@@ -293,7 +289,7 @@ fn description(item: &Value) -> Option<String> {
     Some(own.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// The attendees and the organizer; empty where nobody is invited.
+/// The attendees and the organizer; empty if nobody is invited.
 fn attendees(session: &GraphSession, item: &Value) -> Vec<Attendee> {
     let own = session.email.as_str();
     let organizer = text(&item["organizer"]["emailAddress"], "address").unwrap_or_default();
@@ -306,7 +302,7 @@ fn attendees(session: &GraphSession, item: &Value) -> Vec<Attendee> {
     );
     let is_listed = attendees.iter().any(|one| one.is_self);
     if is_invited && !is_same(own, &organizer) && !is_listed && !own.is_empty() {
-        // Invited as a member of a group.
+        // The account's owner is invited as a member of a group.
         attendees.push(Attendee {
             email: own.to_owned(),
             rsvp_status: rsvp(&item["responseStatus"]),
@@ -382,6 +378,8 @@ mod tests {
             calendar: CalendarId::from_bytes([1; 16]),
             remote_id: "c",
             zone: Tz::Europe__Oslo,
+            is_primary: true,
+            is_shared: false,
         }
     }
 
@@ -421,7 +419,7 @@ mod tests {
             start("tzone://Microsoft/Utc"),
             ("2026-07-01T07:00:00[UTC]".to_owned(), false)
         );
-        // One name for Berlin and Oslo: the mailbox is in Oslo.
+        // Berlin and Oslo have the same Windows name. The mailbox is in Oslo.
         assert_eq!(
             start("W. Europe Standard Time"),
             ("2026-07-01T09:00:00[Europe/Oslo]".to_owned(), false)
@@ -434,14 +432,14 @@ mod tests {
             assert_eq!(
                 start(unknown),
                 ("2026-07-01T09:00:00[Europe/Oslo]".to_owned(), true),
-                "{unknown}: said to be guessed"
+                "{unknown}: marked as guessed"
             );
         }
     }
 
     #[test]
     fn all_day_event_shifts_by_a_day() {
-        // Midnight of every zone, as it comes when it is asked for in UTC.
+        // Midnight of every zone, as Graph returns it in UTC.
         for zone in chrono_tz::TZ_VARIANTS {
             let date = NaiveDate::from_ymd_opt(2026, 7, 1).unwrap();
             let utc = |date: NaiveDate| {
@@ -515,29 +513,18 @@ mod tests {
                 ("boss@x.test", false, true, RsvpStatus::Accepted)
             ]
         );
-        // As one of a group, whose address is all that stands there.
+        // The owner is invited as a member of a group. Only the group's address is listed.
         let item = timed(
             "UTC",
             json!({ "organizer": person("boss@x.test"), "attendees": [person("all@x.test")], "responseStatus": { "response": "declined" } }),
         );
         let event = read(&item).unwrap();
         assert!(event.details.attendees.iter().any(|one| one.is_self) && !event.is_busy());
-        // Nobody is invited to what one has put down for oneself.
+        // An event that the owner creates without inviting anybody has no attendees.
         let own = timed(
             "UTC",
             json!({ "organizer": person("me@x.test"), "attendees": [], "responseStatus": { "response": "organizer" } }),
         );
         assert!(read(&own).unwrap().details.attendees.is_empty());
-    }
-
-    #[test]
-    fn cancelled_occurrences_are_named_by_their_date() {
-        let item = json!({ "cancelledOccurrences": ["OID.AAMk=.2026-07-08", "nonsense"] });
-        let start: EventTime = "2026-07-01T09:00:00[Europe/Oslo]".parse().unwrap();
-        let cancelled: Vec<String> = cancelled(&item, start)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(cancelled, ["20260708T070000Z"]);
     }
 }

@@ -1,7 +1,8 @@
-//! Writes a rule as a `patternedRecurrence` (<https://learn.microsoft.com/graph/api/resources/patternedrecurrence>).
+//! Writes a recurrence rule as a `patternedRecurrence`
+//! (<https://learn.microsoft.com/graph/api/resources/patternedrecurrence>).
 //!
-//! Microsoft can express less than RFC 5545. What it cannot is refused with the reason; so is what it would only express
-//! nearly: a pattern stands for a rule if both give the same starts.
+//! Microsoft cannot express every rule of RFC 5545. A rule that it cannot express exactly is
+//! refused with the reason. A pattern expresses a rule exactly if both give the same starts.
 
 use calweave_domain::ids::OriginalStart;
 use calweave_domain::recurrence::Series;
@@ -13,15 +14,15 @@ use serde_json::{Map, Value, json};
 
 use super::pattern::{self, COMMON, DAYS, INDEXES};
 
-/// How many starts are compared before a pattern is believed to stand for a rule.
+/// The number of starts that are compared to decide whether a pattern expresses a rule.
 const COMPARED: usize = 120;
 
-/// A recurrence as Microsoft writes it.
+/// A recurrence in the form that Graph uses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patterned {
-    /// `{ pattern, range }`
+    /// The `patternedRecurrence`: `{ pattern, range }`.
     pub recurrence: Value,
-    /// Starts that have to be removed from it afterwards.
+    /// The starts of the occurrences to delete after the series is written.
     pub removed: Vec<OriginalStart>,
 }
 
@@ -31,13 +32,13 @@ fn name_of(weekday: Weekday) -> &'static str {
         .map_or("", |(name, _)| name)
 }
 
-/// The recurrence of a series that begins at `start`.
+/// Converts the recurrence of a series that begins at `start`.
 ///
 /// # Errors
-/// Why Microsoft cannot express it, in words for the person.
+/// Returns the reason, as text for the user, if Microsoft cannot express the recurrence.
 pub fn patterned(series: &Series, start: EventTime) -> Result<Patterned, String> {
     let [rule] = series.rules.as_slice() else {
-        return Err("Microsoft knows series of one rule only".to_owned());
+        return Err("Microsoft supports only one rule per series".to_owned());
     };
     if !series.dates.is_empty()
         || !series.except_rules.is_empty()
@@ -45,13 +46,13 @@ pub fn patterned(series: &Series, start: EventTime) -> Result<Patterned, String>
         || series.ends_before.is_some()
     {
         return Err(
-            "Microsoft knows no further dates (RDATE) and no rules of exceptions".to_owned(),
+            "Microsoft supports neither additional dates (RDATE) nor exception rules".to_owned(),
         );
     }
     let recurrence = json!({ "pattern": pattern(rule, start)?, "range": range(rule, start) });
     let read = pattern::series(&recurrence)?;
     if !begins_with(&read, start) {
-        return Err("Microsoft would leave out the start, which is no day of the rule; let the event begin on one".to_owned());
+        return Err("Microsoft would omit the start, which the rule does not include; start on a day of the rule".to_owned());
     }
     if starts(&read, start)
         != starts(
@@ -62,7 +63,7 @@ pub fn patterned(series: &Series, start: EventTime) -> Result<Patterned, String>
             start,
         )
     {
-        return Err("Microsoft would repeat this on other days".to_owned());
+        return Err("Microsoft would repeat this event on other days".to_owned());
     }
     Ok(Patterned {
         recurrence,
@@ -70,7 +71,7 @@ pub fn patterned(series: &Series, start: EventTime) -> Result<Patterned, String>
     })
 }
 
-/// Whether the rule itself gives the start, which RFC 5545 counts in any case.
+/// Whether the rule itself gives the start. RFC 5545 counts the start as an occurrence in any case.
 fn begins_with(series: &Series, start: EventTime) -> bool {
     let every = |rule: &Rule| Rule {
         interval: 1,
@@ -98,7 +99,7 @@ fn starts(series: &Series, start: EventTime) -> Vec<EventTime> {
     series.expand(start, from, to, Tz::UTC, COMPARED).starts
 }
 
-/// Refuses the parts of a rule that no pattern has.
+/// Refuses rule parts that no pattern supports.
 fn check_parts(rule: &Rule) -> Result<(), String> {
     if !rule.by_hour.is_empty() || !rule.by_minute.is_empty() || !rule.by_second.is_empty() {
         return refuse("BYHOUR, BYMINUTE or BYSECOND");
@@ -110,7 +111,7 @@ fn check_parts(rule: &Rule) -> Result<(), String> {
 }
 
 fn refuse<T>(what: &str) -> Result<T, String> {
-    Err(format!("Microsoft knows no {what}"))
+    Err(format!("Microsoft does not support {what}"))
 }
 
 fn pattern(rule: &Rule, start: EventTime) -> Result<Value, String> {
@@ -124,7 +125,7 @@ fn pattern(rule: &Rule, start: EventTime) -> Result<Value, String> {
         Frequency::Daily if is_plain && has_no_month && rule.by_day.is_empty() => {
             set("type", "daily".into());
         }
-        // Each day that is one of these weekdays is each week on these weekdays.
+        // A daily rule that is limited to some weekdays is a weekly rule on these weekdays.
         Frequency::Daily if is_plain && has_no_month && rule.interval == 1 => {
             weekly(rule, date, &mut set);
         }
@@ -142,7 +143,7 @@ fn pattern(rule: &Rule, start: EventTime) -> Result<Value, String> {
             let month = match rule.by_month.as_slice() {
                 [month] => u32::from(*month),
                 [] if rule.by_day.is_empty() && rule.by_month_day.is_empty() => date.month(),
-                _ => return refuse("yearly rules of several months, or of days of the whole year"),
+                _ => return refuse("yearly rules with several months, or with days of the year"),
             };
             set("month", month.into());
             within_month(rule, date, "Yearly", &mut set)?;
@@ -150,7 +151,7 @@ fn pattern(rule: &Rule, start: EventTime) -> Result<Value, String> {
         Frequency::Secondly | Frequency::Minutely | Frequency::Hourly => {
             return refuse("rules that repeat within a day");
         }
-        _ => return refuse("rule of these parts"),
+        _ => return refuse("this combination of rule parts"),
     }
     Ok(pattern.into())
 }
@@ -167,7 +168,8 @@ fn weekly(rule: &Rule, start: NaiveDate, set: &mut dyn FnMut(&str, Value) -> Opt
     set("firstDayOfWeek", name_of(rule.week_start).into());
 }
 
-/// The day of a month: by number, or by weekday and place.
+/// Sets the day of the month: by its number, or by weekday and position. `each` is `Monthly` or
+/// `Yearly`.
 fn within_month(
     rule: &Rule,
     start: NaiveDate,
@@ -181,9 +183,9 @@ fn within_month(
     ) {
         ([], true, []) => i8::try_from(start.day()).ok().filter(|day| *day <= COMMON),
         ([day @ 1..=COMMON], true, []) => Some(*day),
-        // The last day is the thirty-first, or what a shorter month has in its place.
+        // Day 31 is the last day of every month: Microsoft uses the last day of a shorter month.
         ([-1], true, []) => Some(31),
-        // Each day from the twenty-eighth to some last one, of which the last counts that the month has.
+        // All days from 28 to some last one. The last of them that the month has is the occurrence.
         (days, true, [-1]) => days
             .iter()
             .copied()
@@ -193,7 +195,7 @@ fn within_month(
         _ => return relative(rule, each, set),
     };
     let skipping = || {
-        "Microsoft knows no rule that skips the months that are too short; 28 or earlier, or the last day".to_owned()
+        "Microsoft does not support rules that skip months without that day; use day 28 or earlier, or the last day".to_owned()
     };
     set("type", format!("absolute{each}").into());
     set("dayOfMonth", absolute.ok_or_else(skipping)?.into());
@@ -216,7 +218,7 @@ fn relative(
         .iter()
         .find(|(_, index)| *index == place)
         .filter(|_| rule.by_month_day.is_empty());
-    let (index, _) = index.ok_or("Microsoft knows the first to fourth and the last of some weekdays in a month, and nothing beside")?;
+    let (index, _) = index.ok_or("Microsoft supports only the first, second, third, fourth and last of some weekdays in a month")?;
     set("type", format!("relative{each}").into());
     set(
         "daysOfWeek",
@@ -230,7 +232,7 @@ fn range(rule: &Rule, start: EventTime) -> Value {
     let from = start.local().date().to_string();
     let zone = start.zone().unwrap_or(Tz::UTC);
     let last_day = |local: chrono::NaiveDateTime| {
-        // The day itself is over before its occurrence begins.
+        // On the day of `local`, the occurrence would begin after `local`.
         let is_before = !matches!(start, EventTime::Date(_))
             && local.time() < start.local().time()
             && local.time() != NaiveTime::MIN;
@@ -330,7 +332,7 @@ mod tests {
             "FREQ=YEARLY;BYWEEKNO=10",
             "FREQ=YEARLY;BYMONTH=3,9",
             "FREQ=YEARLY;BYDAY=20MO",
-            // The start is none of its days.
+            // The rule does not include the start.
             "FREQ=WEEKLY;BYDAY=FR",
             "FREQ=DAILY;BYHOUR=9,17",
         ] {

@@ -1,22 +1,49 @@
-//! A series as a whole: its rule, what was changed of it, and what was cancelled. Lists of changes show no more of an
-//! occurrence than that it is there.
+//! Reads a whole series: its rule, its exceptions and its cancelled occurrences. A delta page tells
+//! no more about an occurrence than that it exists.
 
 use calweave_domain::event::Event;
 use calweave_domain::ids::EventId;
 use serde_json::Value;
 
-use super::{GraphRequest, GraphSession, ProviderError, RemoteCalendar, Result, read};
+use super::fields::{EVENT_FIELDS, SERIES_FIELDS};
+use super::{
+    GraphRequest, GraphSession, ProviderError, RemoteCalendar, Result, events, occurrence, read,
+};
 use crate::{Change, ChangePage};
 
-/// All that is read of a series. What was cancelled is told only to whoever names it.
-pub(super) const SELECT: &str = "id,changeKey,iCalUId,type,transactionId,subject,body,start,end,isAllDay,originalStartTimeZone,recurrence,location,\
-                      showAs,sensitivity,importance,categories,isReminderOn,reminderMinutesBeforeStart,attendees,organizer,isOrganizer,\
-                      responseStatus,isCancelled,isOnlineMeeting,onlineMeeting,webLink,cancelledOccurrences";
-/// More exceptions than these pages hold nobody has.
+/// The maximum number of pages of exceptions to read. No series is expected to have more.
 const MAX_PAGES: usize = 40;
 
-/// Adds what is there of a series to a page: itself, its changed occurrences, its cancelled ones. Of one that is gone, just
-/// that.
+/// Reads series of the calendar. One that it no longer contains comes as a removal, even if its id
+/// still finds it among the deleted items.
+pub(super) async fn read_all(
+    session: &GraphSession,
+    target: RemoteCalendar<'_>,
+    all: &[Event],
+) -> Result<ChangePage> {
+    let mut page = ChangePage::default();
+    for series in all {
+        let link = series.link.as_ref();
+        let Some(known) = link.and_then(|link| link.remote_id.as_deref()) else {
+            continue;
+        };
+        match events::current_id(session, target, series, known).await? {
+            Some(id) => read_into(&mut page, session, target, &id).await?,
+            None => page.changes.push(removed(target, known)),
+        }
+    }
+    Ok(page)
+}
+
+fn removed(target: RemoteCalendar<'_>, remote_id: &str) -> Change {
+    Change::Removed {
+        id: EventId::of(target.calendar, remote_id),
+        remote_id: remote_id.to_owned(),
+    }
+}
+
+/// Adds a series to a page: the series master, its exceptions and its cancelled occurrences. If the
+/// series no longer exists, adds only its removal.
 pub(super) async fn read_into(
     page: &mut ChangePage,
     session: &GraphSession,
@@ -26,16 +53,16 @@ pub(super) async fn read_into(
     let path = ["me", "calendars", target.remote_id, "events", remote_id];
     let mut request = GraphRequest::get(&path);
     request.query = vec![
-        ("$select", SELECT.to_owned()),
-        ("$expand", "exceptionOccurrences".to_owned()),
+        ("$select", format!("{SERIES_FIELDS},exceptionOccurrences")),
+        (
+            "$expand",
+            format!("exceptionOccurrences($select={EVENT_FIELDS})"),
+        ),
     ];
     let raw = match session.call(request).await {
         Ok(raw) => raw,
         Err(ProviderError::NotFound { .. }) => {
-            page.changes.push(Change::Removed {
-                id: EventId::of(target.calendar, remote_id),
-                remote_id: remote_id.to_owned(),
-            });
+            page.changes.push(removed(target, remote_id));
             return Ok(());
         }
         Err(error) => return Err(error),
@@ -47,7 +74,7 @@ pub(super) async fn read_into(
             return Ok(());
         }
     };
-    let cancelled = read::cancelled(&raw, series.start);
+    let cancelled = occurrence::cancelled(&raw, series.start);
     page.changes.extend(
         cancelled
             .into_iter()
@@ -73,7 +100,7 @@ pub(super) async fn read_into(
     Ok(())
 }
 
-/// Adds the changed occurrences of a series; answers whether all could be read.
+/// Adds the exceptions of a series. Returns whether all of them could be read.
 fn put(
     page: &mut ChangePage,
     session: &GraphSession,
@@ -86,8 +113,8 @@ fn put(
     };
     let mut is_whole = true;
     for item in items {
-        match read::event(session, target, item, Some(&series.id)) {
-            // Without a time of its own it would stand for the series.
+        match read::event(session, target, item, Some(series)) {
+            // Without an original start, an exception would be mistaken for the series itself.
             Ok(event) if event.original_start().is_some() => {
                 page.changes.push(Change::Upserted(Box::new(event)));
             }

@@ -13,30 +13,32 @@ use super::{Microsoft, NAME, malformed};
 use crate::http::{ProviderRequest, ProviderResponse};
 use crate::{ProviderError, Refusal, Result};
 
-/// Calls of Graph on behalf of one account.
+/// A session with Graph on behalf of one account.
 pub struct GraphSession {
     pub(super) microsoft: Microsoft,
     pub(super) access_token: Secret,
-    /// The account's address: who of the attendees the account's owner is.
+    /// The account's address. It identifies the account's owner among the attendees.
     pub(super) email: String,
-    /// Series that were read in this round of changes.
+    /// The series that were read in this round. A round is one delta query, with all of its pages.
     pub(super) seen: Arc<Mutex<HashSet<String>>>,
 }
 
-/// Ids survive that an event is moved; times come as UTC, texts as texts.
+/// The default `Prefer` header: ids that stay the same when an event is moved, times in UTC, and
+/// bodies as plain text.
 pub(super) const PREFER: &str =
     r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text""#;
-/// The same, for the text of an event as it really is.
+/// As [`PREFER`], but with the original HTML of bodies.
 pub(super) const PREFER_HTML: &str =
     r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="html""#;
-/// The same, for a page of changes.
-pub(super) const PREFER_PAGE: &str = r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text", odata.maxpagesize=100"#;
+/// As [`PREFER`], with the page size of a delta query.
+pub(super) const PREFER_PAGE: &str = r#"IdType="ImmutableId", outlook.timezone="UTC", outlook.body-content-type="text", odata.maxpagesize=200"#;
 
-/// A call below `/v1.0/`: each part of the path is escaped by itself, as ids may hold `/` and `=`.
+/// A request below `/v1.0/`. Each path segment is escaped separately, because ids may contain `/`
+/// and `=`.
 pub(super) struct GraphRequest<'a> {
     pub method: Method,
     pub path: &'a [&'a str],
-    /// In place of a path: an address that Graph has given.
+    /// A URL from a Graph response. It is used instead of `path`.
     pub link: Option<&'a str>,
     pub query: Vec<(&'static str, String)>,
     pub prefer: &'static str,
@@ -61,7 +63,7 @@ impl<'a> GraphRequest<'a> {
         Self::new(Method::GET, path)
     }
 
-    /// An address that Graph has given is followed as it is.
+    /// A GET request for a URL from a Graph response. The URL is not changed.
     pub(super) fn follow(link: &'a str) -> Self {
         Self {
             link: Some(link),
@@ -80,7 +82,7 @@ impl GraphSession {
         }
     }
 
-    /// A list of changes is begun anew: nothing of it has been read.
+    /// Starts a round: no series has been read in it yet.
     pub(super) fn begin_round(&self) {
         self.seen
             .lock()
@@ -88,7 +90,7 @@ impl GraphSession {
             .clear();
     }
 
-    /// Whether a series has not been read yet in this round.
+    /// Marks a series as read in this round. Returns whether it had not been read before.
     pub(super) fn is_first_sight(&self, series: &str) -> bool {
         self.seen
             .lock()
@@ -96,15 +98,15 @@ impl GraphSession {
             .insert(series.to_owned())
     }
 
-    /// The answer as JSON; null for one without a body.
+    /// Sends a request. Returns the response body as JSON, or null if the body is empty.
     pub(super) async fn call(&self, request: GraphRequest<'_>) -> Result<Value> {
         let mut url = self.microsoft.url("graph.microsoft.com", "/v1.0")?;
         match request.link {
             Some(link) => {
                 let link = Url::parse(link).map_err(|error| malformed(&error))?;
-                // The access token is for Graph alone.
+                // The access token must not be sent to any other host.
                 if link.origin() != url.origin() || !link.path().starts_with("/v1.0/") {
-                    return Err(malformed(&"a link that leads elsewhere"));
+                    return Err(malformed(&"a link that does not point to Graph v1.0"));
                 }
                 url = link;
             }
@@ -158,7 +160,17 @@ impl GraphSession {
     }
 }
 
-/// Random bytes as a UUID (RFC 9562, version 4).
+/// Percent-encodes a path segment. Ids may contain `/` and `+`.
+pub(super) fn escaped_segment(segment: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' | b'=' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    segment.bytes().map(escape).collect()
+}
+
+/// Formats random bytes as a UUID (RFC 9562, version 4).
 fn uuid(bytes: [u8; 16]) -> String {
     let hex = |range: std::ops::Range<usize>| {
         bytes[range]
@@ -176,7 +188,8 @@ fn uuid(bytes: [u8; 16]) -> String {
     )
 }
 
-/// What an answer that is no success means (<https://learn.microsoft.com/graph/errors>). Codes come in any case.
+/// Maps an error response to an error (<https://learn.microsoft.com/graph/errors>). Error codes are
+/// compared without regard to case, because Graph returns them in any case.
 fn refusal(answer: &ProviderResponse, is_list: bool) -> ProviderError {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let error = &body["error"];
@@ -205,7 +218,7 @@ fn refusal(answer: &ProviderResponse, is_list: bool) -> ProviderError {
             retry_after,
         },
         400..=499 if is_position => ProviderError::SyncStateExpired { provider },
-        // Of a list of changes; anything else is just not there any more.
+        // A delta link has expired. Any other resource no longer exists.
         410 if is_list => ProviderError::SyncStateExpired { provider },
         410 => ProviderError::NotFound { provider },
         404 if !is("MailboxNotEnabledForRESTAPI") => ProviderError::NotFound { provider },

@@ -1,4 +1,4 @@
-//! From our event to Graph's: only what differs is written.
+//! Converts domain events to Graph events. Only properties that differ are written.
 
 use calweave_domain::content::EventContent;
 use calweave_domain::details::{
@@ -17,10 +17,10 @@ use serde_json::{Map, Value, json};
 use super::{NAME, ProviderError, Refusal, Result, recurrence};
 
 const NOTIFIES_ALL: &str =
-    "must be all: Microsoft tells everybody who is invited, whatever is asked for";
+    "must be all: Microsoft notifies all attendees, whatever the request says";
 
-/// The fields of a change that Microsoft cannot keep, or that would notify more people than asked for. `before` is `None` for
-/// a new event.
+/// Returns an error for each field of a change that Microsoft cannot store, or that would notify
+/// more people than requested. `before` is `None` for a new event.
 pub fn unwritable(
     before: Option<&EventContent>,
     now: &EventContent,
@@ -43,13 +43,13 @@ fn unwritable_details(before: Option<&EventContent>, now: &EventContent) -> Vec<
     if old.color_id != new.color_id && new.color_id.is_some() {
         add(
             "colorId",
-            "is nothing that Microsoft knows; colours there are those of categories",
+            "is not supported by Microsoft, where colours belong to categories",
         );
     }
     if old.url != new.url && new.url.is_some() {
         add(
             "url",
-            "is nothing that Microsoft knows; put it into the description",
+            "is not supported by Microsoft; put it into the description",
         );
     }
     let has_email = |one: &Reminder| one.method == ReminderMethod::Email;
@@ -57,13 +57,13 @@ fn unwritable_details(before: Option<&EventContent>, now: &EventContent) -> Vec<
     if old.reminders != new.reminders && !is_one_popup {
         add(
             "reminders",
-            "may be one POPUP at most: Microsoft knows no others",
+            "may be one POPUP at most: Microsoft supports no others",
         );
     }
     if before.is_some() && new.uses_default_reminders && !old.uses_default_reminders {
         add(
             "reminders",
-            "cannot be the calendar's own: Microsoft has none; say [] for none",
+            "cannot be the calendar's defaults: Microsoft has none; use [] for no reminders",
         );
     }
     let show_as = (new.status, new.transparency);
@@ -72,7 +72,7 @@ fn unwritable_details(before: Option<&EventContent>, now: &EventContent) -> Vec<
     {
         add(
             "status",
-            "cannot be TENTATIVE of what is TRANSPARENT: Microsoft has one value for both",
+            "cannot be TENTATIVE if the event is TRANSPARENT: Microsoft has one value for both",
         );
     }
     errors
@@ -116,7 +116,7 @@ fn unwritable_recurrence(before: Option<&EventContent>, now: &EventContent) -> O
     }
     if let Err(reason) = recurrence::patterned(series, now.start) {
         let hint =
-            "With whenInexpressible EXPAND each occurrence of a new one is an event of its own";
+            "With whenInexpressible EXPAND, each occurrence of a new series becomes its own event";
         return Some(FieldError::new(
             "recurrence",
             format!("cannot be kept: {reason}. {hint}"),
@@ -127,7 +127,7 @@ fn unwritable_recurrence(before: Option<&EventContent>, now: &EventContent) -> O
         .zone()
         .is_some_and(|zone| windows_name(zone).is_none());
     let message =
-        "is none that Microsoft can repeat an event in; it has no zone of the same clocks";
+        "cannot be used for a series: Microsoft has no time zone with the same clock times";
     has_no_name.then(|| FieldError::new("timezone", message))
 }
 
@@ -139,7 +139,8 @@ fn is_news(before: &EventContent, now: &EventContent) -> bool {
             != (&new.title, &new.description, &new.location)
 }
 
-/// The organizer's removal of a meeting is a cancellation, of which everybody is told.
+/// Returns an error if deleting an event would notify more people than requested. If the organizer
+/// deletes a meeting, Microsoft cancels it and notifies all attendees.
 pub fn undeletable(event: &Event, send_updates: SendUpdates) -> Vec<FieldError> {
     let attendees = &event.details.attendees;
     let is_invitee = attendees.iter().any(|one| one.is_self && !one.is_organizer);
@@ -149,7 +150,8 @@ pub fn undeletable(event: &Event, send_updates: SendUpdates) -> Vec<FieldError> 
     vec![FieldError::new("sendUpdates", NOTIFIES_ALL)]
 }
 
-/// A description as it is given back: with other line ends, and nothing around it.
+/// Normalises a description for comparison. Microsoft returns it with other line ends and without
+/// surrounding whitespace.
 fn plain(description: Option<&str>) -> String {
     description
         .unwrap_or_default()
@@ -158,7 +160,8 @@ fn plain(description: Option<&str>) -> String {
         .to_owned()
 }
 
-/// What Microsoft takes for one thing: of a series it forgets all that is different when any of it changes.
+/// The values that Microsoft treats as a unit: when any of them changes, a series loses its
+/// exceptions.
 fn times(event: &Event) -> (EventTime, EventTime, Option<Vec<Rule>>) {
     (
         event.start,
@@ -167,15 +170,16 @@ fn times(event: &Event) -> (EventTime, EventTime, Option<Vec<Rule>>) {
     )
 }
 
-/// Whether a series is drawn anew when `to` is made of it.
+/// Whether updating the series `from` to `to` makes Microsoft discard its exceptions.
 pub(super) fn resets_exceptions(from: &Event, to: &Event) -> bool {
     from.series.is_some() && times(from) != times(to)
 }
 
-/// The properties to write so that an event which says `from` says `to`; all of them without `from`.
+/// Returns the properties to write to change an event from `from` to `to`. Without `from`, returns
+/// the properties of a new event.
 ///
 /// # Errors
-/// When Microsoft cannot express the recurrence.
+/// [`ProviderError::Refused`] if Microsoft cannot express the recurrence.
 pub(super) fn patch(from: Option<&Event>, to: &Event, zone: Tz) -> Result<Map<String, Value>> {
     let mut body = Map::new();
     if from.is_none_or(|from| times(from) != times(to)) {
@@ -282,10 +286,11 @@ fn attendee(one: &Attendee) -> Value {
     json!({ "type": if one.is_optional { "optional" } else { "required" }, "emailAddress": address })
 }
 
-/// By the name that Windows has for the zone; a zone that Windows has no name for is written as UTC.
+/// Returns `{dateTime, timeZone}` with the Windows name of the zone. A time in a zone without a
+/// Windows name is written in UTC.
 fn time(at: EventTime, zone: Tz) -> Value {
     let (local, own) = match at {
-        // Midnight where the mailbox is: elsewhere Outlook would show two days.
+        // Midnight in the mailbox's zone. With another zone, Outlook would show two days.
         EventTime::Date(date) => (
             date.and_time(NaiveTime::MIN),
             windows_name(zone).map_or(Tz::UTC, |_| zone),
@@ -299,7 +304,7 @@ fn time(at: EventTime, zone: Tz) -> Value {
             };
             (at.with_timezone(&own).naive_local(), own)
         }
-        // There are no floating times: the mailbox's zone is where most readers are.
+        // Microsoft has no floating times. The mailbox's zone is the zone of most readers.
         EventTime::Floating(local) => {
             let own = if windows_name(zone).is_some() {
                 zone

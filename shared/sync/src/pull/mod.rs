@@ -6,10 +6,12 @@
 
 mod page;
 mod plan;
+mod round;
 mod write;
 
 use std::collections::{HashMap, HashSet};
 
+use calweave_domain::agenda::Span;
 use calweave_domain::calendar::{SyncState, SyncStats};
 use calweave_domain::digest::digest_of;
 use calweave_domain::event::Event;
@@ -23,19 +25,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use self::page::StoredIndex;
 use self::plan::{Interval, Originals, lies_within};
+use self::round::Round;
 use super::names::foreign_name;
 use super::plan::is_doubtful;
 use super::stop::{SyncResult, SyncStop, renew_lease};
 use crate::SyncContext;
 
-/// Removals may stay unexplained for this long before a full sync explains them.
+/// Removals may stay unexplained for this long before all series are read to explain them.
 const UNEXPLAINED_LIMIT: TimeDelta = TimeDelta::days(1);
 /// How often a write is repeated because a concurrent writer was first.
 const MAX_ATTEMPTS: usize = 8;
 /// How many warnings are kept.
 const MAX_WARNINGS: usize = 20;
+/// How many series are read at once.
+const SERIES_READ: i32 = 100;
 /// How many events are loaded at once.
 const LOADED: usize = 100;
+/// For how long each sync reads a snapshot once the provider did not end a list of changes.
+const SNAPSHOT_PERIOD: TimeDelta = TimeDelta::days(1);
 /// Said to the person while removals are held back.
 const SUSPECT: &str =
     "The calendar suddenly lacks most of its events; they are kept until it says so a second time.";
@@ -92,15 +99,27 @@ impl<'a> Pull<'a> {
             let capabilities = self.provider.capabilities();
             state.query == capabilities.query && window.1 - state.to < capabilities.rebase_after
         };
-        let (sync_state, suspect) = match last.filter(serves) {
-            Some(state) => match self.incremental_sync(&state).await {
+        let last = last.filter(serves);
+        let snapshots_until = last.as_ref().and_then(|state| state.snapshots_until);
+        let (sync_state, suspect) = match last {
+            _ if snapshots_until.is_some_and(|until| until > self.now) => {
+                self.snapshot_sync(window, snapshots_until).await?
+            }
+            Some(state) if snapshots_until.is_none() => match self.incremental_sync(&state).await {
                 Err(SyncStop::Provider(failure)) if failure.remedy() == Remedy::FullSync => {
                     self.full_sync(window).await?
                 }
-                other => (other?, None),
+                Ok(None) => self.snapshot_sync(window, None).await?,
+                other => (other?.unwrap_or(state), None),
             },
-            None => self.full_sync(window).await?,
+            _ => self.full_sync(window).await?,
         };
+        if sync_state.snapshots_until.is_some() {
+            let provider = self.provider.capabilities().kind.label();
+            self.warnings.push(format!(
+                "{provider} does not deliver the changes of this calendar; all of it is read at each sync, for a day."
+            ));
+        }
         self.stats.total = (self.count + self.stats.created).saturating_sub(self.stats.deleted);
         if suspect.is_some() {
             self.warnings.push(SUSPECT.to_owned());
@@ -127,65 +146,138 @@ impl<'a> Pull<'a> {
         (from, self.now + window.future)
     }
 
-    /// Reads what has changed since `state`. Returns the sync state to continue from.
-    async fn incremental_sync(&mut self, state: &SyncState) -> SyncResult<SyncState> {
+    /// Reads what has changed since `state`. Returns the sync state to continue from, or `None` where the provider does not end
+    /// the list.
+    async fn incremental_sync(&mut self, state: &SyncState) -> SyncResult<Option<SyncState>> {
         let scope = ReadScope::Changes(state);
+        let window = Some((state.from, state.to));
+        let Some(token) = self.read_round(&scope, window, None).await? else {
+            return Ok(None);
+        };
+        let mut next = SyncState {
+            token,
+            has_unexplained_removals: self.has_unexplained_removals
+                || state.has_unexplained_removals,
+            ..state.clone()
+        };
+        let began = state.to - self.context.window.future;
+        let last = state.series_read_at.unwrap_or(began);
+        if next.has_unexplained_removals && self.now - last > UNEXPLAINED_LIMIT {
+            self.read_all_series(window).await?;
+            next.has_unexplained_removals = false;
+            next.series_read_at = Some(self.now);
+        }
+        Ok(Some(next))
+    }
+
+    /// Reads and stores the pages of a round. Returns the token of its last page; `None` where it has none, or does not end.
+    async fn read_round(
+        &mut self,
+        scope: &ReadScope<'_>,
+        window: Option<Interval>,
+        mut index: Option<&mut StoredIndex>,
+    ) -> SyncResult<Option<String>> {
+        let mut round = Round::default();
         let mut next_page: Option<String> = None;
         loop {
-            let page = self.read(&scope, next_page.as_deref()).await?;
-            let window = Some((state.from, state.to));
-            self.apply(page.changes, &page.partial, window, None)
+            let page = self.read(scope, next_page.as_deref()).await?;
+            let makes_progress = round.add(&page);
+            self.apply(page.changes, &page.partial, window, index.as_deref_mut())
                 .await?;
-            if let Some(token) = page.token {
-                return Ok(self.continued(state, token));
+            next_page = page.next_page.filter(|_| makes_progress);
+            if page.token.is_some() || next_page.is_none() {
+                return Ok(page.token);
             }
-            next_page = page.next_page;
         }
     }
 
-    fn continued(&self, state: &SyncState, token: String) -> SyncState {
-        let has_unexplained_removals =
-            self.has_unexplained_removals || state.has_unexplained_removals;
-        // A remote id that is not known here may be that of an occurrence. Only a full sync tells, and a sync state without a
-        // query leads to one.
-        let age = self.now + self.context.window.future - state.to;
-        let needs_full_sync = has_unexplained_removals && age > UNEXPLAINED_LIMIT;
-        SyncState {
-            token,
-            query: if needs_full_sync {
-                String::new()
-            } else {
-                state.query.clone()
-            },
-            has_unexplained_removals,
-            ..state.clone()
+    /// Reads every series of the window again. An id that is not known here may have been that of an occurrence, which does not
+    /// tell its series.
+    async fn read_all_series(&mut self, window: Option<Interval>) -> SyncResult<()> {
+        let from = window.map_or(self.now, |(from, _)| from);
+        let store = &self.context.store;
+        let mut pages = store.span(self.user, Span::Series, from, from);
+        while !pages.is_done() {
+            let series = pages.next(Some(SERIES_READ)).await?.into_iter();
+            let ours = series.filter(|series| series.id.calendar() == self.target.calendar);
+            let series: Vec<Event> = ours.collect();
+            let page = self.provider.read_series(self.target, &series).await?;
+            renew_lease(self.context, self.lease).await?;
+            self.apply(page.changes, &page.partial, window, None)
+                .await?;
         }
+        Ok(())
     }
 
     /// Reads the whole window, then removes what is stored but was not sent. Returns the sync state to continue from, and the
     /// digest of a result that lacks too much to be believed at once.
-    async fn full_sync(&mut self, window: Interval) -> SyncResult<(SyncState, Option<String>)> {
+    async fn full_sync(&mut self, (from, to): Interval) -> SyncResult<(SyncState, Option<String>)> {
+        let mut index = self.stored_index().await?;
+        let scope = ReadScope::Window { from, to };
+        match self.read_round(&scope, None, Some(&mut index)).await? {
+            Some(token) => {
+                let state = self.begun((from, to), token);
+                let suspect = self.remove_unseen(index, (from, to)).await?;
+                Ok((state, suspect))
+            }
+            None => self.snapshot_sync((from, to), None).await,
+        }
+    }
+
+    /// As a full sync, for a provider that does not end a list of changes. `until` is when that list is tried again.
+    async fn snapshot_sync(
+        &mut self,
+        (from, to): Interval,
+        until: Option<DateTime<Utc>>,
+    ) -> SyncResult<(SyncState, Option<String>)> {
+        let mut index = self.stored_index().await?;
+        let scope = ReadScope::Snapshot { from, to };
+        self.read_round(&scope, None, Some(&mut index)).await?;
+        let state = SyncState {
+            snapshots_until: until.or(Some(self.now + SNAPSHOT_PERIOD)),
+            ..self.begun((from, to), String::new())
+        };
+        let suspect = self.remove_unseen(index, (from, to)).await?;
+        Ok((state, suspect))
+    }
+
+    /// The sync state after a full sync.
+    fn begun(&self, (from, to): Interval, token: String) -> SyncState {
+        SyncState {
+            token,
+            query: self.provider.capabilities().query.to_owned(),
+            from,
+            to,
+            has_unexplained_removals: false,
+            series_read_at: None,
+            snapshots_until: None,
+        }
+    }
+
+    /// Reads what is stored of the calendar, for a full sync.
+    async fn stored_index(&mut self) -> SyncResult<StoredIndex> {
         let (user, calendar) = (self.user, self.target.calendar);
         let store = &self.context.store;
         let hashes = store.stored_event_hashes(user, calendar).await?;
         if !self.provider.capabilities().ids_are_reversible {
             self.aliases = Some(store.all_aliases(user, calendar).await?);
         }
-        let count = hashes.len();
-        self.count = number(count);
+        self.count = number(hashes.len());
         let stored = hashes.into_iter().map(|stored| (stored.id.clone(), stored));
-        let mut index = StoredIndex {
+        Ok(StoredIndex {
             stored: stored.collect(),
             seen: HashSet::new(),
-        };
-        let token = self.read_window(window, &mut index).await?;
-        let state = SyncState {
-            token,
-            query: self.provider.capabilities().query.to_owned(),
-            from: window.0,
-            to: window.1,
-            has_unexplained_removals: false,
-        };
+        })
+    }
+
+    /// Removes what is stored of the window but was not sent. Returns the digest of a result that lacks too much to be believed at
+    /// once: nothing is removed then.
+    async fn remove_unseen(
+        &mut self,
+        index: StoredIndex,
+        window: Interval,
+    ) -> SyncResult<Option<String>> {
+        let count = index.stored.len();
         let missing = self.missing(&index, window).await?;
         let digest = digest_of(
             missing
@@ -196,28 +288,10 @@ impl<'a> Pull<'a> {
         );
         let is_doubtful = is_doubtful(count, missing.len(), index.seen.is_empty());
         if is_doubtful && self.lease.cursor().suspect.as_ref() != Some(&digest) {
-            return Ok((state, Some(digest)));
+            return Ok(Some(digest));
         }
         self.remove_missing(&missing, &index.seen).await?;
-        Ok((state, None))
-    }
-
-    async fn read_window(
-        &mut self,
-        (from, to): Interval,
-        index: &mut StoredIndex,
-    ) -> SyncResult<String> {
-        let scope = ReadScope::Window { from, to };
-        let mut next_page: Option<String> = None;
-        loop {
-            let page = self.read(&scope, next_page.as_deref()).await?;
-            self.apply(page.changes, &page.partial, None, Some(&mut *index))
-                .await?;
-            if let Some(token) = page.token {
-                return Ok(token);
-            }
-            next_page = page.next_page;
-        }
+        Ok(None)
     }
 
     async fn read(&mut self, scope: &ReadScope<'_>, page: Option<&str>) -> SyncResult<ChangePage> {

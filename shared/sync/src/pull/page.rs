@@ -114,7 +114,13 @@ impl Pull<'_> {
         let removed = sorted(changes.iter().filter(is_removal).map(event_of));
         let mut stored = self.context.store.events(self.user, &removed).await?;
         stored.sort_by(|a, b| a.id.cmp(&b.id));
-        self.has_unexplained_removals |= stored.len() < removed.len();
+        if stored.len() < removed.len() {
+            let known: HashSet<&EventId> = stored.iter().map(|event| &event.id).collect();
+            let unknown = removed.iter().filter(|id| !known.contains(id));
+            let unknown: Vec<EventId> = unknown.cloned().collect();
+            let buried = self.context.store.tombstones(self.user, &unknown).await?;
+            self.has_unexplained_removals |= buried.len() < unknown.len();
+        }
         let mut confirmed = Vec::with_capacity(changes.len());
         let mut renamed: HashMap<EventId, EventId> = HashMap::new();
         let mut read_alone: HashSet<EventId> = HashSet::new();
