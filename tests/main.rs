@@ -14,3 +14,4 @@ mod harness;
 mod journeys;
 mod sandboxes;
 mod simulations;
+mod wire;

@@ -171,8 +171,8 @@ async fn sandbox_only(provider: &str, url: &str) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Returns the environment variables that configure the real providers (docs/google.md, docs/microsoft.md), or none
-/// unless `wanted`.
+/// Returns the environment variables that configure the providers (docs/google.md, docs/microsoft.md), or none unless
+/// `wanted`. An endpoint replaces all of a provider's hosts, so that a fake of somebody else's can stand in.
 fn real_providers(wanted: bool) -> BTreeMap<String, String> {
     #[expect(
         clippy::disallowed_methods,
@@ -184,7 +184,8 @@ fn real_providers(wanted: bool) -> BTreeMap<String, String> {
             .map(|value| (name.to_owned(), value))
     };
     let of = |provider: &str| {
-        ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI"].map(|name| format!("{provider}_{name}"))
+        ["CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI", "ENDPOINT"]
+            .map(|name| format!("{provider}_{name}"))
     };
     let names = of("GOOGLE")
         .into_iter()

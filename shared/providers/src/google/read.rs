@@ -1,6 +1,6 @@
-//! From Google's event resource to ours (<https://developers.google.com/calendar/api/v3/reference/events#resource>). Every
-//! field but the id may be missing, and what has another form than it should is passed over: only an event whose times
-//! cannot be read is left out, with a warning.
+//! Converts Google's event resource (<https://developers.google.com/calendar/api/v3/reference/events#resource>). Every field but
+//! the id may be missing, and a value of another form than documented is ignored. Only an event whose times cannot be read is
+//! left out, with a warning.
 
 use calweave_domain::details::{
     Attendee, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
@@ -12,17 +12,20 @@ use calweave_domain::link::EventLink;
 use calweave_domain::recurrence::Series;
 use calweave_domain::time::EventTime;
 use calweave_domain::zones::resolve;
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::{RemoteCalendar, ids};
 use crate::Change;
 
-/// What one item of a list says.
+/// Google's placeholder for the organizer of an event from a mail.
+const UNKNOWN_ORGANIZER: &str = "unknownorganizer@calendar.google.com";
+
+/// Converts one item of a list.
 ///
 /// # Errors
-/// A sentence for the calendar's owner, when the item says nothing that can be shown.
+/// A sentence for the calendar's owner, when the item cannot be shown.
 pub(super) fn change(target: RemoteCalendar<'_>, item: &Value) -> Result<Change, String> {
     let id = item["id"]
         .as_str()
@@ -30,7 +33,7 @@ pub(super) fn change(target: RemoteCalendar<'_>, item: &Value) -> Result<Change,
     if item["status"] != "cancelled" {
         return event(target, item).map(|event| Change::Upserted(Box::new(event)));
     }
-    // Of a cancelled event only the id is certain; of a cancelled occurrence also which one it is.
+    // A cancelled event is certain to have its id only; a cancelled occurrence also has its series and original start.
     match (text(item, "recurringEventId"), original_start(target, item)) {
         (Some(series), Some(original)) => Ok(Change::OccurrenceCancelled {
             series: ids::event_id(target.calendar, &series),
@@ -43,7 +46,7 @@ pub(super) fn change(target: RemoteCalendar<'_>, item: &Value) -> Result<Change,
     }
 }
 
-/// An event that is not cancelled.
+/// Converts an event that is not cancelled.
 ///
 /// # Errors
 /// A sentence for the calendar's owner, when its times cannot be read.
@@ -59,7 +62,7 @@ pub(super) fn event(target: RemoteCalendar<'_>, item: &Value) -> Result<Event, S
         )
     };
     let start = time(&item["start"], target.zone).ok_or_else(unreadable)?;
-    let end = time(&item["end"], target.zone).unwrap_or(start);
+    let end = end(time(&item["end"], target.zone), start);
     let id = match (text(item, "recurringEventId"), original_start(target, item)) {
         (Some(series), Some(original)) => {
             ids::event_id(target.calendar, &series).occurrence(original)
@@ -78,7 +81,7 @@ pub(super) fn event(target: RemoteCalendar<'_>, item: &Value) -> Result<Event, S
         start,
         end,
         series,
-        zone_guessed: false,
+        zone_guessed: is_zone_unknown(&item["start"]),
         details: Box::new(details),
         link: Some(Box::new(link)),
         content_hash: String::new(),
@@ -86,6 +89,16 @@ pub(super) fn event(target: RemoteCalendar<'_>, item: &Value) -> Result<Event, S
     };
     event.hash();
     Ok(event)
+}
+
+/// An all-day event lasts at least a day, and no event ends before it starts.
+fn end(end: Option<EventTime>, start: EventTime) -> EventTime {
+    let least = match start {
+        EventTime::Date(date) => EventTime::Date(date + TimeDelta::days(1)),
+        _ => start,
+    };
+    let is_late = |end: &EventTime| end.instant(Tz::UTC) >= least.instant(Tz::UTC);
+    end.filter(is_late).unwrap_or(least)
 }
 
 fn text(item: &Value, name: &str) -> Option<String> {
@@ -105,7 +118,12 @@ fn details(item: &Value) -> EventDetails {
     let visibility = match item["visibility"].as_str() {
         Some("private") => Visibility::Private,
         Some("confidential") => Visibility::Confidential,
-        _ => Visibility::Public,
+        Some("default" | "public") | None => Visibility::Public,
+        // RFC 5545 section 3.8.1.3: an unknown class is private.
+        Some(other) => {
+            unknown.push(("visibility".to_owned(), other.to_owned()));
+            Visibility::Private
+        }
     };
     let status = match item["status"].as_str() {
         Some("tentative") => EventStatus::Tentative,
@@ -116,7 +134,7 @@ fn details(item: &Value) -> EventDetails {
             EventStatus::Confirmed
         }
     };
-    // Where somebody works is no time that they are busy.
+    // A working location does not make anybody busy.
     let is_free =
         item["transparency"] == "transparent" || event_type.as_deref() == Some("workingLocation");
     EventDetails {
@@ -132,12 +150,7 @@ fn details(item: &Value) -> EventDetails {
         visibility,
         url: text(&item["source"], "url"),
         conference_url: conference(item),
-        attendees: item["attendees"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(attendee)
-            .collect(),
+        attendees: attendees(item),
         reminders: item["reminders"]["overrides"]
             .as_array()
             .into_iter()
@@ -166,6 +179,30 @@ fn conference(item: &Value) -> Option<String> {
     text(item, "hangoutLink").or(video)
 }
 
+/// The attendees, and after them the organizer of a meeting who is not among them.
+fn attendees(item: &Value) -> Vec<Attendee> {
+    let listed = item["attendees"].as_array().into_iter().flatten();
+    let mut attendees: Vec<Attendee> = listed.filter_map(attendee).collect();
+    let organizer = text(&item["organizer"], "email").filter(|email| email != UNKNOWN_ORGANIZER);
+    let is_listed = |email: &String| {
+        let is_same = |one: &Attendee| one.is_organizer || one.email.eq_ignore_ascii_case(email);
+        attendees.iter().any(is_same)
+    };
+    if !attendees.is_empty()
+        && let Some(email) = organizer.filter(|email| !is_listed(email))
+    {
+        attendees.push(Attendee {
+            email,
+            display_name: text(&item["organizer"], "displayName"),
+            rsvp_status: RsvpStatus::Accepted,
+            is_organizer: true,
+            is_optional: false,
+            is_self: item["organizer"]["self"] == true,
+        });
+    }
+    attendees
+}
+
 fn attendee(value: &Value) -> Option<Attendee> {
     let rsvp_status = match value["responseStatus"].as_str() {
         Some("accepted") => RsvpStatus::Accepted,
@@ -184,10 +221,11 @@ fn attendee(value: &Value) -> Option<Attendee> {
 }
 
 fn reminder(value: &Value) -> Option<Reminder> {
-    let method = if value["method"] == "email" {
-        ReminderMethod::Email
-    } else {
-        ReminderMethod::Popup
+    let method = match value["method"].as_str()? {
+        "email" => ReminderMethod::Email,
+        "popup" => ReminderMethod::Popup,
+        // Such as `sms`, which Google no longer sends. RFC 5545 section 3.8.6.1: unknown actions are ignored.
+        _ => return None,
     };
     Some(Reminder {
         method,
@@ -195,9 +233,15 @@ fn reminder(value: &Value) -> Option<Reminder> {
     })
 }
 
-/// The zone of an IANA name, which Google writes; of any other name that is known where it is none.
+/// Resolves a zone: Google writes IANA names, and passes on other names of imported events.
 fn zone_of(name: &str) -> Option<Tz> {
     name.parse().ok().or_else(|| resolve(name))
+}
+
+/// Whether a time names a zone that is not known. The calendar's zone then stands for it.
+fn is_zone_unknown(value: &Value) -> bool {
+    let name = value["timeZone"].as_str().filter(|name| !name.is_empty());
+    value["dateTime"].is_string() && name.is_some_and(|name| zone_of(name).is_none())
 }
 
 /// `{date}` or `{dateTime, timeZone}`.
@@ -219,8 +263,8 @@ fn original_start(target: RemoteCalendar<'_>, item: &Value) -> Option<OriginalSt
     time(&item["originalStartTime"], target.zone).map(|at| at.original_start())
 }
 
-/// `recurrence`: lines of RFC 5545 without `DTSTART`. A rule that nobody understands is kept as it is, and the event is
-/// shown once.
+/// Converts `recurrence`: content lines of RFC 5545 without `DTSTART`. A line that cannot be read is kept as it is; if there is
+/// no other, the event is shown once.
 fn series(item: &Value, start: EventTime, details: &mut EventDetails) -> Option<Series> {
     let lines = item["recurrence"].as_array()?;
     let mut series = Series::default();
@@ -228,6 +272,13 @@ fn series(item: &Value, start: EventTime, details: &mut EventDetails) -> Option<
     for line in lines.iter().filter_map(Value::as_str) {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let (name, parameters) = name.split_once(';').unwrap_or((name, ""));
+        // Google was seen to send `RRULE:DATE;TZID=Europe/Oslo:20260309T090000` (gcal_sync#327).
+        let garbled = value.strip_prefix("DATE;").filter(|_| name == "RRULE");
+        let garbled = garbled.and_then(|rest| rest.split_once(':'));
+        let (name, parameters, value) = match garbled {
+            Some((parameters, value)) => ("RDATE", parameters, value),
+            None => (name, parameters, value),
+        };
         let understood = match name.to_ascii_uppercase().as_str() {
             "RRULE" => value.parse().map(|rule| series.rules.push(rule)).is_ok(),
             "EXRULE" => value
@@ -235,7 +286,10 @@ fn series(item: &Value, start: EventTime, details: &mut EventDetails) -> Option<
                 .map(|rule| series.except_rules.push(rule))
                 .is_ok(),
             "RDATE" => dates(value, parameters, start)
-                .map(|dates| series.dates.extend(dates))
+                .map(|dates| {
+                    let timed = dates.into_iter().map(|date| with_time_of(start, date));
+                    series.dates.extend(timed);
+                })
                 .is_some(),
             "EXDATE" => dates(value, parameters, start)
                 .map(|dates| {
@@ -255,7 +309,16 @@ fn series(item: &Value, start: EventTime, details: &mut EventDetails) -> Option<
     found.then_some(series)
 }
 
-/// Dates and times as RFC 5545 3.3.4 and 3.3.5 write them, of the same kind as the start.
+/// A date, at the time of a timed start.
+fn with_time_of(start: EventTime, date: EventTime) -> EventTime {
+    match (start, date) {
+        (EventTime::Date(_), _) => date,
+        (_, EventTime::Date(date)) => start.with_local(date.and_time(start.local().time())),
+        _ => date,
+    }
+}
+
+/// Parses a list of dates and times (RFC 5545 sections 3.3.4 and 3.3.5). Times become times of the start's kind and zone.
 fn dates(value: &str, parameters: &str, start: EventTime) -> Option<Vec<EventTime>> {
     let zone = parameters
         .split(';')
@@ -264,7 +327,7 @@ fn dates(value: &str, parameters: &str, start: EventTime) -> Option<Vec<EventTim
         .or(start.zone())
         .unwrap_or(Tz::UTC);
     let one = |text: &str| -> Option<EventTime> {
-        // Of a period the start counts.
+        // A period stands for its start.
         let text = text.split('/').next()?.trim();
         if text.len() == 8 {
             return NaiveDate::parse_from_str(text, "%Y%m%d")

@@ -29,7 +29,9 @@ pub(super) fn overlay(body: &mut Value, from: Option<&Event>, to: &Event, zone: 
     }
     if old.attendees != new.attendees && !new.attendees_omitted {
         let known = body["attendees"].take();
-        let attendees = new.attendees.iter();
+        // The organizer may be read from the event itself, and is then no attendee.
+        let is_listed = |one: &&Attendee| !one.is_organizer || listed(one, &known).is_some();
+        let attendees = new.attendees.iter().filter(is_listed);
         body["attendees"] = attendees.map(|one| attendee(one, &known)).collect();
     }
     let reminders =
@@ -121,18 +123,18 @@ fn visibility(visibility: Visibility) -> &'static str {
     }
 }
 
-/// Somebody who is invited; what Google knows of them beyond our words stays.
-fn attendee(one: &Attendee, known: &Value) -> Value {
-    let same = |other: &&Value| {
-        other["email"]
-            .as_str()
-            .is_some_and(|email| email.eq_ignore_ascii_case(&one.email))
+/// The entry of an attendee in Google's list.
+fn listed<'a>(one: &Attendee, known: &'a Value) -> Option<&'a Value> {
+    let is_same = |other: &&Value| {
+        let email = other["email"].as_str();
+        email.is_some_and(|email| email.eq_ignore_ascii_case(&one.email))
     };
-    let mut value = known
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(same)
+    known.as_array().into_iter().flatten().find(is_same)
+}
+
+/// Converts an attendee. What Google knows of them beyond our fields stays.
+fn attendee(one: &Attendee, known: &Value) -> Value {
+    let mut value = listed(one, known)
         .cloned()
         .unwrap_or_else(|| json!({ "email": one.email }));
     if let Some(name) = &one.display_name {

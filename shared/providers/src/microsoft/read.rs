@@ -229,8 +229,9 @@ fn details(session: &GraphSession, item: &Value) -> EventDetails {
         Some("confidential") => Visibility::Confidential,
         Some("normal") | None => Visibility::Public,
         Some(other) => {
+            // RFC 5545 section 3.8.1.3: an unknown class is private.
             unknown.push(("sensitivity".to_owned(), other.to_owned()));
-            Visibility::Public
+            Visibility::Private
         }
     };
     let importance = match item["importance"].as_str() {
