@@ -1,7 +1,9 @@
-//! `cargo bench -p local --bench cold_start`: the cost of cold starts, measured with a local Lambda Runtime API.
+//! `cargo bench -p local --bench cold_start`: the cost of cold starts, measured with a local Lambda
+//! Runtime API.
 //!
-//! Build the functions for this machine first (`local/scripts/build-functions --x86-64`). The binaries are read from
-//! `target/lambda`, or from the folder given as an argument. Times are medians of 20 runs; compare ratios.
+//! Build the functions for this machine first (`local/scripts/build-functions --x86-64`). The
+//! binaries are read from `target/lambda`, or from the folder given as an argument. Times are
+//! medians of 20 runs; compare ratios.
 
 #![expect(
     clippy::unwrap_used,
@@ -130,7 +132,8 @@ fn zipped(bytes: &[u8]) -> usize {
     encoder.finish().unwrap().len()
 }
 
-/// Returns an unauthenticated request to one of these routes, which is answered without a table, or with 401.
+/// Returns an unauthenticated request to one of these routes, which is answered without a table, or
+/// with 401.
 fn http_event(routes: &[(String, String)]) -> Value {
     let (method, path) = routes
         .iter()
@@ -176,7 +179,8 @@ async fn cold_start(binary: &Path, services: &Services, event: &Value) -> Figure
         .env("AWS_LAMBDA_FUNCTION_NAME", "bench")
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        // A single bundle, as on Lambda. Otherwise hundreds of files of the certificate folder would be read.
+        // A single bundle, as on Lambda. Otherwise hundreds of files of the certificate folder
+        // would be read.
         .envs(
             CERTIFICATES
                 .iter()

@@ -46,8 +46,8 @@ fn main() {
     }
 }
 
-/// Returns a feed of `EVENTS` events over two years, a tenth of them weekly series. `padding` is the length of each
-/// description, in bytes.
+/// Returns a feed of `EVENTS` events over two years, a tenth of them weekly series. `padding` is
+/// the length of each description, in bytes.
 fn feed(padding: usize) -> String {
     let first = NaiveDate::from_ymd_opt(2025, 7, 1).unwrap();
     let mut text = String::from(

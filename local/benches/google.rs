@@ -1,6 +1,6 @@
-//! `cargo bench -p local --bench google`: the cost of syncing a Google calendar, and the time until a change at Google
-//! is visible, measured against the sandbox. There are no assertions; compare ratios rather than times
-//! (docs/performance.md).
+//! `cargo bench -p local --bench google`: the cost of syncing a Google calendar, and the time until
+//! a change at Google is visible, measured against the sandbox. There are no assertions; compare
+//! ratios rather than times (docs/performance.md).
 
 #![expect(
     clippy::unwrap_used,
@@ -248,7 +248,8 @@ async fn latency(google: &GoogleSandbox) {
     bench.stack.stop().await;
 }
 
-/// Sends requests over sixteen connections for four seconds. Returns the duration of each, and the requests per second.
+/// Sends requests over sixteen connections for four seconds. Returns the duration of each, and the
+/// requests per second.
 async fn at_sixteen(request: &Arc<reqwest::RequestBuilder>) -> (Vec<Duration>, f64) {
     let begun = Instant::now();
     let one = |_| {

@@ -1,7 +1,7 @@
 //! Calweave on one machine, for `cargo run` and for tests.
 //!
-//! - [`runner`]: the gateway, the functions behind it, the queue's worker and the schedules, as defined in
-//!   `template.yaml`.
+//! - [`runner`]: the gateway, the functions behind it, the queue's worker and the schedules, as
+//!   defined in `template.yaml`.
 //! - [`aws`]: DynamoDB, KMS and SQS as emulators in this process.
 //! - [`demo`]: a user, a feed and a page to try two-way sync in the browser.
 //!

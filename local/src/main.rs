@@ -142,7 +142,8 @@ fn template(arguments: &Arguments) -> Result<Template, String> {
     Template::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Runs only the emulators, for functions in other processes, such as those of `cargo lambda watch`.
+/// Runs only the emulators, for functions in other processes, such as those of `cargo lambda
+/// watch`.
 async fn emulators_only(template: &Template, options: &Options) -> Result<(), String> {
     let services = Services::start(template, options)
         .await
@@ -171,8 +172,9 @@ async fn sandbox_only(provider: &str, url: &str) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Returns the environment variables that configure the providers (docs/google.md, docs/microsoft.md), or none unless
-/// `wanted`. An endpoint replaces all of a provider's hosts, so that a fake of somebody else's can stand in.
+/// Returns the environment variables that configure the providers (docs/google.md,
+/// docs/microsoft.md), or none unless `wanted`. An endpoint replaces all of a provider's hosts, so
+/// it can point to a fake of the provider.
 fn real_providers(wanted: bool) -> BTreeMap<String, String> {
     #[expect(
         clippy::disallowed_methods,

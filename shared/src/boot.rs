@@ -1,12 +1,13 @@
 //! Entry points of the functions on the Lambda runtime.
 
 use std::future::Future;
+use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::map_request;
-use calweave_base::clock::Clock;
+use calweave_base::clock::{Clock, Deadline};
 use calweave_base::config::Environment;
 use calweave_base::error_chain::Chain;
 use calweave_base::telemetry::init_json;
@@ -81,16 +82,27 @@ async fn origin(mut request: Request) -> Request {
 pub fn queue<R, F, Fut>(handle: F) -> Result<(), Error>
 where
     R: Role,
-    F: Fn(R, Job) -> Fut + Clone,
+    F: Fn(R, Job, Deadline) -> Fut + Clone,
     Fut: Future<Output = Result<(), SyncError>>,
 {
     let context = start::<R>()?;
     block_on(lambda_runtime::run(service_fn(
         move |event: LambdaEvent<SqsEvent>| {
             let (context, handle) = (context.clone(), handle.clone());
-            async move { Ok::<_, Error>(messages(&context, handle, event.payload).await) }
+            let deadline = deadline(event.context.deadline);
+            async move { Ok::<_, Error>(messages(&context, handle, event.payload, deadline).await) }
         },
     )))
+}
+
+/// Work ends this long before Lambda ends the invocation.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Returns when an invocation stops to begin new work. `ends_at` is when Lambda ends it, in Unix milliseconds.
+fn deadline(ends_at: u64) -> Deadline {
+    let now = u64::try_from(Clock::System.now().timestamp_millis()).unwrap_or(0);
+    let left = Duration::from_millis(ends_at.saturating_sub(now));
+    Deadline::after(left.saturating_sub(MARGIN))
 }
 
 /// Runs a function that is started by a schedule.
@@ -130,10 +142,15 @@ where
 
 /// Processes the messages of a batch concurrently. Messages that fail, panic or cannot be parsed are returned as batch
 /// item failures, so that only these are received again.
-pub async fn messages<R, F, Fut>(context: &R, handle: F, event: SqsEvent) -> SqsBatchResponse
+pub async fn messages<R, F, Fut>(
+    context: &R,
+    handle: F,
+    event: SqsEvent,
+    deadline: Deadline,
+) -> SqsBatchResponse
 where
     R: Clone,
-    F: Fn(R, Job) -> Fut + Clone,
+    F: Fn(R, Job, Deadline) -> Fut + Clone,
     Fut: Future<Output = Result<(), SyncError>>,
 {
     let one = |message: aws_lambda_events::sqs::SqsMessage| {
@@ -147,7 +164,7 @@ where
                     return Some(id);
                 }
             };
-            match std::panic::AssertUnwindSafe(handle(context, job))
+            match std::panic::AssertUnwindSafe(handle(context, job, deadline))
                 .catch_unwind()
                 .await
             {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use calweave_base::clock::Deadline;
 use calweave_base::config::{HttpConfig, PasswordPolicy, SyncWindow};
 use calweave_calendar::{AccountContext, Context, EventContext, FeedContext};
 pub use calweave_http::HandlerState;
@@ -62,6 +63,7 @@ impl Role for SyncContext {
             accounts: AccountContext::build(setup),
             window: SyncWindow::read(&mut setup.env),
             policy: setup.feed_policy(),
+            deadline: Deadline::NEVER,
         }
     }
 }

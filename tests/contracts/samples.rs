@@ -7,6 +7,7 @@ use aws_lambda_events::sqs::SqsEvent;
 use local::functions;
 use serde_json::{Value, json};
 use shared::boot::{messages, tick};
+use shared::clock::Deadline;
 
 use crate::harness::World;
 
@@ -51,7 +52,13 @@ async fn every_sample_runs_through_its_function() {
     }
     let event: SqsEvent = serde_json::from_value(sample("sync_worker.json")).unwrap();
     assert_eq!(event.records.len(), 1);
-    let answer = messages(&world.stack.context, sync_worker::handle, event).await;
+    let answer = messages(
+        &world.stack.context,
+        sync_worker::handle,
+        event,
+        Deadline::NEVER,
+    )
+    .await;
     assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
     for functions::ScheduledJob { name, run: job, .. } in functions::SCHEDULED {
         run.push(format!("{name}.json"));
@@ -81,8 +88,9 @@ async fn one_bad_message_does_not_fail_the_others() {
     let event: SqsEvent = serde_json::from_value(event).unwrap();
     let answer = messages(
         &world.stack.context,
-        |app, job| async move { sync_worker::handle(app, job).await },
+        |app, job, deadline| async move { Box::pin(sync_worker::handle(app, job, deadline)).await },
         event,
+        Deadline::NEVER,
     )
     .await;
     let failed: Vec<_> = answer
@@ -96,7 +104,7 @@ async fn one_bad_message_does_not_fail_the_others() {
         serde_json::from_value(json!({ "Records": [record("a", &good), record("b", &good)] }))
             .unwrap();
     let first = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let handle = move |_, _| {
+    let handle = move |_, _, _| {
         let first = first.clone();
         async move {
             assert!(
@@ -106,6 +114,6 @@ async fn one_bad_message_does_not_fail_the_others() {
             Ok(())
         }
     };
-    let answer = messages(&world.stack.context, handle, event).await;
+    let answer = messages(&world.stack.context, handle, event, Deadline::NEVER).await;
     assert_eq!(answer.batch_item_failures.len(), 1);
 }

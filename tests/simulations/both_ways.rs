@@ -11,7 +11,7 @@ use shared::domain::agenda::rule_yields;
 use shared::domain::content::EventContent;
 use shared::domain::event::Event;
 use shared::domain::ids::{CalendarId, EventId, OriginalStart, UserId};
-use shared::providers::{Change, ReadScope, RemoteCalendar};
+use shared::providers::{Change, ReadScope, RemoteCalendar, SERIES_AT_ONCE};
 
 use super::{Dice, killed_after, seeds};
 use crate::harness::{EventChange, InjectedFault, ProviderHarness, token_in};
@@ -305,7 +305,12 @@ impl<S: ProviderHarness> Both<S> {
                 .list_changes(target, &ask, next.as_deref())
                 .await
                 .unwrap();
-            for change in page.changes {
+            let mut changes = page.changes;
+            for batch in page.series.chunks(SERIES_AT_ONCE) {
+                let series = session.read_series(target, batch).await.unwrap();
+                changes.extend(series.changes);
+            }
+            for change in changes {
                 match change {
                     Change::Upserted(event) => {
                         events.insert(event.id.clone(), *event);

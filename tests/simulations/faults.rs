@@ -16,7 +16,7 @@ use chrono::TimeDelta;
 use local::stack::Options;
 use serde_json::{Value, json};
 use shared::boot::messages;
-use shared::clock::Clock;
+use shared::clock::{Clock, Deadline};
 
 use super::{Dice, seeds};
 use crate::harness::ProviderHarness;
@@ -290,7 +290,13 @@ async fn of_two_messages_only_the_one_that_failed_is_reported() {
             Fate::Done
         }
     });
-    let answer = messages(&world.stack.context, sync_worker::handle, batch).await;
+    let answer = messages(
+        &world.stack.context,
+        sync_worker::handle,
+        batch,
+        Deadline::NEVER,
+    )
+    .await;
     let failed: Vec<_> = answer
         .batch_item_failures
         .iter()

@@ -3,6 +3,7 @@
 mod both_ways;
 mod crashes;
 mod faults;
+mod interruptions;
 
 use std::pin::pin;
 use std::task::Poll;

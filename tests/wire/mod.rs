@@ -55,7 +55,10 @@ async fn read(item: &Value, connect: impl Fn(OAuthClient) -> Box<dyn Connect>) -
         from: "2020-01-01T00:00:00Z".parse().unwrap(),
         to: "2030-01-01T00:00:00Z".parse().unwrap(),
     };
-    let page = session.list_changes(target, &scope, None).await.unwrap();
+    let mut page = session.list_changes(target, &scope, None).await.unwrap();
+    if !page.series.is_empty() {
+        page = session.read_series(target, &page.series).await.unwrap();
+    }
     server.abort();
     page
 }

@@ -1,11 +1,12 @@
-//! The HTML forms of the sandboxes' pages, with which calendars are changed by hand.
+//! The HTML forms of the sandboxes' pages, used to change calendars by hand.
 
 use chrono::NaiveDateTime;
 use serde::Deserialize;
 
 use crate::parts::escaped;
 
-/// What a form acts on: the user, the calendar, and the event, which is empty in the form that adds one.
+/// The target of a form: the user, the calendar and the event. The event is empty in the form that
+/// adds one.
 #[derive(Clone, Copy)]
 pub(crate) struct SandboxPage<'a> {
     pub email: &'a str,

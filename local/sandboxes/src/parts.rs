@@ -1,4 +1,5 @@
-//! Code that both sandboxes share: the key that signs id tokens, faults, encodings, notification delivery.
+//! Code that both sandboxes share: the key that signs id tokens, faults, encodings, notification
+//! delivery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,6 +57,33 @@ impl SigningKey {
     }
 }
 
+/// The number of calls that a sandbox still answers. Further calls get no response, so that a test
+/// can stop a worker between two calls.
+#[derive(Debug, Default)]
+pub(crate) struct CallBudget {
+    /// `None` if there is no limit.
+    pub left: Option<u64>,
+    /// The number of calls without a response.
+    pub unanswered: u64,
+}
+
+impl CallBudget {
+    /// Takes one call. Returns false if it gets no response.
+    pub fn take(&mut self) -> bool {
+        match &mut self.left {
+            None => true,
+            Some(0) => {
+                self.unanswered += 1;
+                false
+            }
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+}
+
 /// Encodes bytes as base64url without padding.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
@@ -95,8 +123,9 @@ impl FaultRates {
         (mixed ^ (mixed >> 31)) % bound.max(1)
     }
 
-    /// Draws whether this call fails, and with which of `kinds` (status and reason). 412 is only drawn for
-    /// `conditional` calls, and 401 never for the token endpoint; the first kind replaces them.
+    /// Draws whether this call fails, and with which of `kinds` (status and reason). 412 is only
+    /// drawn for `conditional` calls, and 401 never for the token endpoint; the first kind replaces
+    /// them.
     pub fn fault(
         &mut self,
         method: &str,
@@ -146,8 +175,8 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Percent-decodes a path segment.
 pub(crate) fn decoded(part: &str) -> String {
-    // Parses the segment as a query value, which percent-decodes it; a plus sign is escaped first, as it would become a
-    // space.
+    // Parses the segment as a query value, which percent-decodes it; a plus sign is escaped first,
+    // as it would become a space.
     let text = part.replace('+', "%2B");
     let url = reqwest::Url::parse(&format!("http://localhost/?part={text}"));
     url.ok()
@@ -191,8 +220,8 @@ fn letters(length: usize, source: impl Fn() -> [u8; 16]) -> String {
 pub(crate) struct Deliveries(Arc<AtomicUsize>);
 
 impl Deliveries {
-    /// Sends a notification once, in the background. Failed deliveries are dropped; the real providers retry a few
-    /// times.
+    /// Sends a notification once, in the background. Failed deliveries are dropped; the real
+    /// providers retry a few times.
     pub fn send(&self, request: reqwest::RequestBuilder) {
         let count = Arc::clone(&self.0);
         count.fetch_add(1, Ordering::SeqCst);

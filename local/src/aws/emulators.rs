@@ -1,5 +1,5 @@
-//! AWS on this machine: DynamoDB (dynoxide, in a file or in memory), KMS and SQS (winterbaume), each behind a loopback
-//! port, spoken to by the real SDK.
+//! Emulators of DynamoDB (dynoxide, in a file or in memory), KMS and SQS (winterbaume). Each
+//! listens on a loopback port and is used through the AWS SDK.
 
 use std::fs;
 use std::io::Write;
@@ -23,58 +23,62 @@ use winterbaume_kms::views::KeyView;
 use winterbaume_kms::{KmsService, KmsStateView};
 use winterbaume_sqs::SqsService;
 
-/// The region that everything is in.
+/// The AWS region of all resources.
 pub const REGION: &str = "us-east-1";
 
-/// The emulators could not be started.
+/// The emulators failed to start.
 #[derive(Debug, thiserror::Error)]
 pub enum EmulatorError {
     /// The data folder cannot be used.
-    #[error("cannot use the data folder {}: {reason}; `--reset` starts anew", folder.display())]
+    #[error("cannot use the data folder {}: {reason}; use `--reset` to remove its data", folder.display())]
     Data {
-        /// Which folder.
+        /// The folder.
         folder: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// No loopback port was to be had.
+    /// No loopback port is available.
     #[error("cannot listen on 127.0.0.1: {0}")]
     Listen(#[from] std::io::Error),
-    /// KMS did not take the key.
+    /// The KMS emulator did not accept the key.
     #[error("cannot start the KMS emulator: {0}")]
     Kms(String),
 }
 
 /// The running emulators.
 pub struct Emulators {
-    /// Where DynamoDB answers.
+    /// The URL of DynamoDB.
     pub dynamodb: String,
-    /// Where KMS answers.
+    /// The URL of KMS.
     pub kms: String,
-    /// Where SQS answers.
+    /// The URL of SQS.
     pub sqs: String,
-    /// What must outlive a restart.
+    /// The keys, which are kept across restarts.
     pub keys: Keys,
     tasks: Vec<JoinHandle<()>>,
-    /// Held as long as the data folder is in use.
+    /// The lock on the data folder.
     _lock: Option<fs::File>,
 }
 
-/// Keys that must outlive a restart, or nothing that was sealed could be opened.
+/// The keys that must be kept across restarts. Without them, data encrypted earlier cannot be
+/// decrypted.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Keys {
-    /// The id of the KMS key.
+    /// The ID of the KMS key.
     pub kms_key_id: String,
     kms_material: String,
-    /// The `JWT_KEYS` variable.
+    /// The value of the `JWT_KEYS` variable.
     pub jwt_keys: String,
 }
 
 impl Emulators {
-    /// Starts all three; `folder` keeps their data, or nothing does.
+    /// Starts all three emulators. DynamoDB's data and the keys are stored in `folder`, or in
+    /// memory if it is `None`. `reset` removes the data that is stored there. DynamoDB stops on the
+    /// `stop` signal.
     ///
     /// # Errors
-    /// When the folder cannot be used or no port is to be had.
+    /// Returns [`EmulatorError`] if the folder cannot be used, if no port is available, or if the
+    /// KMS emulator does not accept the key.
     pub async fn start(
         folder: Option<&Path>,
         reset: bool,
@@ -91,7 +95,8 @@ impl Emulators {
                 None,
             ),
         };
-        // After this, commits reach the log without waiting for the disk: lost only if the machine itself goes down.
+        // Afterwards, a commit is written to the log without waiting for the disk. It is lost only
+        // if the machine itself fails.
         let fast = database
             .enable_bulk_loading()
             .and_then(|()| database.disable_bulk_loading());
@@ -120,7 +125,7 @@ impl Emulators {
                 if let Err(error) =
                     dynoxide::server::serve_with_shutdown(dynamodb, database, wait).await
                 {
-                    tracing::error!("the DynamoDB emulator ended: {error}");
+                    tracing::error!("the DynamoDB emulator stopped: {error}");
                 }
             }),
             tokio::spawn(serve(kms, kms_service)),
@@ -136,7 +141,8 @@ impl Emulators {
         })
     }
 
-    /// Waits until the data is on disk. The stop signal has been given before.
+    /// Waits until the data is on disk, for up to five seconds. The caller sends the stop signal
+    /// first.
     pub async fn finish(mut self) {
         let dynamodb = self.tasks.remove(0);
         if tokio::time::timeout(std::time::Duration::from_secs(5), dynamodb)
@@ -150,7 +156,7 @@ impl Emulators {
 }
 
 impl Keys {
-    /// New ones.
+    /// Generates new keys.
     pub fn generate() -> Self {
         let hex = |bytes: &[u8]| {
             bytes
@@ -160,7 +166,7 @@ impl Keys {
         };
         let id = hex(&random_bytes::<16>());
         Self {
-            // A KMS key id has the form of a UUID.
+            // KMS key IDs have the format of a UUID.
             kms_key_id: format!(
                 "{}-{}-{}-{}-{}",
                 &id[..8],
@@ -197,7 +203,7 @@ impl Keys {
             key_manager: "CUSTOMER".into(),
             deletion_date: None,
             key_rotation_enabled: true,
-            key_material: material.ok_or("the key is damaged")?,
+            key_material: material.ok_or("the stored key is invalid")?,
             public_key_der: None,
             tags: std::collections::HashMap::default(),
             multi_region: false,
@@ -211,7 +217,8 @@ impl Keys {
     }
 }
 
-/// Takes the folder for this process alone, and opens what is in it.
+/// Locks the folder for this process, and opens the database and the keys in it. Creates them if
+/// the folder is new, or after a `reset`.
 fn open(folder: &Path, reset: bool) -> Result<(Database, Keys, Option<fs::File>), String> {
     fs::create_dir_all(folder).map_err(|error| error.to_string())?;
     let lock = fs::File::create(folder.join("lock")).map_err(|error| error.to_string())?;
@@ -243,7 +250,7 @@ fn open(folder: &Path, reset: bool) -> Result<(Database, Keys, Option<fs::File>)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && used_before => {
             return Err(
-                "keys.json is gone, and without it nothing that is sealed can be opened".to_owned(),
+                "keys.json is missing; encrypted data cannot be decrypted without it".to_owned(),
             );
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -275,7 +282,7 @@ async fn serve<S: MockService>(listener: TcpListener, service: S) {
         .fallback(answer::<S>)
         .with_state(Arc::new(service));
     if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!("an emulator ended: {error}");
+        tracing::error!("an emulator stopped: {error}");
     }
 }
 

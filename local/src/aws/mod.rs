@@ -1,4 +1,4 @@
-//! AWS on one machine: the emulators, and the resources that `template.yaml` asks for in them.
+//! AWS on one machine: the emulators, and the resources of `template.yaml` in them.
 
 pub mod emulators;
 pub mod services;

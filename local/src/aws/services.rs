@@ -1,4 +1,4 @@
-//! What the functions run on: the emulators with the template's tables and queue in them.
+//! The AWS services of the functions: the emulators, with the tables and the queue of the template.
 
 use std::collections::BTreeMap;
 
@@ -18,41 +18,43 @@ use crate::emulators::{Emulators, Keys, REGION};
 use crate::stack::{Options, StartError};
 use crate::template::{TableSchema, Template};
 
-/// The running emulators, and what a function must be told to use them.
+/// The running emulators, and the environment variables that functions need to use them.
 pub struct Services {
-    /// Client of the emulated DynamoDB, for looking at tables from outside.
+    /// A client of the emulated DynamoDB, to inspect tables in tests.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// Client of the emulated SQS.
+    /// A client of the emulated SQS.
     pub sqs: aws_sdk_sqs::Client,
-    /// The environment of every function, as the template and Lambda itself set it.
+    /// The environment variables of the functions, including those that Lambda itself sets.
     pub variables: BTreeMap<String, String>,
     emulators: Option<Emulators>,
     stop: watch::Sender<bool>,
 }
 
-/// Where the three services are, and what is called how there.
+/// The endpoints of the three services, and the keys and name prefix to use with them.
 struct Place {
     dynamodb: String,
     kms: String,
     sqs: String,
     kms_key_id: String,
     jwt_keys: String,
-    /// Before the names of tables and queues: another AWS may be shared.
+    /// The prefix of the names of tables and queues. It separates runs that share another AWS
+    /// implementation.
     prefix: String,
 }
 
 impl Services {
-    /// The URL of the queue of sync work.
+    /// Returns the URL of the sync queue.
     pub fn queue_url(&self) -> &str {
         self.variables
             .get("SYNC_QUEUE_URL")
             .map_or("", String::as_str)
     }
 
-    /// Starts the emulators and makes what the template asks for, where it is not there yet.
+    /// Starts the emulators, unless another AWS implementation is configured. Creates the tables
+    /// and queues of the template that do not exist yet.
     ///
     /// # Errors
-    /// One clear line about what is in the way.
+    /// Returns [`StartError`], whose text is one line that names the cause.
     pub async fn start(template: &Template, options: &Options) -> Result<Self, StartError> {
         let (stop, stopped) = watch::channel(false);
         let make = |what: String| move |reason| StartError::Make { what, reason };
@@ -90,7 +92,7 @@ impl Services {
         })
     }
 
-    /// Stops the emulators; the data is on disk afterwards.
+    /// Stops the emulators, and waits until the data is on disk.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         if let Some(emulators) = self.emulators {
@@ -111,7 +113,7 @@ impl Place {
         }
     }
 
-    /// Another AWS, with a key of its own there.
+    /// Uses another AWS implementation, and creates a KMS key there.
     async fn elsewhere(endpoint: &str) -> Result<Self, String> {
         let made = aws_sdk_kms::Client::new(&sdk_config(endpoint))
             .create_key()
@@ -122,7 +124,7 @@ impl Place {
         let kms_key_id = made
             .key_metadata
             .map(|key| key.key_id)
-            .ok_or("no key was made")?;
+            .ok_or("the response contains no key")?;
         let prefix = format!("t{:032x}-", u128::from_be_bytes(random_bytes()));
         let jwt_keys = Keys::generate().jwt_keys;
         let [dynamodb, kms, sqs] = [(); 3].map(|()| endpoint.to_owned());
@@ -161,7 +163,7 @@ fn variables(
     };
     let mut variables = template.environment(&resource, &place.jwt_keys)?;
     let flag = |on: bool| if on { "on" } else { "off" }.to_owned();
-    // What Lambda itself sets, and what only development may.
+    // Variables that Lambda itself sets, and variables that are only for development.
     variables.extend([
         ("AWS_REGION".to_owned(), REGION.to_owned()),
         ("AWS_ACCESS_KEY_ID".to_owned(), "local".to_owned()),
@@ -274,7 +276,8 @@ async fn make_queues(sqs: &aws_sdk_sqs::Client, prefix: &str) -> Result<String, 
         .create_queue()
         .queue_name(format!("{prefix}SyncQueue"))
         .attributes(QueueAttributeName::RedrivePolicy, redrive)
-        // On AWS six times the worker's time. Here nobody kills a worker halfway, so a failure may come again sooner.
+        // On AWS, it is six times the worker's timeout. Here no worker is killed at its timeout, so
+        // a failed message can be received again sooner.
         .attributes(QueueAttributeName::VisibilityTimeout, "60")
         .send()
         .await

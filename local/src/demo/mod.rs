@@ -1,4 +1,5 @@
-//! `--demo`: somebody to sign in as, with a calendar that is there already, and a Google to link.
+//! The `--demo` option: a user with a connected calendar, and provider sandboxes with accounts to
+//! link.
 
 use std::sync::Arc;
 
@@ -11,22 +12,22 @@ use shared::in_process::InProcess;
 use crate::gateway::DEMO_PATH;
 use crate::stack::Stack;
 
-/// Who the demo user is.
+/// The email address of the demo user.
 pub const EMAIL: &str = "demo@example.org";
-/// And how that user signs in.
+/// The password of the demo user.
 pub const PASSWORD: &str = "demo calendar";
 
-/// Where the demo's page is.
+/// The path of the demo page.
 pub const PATH: &str = "/demo";
-/// The bundled feed.
+/// The bundled iCalendar feed.
 pub const FEED: &str = include_str!("demo.ics");
-/// The page: an agenda that is changed here and at Google.
+/// The demo page: an agenda whose events can be changed in Calweave and at the provider.
 pub const PAGE: &str = include_str!("demo.html");
 
-/// A Google of this machine with one person in it.
+/// Starts a Google sandbox with one user.
 ///
 /// # Errors
-/// When no port is to be had.
+/// Returns a message if no port is available.
 pub async fn google() -> Result<Arc<GoogleSandbox>, String> {
     let (google, _) = GoogleSandbox::start(Clock::System, None).await?;
     google.add_person(
@@ -38,20 +39,20 @@ pub async fn google() -> Result<Arc<GoogleSandbox>, String> {
     Ok(google)
 }
 
-/// A Microsoft of this machine with one person in it.
+/// Starts a Microsoft sandbox with one user.
 ///
 /// # Errors
-/// When no port is to be had.
+/// Returns a message if no port is available.
 pub async fn microsoft() -> Result<Arc<MicrosoftSandbox>, String> {
     let (microsoft, _) = MicrosoftSandbox::start(Clock::System, None).await?;
     microsoft.add_person("grace@contoso.test", "Grace", &["Project"]);
     Ok(microsoft)
 }
 
-/// Signs the demo user up and connects the bundled feed, unless both are there from an earlier run.
+/// Creates the demo user and connects the bundled feed, unless they exist from an earlier run.
 ///
 /// # Errors
-/// What the API said, where it refused.
+/// Returns the API's response if it refuses a request.
 pub async fn prepare(stack: &Stack) -> Result<(), String> {
     let (auth, ics) = (&stack.functions["auth"], &stack.functions["ics"]);
     let credentials = json!({ "email": EMAIL, "password": PASSWORD, "fullName": "Demo", "timezone": "Europe/Berlin" });

@@ -1,4 +1,4 @@
-//! What runs beside the gateway: the worker of the queue, and the scheduled jobs.
+//! The background tasks of the stack: the queue worker and the scheduled jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::SqsEvent;
 use serde_json::json;
 use shared::boot::{messages, tick};
+use shared::clock::Deadline;
 use shared::sync::SyncContext;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -14,7 +15,8 @@ use crate::functions;
 use crate::services::Services;
 use crate::template::Template;
 
-/// Polls the queue, and runs each scheduled job at its interval.
+/// Spawns the tasks that poll the queue and run each scheduled job at its interval. Returns their
+/// handles.
 pub(super) fn run_in_background(
     template: &Template,
     context: &SyncContext,
@@ -38,6 +40,8 @@ pub(super) fn run_in_background(
     background
 }
 
+/// Receives up to five messages. Waits up to `wait` seconds for them (long polling). Returns an
+/// empty batch when the request fails.
 pub(super) async fn receive(
     sqs: &aws_sdk_sqs::Client,
     queue: &str,
@@ -55,7 +59,8 @@ pub(super) async fn receive(
         .unwrap_or_default()
 }
 
-/// Hands a batch to the worker, as Lambda's event source mapping does: what it does not report as failed is deleted.
+/// Invokes the worker with a batch, as Lambda's event source mapping does. Deletes the messages
+/// that the worker does not report as failed.
 pub(super) async fn work_on(
     context: &SyncContext,
     sqs: &aws_sdk_sqs::Client,
@@ -68,7 +73,13 @@ pub(super) async fn work_on(
     let Ok(event) = serde_json::from_value::<SqsEvent>(event) else {
         return;
     };
-    let answer = messages(context, sync_worker::handle, event).await;
+    let answer = messages(
+        context,
+        sync_worker::handle,
+        event,
+        Deadline::after(WORK_TIME),
+    )
+    .await;
     let failed: Vec<String> = answer
         .batch_item_failures
         .into_iter()
@@ -91,7 +102,10 @@ pub(super) async fn work_on(
     }
 }
 
-/// How many batches are worked on at once.
+/// The time after which a batch begins no new work. It is the same as on Lambda: the worker's
+/// timeout of 120 seconds, less a margin of 60 seconds.
+const WORK_TIME: Duration = Duration::from_secs(60);
+/// The maximum number of batches in progress at the same time.
 const CONCURRENCY: usize = 4;
 
 async fn poll(
@@ -121,7 +135,8 @@ async fn poll(
         while working.try_join_next().is_some() {}
     }
     while working.join_next().await.is_some() {}
-    // What still waits is finished too, so that nothing is lost with the queue.
+    // Process the remaining messages too. The emulated queue is in memory, so they would be
+    // lost with it.
     loop {
         let batch = receive(&sqs, &queue, 0).await;
         if batch.is_empty() {
@@ -131,7 +146,7 @@ async fn poll(
     }
 }
 
-/// Returns once the stack is to stop.
+/// Waits for the stop signal of the stack.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }

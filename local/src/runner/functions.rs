@@ -1,4 +1,5 @@
-//! All functions, by the name that the template gives their binaries. The only place that knows more than one of them.
+//! A table of all functions, by the name of their binary in the template. This is the only module
+//! that depends on more than one function.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +12,11 @@ use shared::setup::Setup;
 use shared::sync::{SyncContext, SyncError};
 use utoipa::openapi::OpenApi;
 
-/// A function that answers HTTP requests.
+/// A function that handles HTTP requests.
 pub struct HttpFunction {
-    /// Its name.
+    /// The name of its binary.
     pub name: &'static str,
-    /// What its routes say of themselves.
+    /// Returns the OpenAPI description of its routes.
     pub openapi: fn() -> OpenApi,
     mount: fn(&mut Setup<'_>) -> Result<InProcess, InvalidConfig>,
 }
@@ -30,14 +31,14 @@ macro_rules! http {
     };
 }
 
-/// One run of a job, in time.
+/// The future of one run of a job.
 pub type Run = BoxFuture<'static, Result<usize, SyncError>>;
 
-/// A function that a schedule starts.
+/// A function that runs on a schedule.
 pub struct ScheduledJob {
-    /// Its name.
+    /// The name of its binary.
     pub name: &'static str,
-    /// One run.
+    /// Starts one run.
     pub run: fn(SyncContext) -> Run,
     check: fn(&mut Setup<'_>) -> Result<(), InvalidConfig>,
 }
@@ -52,7 +53,7 @@ macro_rules! jobs {
     };
 }
 
-// The lists, `HTTP` and `SCHEDULED`.
+// Defines the lists `HTTP` and `SCHEDULED`.
 include!("registry.rs");
 
 fn run<R, F>(job: impl Fn(R) -> F, context: &SyncContext) -> Run
@@ -70,7 +71,7 @@ fn check_role<R: JobRole, F>(
     setup.role::<R>().map(drop)
 }
 
-/// A role that a job may have: a part of what the worker holds.
+/// A role that a job can have. Each is a part of the worker's context.
 trait JobRole: Role {
     fn of(context: &SyncContext) -> Self;
 }
@@ -93,13 +94,13 @@ impl JobRole for Context {
     }
 }
 
-/// The function that works on messages.
+/// The name of the function that processes the queue's messages.
 pub const WORKER: &str = "sync_worker";
 
-/// All HTTP functions, mounted in this process.
+/// Sets up all HTTP functions in this process. Returns them by name.
 ///
 /// # Errors
-/// [`InvalidConfig`] names the variables that a function lacks.
+/// Returns [`InvalidConfig`] with the variables that a function needs and `setup` does not have.
 pub fn mount(setup: &mut Setup<'_>) -> Result<BTreeMap<String, InProcess>, InvalidConfig> {
     let mounted = HTTP
         .iter()
@@ -107,10 +108,10 @@ pub fn mount(setup: &mut Setup<'_>) -> Result<BTreeMap<String, InProcess>, Inval
     mounted.collect()
 }
 
-/// Builds what a function holds, as its `main` does.
+/// Builds the context of a function, as its `main` does, and drops it.
 ///
 /// # Errors
-/// [`InvalidConfig`] names the variables that it lacks.
+/// Returns [`InvalidConfig`] with the variables that the function needs and `setup` does not have.
 pub fn check(name: &str, setup: &mut Setup<'_>) -> Result<(), InvalidConfig> {
     if let Some(function) = HTTP.iter().find(|function| function.name == name) {
         return (function.mount)(setup).map(drop);

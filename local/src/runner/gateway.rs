@@ -1,5 +1,5 @@
-//! The HTTP API of API Gateway on this machine: finds the function by the template's routes, and hands it the event
-//! (payload format 2.0) that Lambda would get.
+//! A local stand-in for the API Gateway HTTP API. It selects the function by the routes of the
+//! template, and invokes it with the event (payload format 2.0) that API Gateway sends to Lambda.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,11 +18,12 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::in_process::InProcess;
 
-/// API Gateway's own limits.
+/// The maximum size of a request body at API Gateway, in bytes.
 const MAX_BODY: usize = 10 << 20;
+/// The maximum size of the request line and headers at API Gateway, in bytes.
 const MAX_HEADERS: usize = 10_240;
 
-/// Routes, and the functions behind them.
+/// The gateway: the routes of the template and their functions.
 pub struct Gateway {
     routes: Vec<Route>,
     functions: BTreeMap<String, InProcess>,
@@ -37,11 +38,11 @@ struct Route {
     function: String,
 }
 
-/// Where the bundled feed is served, beside the API.
+/// The path of the bundled feed. It is not part of the API.
 pub const DEMO_PATH: &str = "/local/demo.ics";
 
 impl Gateway {
-    /// A gateway over these routes (method, path, function) and functions.
+    /// Creates a gateway. Each route is a method, a path and the name of a function.
     pub fn new(
         routes: impl Iterator<Item = (String, String, String)>,
         functions: BTreeMap<String, InProcess>,
@@ -55,7 +56,7 @@ impl Gateway {
                 function,
             })
             .collect();
-        // The most specific route first: plain segments before `{id}`, and `{proxy+}` last.
+        // Most specific route first: literal segments before `{id}`, and `{proxy+}` last.
         routes.sort_by_cached_key(|route| {
             route
                 .segments
@@ -114,7 +115,7 @@ impl Route {
 }
 
 impl Gateway {
-    /// The event that API Gateway makes of a request (payload format 2.0).
+    /// Converts a request to API Gateway's event (payload format 2.0).
     fn event(
         &self,
         parts: &Parts,
@@ -165,7 +166,7 @@ impl Gateway {
     }
 }
 
-/// Answers one request.
+/// Handles one request: the demo page, the bundled feed, or a route of the template.
 pub async fn handle(
     State(gateway): State<Arc<Gateway>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -211,7 +212,7 @@ pub async fn handle(
         Ok(answer) => respond(&answer),
         Err(error) => {
             tracing::error!(
-                "the function {} did not take its event: {error}",
+                "the function {} failed to handle the event: {error}",
                 route.function
             );
             message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
@@ -219,7 +220,8 @@ pub async fn handle(
     }
 }
 
-/// Lower-case names; what is sent twice is joined by commas, as API Gateway does.
+/// Returns the headers with lower-case names, without cookies. Repeated headers are joined with
+/// commas, as API Gateway does.
 fn headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers.iter().filter(|(name, _)| *name != header::COOKIE) {

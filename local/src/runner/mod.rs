@@ -1,4 +1,5 @@
-//! Runs the functions as Lambda would: requests through the gateway, messages from the queue, jobs on their schedules.
+//! Runs the functions as Lambda does: with requests from the gateway, messages from the queue, and
+//! jobs on their schedules.
 
 mod background;
 pub mod functions;

@@ -1,4 +1,4 @@
-//! The OpenAPI document of all functions together.
+//! The OpenAPI document of all functions.
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -11,7 +11,8 @@ use crate::functions::{HTTP, HttpFunction};
 /// The media type of problem details (RFC 9457).
 const PROBLEM: &str = "application/problem+json";
 
-/// The OpenAPI document of all functions together. Problems that several operations share are components.
+/// Returns the OpenAPI document of all functions. Identical problem responses of several operations
+/// become one component.
 pub fn document() -> OpenApi {
     let license = LicenseBuilder::new()
         .name("MIT OR Apache-2.0")
@@ -28,7 +29,8 @@ pub fn document() -> OpenApi {
     for HttpFunction { name, openapi, .. } in HTTP {
         let mut part = openapi();
         for operation in part.paths.paths.values_mut().flat_map(operations) {
-            // A handler's name is unique within its function only.
+            // A handler's name is only unique within its function, so the function's name is
+            // prepended.
             let id = operation.operation_id.take();
             operation.operation_id = id.map(|id| format!("{name}_{id}"));
         }
@@ -59,7 +61,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
-/// Replaces each problem of an operation by a reference to a component, unless the operation describes it in its own way.
+/// Replaces each problem response of an operation with a reference to the component for its status.
+/// A response that differs from the component stays in the operation.
 fn share_problems(operation: &mut Operation, components: &mut Components) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(problem) = &*response else {

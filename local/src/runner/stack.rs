@@ -1,4 +1,5 @@
-//! The whole backend on this machine: emulators, gateway, poller and schedules, as the template wants them.
+//! The whole backend on one machine: emulators, gateway, queue poller and schedules, as the
+//! template defines them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,32 +28,36 @@ use crate::gateway::{Gateway, handle};
 use crate::services::Services;
 use crate::template::{BadTemplate, Template};
 
-/// How the stack is to run.
+/// The options of a stack.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Port of the gateway; 0 for any.
+    /// The port of the gateway. 0 selects a free port.
     pub port: u16,
-    /// Where the data is kept; in memory without.
+    /// The folder of the data. `None` keeps the data in memory.
     pub data: Option<PathBuf>,
-    /// Whether what earlier runs have left there is removed first.
+    /// Whether to remove the data of earlier runs first.
     pub reset: bool,
-    /// Whether feeds may come from this machine.
+    /// Whether feeds on loopback addresses are allowed.
     pub allow_loopback_feeds: bool,
-    /// Whether callers are limited.
+    /// Whether rate limits apply.
     pub rate_limits: bool,
-    /// Now.
+    /// The source of the current time.
     pub clock: Clock,
-    /// Whether the poller and the schedules run by themselves; a test may want to run them by hand.
+    /// Whether the queue poller and the schedules run. A test can turn them off and call
+    /// [`Stack::work`] and the jobs itself.
     pub background: bool,
-    /// Variables in place of the template's.
+    /// Environment variables that override those of the template.
     pub variables: BTreeMap<String, String>,
-    /// Where a Google sandbox answers; without it nobody can link a Google account.
+    /// The URL of a Google sandbox. Without it, Google accounts can only be linked if `variables`
+    /// configures the provider.
     pub google: Option<String>,
-    /// Where a Microsoft sandbox answers; without it nobody can link a Microsoft account.
+    /// The URL of a Microsoft sandbox. Without it, Microsoft accounts can only be linked if
+    /// `variables` configures the provider.
     pub microsoft: Option<String>,
-    /// The endpoint of another AWS, in place of the emulators.
+    /// The endpoint of another AWS implementation, used instead of the emulators.
     pub elsewhere: Option<String>,
-    /// Sends the functions' requests to AWS; a test may fail some of them.
+    /// The HTTP client for the functions' requests to AWS. A test can pass one that lets requests
+    /// fail.
     pub http: Option<SharedHttpClient>,
 }
 
@@ -75,54 +80,54 @@ impl Default for Options {
     }
 }
 
-/// The stack could not be started.
+/// The stack failed to start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The gateway's port is taken.
+    /// The gateway cannot listen on its port.
     #[error("cannot listen on 127.0.0.1:{port}: {reason}; choose another with --port")]
     Port {
-        /// Which.
+        /// The port.
         port: u16,
-        /// Why.
+        /// The reason.
         reason: std::io::Error,
     },
-    /// The template cannot be followed.
+    /// The template is invalid.
     #[error("{0}")]
     Template(#[from] BadTemplate),
     /// An emulator did not start.
     #[error("{0}")]
     Emulator(#[from] EmulatorError),
-    /// The template leaves a variable out.
+    /// The template does not define a variable that a function needs, or its value is invalid.
     #[error("{0}")]
     Config(#[from] InvalidConfig),
-    /// A table or the queue could not be made.
-    #[error("cannot make {what}: {reason}")]
+    /// A resource of the template could not be created.
+    #[error("cannot create {what}: {reason}")]
     Make {
-        /// What.
+        /// The resource.
         what: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// The running backend.
+/// A running backend.
 pub struct Stack {
-    /// Where the API is, such as `http://127.0.0.1:8000`.
+    /// The base URL of the API, such as `http://127.0.0.1:8000`.
     pub url: String,
-    /// Everything that any of the functions holds.
+    /// The context of the worker. It contains the contexts of all other functions.
     pub context: SyncContext,
-    /// What the layers of the functions hold.
+    /// The context of the HTTP layers.
     pub http: HttpContext,
-    /// The functions that answer HTTP requests, by name.
+    /// The HTTP functions, by name.
     pub functions: BTreeMap<String, InProcess>,
-    /// What they run on.
+    /// The emulated AWS services.
     pub services: Services,
     stop_gateway: watch::Sender<bool>,
     gateway: JoinHandle<()>,
     background: Vec<JoinHandle<()>>,
 }
 
-/// The routes of the template, each leading to its function.
+/// Builds the gateway from the routes of the template.
 fn gateway(
     template: &Template,
     functions: &BTreeMap<String, InProcess>,
@@ -142,15 +147,15 @@ async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<
     let server = axum::serve(listener, service)
         .with_graceful_shutdown(async move { stopped(&mut stop).await });
     if let Err(error) = server.await {
-        tracing::error!("the gateway ended: {error}");
+        tracing::error!("the gateway stopped: {error}");
     }
 }
 
 impl Stack {
-    /// Starts everything by this template.
+    /// Starts the services, the functions, the gateway and the background tasks of a template.
     ///
     /// # Errors
-    /// One clear line about what is in the way.
+    /// Returns [`StartError`], whose text is one line that names the cause.
     pub async fn start(template: &Template, mut options: Options) -> Result<Self, StartError> {
         let listener = TcpListener::bind(("127.0.0.1", options.port)).await;
         let listener = listener.map_err(|reason| StartError::Port {
@@ -198,17 +203,18 @@ impl Stack {
         })
     }
 
-    /// What jobs hold that request syncs.
+    /// Returns the context of jobs that request syncs.
     pub fn jobs(&self) -> Context {
         self.accounts().context
     }
 
-    /// What functions hold that call providers.
+    /// Returns the context of functions that call providers.
     pub fn accounts(&self) -> AccountContext {
         self.context.accounts.clone()
     }
 
-    /// Works on the messages that are visible now, until there are none. Answers with how many there were.
+    /// Processes messages until none is visible in the queue. Returns the number of messages
+    /// received.
     pub async fn work(&self) -> usize {
         let mut worked = 0;
         loop {
@@ -227,7 +233,8 @@ impl Stack {
         }
     }
 
-    /// Stops everything: requests and messages that are under way are finished first.
+    /// Stops the stack after the requests and messages in progress. Waits up to 30 seconds for the
+    /// background tasks, and up to 2 seconds for the gateway.
     pub async fn stop(self) {
         self.stop_gateway.send_replace(true);
         let finish = async {
@@ -240,16 +247,17 @@ impl Stack {
             .is_err()
         {
             tracing::warn!(
-                "work under way did not finish in time; it is taken up again at the next start"
+                "work in progress did not finish in time; it continues after the next start"
             );
         }
-        // A browser may keep its connection open for as long as it likes.
+        // A browser can keep its connection open for longer.
         drop(tokio::time::timeout(Duration::from_secs(2), self.gateway).await);
         self.services.stop().await;
     }
 }
 
-/// What makes this deployment known to a sandbox.
+/// Returns the variables that configure a provider to use its sandbox at `url`. `address` is the
+/// gateway's.
 fn sandbox_client(provider: &str, url: &str, address: SocketAddr) -> [(String, String); 4] {
     let callback = format!("http://{address}/api/v1/calendar/oauth/{provider}/callback");
     [

@@ -1,63 +1,65 @@
-//! Reads `template.yaml`, as far as the local stack follows it: functions, routes, schedules, tables, queue, variables.
+//! Reads the parts of `template.yaml` that the local stack uses: functions, routes, schedules,
+//! tables, the queue and environment variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml_ng::Value;
 use serde_yaml_ng::value::TaggedValue;
 
-/// What the template says.
+/// The contents of a template.
 #[derive(Clone, Debug, Default)]
 pub struct Template {
-    /// All functions, by the name of their binary.
+    /// The functions, by the name of their binary.
     pub functions: BTreeMap<String, Function>,
-    /// All tables, by logical name.
+    /// The DynamoDB tables, by logical name.
     pub tables: BTreeMap<String, TableSchema>,
-    /// Environment variables that all functions are given, with references still open.
+    /// The environment variables of all functions. References in the values are not resolved.
     pub variables: BTreeMap<String, Value>,
-    /// Defaults of parameters.
+    /// The default values of the parameters, by name.
     pub parameters: BTreeMap<String, String>,
 }
 
-/// One Lambda.
+/// A Lambda function.
 #[derive(Clone, Debug, Default)]
 pub struct Function {
-    /// Method and path of each route.
+    /// The method and path of each route.
     pub routes: Vec<(String, String)>,
-    /// Whether the queue starts it.
+    /// Whether it is invoked with the queue's messages.
     pub on_queue: bool,
-    /// Seconds between scheduled runs.
+    /// The interval of its schedule, in seconds. `None` if it has no schedule.
     pub every: Option<u64>,
-    /// Environment variables of its own, with references still open.
+    /// The environment variables of this function only. References in the values are not resolved.
     pub variables: BTreeMap<String, Value>,
 }
 
-/// One DynamoDB table, with string keys throughout.
+/// The schema of a DynamoDB table. All key attributes are strings.
 #[derive(Clone, Debug, Default)]
 pub struct TableSchema {
-    /// Partition and sort key.
+    /// The attribute names of the partition key and the sort key.
     pub key: Vec<String>,
-    /// Indexes: name, partition key, sort key, projection.
+    /// The global secondary indexes: name, key attributes (partition key, then sort key), and
+    /// projection type.
     pub indexes: Vec<(String, Vec<String>, String)>,
 }
 
-/// The template cannot be followed.
+/// The template is invalid, or contains something that the local stack does not support.
 #[derive(Debug, thiserror::Error)]
-#[error("the template cannot be followed: {0}")]
+#[error("the template cannot be used: {0}")]
 pub struct BadTemplate(String);
 
 impl Template {
-    /// The template that this build was made with.
+    /// Parses the template that is compiled into this build.
     ///
     /// # Errors
-    /// As for [`Self::parse`]; the contract tests hold that it is sound.
+    /// As for [`Self::parse`]. The contract tests check that this template is valid.
     pub fn bundled() -> Result<Self, BadTemplate> {
         Self::parse(crate::TEMPLATE)
     }
 
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// [`BadTemplate`] says what is missing or wrong.
+    /// Returns [`BadTemplate`], whose text names what is missing or invalid.
     pub fn parse(text: &str) -> Result<Self, BadTemplate> {
         let root: Value =
             serde_yaml_ng::from_str(text).map_err(|error| BadTemplate(error.to_string()))?;
@@ -92,11 +94,12 @@ impl Template {
         Ok(template)
     }
 
-    /// All environment variables that functions are given, with references answered by `resource` (a logical name) or by a
-    /// parameter's default. `secret` stands for what AWS would read from Secrets Manager.
+    /// Returns the environment variables of all functions with their references resolved. A `!Ref`
+    /// is resolved by `resource`, which takes a logical name, or else to the parameter's default.
+    /// `secret` is the value of references to Secrets Manager.
     ///
     /// # Errors
-    /// When something is referred to that is not in the template.
+    /// Returns [`BadTemplate`] if a reference cannot be resolved.
     pub fn environment(
         &self,
         resource: &dyn Fn(&str) -> Option<String>,
@@ -107,14 +110,14 @@ impl Template {
             .values()
             .flat_map(|function| &function.variables);
         let resolved = self.variables.iter().chain(own).map(|(name, value)| {
-            let unknown = || BadTemplate(format!("cannot tell the value of {name}"));
+            let unknown = || BadTemplate(format!("cannot resolve the value of {name}"));
             let value = self.resolve(value, resource, secret).ok_or_else(unknown)?;
             Ok((name.clone(), value))
         });
         resolved.collect()
     }
 
-    /// The names of the variables that a function is given.
+    /// Returns the names of the environment variables of a function.
     pub fn variables_of(&self, function: &str) -> BTreeSet<String> {
         let own = self.functions.get(function).into_iter();
         let own = own.flat_map(|function| function.variables.keys());
@@ -138,7 +141,8 @@ impl Template {
             "!Sub" if value.as_str()?.contains("resolve:secretsmanager") => Some(secret.to_owned()),
             "!If" => {
                 let branches = value.as_sequence()?;
-                // Locally every parameter has its default, and each condition asks whether one was given.
+                // Each condition tests whether a parameter was set. Locally every parameter has its
+                // default, so the condition is false.
                 self.resolve(branches.get(2)?, resource, secret)
             }
             _ => None,
@@ -185,7 +189,7 @@ fn function(name: &str, properties: &Value) -> Result<Function, BadTemplate> {
                         .ok_or_else(|| wrong("has a schedule that is not rate(…)"))?,
                 );
             }
-            _ => return Err(wrong("is of a type that the local stack does not know")),
+            _ => return Err(wrong("is of a type that the local stack does not support")),
         }
     }
     Ok(function)

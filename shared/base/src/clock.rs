@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -66,6 +67,25 @@ impl Clock {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest(&SHA256, &drawn.to_be_bytes()).as_ref()[..16]);
         bytes
+    }
+}
+
+/// The time by which an invocation has to come to an end.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// No deadline.
+    pub const NEVER: Self = Self(None);
+
+    /// A deadline after this time, measured by the machine's monotonic clock.
+    pub fn after(time: Duration) -> Self {
+        Self(Some(Instant::now() + time))
+    }
+
+    /// Returns whether the deadline has passed.
+    pub fn is_over(self) -> bool {
+        self.0.is_some_and(|end| Instant::now() >= end)
     }
 }
 

@@ -246,7 +246,44 @@ pub struct SyncState {
     pub snapshots_until: Option<DateTime<Utc>>,
 }
 
-/// The push channel of a calendar or an account.
+/// How far a full sync has come that does not fit into one invocation. What it has read is in records beside the cursor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FullSync {
+    /// Tells it from other full syncs of the calendar.
+    pub generation: u64,
+    /// The query that its pages belong to.
+    pub query: String,
+    /// Start of the window.
+    pub from: DateTime<Utc>,
+    /// End of the window.
+    pub to: DateTime<Utc>,
+    /// Whether it reads a snapshot; then, until when each sync does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots_until: Option<DateTime<Utc>>,
+    /// Number of records.
+    pub records: u32,
+    /// How many of the series that the last page names have been read.
+    #[serde(default)]
+    pub series_read: usize,
+    /// The token of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_page: Option<String>,
+    /// The sync token or delta link of the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Whether the last page has been read.
+    #[serde(default)]
+    pub is_read: bool,
+    /// Whether the removal of what was not sent has begun. It was found believable then.
+    #[serde(default)]
+    pub is_removing: bool,
+    /// What it has done so far.
+    #[serde(default)]
+    pub stats: SyncStats,
+}
+
+/// The push channel of a calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChannelState {
@@ -285,6 +322,9 @@ pub struct Cursor {
     /// State for the next incremental sync of an account's calendar; absent before the first sync.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_state: Option<SyncState>,
+    /// A full sync that is under way. Meanwhile the sync state, where there is one, keeps serving changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_sync: Option<FullSync>,
     /// The push channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelState>,

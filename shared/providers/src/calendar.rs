@@ -54,8 +54,13 @@ pub struct ChangePage {
     pub changes: Vec<Change>,
     /// The remote id and version of each entry that the provider sent. They tell whether a page repeats earlier ones.
     pub entries: Vec<String>,
+    /// Remote ids of series that the page shows to have changed, without saying how. They are read by
+    /// [`CalendarProvider::read_series`].
+    pub series: Vec<String>,
     /// Remote ids of series whose exceptions could not be read in full.
     pub partial: Vec<String>,
+    /// Ids of events that exist, but could not be read.
+    pub unreadable: Vec<EventId>,
     /// Events that could not be read, in sentences for the calendar's owner.
     pub warnings: Vec<String>,
     /// The token of the next page; the last page has none.
@@ -132,6 +137,9 @@ pub struct Capabilities {
     pub max_concurrent_syncs: Option<usize>,
 }
 
+/// The most series that [`CalendarProvider::read_series`] reads (the limit of a batch of Graph's).
+pub const SERIES_AT_ONCE: usize = 20;
+
 /// The result of a call.
 pub type ProviderFuture<'a, T> = BoxFuture<'a, Result<T>>;
 
@@ -166,12 +174,12 @@ pub trait CalendarProvider: Send + Sync {
         page: Option<&'a str>,
     ) -> ProviderFuture<'a, ChangePage>;
 
-    /// Reads these series with all of their exceptions. One that the calendar no longer contains comes as a removal. Called where a list of
-    /// changes does not show every cancelled occurrence ([`Capabilities::removals_are_definitive`]).
+    /// Reads series with all of their exceptions. One that does not exist comes as a removal. At most [`SERIES_AT_ONCE`] are
+    /// read by one call.
     fn read_series<'a>(
         &'a self,
         _: RemoteCalendar<'a>,
-        _: &'a [Event],
+        _: &'a [String],
     ) -> ProviderFuture<'a, ChangePage> {
         Box::pin(async { Ok(ChangePage::default()) })
     }

@@ -1,4 +1,4 @@
-//! The HTTP client for providers: TLS, time limits, no redirects.
+//! The HTTP client for providers, with TLS and timeouts. It does not follow redirects.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,16 +8,15 @@ use reqwest::{Client, Method};
 
 use super::ProviderError;
 
-/// The time limit of one call.
+/// The timeout of one call.
 const TOTAL: Duration = Duration::from_secs(20);
-/// The time limit of a connect.
+/// The timeout for establishing a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A client that is built at the first call: few invocations call a provider.
+/// A client that is built on the first call, because few invocations call a provider.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProviderClient(Arc<OnceLock<Client>>);
 
-/// A request.
 pub(super) struct ProviderRequest<'a> {
     pub method: Method,
     pub url: url::Url,
@@ -25,9 +24,9 @@ pub(super) struct ProviderRequest<'a> {
     pub body: Option<Vec<u8>>,
 }
 
-/// A response.
 pub(super) struct ProviderResponse {
     pub status: u16,
+    /// The `Retry-After` header, if it is a number of seconds.
     pub retry_after: Option<Duration>,
     pub body: Vec<u8>,
 }
@@ -48,7 +47,10 @@ impl ProviderClient {
         Ok(self.0.get_or_init(|| client))
     }
 
-    /// Sends one request to a provider.
+    /// Sends one request to a provider. Returns the response regardless of its status.
+    ///
+    /// # Errors
+    /// [`ProviderError::Unreachable`] if there is no response. Its source does not contain the URL.
     pub async fn call(
         &self,
         provider: &'static str,

@@ -1,19 +1,25 @@
-//! Which event of a provider is which of ours.
+//! Maps between the ids of events at a provider (remote ids) and Calweave's event ids.
 //!
-//! An event that came from a provider has an id here that follows from its id there. One that was made here is given a
-//! name there that ours can be read from again, so creating it twice makes one event. Google takes it for the event's id,
-//! so that the event is recognised even when nothing but that is said of it; as ids of deleted events stay taken, a
-//! counter goes with it. Microsoft takes it for the `transactionId`, and gives ids of its own.
+//! The id of an event that was read from a provider is derived from its remote id. An event that
+//! was created in Calweave gets a remote id from which its event id can be computed. Creating it
+//! twice therefore makes one event.
+//!
+//! Google uses that remote id as the event's id. The event is recognised even if Google sends
+//! nothing but the id. Ids of deleted events stay taken, so the remote id includes a counter, the
+//! generation. Microsoft uses it as the `transactionId`, and assigns its own ids.
 
 use calweave_domain::ids::{CalendarId, EventId};
 
-/// What the names of our own making begin with. Google takes `0`–`9` and `a`–`v`, 5 to 1024 of them.
+/// The prefix of remote ids that Calweave makes. Google accepts ids of 5 to 1024 characters, each
+/// `0`–`9` or `a`–`v`.
 const PREFIX: &str = "cv";
-/// Crockford's alphabet, which our ids are written in, …
+/// Crockford's base32 alphabet, used by Calweave's ids.
 const OURS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-/// … and that of base32hex (RFC 4648 7), which Google's are.
+/// The base32hex alphabet (RFC 4648 section 7), used by Google's ids.
 const THEIRS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
+/// Replaces each character with the one at the same position in the other alphabet. Returns `None`
+/// if a character is not in `from`.
 fn translate(text: &str, from: &[u8; 32], to: &[u8; 32]) -> Option<String> {
     text.bytes()
         .map(|byte| {
@@ -24,18 +30,20 @@ fn translate(text: &str, from: &[u8; 32], to: &[u8; 32]) -> Option<String> {
         .collect()
 }
 
-/// The name under which an event that was made here is created.
+/// Returns the remote id under which an event that was made in Calweave is created. `generation`
+/// counts how often the event was recreated at the provider.
 pub fn remote_id(event: &EventId, generation: u32) -> String {
     let digest = translate(event.digest(), OURS, THEIRS).unwrap_or_default();
     format!("{PREFIX}{digest}{generation:x}")
 }
 
-/// Our id of an event, or of a series, that a provider calls `remote`.
+/// Returns the event id of the event or series with the remote id `remote`.
 pub fn event_id(calendar: CalendarId, remote: &str) -> EventId {
     own_id(calendar, remote).unwrap_or_else(|| EventId::of(calendar, remote))
 }
 
-/// Ours, of a name that was made here.
+/// Returns the event id that a remote id encodes. Returns `None` if Calweave did not make the
+/// remote id.
 pub fn own_id(calendar: CalendarId, remote: &str) -> Option<EventId> {
     let (digest, generation) = remote
         .strip_prefix(PREFIX)?

@@ -1,7 +1,8 @@
-//! The calendar providers behind one seam. A provider never sees the store: it is handed credentials and a sync state, and
-//! answers with changes.
+//! The calendar providers behind one interface. A provider has no access to the store: it is given
+//! credentials and a sync state, and returns changes.
 //!
-//! A provider is a folder here, an entry in [`Providers::read`], and a variant of [`ProviderKind`].
+//! Each provider has a directory in this crate, an entry in [`Providers::read`], and a variant of
+//! [`ProviderKind`].
 
 mod calendar;
 mod connect;
@@ -14,7 +15,7 @@ pub mod oauth;
 
 pub use calendar::{
     CalendarProvider, Capabilities, Change, ChangePage, OpenedChannel, ProviderFuture, ReadScope,
-    RemoteCalendar, RemoteEvent, WriteOptions,
+    RemoteCalendar, RemoteEvent, SERIES_AT_ONCE, WriteOptions,
 };
 pub use connect::{Connect, Credentials, OAuthProvider};
 pub use error::{ProviderError, Refusal, Remedy, Result};
@@ -34,16 +35,17 @@ use calweave_domain::link::SendUpdates;
 pub struct Providers(Arc<[Box<dyn Connect>]>);
 
 impl Providers {
-    /// Reads the settings of each provider. One without settings is left out; nothing is connected to until it is needed.
+    /// Reads the settings of each provider. A provider without settings is left out. The first call
+    /// to a provider opens the first connection.
     pub fn read(env: &mut Environment<'_>, clock: &Clock) -> Self {
         let providers = [google::read(env), microsoft::read(env, clock)];
         Self(providers.into_iter().flatten().collect())
     }
 
-    /// The provider of this kind.
+    /// Returns the provider of this kind.
     ///
     /// # Errors
-    /// [`Refusal::NotConfigured`] where this deployment is not registered with it.
+    /// [`Refusal::NotConfigured`] if this deployment is not registered with it.
     pub fn of(&self, kind: ProviderKind) -> Result<&dyn Connect> {
         let mut providers = self.0.iter();
         let found = providers.find(|provider| provider.kind() == kind);
@@ -52,10 +54,10 @@ impl Providers {
             .ok_or_else(|| not_configured(kind))
     }
 
-    /// The OAuth side of the provider of this kind.
+    /// Returns the OAuth interface of the provider of this kind.
     ///
     /// # Errors
-    /// [`Refusal::NotConfigured`] where this deployment has no OAuth client there.
+    /// [`Refusal::NotConfigured`] if this deployment has no OAuth client at the provider.
     pub fn oauth(&self, kind: ProviderKind) -> Result<&dyn OAuthProvider> {
         self.of(kind)?.oauth().ok_or_else(|| not_configured(kind))
     }
@@ -69,8 +71,8 @@ fn not_configured(kind: ProviderKind) -> ProviderError {
     }
 }
 
-/// What of a change the provider cannot keep, or would do more than is asked for: the field and the reason. `before` is
-/// nothing for a new event.
+/// Returns an error for each field of a change that the provider cannot store, or that would have
+/// effects beyond the request. `before` is `None` for a new event.
 pub fn unwritable(
     kind: ProviderKind,
     before: Option<&EventContent>,
@@ -83,7 +85,7 @@ pub fn unwritable(
     }
 }
 
-/// What stands in the way of removing an event: the field and the reason.
+/// Returns an error, with the field and the reason, for each obstacle to deleting an event.
 pub fn undeletable(
     kind: ProviderKind,
     event: &Event,

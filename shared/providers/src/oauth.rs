@@ -1,4 +1,4 @@
-//! What all OAuth providers share: OAuth 2.0 with PKCE (RFC 6749, RFC 7636) and OpenID Connect.
+//! OAuth 2.0 with PKCE (RFC 6749, RFC 7636) and OpenID Connect, shared by all OAuth providers.
 
 use calweave_base::config::OAuthClient;
 use calweave_domain::grant::Grant;
@@ -25,27 +25,28 @@ use url::Url;
 use super::http::{ProviderClient, ProviderRequest};
 use super::{ProviderError, Refusal, Result};
 
-/// An authorization that was begun: where to send the browser, and what to keep until it comes back.
+/// A started authorization: the URL to send the browser to, and the values to keep until the
+/// browser returns.
 #[derive(Debug)]
 pub struct AuthorizationRequest {
     /// The URL of the provider's consent page.
     pub url: String,
-    /// The `state` that comes back with the browser.
+    /// The `state` parameter, which the provider returns with the browser.
     pub state: Secret,
     /// The code verifier (RFC 7636).
     pub verifier: Secret,
-    /// The `nonce` that the id token has to repeat.
+    /// The `nonce` that the ID token must contain.
     pub nonce: String,
 }
 
-/// The code that a browser came back with, and what was kept of its authorization.
+/// The code that the browser returned with, and the kept values of its authorization.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthorizationCallback<'a> {
     /// The authorization code.
     pub code: &'a str,
-    /// As [`AuthorizationRequest::verifier`].
+    /// The value of [`AuthorizationRequest::verifier`].
     pub verifier: &'a Secret,
-    /// As [`AuthorizationRequest::nonce`].
+    /// The value of [`AuthorizationRequest::nonce`].
     pub nonce: &'a str,
 }
 
@@ -58,7 +59,7 @@ pub struct AuthorizedAccount {
     pub email: String,
     /// The granted scopes.
     pub scopes: Vec<String>,
-    /// Its tokens.
+    /// The account's tokens.
     pub grant: Grant,
 }
 
@@ -84,7 +85,7 @@ type Configured = Client<
     EndpointSet,
 >;
 
-/// The endpoints of a provider, and this deployment's client.
+/// The OAuth endpoints of a provider, and the client that this deployment is registered as.
 pub(super) struct Endpoints<'a> {
     pub provider: &'static str,
     pub http: &'a ProviderClient,
@@ -105,9 +106,9 @@ pub(super) struct IssuedTokens {
 
 /// An error response of the token endpoint (RFC 6749, section 5.2).
 pub(super) struct TokenErrorResponse {
-    /// `error`
+    /// The error code: `error`.
     pub error: String,
-    /// `error_description`
+    /// `error_description`, or the error code if the response has none.
     pub message: String,
 }
 
@@ -116,18 +117,18 @@ struct Keys {
     keys: Vec<Key>,
 }
 
-/// A key of a JWKS (RFC 7517), as far as RSA keys go.
+/// An RSA key of a JWKS (RFC 7517).
 #[derive(Deserialize)]
 struct Key {
     kid: String,
     n: String,
     e: String,
-    /// The issuer whose tokens it signs, where the provider says so.
+    /// The issuer whose tokens the key signs, if the provider names one.
     #[serde(default)]
     issuer: Option<String>,
 }
 
-/// Sends the `oauth2` crate's requests with the client of this crate.
+/// Sends the `oauth2` crate's requests with `ProviderClient`.
 impl<'c> AsyncHttpClient<'c> for Endpoints<'_> {
     type Error = ProviderError;
     type Future = BoxFuture<'c, Result<HttpResponse>>;
@@ -156,7 +157,7 @@ impl Endpoints<'_> {
         Ok(client.set_redirect_uri(redirect))
     }
 
-    /// Begins an authorization for these scopes.
+    /// Begins an authorization for these scopes. `parameters` are added to the authorization URL.
     pub fn begin(
         &self,
         scopes: &[&str],
@@ -182,7 +183,7 @@ impl Endpoints<'_> {
         })
     }
 
-    /// Exchanges a code. `refused` maps an error response.
+    /// Exchanges an authorization code for tokens. `refused` maps an error response.
     pub async fn exchange(
         &self,
         code: &str,
@@ -199,7 +200,8 @@ impl Endpoints<'_> {
         self.tokens(answer, now, refused)
     }
 
-    /// Gets a new access token. `refused` maps an error response.
+    /// Gets a new access token. The grant keeps its refresh token unless the response has a new
+    /// one. `refused` maps an error response.
     pub async fn refresh(
         &self,
         grant: &Grant,
@@ -222,6 +224,7 @@ impl Endpoints<'_> {
         })
     }
 
+    /// Converts a token response. An access token without a lifetime is taken to last 30 minutes.
     fn tokens(
         &self,
         answer: std::result::Result<Response, RequestTokenError<ProviderError, BasicErrorResponse>>,
@@ -259,6 +262,7 @@ impl Endpoints<'_> {
         })
     }
 
+    /// Sends a form to the token endpoint. Maps the statuses 429 and 5xx to errors.
     async fn form(&self, request: HttpRequest) -> Result<HttpResponse> {
         let provider = self.provider;
         let (parts, body) = request.into_parts();
@@ -298,8 +302,9 @@ impl Endpoints<'_> {
         Ok(response)
     }
 
-    /// Checks an id token: its signature, audience, lifetime and nonce (OpenID Connect Core 3.1.3.7). `issuer` returns the
-    /// issuer that a token with these claims must have.
+    /// Verifies an ID token: its signature, issuer, audience, lifetime and nonce (OpenID Connect
+    /// Core section 3.1.3.7). Returns its claims. `issuer` returns the issuer that a token with
+    /// these claims must have.
     pub async fn verify(
         &self,
         id_token: &str,
@@ -307,7 +312,7 @@ impl Endpoints<'_> {
         now: DateTime<Utc>,
         issuer: impl Fn(&Value) -> Option<String>,
     ) -> Result<Value> {
-        let wrong = || self.malformed(&"an id token that is not for this sign-in");
+        let wrong = || self.malformed(&"an ID token that is not for this sign-in");
         let call = ProviderRequest {
             method: Method::GET,
             url: self.keys.clone(),
@@ -328,13 +333,14 @@ impl Endpoints<'_> {
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_audience(&[&self.client.client_id]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // Checked below, by this deployment's clock.
+        // Checked below, against `now`.
         validation.validate_exp = false;
         let claims = decode::<Value>(id_token, &decoding, &validation)
             .map_err(|error| self.malformed(&error))?
             .claims;
         let issuer = issuer(&claims).ok_or_else(wrong)?;
-        // One set of keys may serve many issuers: then each key names the issuer whose tokens it signs.
+        // One JWKS may contain the keys of many issuers. Each key then names the issuer whose
+        // tokens it signs.
         let is_issued = claims["iss"] == issuer
             && key
                 .issuer
@@ -355,12 +361,13 @@ impl Endpoints<'_> {
     }
 }
 
-/// Whether the issuer that a key names is the token's; `{tenantid}` stands for any tenant.
+/// Returns whether the issuer that a key names is the token's. `{tenantid}` stands for any tenant.
 fn is_named(named: &str, claims: &Value, issuer: &str) -> bool {
     named.replace("{tenantid}", claims["tid"].as_str().unwrap_or_default()) == issuer
 }
 
-/// The refusal that an error code of the token endpoint stands for. Codes about the client are a matter for the operator.
+/// Converts an error code of the token endpoint to a refusal. Codes about the client are for the
+/// operator to resolve.
 pub(super) fn refusal(code: String) -> Refusal {
     if code.contains("client") {
         Refusal::InvalidClient(code)
@@ -369,5 +376,5 @@ pub(super) fn refusal(code: String) -> Refusal {
     }
 }
 
-/// Maps an error response of the token endpoint.
+/// A function that maps an error response of the token endpoint.
 pub(super) type RefusalMapper = fn(TokenErrorResponse) -> ProviderError;

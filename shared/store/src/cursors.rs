@@ -51,6 +51,10 @@ pub struct SyncSuccess {
     pub warnings: Option<Vec<String>>,
     /// Statistics of the sync.
     pub stats: SyncStats,
+    /// Whether a full sync has come to its end.
+    pub ends_full_sync: bool,
+    /// Whether a full sync goes on in the next invocation.
+    pub is_unfinished: bool,
 }
 
 impl Store {
@@ -104,6 +108,9 @@ impl Store {
         if let Some(sync_state) = &success.sync_state {
             update.set("syncState", value(operation, sync_state)?);
         }
+        if success.ends_full_sync {
+            update.remove("fullSync");
+        }
         if let Some(channel) = &success.channel {
             update.set("channel", value(operation, channel)?);
         }
@@ -127,7 +134,7 @@ impl Store {
             .update_as_holder(&lease)
             .update_expression(
                 "SET completed = :completed, validators = :none, eventCount = :zero, #status = :pending, warnings = :nothing \
-                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError, #state, channel",
+                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError, #state, fullSync, channel",
             )
             .expression_attribute_names("#state", "syncState")
             .expression_attribute_values(":completed", n(lease.cursor().requested))

@@ -251,7 +251,7 @@ impl Store {
         Ok(())
     }
 
-    async fn batch(
+    pub(super) async fn batch(
         &self,
         operation: &'static str,
         table: &str,

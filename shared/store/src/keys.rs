@@ -213,6 +213,36 @@ pub fn alias(user: UserId, foreign: &EventId) -> Key {
     )
 }
 
+/// Partition key of the records of a calendar's full syncs.
+pub fn full_sync_partition(user: UserId, calendar: CalendarId) -> String {
+    format!("USER#{user}#FULLSYNC#{calendar}")
+}
+
+/// Prefix of the sort keys of one full sync's records.
+pub fn full_sync_prefix(generation: u64) -> String {
+    format!("{generation:012}#")
+}
+
+/// Prefix of the sort keys of one record, whose items are numbered.
+pub fn full_sync_record_prefix(generation: u64, number: u32) -> String {
+    format!("{}{number:06}", full_sync_prefix(generation))
+}
+
+/// `calendar`: an item of a record of a full sync.
+pub fn full_sync_record(
+    user: UserId,
+    calendar: CalendarId,
+    generation: u64,
+    number: u32,
+    index: usize,
+) -> Key {
+    let record = full_sync_record_prefix(generation, number);
+    Key::new(
+        full_sync_partition(user, calendar),
+        format!("{record}#{index:03}"),
+    )
+}
+
 /// `calendar`: the permits of an account, and until when its calls are paused.
 pub fn permits(user: UserId, connection: ConnectionId) -> Key {
     Key::new(user_partition(user), format!("PERMITS#{connection}"))

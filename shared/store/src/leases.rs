@@ -39,6 +39,11 @@ impl Lease {
         self.calendar
     }
 
+    /// Returns the fencing number, which no other lease of the calendar has.
+    pub fn fencing(&self) -> u64 {
+        self.fencing
+    }
+
     /// Returns whether a permit is attached.
     pub fn has_permit(&self) -> bool {
         self.permit.is_some()

@@ -42,6 +42,7 @@ pub mod erasures;
 mod error;
 pub mod events;
 mod expression;
+pub mod full_syncs;
 pub mod grants;
 pub mod idempotency;
 pub mod keys;

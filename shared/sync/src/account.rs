@@ -62,7 +62,11 @@ fn succeeded(
         POLL_INTERVAL
     };
     SyncReport {
-        again_in: left.and_then(|failure| retry_delay(failure, success.push_failures)),
+        again_in: match left {
+            _ if success.is_unfinished => Some(0),
+            Some(failure) => retry_delay(failure, success.push_failures),
+            None => None,
+        },
         success: Some(success),
         error: None,
         next_sync_at: context.clock.now() + with_jitter(interval, calendar),

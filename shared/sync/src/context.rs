@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use calweave_base::clock::Deadline;
 use calweave_base::config::SyncWindow;
 use calweave_calendar::AccountContext;
 use calweave_egress::address::EgressPolicy;
@@ -15,6 +16,8 @@ pub struct SyncContext {
     pub window: SyncWindow,
     /// Which addresses may be fetched.
     pub policy: EgressPolicy,
+    /// When the invocation has to come to an end.
+    pub deadline: Deadline,
 }
 
 impl Deref for SyncContext {

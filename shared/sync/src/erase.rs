@@ -71,7 +71,8 @@ async fn erase_step(
     let store = &context.store;
     let has_no_edits = store.erase_edits(user, calendar, STEP).await?;
     let has_no_aliases = has_no_edits && store.erase_aliases(user, calendar, STEP).await?;
-    Ok(store.erase_events(user, calendar, STEP).await? && has_no_aliases)
+    let has_no_records = has_no_aliases && store.erase_full_syncs(user, calendar, STEP).await?;
+    Ok(store.erase_events(user, calendar, STEP).await? && has_no_records)
 }
 
 async fn finish_calendar(

@@ -45,7 +45,7 @@ async fn a_data_folder_belongs_to_one_backend() {
             .err()
             .unwrap()
             .to_string()
-            .contains("keys.json is gone")
+            .contains("keys.json is missing")
     );
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use local::stack::Options;
 use serde_json::json;
-use shared::clock::Clock;
+use shared::clock::{Clock, Deadline};
 
 use crate::harness::feeds::{FeedResponse, daily};
 use crate::harness::{PASSWORD, World};
@@ -59,7 +59,9 @@ async fn only_feeds_that_are_due_are_refreshed() {
         let asked = refresh_feeds::run(world.stack.jobs()).await.unwrap();
         let messages = visible_jobs(&world).await;
         for job in messages {
-            sync_worker::handle(app.clone(), job).await.unwrap();
+            sync_worker::handle(app.clone(), job, Deadline::NEVER)
+                .await
+                .unwrap();
         }
         asked
     };
@@ -188,7 +190,9 @@ async fn a_due_feed_that_has_not_changed_costs_eight_write_units() {
     let jobs = visible_jobs(&world).await;
     app.store.meter().take();
     for job in jobs {
-        sync_worker::handle(app.clone(), job).await.unwrap();
+        sync_worker::handle(app.clone(), job, Deadline::NEVER)
+            .await
+            .unwrap();
     }
     let (reads, synced, _) = app.store.meter().take();
     assert_eq!(

@@ -37,14 +37,14 @@ impl GoogleContract {
     /// Parses a discovery document.
     ///
     /// # Errors
-    /// When it is not valid JSON.
+    /// Returns an error if the text is not valid JSON.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         Ok(Self {
             document: serde_json::from_str(text)?,
         })
     }
 
-    /// Returns the method of this verb and path; the path is relative to the service path, as
+    /// Returns the method of this verb and path; the path is relative to the service path, such as
     /// `calendars/primary/events`.
     pub fn method(&self, verb: &str, path: &str) -> Option<Method<'_>> {
         let asked: Vec<&str> = path.split('/').collect();
@@ -75,7 +75,7 @@ impl GoogleContract {
         methods.filter(fits).min_by_key(variables).map(Method)
     }
 
-    /// Returns the violations of a request; empty when it conforms.
+    /// Returns the violations of a request. The list is empty if the request conforms.
     pub fn request(
         &self,
         method: Method<'_>,
@@ -119,7 +119,7 @@ impl GoogleContract {
         wrong
     }
 
-    /// Returns the violations of a response; empty when it conforms.
+    /// Returns the violations of a response. The list is empty if the response conforms.
     pub fn answer(&self, method: Method<'_>, body: Option<&Value>) -> Vec<String> {
         let mut wrong = Vec::new();
         match (body, method.0.get("response")) {
@@ -136,8 +136,8 @@ impl GoogleContract {
         wrong
     }
 
-    /// Checks a value against a schema. `method` is the id of the request's method, as some fields are only required by
-    /// some methods; empty for a response.
+    /// Checks a value against a schema. `method` is the id of the request's method, as some fields
+    /// are required by some methods only. It is empty for a response.
     fn check(
         &self,
         schema: &Value,
@@ -237,7 +237,8 @@ fn is_of_format(schema: &Value, text: &str) -> bool {
     }
 }
 
-/// Checks a closed `enum`. Most value sets are open: Google lists their values in descriptions, not as an `enum`.
+/// Checks a closed `enum`. Most value sets are open: Google lists their values in descriptions, not
+/// as an `enum`.
 fn is_of_enum(schema: &Value, text: &str) -> bool {
     schema["enum"]
         .as_array()

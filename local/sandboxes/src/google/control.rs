@@ -32,7 +32,8 @@ pub(super) async fn person(State(google): State<Shared>, Json(new): Json<NewPers
     Json(json!({ "sub": sub, "primary": id })).into_response()
 }
 
-/// Creates an account with its primary calendar and the named ones. Returns the `sub` and the primary calendar's id.
+/// Creates an account with its primary calendar and the named ones. Returns the `sub` and the
+/// primary calendar's id.
 pub(super) fn add_person(
     state: &mut state::State,
     email: &str,
@@ -317,6 +318,15 @@ pub(super) async fn pages(State(google): State<Shared>, Json(limit): Json<usize>
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// Limits the number of calls that get a response. Null removes the limit.
+pub(super) async fn budget(
+    State(google): State<Shared>,
+    Json(left): Json<Option<u64>>,
+) -> Response {
+    google.state().budget.left = left;
+    StatusCode::NO_CONTENT.into_response()
+}
+
 /// Removes queued faults, random faults and the quota.
 pub(super) async fn forgive(State(google): State<Shared>) -> Response {
     let mut state = google.state();
@@ -326,9 +336,10 @@ pub(super) async fn forgive(State(google): State<Shared>) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Reports the calls by method, contract violations, mails, and the numbers of channels, grants and deliveries.
+/// Reports the calls by method, contract violations, mails, and the numbers of channels, grants and
+/// deliveries.
 pub(super) async fn report(State(google): State<Shared>) -> Response {
     let state = google.state();
-    Json(json!({ "calls": state.calls, "violations": state.violations, "channels": state.channels.len(), "grants": state.grants.len(), "mails": state.mails, "underWay": google.deliveries.under_way() }))
+    Json(json!({ "calls": state.calls, "unanswered": state.budget.unanswered, "violations": state.violations, "channels": state.channels.len(), "grants": state.grants.len(), "mails": state.mails, "underWay": google.deliveries.under_way() }))
         .into_response()
 }

@@ -35,7 +35,7 @@ const NOT_WITH_SYNC_TOKEN: [&str; 8] = [
     "updatedMin",
 ];
 
-/// How far `updatedMin` may lie in the past.
+/// The maximum age of `updatedMin`.
 const REMEMBERED: TimeDelta = TimeDelta::days(28);
 
 /// `events.list`
@@ -85,7 +85,8 @@ pub(super) fn list(state: &State, person: &Person, calendar: &str, query: &Query
             Some(version)
         }
     };
-    // Pages are in the order of changes, up to the version at the first page. Later changes belong to the next sync.
+    // Pages are in the order of changes, up to the version at the first page. Later changes belong
+    // to the next sync.
     let (after, until) = match parameter(query, "pageToken") {
         Some(token) => {
             Token::read_page(token).ok_or_else(|| Refusal::invalid("Invalid page token value."))?
@@ -155,7 +156,8 @@ impl Token {
     }
 }
 
-/// Returns the parameters that must be equal in the request that issued a sync token and in the one that uses it.
+/// Returns the parameters that must be equal in the request that issued a sync token and in the one
+/// that uses it.
 fn fixed(query: &Query) -> String {
     let mut same: Vec<String> = query
         .iter()
@@ -172,7 +174,8 @@ fn fixed(query: &Query) -> String {
     same.join("_")
 }
 
-/// Returns whether an event overlaps `timeMin` to `timeMax`; always true for a series and for an event without times.
+/// Returns whether an event overlaps `timeMin` to `timeMax`; always true for a series and for an
+/// event without times.
 pub(super) fn is_within(event: &Value, query: &Query) -> bool {
     let bound = |name| {
         parameter(query, name)
@@ -266,7 +269,8 @@ pub(super) fn insert(
     Ok(store(state, &calendar, &id, event))
 }
 
-/// `events.update` (replaces the event) and `events.patch` (merges objects; replaces arrays and scalars).
+/// `events.update` (replaces the event) and `events.patch` (merges objects; replaces arrays and
+/// scalars).
 pub(super) fn change(
     state: &mut State,
     person: &Person,
@@ -327,7 +331,8 @@ pub(super) fn change(
     Ok(store(state, &calendar, id, event))
 }
 
-/// `events.delete`. A deleted occurrence remains as a cancelled exception; any other event as its id with the status.
+/// `events.delete`. A deleted occurrence is kept as a cancelled exception. Of any other event, only
+/// the id and the status are kept.
 pub(super) fn delete(
     state: &mut State,
     person: &Person,
@@ -454,8 +459,8 @@ pub(super) fn current(calendar: &Calendar, id: &str) -> Answer {
         .ok_or_else(Refusal::not_found)
 }
 
-/// Builds an occurrence from its id, such as `{series}_20260302T080000Z` or `{series}_20260302`. The rule is not
-/// checked.
+/// Builds an occurrence from its id, such as `{series}_20260302T080000Z` or `{series}_20260302`.
+/// The rule is not checked.
 fn occurrence(calendar: &Calendar, id: &str) -> Option<Value> {
     let (series_id, at) = id.rsplit_once('_')?;
     let series = &calendar

@@ -11,9 +11,9 @@ use super::errors::Refusal;
 use super::events::{Answer, Query, current, flag, instant, is_within, parameter, readable, stamp};
 use super::state::{Calendar, Person, State, Stored};
 
-/// How far a series is expanded when the request has no `timeMax`.
+/// How far into the future a series is expanded when the request has no `timeMax`.
 const HORIZON: TimeDelta = TimeDelta::days(730);
-/// The most occurrences that are expanded of one series.
+/// The maximum number of occurrences that one series is expanded to.
 const LIMIT: usize = 2_500;
 
 fn bound(query: &Query, name: &str) -> Option<DateTime<Utc>> {
@@ -83,7 +83,8 @@ pub(super) fn instances(
     Ok(page(envelope(state, calendar, &role), found, query, 250))
 }
 
-/// `events.list` with `singleEvents=true`. Sync tokens are not supported here; Calweave does not use them with it.
+/// `events.list` with `singleEvents=true`. Sync tokens are not supported here; Calweave does not
+/// use them with it.
 pub(super) fn single_events(
     state: &State,
     person: &Person,
@@ -128,7 +129,8 @@ fn between(calendar: &Calendar, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<V
     found
 }
 
-/// Returns the occurrences of a series around a time range, with their overrides, which may lie outside of it.
+/// Returns the occurrences of a series around a time range, with their overrides. The overrides can
+/// be outside the range.
 fn occurrences(
     calendar: &Calendar,
     series: &Value,
@@ -198,7 +200,8 @@ fn excluded(text: &str, start: EventTime) -> Option<OriginalStart> {
     })
 }
 
-/// `freebusy.query`. A calendar that cannot be read has an error of its own; the response succeeds.
+/// `freebusy.query`. A calendar that cannot be read has an error in its entry; the
+/// response succeeds.
 pub(super) fn free_busy(state: &State, person: &Person, body: &Value) -> Answer {
     let at = |name: &str| {
         body[name]

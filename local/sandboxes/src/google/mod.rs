@@ -1,9 +1,9 @@
-//! A fake Google: accounts, a consent page, calendars, events, and push notifications. It speaks the wire protocols of
-//! Google Calendar API v3 and of Google's OAuth 2.0, and can check requests and responses against the discovery
-//! document.
+//! A fake Google: accounts, a consent page, calendars, events, and push notifications. It speaks
+//! the wire protocols of Google Calendar API v3 and of Google's OAuth 2.0, and can check requests
+//! and responses against the discovery document.
 //!
-//! Not implemented: sync tokens with `singleEvents`, `acl`, `calendars`, `colors`, `events.import` and `quickAdd`,
-//! batches.
+//! Not implemented: sync tokens with `singleEvents`, `acl`, `calendars`, `colors`, `events.import`
+//! and `quickAdd`, batches.
 
 mod contract;
 mod control;
@@ -59,7 +59,7 @@ impl GoogleSandbox {
     /// Starts the sandbox on a free loopback port. With a contract, violations of it are recorded.
     ///
     /// # Errors
-    /// When no port can be bound, or a key or HTTP client cannot be created.
+    /// Returns a message if no port can be bound, or if a key or HTTP client cannot be created.
     pub async fn start(
         clock: Clock,
         contract: Option<GoogleContract>,
@@ -102,6 +102,7 @@ impl GoogleSandbox {
             .route("/sandbox/google/mute", post(control::mute))
             .route("/sandbox/google/fault-rates", post(control::fault_rates))
             .route("/sandbox/google/quota", post(control::quota))
+            .route("/sandbox/google/budget", post(control::budget))
             .route("/sandbox/google/pages", post(control::pages))
             .route("/sandbox/google/forgive", post(control::forgive))
             .route("/sandbox/google/report", get(control::report))
@@ -125,8 +126,8 @@ impl GoogleSandbox {
         control::add_events(&mut self.state(), email, count);
     }
 
-    /// Renames the first event of a user's primary calendar, and notifies the calendar's channels. Returns the event's
-    /// id.
+    /// Renames the first event of a user's primary calendar, and notifies the calendar's channels.
+    /// Returns the event's id.
     pub fn rename_first(&self, email: &str, title: &str) -> String {
         let id = control::rename_first(&mut self.state(), email, title);
         self.notify(email);
@@ -151,8 +152,8 @@ impl GoogleSandbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notifies all channels of a calendar of a change, as Google does: a POST without a body, which does not name the
-    /// change.
+    /// Notifies all channels of a calendar of a change, as Google does: a POST without a body,
+    /// which does not name the change.
     fn notify(&self, calendar: &str) {
         let mut state = self.state();
         let now = state.now();
@@ -191,8 +192,8 @@ impl GoogleSandbox {
     }
 }
 
-/// Handles a request to the Calendar API: checks it against the contract, draws its fault, routes it, checks the
-/// response.
+/// Handles a request to the Calendar API: checks it against the contract, draws its fault, routes
+/// it, checks the response.
 #[expect(
     clippy::too_many_lines,
     reason = "one request, from parsing to the contract checks"
@@ -219,12 +220,18 @@ async fn api(State(google): State<Shared>, request: Request) -> Response {
         || format!("{} {path}", parts.method),
         |method| method.id().to_owned(),
     );
+    // Faults, quotas and call counts do not apply when a test acts as the user.
+    let own = {
+        let state = google.state();
+        bearer(&parts.headers)
+            .and_then(|token| state.holder(token))
+            .is_some_and(|(access, _)| access.grant.client == OWN_CLIENT)
+    };
+    if !own && !google.state().budget.take() {
+        return std::future::pending().await;
+    }
     let fault = {
         let mut state = google.state();
-        // Faults, quotas and call counts do not apply when a test acts as the user.
-        let own = bearer(&parts.headers)
-            .and_then(|token| state.holder(token))
-            .is_some_and(|(access, _)| access.grant.client == OWN_CLIENT);
         if !own {
             *state.calls.entry(name.clone()).or_default() += 1;
         }

@@ -83,7 +83,8 @@ fn wrong_request(query: &Parameters) -> Option<String> {
         .then(|| "Error 400: redirect_uri_mismatch".to_owned())
 }
 
-/// `POST /o/oauth2/v2/consent`: handles the consent form. Scopes that were unticked are not granted.
+/// `POST /o/oauth2/v2/consent`: handles the consent form. Scopes that were unticked are not
+/// granted.
 #[expect(
     clippy::too_many_lines,
     reason = "the consent page, with each refusal of the real one"

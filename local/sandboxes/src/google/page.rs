@@ -1,4 +1,4 @@
-//! `/sandbox/google`: a page that shows all calendars, and on which they are changed by hand.
+//! `/sandbox/google`: a page that shows all calendars, and on which they can be changed by hand.
 
 use std::fmt::Write;
 
@@ -64,7 +64,8 @@ pub(super) async fn show(State(google): State<Shared>) -> Html<String> {
     Html(page)
 }
 
-/// Carries out a form's action as the user whose list the calendar is in, and notifies the calendar's channels.
+/// Carries out a form's action as the user whose list the calendar is in, and notifies the
+/// calendar's channels.
 pub(super) async fn act(State(google): State<Shared>, Form(act): Form<Act>) -> Response {
     let changed = {
         let mut state = google.state();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use shared::clock::Clock;
 
 use super::SERVICE;
-use crate::parts::{Fault, FaultRates};
+use crate::parts::{CallBudget, Fault, FaultRates};
 
 /// The whole state, behind one lock.
 #[derive(Debug)]
@@ -33,11 +33,14 @@ pub(super) struct State {
     pub calls: BTreeMap<String, u64>,
     /// Random faults, if enabled.
     pub fault_rates: Option<FaultRates>,
-    /// The most calls per user and minute.
+    /// The number of calls that still get a response.
+    pub budget: CallBudget,
+    /// The maximum number of calls per user and minute.
     pub quota: Option<u64>,
     /// By `sub`: the last minute with a call (since the Unix epoch), and the calls in that minute.
     pub minutes: HashMap<String, (i64, u64)>,
-    /// The most events on a page, whatever `maxResults` says; Google may return short pages too.
+    /// The maximum number of events on a page, regardless of `maxResults`. Google can return short
+    /// pages too.
     pub page: usize,
     /// The recipients of all mails sent.
     pub mails: Vec<String>,
@@ -52,7 +55,8 @@ pub(super) struct Person {
     pub email: String,
     pub name: String,
     pub time_zone: String,
-    /// The entries of this user's calendar list, by calendar id: access role, colours, hidden, deleted.
+    /// The entries of this user's calendar list, by calendar id: access role, colours, hidden,
+    /// deleted.
     pub list: BTreeMap<String, Map<String, Value>>,
     /// Granted scopes, by client. Google issues a refresh token only at the first consent.
     pub consented: BTreeMap<String, String>,
@@ -154,6 +158,7 @@ impl State {
             violations: Vec::new(),
             calls: BTreeMap::new(),
             fault_rates: None,
+            budget: CallBudget::default(),
             quota: None,
             minutes: HashMap::new(),
             page: 2_500,

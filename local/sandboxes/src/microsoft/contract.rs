@@ -92,7 +92,7 @@ impl GraphContract {
     }
 
     fn field(&self, interface: &str, name: &str) -> Option<&str> {
-        // The reference has it (event-get, example 3); the type file does not.
+        // The reference documents it (event-get, example 3); the type file does not contain it.
         if (interface, name) == ("Event", "occurrenceId") {
             return Some("string");
         }
@@ -107,7 +107,8 @@ impl GraphContract {
             .or_else(|| self.field(found.base.as_deref()?, name))
     }
 
-    /// Returns the violations of a value that should be of this type; empty when it conforms.
+    /// Returns the violations of a value that should be of this type. The list is empty if it
+    /// conforms.
     pub fn check(&self, kind: &str, value: &Value) -> Vec<String> {
         let mut wrong = Vec::new();
         self.look(kind, value, kind, &mut wrong);

@@ -242,7 +242,7 @@ pub(super) async fn pages(State(microsoft): State<Shared>, Json(limit): Json<usi
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Sets the longest lifetime of a subscription, in minutes.
+/// Sets the maximum lifetime of a subscription, in minutes.
 pub(super) async fn longest(State(microsoft): State<Shared>, Json(minutes): Json<i64>) -> Response {
     microsoft.state().longest = minutes;
     StatusCode::NO_CONTENT.into_response()
@@ -266,6 +266,15 @@ pub(super) async fn secret(
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// Limits the number of calls that get a response. Null removes the limit.
+pub(super) async fn budget(
+    State(microsoft): State<Shared>,
+    Json(left): Json<Option<u64>>,
+) -> Response {
+    microsoft.state().budget.left = left;
+    StatusCode::NO_CONTENT.into_response()
+}
+
 /// Removes queued faults, random faults, quota and latency.
 pub(super) async fn forgive(State(microsoft): State<Shared>) -> Response {
     let mut state = microsoft.state();
@@ -275,11 +284,12 @@ pub(super) async fn forgive(State(microsoft): State<Shared>) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Reports the calls by method, contract violations, mails, and the numbers of subscriptions, grants and deliveries.
+/// Reports the calls by method, contract violations, mails, and the numbers of subscriptions,
+/// grants and deliveries.
 pub(super) async fn report(State(microsoft): State<Shared>) -> Response {
     let state = microsoft.state();
     Json(json!({
-        "calls": state.calls, "violations": state.violations, "channels": state.subscriptions.len(), "grants": state.grants.len(),
+        "calls": state.calls, "unanswered": state.budget.unanswered, "violations": state.violations, "channels": state.subscriptions.len(), "grants": state.grants.len(),
         "fullReads": state.full_reads, "mails": state.mails, "mostInFlight": state.most_in_flight, "underWay": microsoft.deliveries.under_way()
     }))
     .into_response()

@@ -1,5 +1,5 @@
-//! `calendarView/delta`. The window is fixed by the first request; occurrences are returned in short form; `@removed`
-//! may mean that an event has only left the window; and items may repeat.
+//! `calendarView/delta`. The window is fixed by the first request; occurrences are returned in
+//! short form; `@removed` may mean that an event has only left the window; and items may repeat.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -14,7 +14,8 @@ const REFUSED: [&str; 5] = ["$select", "$expand", "$filter", "$orderby", "$searc
 
 /// The content of a delta or skip token.
 struct Place {
-    /// The version up to which the client knew the changes when the round began; 0 in the first round.
+    /// The version up to which the client knew the changes when the round began; 0 in the first
+    /// round.
     since: u64,
     /// The version up to which this round has returned the changes.
     after: u64,
@@ -199,7 +200,7 @@ pub(super) fn changes(
     Ok(Some(answer))
 }
 
-/// What changed together: an event with its occurrences, or a removal.
+/// A unit of changes: an event with its occurrences, or a removal.
 enum Group<'a> {
     There(&'a Stored),
     Removed(&'a str),
@@ -218,7 +219,7 @@ impl Group<'_> {
                 if stored.event["recurrence"].is_null() {
                     return match is_within(&stored.event, place.from, place.to) {
                         true => vec![render(&stored.event, stored.version, preferences)],
-                        // Removed, even if it never was in the window.
+                        // Listed as removed, even if it never was in the window.
                         false if is_known => vec![gone(id)],
                         false => vec![],
                     };
@@ -237,7 +238,7 @@ impl Group<'_> {
                 if items.is_empty() {
                     return if is_known { vec![gone(id)] } else { vec![] };
                 }
-                // Graph may or may not list the series master; this depends on the version.
+                // Graph does not always list the series master. Here, it depends on the version.
                 if stored.version.is_multiple_of(2) {
                     items.insert(0, render(&stored.event, stored.version, preferences));
                 }

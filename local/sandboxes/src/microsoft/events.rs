@@ -16,7 +16,7 @@ use crate::parts::{escaped, random_id, unique_id};
 
 /// The default page size of a list, without `$top`.
 const PAGE: usize = 10;
-/// The separator line; below it, Teams writes how to join the meeting.
+/// The separator line above the join information that Teams adds to the body.
 const LINE: &str =
     "________________________________________________________________________________";
 
@@ -47,7 +47,7 @@ pub(super) fn find(state: &State, calendar: &str, id: &str) -> Result<Stored, Re
 }
 
 fn within(calendar: &Calendar, id: &str) -> Option<Stored> {
-    // An override only counts while its series still has the occurrence.
+    // An override is valid only while its series still has the occurrence.
     if of_occurrence(id).is_some() {
         occurrence(calendar, id)
     } else {
@@ -55,8 +55,9 @@ fn within(calendar: &Calendar, id: &str) -> Option<Stored> {
     }
 }
 
-/// Returns an event by its immutable id, and the id of the calendar that it is in: the named one, or another one of the
-/// same mailbox. `None` for a deleted event, which its immutable id still finds (msgraph-sdk-dotnet#3047).
+/// Returns an event by its immutable id, and the id of the calendar that it is in: the named one,
+/// or another one of the same mailbox. `None` for a deleted event, which can still be read by its
+/// immutable id (msgraph-sdk-dotnet#3047).
 fn locate(state: &State, calendar: &str, id: &str) -> Result<(Stored, Option<String>), Refusal> {
     let named = state
         .calendars
@@ -112,7 +113,8 @@ pub(super) fn get(
     Ok(Some(event))
 }
 
-/// `GET …/events`, with or without `$filter`. Only the two filters that Calweave uses are supported.
+/// `GET …/events`, with or without `$filter`. Only the two filters that Calweave uses are
+/// supported.
 pub(super) fn list(
     state: &State,
     base: &str,
@@ -532,7 +534,8 @@ pub(super) fn delete(
     Ok(None)
 }
 
-/// Returns the ids that a delta query lists as removed when this event goes: its own, and those of its occurrences.
+/// Returns the ids that a delta query lists as removed after the removal of this event: its own,
+/// and those of its occurrences.
 pub(super) fn removed_ids(calendar: &Calendar, id: &str, until: DateTime<Utc>) -> Vec<String> {
     let series = calendar.events.get(id);
     let series = series.filter(|stored| stored.event["type"] == "seriesMaster");
@@ -545,7 +548,8 @@ pub(super) fn removed_ids(calendar: &Calendar, id: &str, until: DateTime<Utc>) -
         .collect()
 }
 
-/// `POST …/events/{id}/accept`, `decline` and `tentativelyAccept`. Declining removes the event from the calendar.
+/// `POST …/events/{id}/accept`, `decline` and `tentativelyAccept`. Declining removes the event from
+/// the calendar.
 pub(super) fn respond(
     state: &mut State,
     person: &Person,

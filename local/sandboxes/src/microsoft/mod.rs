@@ -1,8 +1,9 @@
-//! A fake Microsoft: accounts, a consent page, mailboxes with calendars, and subscriptions. It speaks the wire
-//! protocols of Microsoft Graph v1.0 and of the Microsoft identity platform, and can check requests and responses
-//! against Microsoft's types.
+//! A fake Microsoft: accounts, a consent page, mailboxes with calendars, and subscriptions. It
+//! speaks the wire protocols of Microsoft Graph v1.0 and of the Microsoft identity platform, and
+//! can check requests and responses against Microsoft's types.
 //!
-//! Not implemented: `events/delta`, attachments, `findMeetingTimes`, open extensions, calendar groups, `cancel`.
+//! Not implemented: `events/delta`, attachments, `findMeetingTimes`, open extensions, calendar
+//! groups, `cancel`.
 
 mod contract;
 mod control;
@@ -57,16 +58,16 @@ pub struct MicrosoftSandbox {
 const SERVICE: &str = "/v1.0/";
 /// The client id of tokens with which tests act as a user (`/sandbox/microsoft/token`).
 const OWN_CLIENT: &str = "sandbox";
-/// The most concurrent calls of a mailbox.
+/// The maximum number of concurrent calls per mailbox.
 const CONCURRENT: usize = 4;
-/// The most requests of a batch.
+/// The maximum number of requests in a batch.
 const BATCH: usize = 20;
 
 impl MicrosoftSandbox {
     /// Starts the sandbox on a free loopback port. With a contract, violations of it are recorded.
     ///
     /// # Errors
-    /// When no port can be bound, or a key or HTTP client cannot be created.
+    /// Returns a message if no port can be bound, or if a key or HTTP client cannot be created.
     pub async fn start(
         clock: Clock,
         contract: Option<GraphContract>,
@@ -91,38 +92,7 @@ impl MicrosoftSandbox {
             client: client.map_err(|error| error.to_string())?,
             deliveries: Deliveries::default(),
         });
-        let router = Router::new()
-            .route("/{tenant}/oauth2/v2.0/authorize", get(oauth::authorize))
-            .route("/{tenant}/oauth2/v2.0/token", post(oauth::token))
-            .route("/{tenant}/discovery/v2.0/keys", get(oauth::keys))
-            .route("/{tenant}/v2.0/adminconsent", get(oauth::admin))
-            .route(page::PATH, get(page::show).post(page::act))
-            .route("/sandbox/microsoft/consent", post(oauth::consent))
-            .route("/sandbox/microsoft/people", post(control::person))
-            .route("/sandbox/microsoft/calendars", post(control::calendar))
-            .route("/sandbox/microsoft/token", post(control::token))
-            .route("/sandbox/microsoft/revoke", post(control::revoke))
-            .route("/sandbox/microsoft/lifecycle", post(control::lifecycle))
-            .route("/sandbox/microsoft/expire", post(oddities::expire))
-            .route("/sandbox/microsoft/renumber", post(oddities::renumber))
-            .route("/sandbox/microsoft/silence", post(oddities::silence))
-            .route("/sandbox/microsoft/endless", post(oddities::endless))
-            .route("/sandbox/microsoft/days", post(oddities::days))
-            .route("/sandbox/microsoft/move", post(oddities::relocate))
-            .route("/sandbox/microsoft/invite", post(control::invite))
-            .route("/sandbox/microsoft/faults", post(control::faults))
-            .route("/sandbox/microsoft/mute", post(control::mute))
-            .route("/sandbox/microsoft/fault-rates", post(control::fault_rates))
-            .route("/sandbox/microsoft/quota", post(control::quota))
-            .route("/sandbox/microsoft/latency", post(control::latency))
-            .route("/sandbox/microsoft/pages", post(control::pages))
-            .route("/sandbox/microsoft/longest", post(control::longest))
-            .route("/sandbox/microsoft/watchable", post(control::watchable))
-            .route("/sandbox/microsoft/secret", post(control::secret))
-            .route("/sandbox/microsoft/forgive", post(control::forgive))
-            .route("/sandbox/microsoft/report", get(control::report))
-            .fallback(api)
-            .with_state(Arc::clone(&microsoft));
+        let router = router(Arc::clone(&microsoft));
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!("the Microsoft sandbox stopped: {error}");
@@ -147,6 +117,43 @@ impl MicrosoftSandbox {
     fn violated(&self, what: String) {
         self.state().violations.push(what);
     }
+}
+
+/// All routes: identity platform, control, and Graph.
+fn router(microsoft: Shared) -> Router {
+    Router::new()
+        .route("/{tenant}/oauth2/v2.0/authorize", get(oauth::authorize))
+        .route("/{tenant}/oauth2/v2.0/token", post(oauth::token))
+        .route("/{tenant}/discovery/v2.0/keys", get(oauth::keys))
+        .route("/{tenant}/v2.0/adminconsent", get(oauth::admin))
+        .route(page::PATH, get(page::show).post(page::act))
+        .route("/sandbox/microsoft/consent", post(oauth::consent))
+        .route("/sandbox/microsoft/people", post(control::person))
+        .route("/sandbox/microsoft/calendars", post(control::calendar))
+        .route("/sandbox/microsoft/token", post(control::token))
+        .route("/sandbox/microsoft/revoke", post(control::revoke))
+        .route("/sandbox/microsoft/lifecycle", post(control::lifecycle))
+        .route("/sandbox/microsoft/expire", post(oddities::expire))
+        .route("/sandbox/microsoft/renumber", post(oddities::renumber))
+        .route("/sandbox/microsoft/silence", post(oddities::silence))
+        .route("/sandbox/microsoft/endless", post(oddities::endless))
+        .route("/sandbox/microsoft/days", post(oddities::days))
+        .route("/sandbox/microsoft/move", post(oddities::relocate))
+        .route("/sandbox/microsoft/invite", post(control::invite))
+        .route("/sandbox/microsoft/faults", post(control::faults))
+        .route("/sandbox/microsoft/mute", post(control::mute))
+        .route("/sandbox/microsoft/fault-rates", post(control::fault_rates))
+        .route("/sandbox/microsoft/quota", post(control::quota))
+        .route("/sandbox/microsoft/budget", post(control::budget))
+        .route("/sandbox/microsoft/latency", post(control::latency))
+        .route("/sandbox/microsoft/pages", post(control::pages))
+        .route("/sandbox/microsoft/longest", post(control::longest))
+        .route("/sandbox/microsoft/watchable", post(control::watchable))
+        .route("/sandbox/microsoft/secret", post(control::secret))
+        .route("/sandbox/microsoft/forgive", post(control::forgive))
+        .route("/sandbox/microsoft/report", get(control::report))
+        .fallback(api)
+        .with_state(microsoft)
 }
 
 /// One request to Graph.
@@ -263,6 +270,9 @@ async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
         )
         .into_response();
     }
+    if !microsoft.state().budget.take() {
+        return std::future::pending().await;
+    }
     look_at(&microsoft, &name, &call, &parts.headers);
     let admitted = admit(&microsoft, &person.email, &name);
     let latency = microsoft.state().latency;
@@ -322,7 +332,8 @@ fn admit(
     Ok(state.fault(name))
 }
 
-/// Records violations of a request: missing headers, paths without a calendar, bodies that do not conform to the types.
+/// Records violations of a request: missing headers, paths without a calendar, bodies that do not
+/// conform to the types.
 fn look_at(microsoft: &MicrosoftSandbox, name: &str, call: &Call<'_>, headers: &HeaderMap) {
     if !headers.get_all("prefer").iter().any(|value| {
         value
@@ -356,11 +367,26 @@ fn look_at(microsoft: &MicrosoftSandbox, name: &str, call: &Call<'_>, headers: &
 }
 
 fn preferences(headers: &HeaderMap) -> Preferences {
-    let all: Vec<&str> = headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
+    let values = headers.get_all("prefer").iter();
+    preferred(
+        &values
+            .filter_map(|value| value.to_str().ok())
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// The preferences of one request of a batch. Those of the batch itself do not apply to it.
+fn inner_preferences(headers: &Value) -> Preferences {
+    let headers = headers.as_object().into_iter().flatten();
+    let prefer = headers.filter(|(name, _)| name.eq_ignore_ascii_case("prefer"));
+    preferred(
+        &prefer
+            .filter_map(|(_, value)| value.as_str())
+            .collect::<Vec<_>>(),
+    )
+}
+
+fn preferred(all: &[&str]) -> Preferences {
     let has = |wanted: &str| all.iter().any(|value| value.contains(wanted));
     Preferences {
         utc: has("outlook.timezone=\"UTC\""),
@@ -636,7 +662,10 @@ async fn batch(
             query: query_of(Some(query)),
             body: request.get("body").cloned(),
             if_match: None,
-            preferences,
+            preferences: Preferences {
+                days: preferences.days,
+                ..inner_preferences(&request["headers"])
+            },
         };
         let is_batch = call.parts.first().is_some_and(|part| part == "$batch");
         let (status, body) = match if is_batch {

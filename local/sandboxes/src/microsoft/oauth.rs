@@ -1,4 +1,5 @@
-//! The Microsoft identity platform: the consent page, codes, rotating refresh tokens, keys, admin consent.
+//! The Microsoft identity platform: the consent page, codes, rotating refresh tokens, keys, admin
+//! consent.
 
 use std::collections::HashMap;
 
@@ -17,7 +18,8 @@ use crate::parts::{base64, escaped, random_id};
 
 type Parameters = HashMap<String, String>;
 
-/// `GET /{tenant}/oauth2/v2.0/authorize`: the page on which the user selects an account and the scopes.
+/// `GET /{tenant}/oauth2/v2.0/authorize`: the page on which the user selects an account and the
+/// scopes.
 pub(super) async fn authorize(
     State(microsoft): State<Shared>,
     Query(query): Query<Parameters>,
@@ -65,7 +67,8 @@ pub(super) async fn authorize(
     Html(page).into_response()
 }
 
-/// `POST /sandbox/microsoft/consent`: handles the consent form. Scopes that were unticked are not granted.
+/// `POST /sandbox/microsoft/consent`: handles the consent form. Scopes that were unticked are not
+/// granted.
 pub(super) async fn consent(
     State(microsoft): State<Shared>,
     Form(form): Form<Vec<(String, String)>>,
@@ -130,8 +133,8 @@ pub(super) async fn consent(
     Redirect::to(redirect.as_str()).into_response()
 }
 
-/// `GET /{tenant}/v2.0/adminconsent`: consents at once for the tenant of the first user who needs an administrator's
-/// consent, or else for the tenant of the path.
+/// `GET /{tenant}/v2.0/adminconsent`: consents at once for the tenant of the first user who needs
+/// an administrator's consent, or else for the tenant of the path.
 pub(super) async fn admin(
     State(microsoft): State<Shared>,
     Path(asked): Path<String>,
@@ -303,7 +306,8 @@ fn refused(error: &str, code: u64, description: &str) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-/// `GET /{tenant}/discovery/v2.0/keys`: one key set for all tenants, with an issuer template in each key.
+/// `GET /{tenant}/discovery/v2.0/keys`: one key set for all tenants, with an issuer template in
+/// each key.
 pub(super) async fn keys(State(microsoft): State<Shared>) -> Response {
     let mut key = microsoft.key.jwk();
     key["issuer"] = format!("{}/{{tenantid}}/v2.0", microsoft.url).into();

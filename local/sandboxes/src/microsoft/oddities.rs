@@ -1,4 +1,5 @@
-//! `/sandbox/microsoft/…`: what real mailboxes were seen to do. Tokens expire, ids change, events move, rounds never end.
+//! `/sandbox/microsoft/…`: reproduces behaviour that was observed in real mailboxes. Delta tokens
+//! expire, ids change, events move to other calendars, and delta rounds never end.
 
 use axum::Json;
 use axum::extract::State;
@@ -56,8 +57,8 @@ pub(super) async fn renumber(
     Json(json!({ "id": id })).into_response()
 }
 
-/// Removes an event without listing it as a change. For an occurrence, its removal is listed, but no change of its
-/// series.
+/// Removes an event without listing it as a change. For an occurrence, its removal is listed, but
+/// no change of its series.
 pub(super) async fn silence(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
     let mut state = microsoft.state();
     if let Some((series, date)) = of_occurrence(&which.event_id) {
@@ -90,7 +91,7 @@ pub(super) struct Endless {
     is_endless: bool,
 }
 
-/// Makes delta rounds of a calendar repeat their last page for ever, or lets them end again.
+/// Makes delta rounds of a calendar repeat their last page forever, or lets them end again.
 pub(super) async fn endless(
     State(microsoft): State<Shared>,
     Json(endless): Json<Endless>,

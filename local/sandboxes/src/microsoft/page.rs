@@ -1,4 +1,4 @@
-//! `/sandbox/microsoft`: a page that shows all calendars, and on which they are changed by hand.
+//! `/sandbox/microsoft`: a page that shows all calendars, and on which they can be changed by hand.
 
 use std::fmt::Write;
 

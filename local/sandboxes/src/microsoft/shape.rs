@@ -1,7 +1,7 @@
 //! `$select` and `$expand`: which properties a response contains.
 //!
-//! Graph returns only what a request selects. Some properties are never returned unless they are selected
-//! (microsoft-graph-docs#5524, #9887).
+//! Graph returns only what a request selects. Some properties are never returned unless they are
+//! selected (microsoft-graph-docs#5524, #9887).
 
 use serde_json::Value;
 
@@ -23,7 +23,8 @@ pub(super) fn expands(query: &[(String, String)], name: &str) -> bool {
     })
 }
 
-/// Reduces a response to what the request selects: the entity, the entities of its `value`, and those that are expanded.
+/// Reduces a response to what the request selects: the entity, the entities of its `value`, and
+/// those that are expanded.
 pub(super) fn apply(answer: &mut Value, query: &[(String, String)]) {
     let selection = selection(query);
     let selection = selection.as_deref();

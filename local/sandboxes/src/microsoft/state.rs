@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value};
 use shared::clock::Clock;
 
-use crate::parts::{Fault, FaultRates};
+use crate::parts::{CallBudget, Fault, FaultRates};
 
 /// The whole state, behind one lock.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(super) struct State {
     /// By access token.
     pub access: HashMap<String, Access>,
     pub subscriptions: BTreeMap<String, Subscription>,
-    /// Deleted events, by id. They are in the folder *Deleted Items* of their owner's mailbox, where their immutable id
-    /// still finds them.
+    /// Deleted events, by id. They are in the folder *Deleted Items* of their owner's mailbox,
+    /// where they can still be read by their immutable id.
     pub deleted: BTreeMap<String, Deleted>,
     /// Tenants whose administrator has consented for all users.
     pub consented: BTreeSet<String>,
@@ -35,9 +35,12 @@ pub(super) struct State {
     pub calls: BTreeMap<String, u64>,
     /// Random faults, if enabled.
     pub fault_rates: Option<FaultRates>,
-    /// The most calls per mailbox and minute.
+    /// The number of calls that still get a response.
+    pub budget: CallBudget,
+    /// The maximum number of calls per mailbox and minute.
     pub quota: Option<u64>,
-    /// The last minute in which a mailbox was called (since the Unix epoch), and its calls in that minute.
+    /// The last minute in which a mailbox was called (since the Unix epoch), and its calls in that
+    /// minute.
     pub minutes: HashMap<String, (i64, u64)>,
     /// The duration of each call, in milliseconds.
     pub latency: u64,
@@ -47,7 +50,7 @@ pub(super) struct State {
     pub most_in_flight: usize,
     /// The page size of delta queries.
     pub page: usize,
-    /// The longest lifetime of a subscription, in minutes.
+    /// The maximum lifetime of a subscription, in minutes.
     pub longest: i64,
     /// Whether single calendars can be subscribed to.
     pub watches_calendars: bool,
@@ -99,8 +102,8 @@ pub(super) struct Calendar {
 /// How all-day events are returned.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Days {
-    /// Whether they begin at midnight of the requested zone, which is then their original zone too, though
-    /// `originalStart` is the real midnight (microsoft-graph-docs#2804).
+    /// Whether they begin at midnight of the requested zone. Their original zone is then the
+    /// requested zone too, but `originalStart` is the real midnight (microsoft-graph-docs#2804).
     pub are_in_requested_zone: bool,
     /// Whether `occurrenceId` is missing.
     pub lack_occurrence_id: bool,
@@ -139,7 +142,8 @@ pub(super) struct Grant {
     pub scopes: String,
 }
 
-/// A refresh token. Each use issues the next generation; the previous generation remains valid, older ones do not.
+/// A refresh token. Each use issues the next generation; the previous generation remains valid,
+/// older ones do not.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub grant: Grant,
@@ -187,6 +191,7 @@ impl State {
             violations: Vec::new(),
             calls: BTreeMap::new(),
             fault_rates: None,
+            budget: CallBudget::default(),
             quota: None,
             minutes: HashMap::new(),
             latency: 0,

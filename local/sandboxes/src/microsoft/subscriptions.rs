@@ -1,4 +1,5 @@
-//! Subscriptions: validation of both notification URLs, limits on the lifetime, and delivery of notifications.
+//! Subscriptions: validation of both notification URLs, limits on the lifetime, and delivery of
+//! notifications.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -8,7 +9,7 @@ use super::state::{Person, Subscription};
 use super::{Answer, MicrosoftSandbox};
 use crate::parts::{decoded, random_id};
 
-/// The shortest lifetime; a shorter one is extended to it.
+/// The minimum lifetime. A shorter one is extended to it.
 const SHORTEST: TimeDelta = TimeDelta::minutes(45);
 
 fn invalid(message: impl Into<String>) -> Refusal {
@@ -99,7 +100,8 @@ pub(super) async fn create(
     Ok(Some(answer))
 }
 
-/// Refuses resources that cannot be subscribed to: other than events, and the calendars of other people.
+/// Refuses resources that cannot be subscribed to: other than events, and the calendars of other
+/// people.
 fn check_resource(
     microsoft: &MicrosoftSandbox,
     person: &Person,
@@ -221,8 +223,8 @@ pub(super) fn delete(microsoft: &MicrosoftSandbox, person: &Person, id: &str) ->
 }
 
 impl MicrosoftSandbox {
-    /// Notifies the subscriptions to a calendar of a mailbox that an event has changed. Each request repeats the
-    /// notification, as Graph may, and contains one of a foreign subscription.
+    /// Notifies the subscriptions to a calendar of a mailbox that an event has changed. Each
+    /// request repeats the notification, as Graph may, and contains one of a foreign subscription.
     pub(super) fn notify(&self, email: &str, calendar: &str) {
         let mut state = self.state();
         let now = state.now();
@@ -264,7 +266,8 @@ impl MicrosoftSandbox {
         }
     }
 
-    /// Sends a lifecycle event to all subscriptions of a mailbox. `subscriptionRemoved` removes them first.
+    /// Sends a lifecycle event to all subscriptions of a mailbox. `subscriptionRemoved` removes
+    /// them first.
     pub(super) fn say(&self, email: &str, event: &str) {
         let mut state = self.state();
         let watching: Vec<Subscription> = state

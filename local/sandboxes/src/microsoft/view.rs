@@ -1,5 +1,5 @@
-//! Renders events as Graph returns them: times in UTC or in the event's zone, the body as text or HTML, and occurrences
-//! that are expanded from their series.
+//! Renders events as Graph returns them: times in UTC or in the event's zone, the body as text or
+//! HTML, and occurrences that are expanded from their series.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -19,7 +19,8 @@ pub(super) struct Preferences {
     pub days: Days,
 }
 
-/// How far a series is expanded beyond the requested window, as overrides may move occurrences into it.
+/// The range around the requested window in which a series is expanded, as overrides can move
+/// occurrences into the window.
 const AROUND: TimeDelta = TimeDelta::days(40);
 const LIMIT: usize = 3_000;
 
@@ -122,8 +123,9 @@ fn plain(html: &str) -> String {
         .to_owned()
 }
 
-/// Returns the start of a series and its rules; `None` when the event has no valid recurrence. The rules count in the zone
-/// of the recurrence, which may be another one than that of the start (microsoft-graph-docs#2202, #6208).
+/// Returns the start of a series and its rules; `None` when the event has no valid recurrence. The
+/// rules are expanded in the time zone of the recurrence, which can differ from that of the start
+/// (microsoft-graph-docs#2202, #6208).
 pub(super) fn series(event: &Value) -> Option<(EventTime, Series)> {
     let (local, zone) = written(&event["start"])?;
     let start = if event["isAllDay"] == true {
@@ -148,8 +150,8 @@ pub(super) fn of_occurrence(id: &str) -> Option<(&str, NaiveDate)> {
     Some((series, NaiveDate::parse_from_str(date, "%Y%m%d").ok()?))
 }
 
-/// Returns the occurrence with this id, or its override; `None` when the series has none on that date, or it is
-/// cancelled.
+/// Returns the occurrence with this id, or its override; `None` when the series has none on that
+/// date, or it is cancelled.
 pub(super) fn occurrence(calendar: &Calendar, id: &str) -> Option<Stored> {
     let (series_id, date) = of_occurrence(id)?;
     let master = calendar.events.get(series_id)?;
@@ -171,7 +173,8 @@ pub(super) fn occurrence(calendar: &Calendar, id: &str) -> Option<Stored> {
     )
 }
 
-/// Returns the name of the zone in which an occurrence is written: that of the start, or of the recurrence.
+/// Returns the name of the zone in which an occurrence is written: that of the start, or of the
+/// recurrence.
 fn zone_name(master: &Stored, at: EventTime) -> Value {
     let start = &master.event["start"];
     let own = written(start).map(|(_, zone)| zone);

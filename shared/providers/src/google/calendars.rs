@@ -1,4 +1,5 @@
-//! `calendarList.list`: the calendars of an account (<https://developers.google.com/calendar/api/v3/reference/calendarList/list>).
+//! Lists the calendars of an account with `calendarList.list`
+//! (<https://developers.google.com/calendar/api/v3/reference/calendarList/list>).
 
 use calweave_domain::calendar::{AccessRole, AccountCalendar, normalise_color};
 use calweave_domain::zones::resolve;
@@ -6,9 +7,11 @@ use serde_json::Value;
 
 use super::{GoogleRequest, GoogleSession, Result};
 
-/// More than anybody has; an account that has more is read so far.
+/// Maximum number of pages that are read. No account is expected to have more. If one does, the
+/// calendars on its further pages are left out.
 const MAX_PAGES: usize = 40;
 
+/// Returns the calendars that are not deleted: the primary calendar first, then by name.
 pub(super) async fn list(session: &GoogleSession) -> Result<Vec<AccountCalendar>> {
     let mut calendars = Vec::new();
     let mut page: Option<String> = None;
@@ -38,6 +41,7 @@ pub(super) async fn list(session: &GoogleSession) -> Result<Vec<AccountCalendar>
     Ok(calendars)
 }
 
+/// Converts an entry of the list. Returns `None` if it is deleted or has no id.
 fn read(entry: &Value) -> Option<AccountCalendar> {
     let text = |name: &str| {
         entry[name]
@@ -52,7 +56,7 @@ fn read(entry: &Value) -> Option<AccountCalendar> {
         Some("owner") => AccessRole::Owner,
         Some("writer" | "writerWithoutPrivateAccess") => AccessRole::Writer,
         Some("freeBusyReader") => AccessRole::FreeBusyReader,
-        // A role that nobody has heard of may at least be read.
+        // An unknown role is assumed to permit reading.
         _ => AccessRole::Reader,
     };
     Some(AccountCalendar {

@@ -1,4 +1,5 @@
-//! Push channels (<https://developers.google.com/calendar/api/guides/push>).
+//! Opens and closes push notification channels
+//! (<https://developers.google.com/calendar/api/guides/push>).
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,6 +9,8 @@ use super::{
     millis,
 };
 
+/// Opens a channel for the events of a calendar. Google sends notifications to `address`, with
+/// `secret` as the channel token.
 pub(super) async fn watch(
     session: &GoogleSession,
     target: RemoteCalendar<'_>,
@@ -24,15 +27,16 @@ pub(super) async fn watch(
     let answer = session.call(request).await?;
     let resource_id = answer["resourceId"]
         .as_str()
-        .ok_or_else(|| malformed(&"a channel without a resource"))?;
+        .ok_or_else(|| malformed(&"a channel without a resourceId"))?;
     let expires_at =
-        millis(&answer["expiration"]).ok_or_else(|| malformed(&"a channel without an end"))?;
+        millis(&answer["expiration"]).ok_or_else(|| malformed(&"a channel without an expiry"))?;
     Ok(OpenedChannel {
         resource_id: resource_id.to_owned(),
         expires_at,
     })
 }
 
+/// Closes a channel. Succeeds if the channel does not exist.
 pub(super) async fn close_channel(
     session: &GoogleSession,
     channel: &str,

@@ -1,4 +1,5 @@
-//! `events.*` (<https://developers.google.com/calendar/api/v3/reference/events>).
+//! Calls the methods of the `events` resource
+//! (<https://developers.google.com/calendar/api/v3/reference/events>).
 
 use calweave_domain::event::Event;
 use calweave_domain::ids::OriginalStart;
@@ -12,13 +13,20 @@ use super::{
     RemoteEvent, Result, WriteOptions, ids, malformed, read, write,
 };
 
-/// Series are read whole and expanded here: one change is one item, and a series without an end is no endless list.
+/// The query is for series masters and exceptions (`singleEvents=false`). Calweave expands the
+/// series. A change of a series is therefore one item, and a series without an end does not make
+/// the list endless.
 pub(super) const QUERY: &str = "series";
-/// The largest page that Google gives.
+/// The largest page size that Google accepts in `maxResults`.
 const PAGE: &str = "2500";
-/// Without this on every write, what a body says of conferences is ignored.
+/// Sent with every create and update. Without this parameter, Google ignores the conference data in
+/// the request body.
 const CONFERENCES: (&str, &str) = ("conferenceDataVersion", "1");
 
+/// Reads one page of events. `page` is the page token of the previous page.
+///
+/// # Errors
+/// [`ProviderError::Malformed`] if the page has neither a page token nor a sync token.
 pub(super) async fn list(
     session: &GoogleSession,
     target: RemoteCalendar<'_>,
@@ -55,7 +63,7 @@ pub(super) async fn list(
         ..ChangePage::default()
     };
     if page.next_page.is_none() && page.token.is_none() {
-        return Err(malformed(&"a list of events without an end"));
+        return Err(malformed(&"a last page without a sync token"));
     }
     for item in answer["items"].as_array().into_iter().flatten() {
         let text = |name: &str| item[name].as_str().unwrap_or_default();
@@ -63,12 +71,18 @@ pub(super) async fn list(
             .push(format!("{} {}", text("id"), text("etag")));
         match read::change(target, item) {
             Ok(change) => page.changes.push(change),
-            Err(warning) => page.warnings.push(warning),
+            Err(warning) => {
+                page.warnings.push(warning);
+                page.unreadable.extend(read::id(target, item));
+            }
         }
     }
     Ok(page)
 }
 
+/// Reads the current state of an event. An occurrence without a remote id is looked up in the
+/// series with the remote id `series`, by its original start. Returns `None` if the event does not
+/// exist.
 pub(super) async fn current(
     session: &GoogleSession,
     target: RemoteCalendar<'_>,
@@ -90,6 +104,8 @@ pub(super) async fn current(
     read_one(target, answer)
 }
 
+/// Reads the event that an earlier call of [`create`] may have created. Returns `None` if it does
+/// not exist.
 pub(super) async fn created(
     session: &GoogleSession,
     target: RemoteCalendar<'_>,
@@ -109,7 +125,7 @@ pub(super) async fn created(
     )
 }
 
-/// An event that was asked for; `None` when it is gone.
+/// Converts the response to a request for one event. Returns `None` if the event is deleted.
 fn read_one(target: RemoteCalendar<'_>, answer: Result<Value>) -> Result<Option<RemoteEvent>> {
     match answer {
         Ok(raw) if raw.is_null() || raw["status"] == "cancelled" => Ok(None),
@@ -122,7 +138,8 @@ fn read_one(target: RemoteCalendar<'_>, answer: Result<Value>) -> Result<Option<
     }
 }
 
-/// The occurrence of a series that its rule places at `original`; null when there is none.
+/// Reads the occurrence of a series whose original start is `original`. Returns null if there is
+/// none.
 async fn instance(
     session: &GoogleSession,
     target: RemoteCalendar<'_>,
@@ -145,6 +162,8 @@ async fn instance(
         .map_or(Value::Null, Value::take))
 }
 
+/// Creates an event under the id that [`ids::remote_id`] derives. Creating it twice therefore makes
+/// one event.
 pub(super) async fn create(
     session: &GoogleSession,
     target: RemoteCalendar<'_>,
@@ -168,6 +187,8 @@ pub(super) async fn create(
     read::event(target, &raw).map_err(|warning| malformed(&warning))
 }
 
+/// Replaces an event. `now` is its current state at Google. The request has the ETag of that state
+/// in `If-Match`.
 pub(super) async fn update(
     session: &GoogleSession,
     target: RemoteCalendar<'_>,
@@ -199,7 +220,11 @@ pub(super) async fn update(
     read::event(target, &raw).map_err(|warning| malformed(&warning))
 }
 
-/// Only the own answer is written: with `attendeesOmitted` Google leaves the other attendees as they are.
+/// Writes the account's own response to an invitation. With `attendeesOmitted`, Google leaves the
+/// other attendees as they are.
+///
+/// # Errors
+/// [`ProviderError::NotFound`] if the account is not an attendee.
 pub(super) async fn respond(
     session: &GoogleSession,
     target: RemoteCalendar<'_>,
@@ -244,6 +269,7 @@ pub(super) async fn respond(
         .map_err(|warning| malformed(&warning))
 }
 
+/// Deletes an event. Succeeds if the event does not exist.
 pub(super) async fn delete(
     session: &GoogleSession,
     target: RemoteCalendar<'_>,
@@ -275,6 +301,7 @@ pub(super) async fn delete(
     }
 }
 
+/// Returns the query parameters of a write.
 fn query(options: WriteOptions) -> Vec<(&'static str, String)> {
     let (name, value) = CONFERENCES;
     vec![

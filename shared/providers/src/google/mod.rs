@@ -1,4 +1,5 @@
-//! Google Calendar API v3 (<https://developers.google.com/calendar/api/v3/reference>) and Google's OAuth 2.0.
+//! The Google Calendar API v3 (<https://developers.google.com/calendar/api/v3/reference>) and
+//! Google's OAuth 2.0.
 
 mod calendars;
 mod channels;
@@ -30,16 +31,17 @@ use super::{
 };
 
 const NAME: &str = "Google";
-/// How long a grant of an app in testing lasts.
+/// The lifetime of a grant if the publishing status of the app is "Testing".
 const TESTING: TimeDelta = TimeDelta::days(7);
 
-/// Reads `GOOGLE_CLIENT_ID` and what belongs to it; nothing without them.
+/// Reads `GOOGLE_CLIENT_ID` and the other settings of the OAuth client. Returns `None` if they are
+/// not set.
 pub fn read(env: &mut Environment<'_>) -> Option<Box<dyn Connect>> {
     let client = OAuthClient::read(env, "GOOGLE")?;
     Some(Box::new(Google::new(client)))
 }
 
-/// Google, as this deployment is known there.
+/// Google as a provider, with the OAuth client that this deployment is registered as.
 #[derive(Clone, Debug)]
 pub struct Google {
     http: ProviderClient,
@@ -47,7 +49,7 @@ pub struct Google {
 }
 
 impl Google {
-    /// Nothing is connected to until it is needed.
+    /// Creates the provider. The first call opens the first connection.
     pub fn new(client: OAuthClient) -> Self {
         Self {
             http: ProviderClient::default(),
@@ -55,7 +57,7 @@ impl Google {
         }
     }
 
-    /// An address of Google's; another host stands in for all of Google's where the configuration names one.
+    /// Returns a URL of Google's. If an endpoint is configured, it replaces all of Google's hosts.
     fn url(&self, host: &str, path: &str) -> Result<Url> {
         let base = self
             .client
@@ -73,13 +75,14 @@ fn malformed(detail: &dyn std::fmt::Display) -> ProviderError {
     }
 }
 
-/// Calls of the Calendar API on behalf of one account.
+/// Calls the Calendar API on behalf of one account.
 pub struct GoogleSession {
     google: Google,
     access_token: Secret,
 }
 
-/// A call below `/calendar/v3/`: each part of the path is escaped by itself, as ids hold `@` and `#`.
+/// A request below `/calendar/v3/`. Each path segment is escaped separately because ids contain `@`
+/// and `#`.
 struct GoogleRequest<'a> {
     method: Method,
     path: &'a [&'a str],
@@ -105,7 +108,7 @@ impl<'a> GoogleRequest<'a> {
 }
 
 impl GoogleSession {
-    /// The answer as JSON; null for one without a body.
+    /// Sends a request. Returns the response body as JSON, or null if the body is empty.
     async fn call(&self, request: GoogleRequest<'_>) -> Result<Value> {
         let mut url = self.google.url("www.googleapis.com", "/calendar/v3")?;
         url.path_segments_mut()
@@ -149,7 +152,7 @@ impl GoogleSession {
     }
 }
 
-/// What an answer that is no success means: Google's `reason` says it, the status alone does not
+/// Maps an error response. The status alone is ambiguous: Google's `reason` tells the errors apart
 /// (<https://developers.google.com/calendar/api/guides/errors>).
 fn refusal(answer: &ProviderResponse) -> ProviderError {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -175,7 +178,7 @@ fn refusal(answer: &ProviderResponse) -> ProviderError {
             | "calendarUsageLimitsExceeded",
         )
         | (429, _) => {
-            // Usage limits, such as too many invitations, hold for hours.
+            // Usage limits, such as the one on invitations, apply for hours.
             let long = matches!(
                 reason.as_str(),
                 "quotaExceeded" | "calendarUsageLimitsExceeded"
@@ -208,7 +211,7 @@ fn refusal(answer: &ProviderResponse) -> ProviderError {
     }
 }
 
-/// Google's instants: milliseconds since the epoch, as a text.
+/// Parses an instant: milliseconds since the Unix epoch, as a string.
 fn millis(text: &Value) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(text.as_str()?.parse().ok()?)
 }

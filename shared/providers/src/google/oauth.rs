@@ -1,4 +1,5 @@
-//! Google's OAuth 2.0 and OpenID Connect (<https://developers.google.com/identity/protocols/oauth2/web-server>).
+//! Google's OAuth 2.0 and OpenID Connect
+//! (<https://developers.google.com/identity/protocols/oauth2/web-server>).
 
 use calweave_domain::grant::Grant;
 use calweave_domain::secret::Secret;
@@ -12,11 +13,12 @@ use super::super::oauth::{
 };
 use super::{Google, NAME, ProviderError, Refusal, Result, malformed};
 
-/// What is asked for. `calendar.events` reads and writes events, the list of calendars needs a scope of its own.
+/// The requested scopes. `calendar.events` permits reading and writing events. Listing the
+/// calendars requires a separate scope.
 pub const SCOPES: [&str; 5] = ["openid", "email", "profile", EVENTS, CALENDAR_LIST];
-/// Without this nothing can be synced.
+/// Permits reading and writing events. Without this scope nothing can be synced.
 const EVENTS: &str = "https://www.googleapis.com/auth/calendar.events";
-/// Without this the account's calendars cannot be listed.
+/// Permits listing the calendars. Without this scope they cannot be listed.
 const CALENDAR_LIST: &str = "https://www.googleapis.com/auth/calendar.calendarlist.readonly";
 
 impl Google {
@@ -31,7 +33,8 @@ impl Google {
         })
     }
 
-    /// With consent each time, as Google hands out a refresh token at the first consent only.
+    /// Begins an authorization. The consent page is shown each time, because Google otherwise
+    /// issues a refresh token only at the first consent.
     pub(super) fn begin(&self) -> Result<AuthorizationRequest> {
         self.endpoints()?.begin(
             &SCOPES,
@@ -42,6 +45,10 @@ impl Google {
         )
     }
 
+    /// Exchanges the code of an authorization for a grant, and verifies the ID token.
+    ///
+    /// # Errors
+    /// [`Refusal::MissingScopes`] if a required scope was not granted.
     pub(super) async fn sign_in(
         &self,
         callback: AuthorizationCallback<'_>,
@@ -60,7 +67,7 @@ impl Google {
             .endpoint
             .clone()
             .unwrap_or_else(|| "https://accounts.google.com".to_owned());
-        // Google has two names for itself.
+        // Google uses two issuer names: with `https://` and without.
         let issuer = |claims: &serde_json::Value| {
             let issuer = claims["iss"].as_str()?;
             (issuer == own || issuer == "accounts.google.com").then(|| issuer.to_owned())
@@ -72,7 +79,7 @@ impl Google {
             .iter()
             .any(|needed| !tokens.scopes.iter().any(|scope| scope == needed))
         {
-            // Kept at Google as far as it was granted; nothing of it is stored here.
+            // The partial grant remains at Google. Nothing of it is stored here.
             return Err(ProviderError::Refused {
                 provider: NAME,
                 reason: Refusal::MissingScopes,
@@ -81,7 +88,7 @@ impl Google {
         }
         let text = |name: &str| claims[name].as_str().map(str::to_owned);
         Ok(AuthorizedAccount {
-            account_id: text("sub").ok_or_else(|| malformed(&"an id token of nobody"))?,
+            account_id: text("sub").ok_or_else(|| malformed(&"an ID token without a subject"))?,
             email: text("email").unwrap_or_default(),
             scopes: tokens.scopes,
             grant: Grant {
@@ -94,12 +101,13 @@ impl Google {
         })
     }
 
-    /// Google keeps the refresh token as it is; should it ever send another, that one counts.
+    /// Gets a new access token. Google does not rotate refresh tokens. If a response has a refresh
+    /// token nevertheless, it replaces the old one.
     pub(super) async fn refresh_grant(&self, grant: &Grant, now: DateTime<Utc>) -> Result<Grant> {
         self.endpoints()?.refresh(grant, now, failure).await
     }
 
-    /// Takes back everything that the account's owner has granted to this deployment.
+    /// Revokes everything that the account's owner has granted to this deployment.
     pub(super) async fn revoke_token(&self, refresh_token: &Secret) -> Result<()> {
         let body: String = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("token", refresh_token.expose())
@@ -129,7 +137,8 @@ impl Google {
     }
 }
 
-/// What a refused token request means (<https://developers.google.com/identity/protocols/oauth2#expiration>).
+/// Maps an error response of the token endpoint
+/// (<https://developers.google.com/identity/protocols/oauth2#expiration>).
 fn failure(TokenErrorResponse { error, message }: TokenErrorResponse) -> ProviderError {
     match error.as_str() {
         "invalid_grant" | "admin_policy_enforced" => ProviderError::GrantRevoked {

@@ -1,13 +1,15 @@
-//! Converts Google's event resource (<https://developers.google.com/calendar/api/v3/reference/events#resource>). Every field but
-//! the id may be missing, and a value of another form than documented is ignored. Only an event whose times cannot be read is
-//! left out, with a warning.
+//! Converts Google's event resource
+//! (<https://developers.google.com/calendar/api/v3/reference/events#resource>) to an [`Event`].
+//!
+//! Every field but the id may be missing. A value that does not have the documented form is
+//! ignored. Only an event whose times cannot be read is left out, with a warning.
 
 use calweave_domain::details::{
     Attendee, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
     Visibility,
 };
 use calweave_domain::event::Event;
-use calweave_domain::ids::OriginalStart;
+use calweave_domain::ids::{EventId, OriginalStart};
 use calweave_domain::link::EventLink;
 use calweave_domain::recurrence::Series;
 use calweave_domain::time::EventTime;
@@ -19,13 +21,13 @@ use serde_json::Value;
 use super::{RemoteCalendar, ids};
 use crate::Change;
 
-/// Google's placeholder for the organizer of an event from a mail.
+/// Google's placeholder for the organizer of an event that was created from an email.
 const UNKNOWN_ORGANIZER: &str = "unknownorganizer@calendar.google.com";
 
 /// Converts one item of a list.
 ///
 /// # Errors
-/// A sentence for the calendar's owner, when the item cannot be shown.
+/// A sentence for the calendar's owner if the item cannot be converted.
 pub(super) fn change(target: RemoteCalendar<'_>, item: &Value) -> Result<Change, String> {
     let id = item["id"]
         .as_str()
@@ -33,7 +35,8 @@ pub(super) fn change(target: RemoteCalendar<'_>, item: &Value) -> Result<Change,
     if item["status"] != "cancelled" {
         return event(target, item).map(|event| Change::Upserted(Box::new(event)));
     }
-    // A cancelled event is certain to have its id only; a cancelled occurrence also has its series and original start.
+    // Google guarantees only the id of a cancelled event. A cancelled occurrence also has the id of
+    // its series and its original start.
     match (text(item, "recurringEventId"), original_start(target, item)) {
         (Some(series), Some(original)) => Ok(Change::OccurrenceCancelled {
             series: ids::event_id(target.calendar, &series),
@@ -46,10 +49,20 @@ pub(super) fn change(target: RemoteCalendar<'_>, item: &Value) -> Result<Change,
     }
 }
 
+/// Returns Calweave's id of an event, a series or an exception.
+pub(super) fn id(target: RemoteCalendar<'_>, item: &Value) -> Option<EventId> {
+    match (text(item, "recurringEventId"), original_start(target, item)) {
+        (Some(series), Some(original)) => {
+            Some(ids::event_id(target.calendar, &series).occurrence(original))
+        }
+        _ => Some(ids::event_id(target.calendar, item["id"].as_str()?)),
+    }
+}
+
 /// Converts an event that is not cancelled.
 ///
 /// # Errors
-/// A sentence for the calendar's owner, when its times cannot be read.
+/// A sentence for the calendar's owner if the event's times cannot be read.
 pub(super) fn event(target: RemoteCalendar<'_>, item: &Value) -> Result<Event, String> {
     let remote_id = item["id"]
         .as_str()
@@ -63,12 +76,7 @@ pub(super) fn event(target: RemoteCalendar<'_>, item: &Value) -> Result<Event, S
     };
     let start = time(&item["start"], target.zone).ok_or_else(unreadable)?;
     let end = end(time(&item["end"], target.zone), start);
-    let id = match (text(item, "recurringEventId"), original_start(target, item)) {
-        (Some(series), Some(original)) => {
-            ids::event_id(target.calendar, &series).occurrence(original)
-        }
-        _ => ids::event_id(target.calendar, remote_id),
-    };
+    let id = id(target, item).ok_or("Google sent an event without an id.")?;
     let series = series(item, start, &mut details).map(Box::new);
     let link = EventLink {
         remote_id: Some(remote_id.to_owned()),
@@ -91,7 +99,8 @@ pub(super) fn event(target: RemoteCalendar<'_>, item: &Value) -> Result<Event, S
     Ok(event)
 }
 
-/// An all-day event lasts at least a day, and no event ends before it starts.
+/// Returns the end of an event. An all-day event lasts at least one day. If the end is missing or
+/// earlier than that, or before the start, the earliest valid end replaces it.
 fn end(end: Option<EventTime>, start: EventTime) -> EventTime {
     let least = match start {
         EventTime::Date(date) => EventTime::Date(date + TimeDelta::days(1)),
@@ -101,6 +110,7 @@ fn end(end: Option<EventTime>, start: EventTime) -> EventTime {
     end.filter(is_late).unwrap_or(least)
 }
 
+/// Returns a string field; `None` if it is missing or empty.
 fn text(item: &Value, name: &str) -> Option<String> {
     item[name]
         .as_str()
@@ -108,6 +118,7 @@ fn text(item: &Value, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// Shortens a title for a warning.
 fn short(text: &str) -> String {
     text.chars().take(60).collect()
 }
@@ -119,7 +130,7 @@ fn details(item: &Value) -> EventDetails {
         Some("private") => Visibility::Private,
         Some("confidential") => Visibility::Confidential,
         Some("default" | "public") | None => Visibility::Public,
-        // RFC 5545 section 3.8.1.3: an unknown class is private.
+        // RFC 5545 section 3.8.1.3: an unknown class is treated as private.
         Some(other) => {
             unknown.push(("visibility".to_owned(), other.to_owned()));
             Visibility::Private
@@ -134,7 +145,7 @@ fn details(item: &Value) -> EventDetails {
             EventStatus::Confirmed
         }
     };
-    // A working location does not make anybody busy.
+    // A working location does not make its owner busy.
     let is_free =
         item["transparency"] == "transparent" || event_type.as_deref() == Some("workingLocation");
     EventDetails {
@@ -167,6 +178,7 @@ fn details(item: &Value) -> EventDetails {
     }
 }
 
+/// Returns the URL of the video conference.
 fn conference(item: &Value) -> Option<String> {
     let entries = item["conferenceData"]["entryPoints"]
         .as_array()
@@ -179,7 +191,8 @@ fn conference(item: &Value) -> Option<String> {
     text(item, "hangoutLink").or(video)
 }
 
-/// The attendees, and after them the organizer of a meeting who is not among them.
+/// Returns the attendees. If an event has attendees and its organizer is not one of them, the
+/// organizer is added at the end.
 fn attendees(item: &Value) -> Vec<Attendee> {
     let listed = item["attendees"].as_array().into_iter().flatten();
     let mut attendees: Vec<Attendee> = listed.filter_map(attendee).collect();
@@ -224,7 +237,8 @@ fn reminder(value: &Value) -> Option<Reminder> {
     let method = match value["method"].as_str()? {
         "email" => ReminderMethod::Email,
         "popup" => ReminderMethod::Popup,
-        // Such as `sms`, which Google no longer sends. RFC 5545 section 3.8.6.1: unknown actions are ignored.
+        // For example `sms`, which Google no longer sends. RFC 5545 section 3.8.6.1: unknown
+        // actions are ignored.
         _ => return None,
     };
     Some(Reminder {
@@ -233,18 +247,19 @@ fn reminder(value: &Value) -> Option<Reminder> {
     })
 }
 
-/// Resolves a zone: Google writes IANA names, and passes on other names of imported events.
+/// Resolves a time zone name. Google writes IANA names, and passes on other names from imported
+/// events.
 fn zone_of(name: &str) -> Option<Tz> {
     name.parse().ok().or_else(|| resolve(name))
 }
 
-/// Whether a time names a zone that is not known. The calendar's zone then stands for it.
+/// Returns whether a time names an unknown zone. The calendar's zone then replaces it.
 fn is_zone_unknown(value: &Value) -> bool {
     let name = value["timeZone"].as_str().filter(|name| !name.is_empty());
     value["dateTime"].is_string() && name.is_some_and(|name| zone_of(name).is_none())
 }
 
-/// `{date}` or `{dateTime, timeZone}`.
+/// Converts `{date}` or `{dateTime, timeZone}`. A time without a known zone is in `zone`.
 fn time(value: &Value, zone: Tz) -> Option<EventTime> {
     if let Some(date) = value["date"].as_str() {
         return date.parse::<NaiveDate>().ok().map(EventTime::Date);
@@ -263,8 +278,9 @@ fn original_start(target: RemoteCalendar<'_>, item: &Value) -> Option<OriginalSt
     time(&item["originalStartTime"], target.zone).map(|at| at.original_start())
 }
 
-/// Converts `recurrence`: content lines of RFC 5545 without `DTSTART`. A line that cannot be read is kept as it is; if there is
-/// no other, the event is shown once.
+/// Converts `recurrence`: content lines of RFC 5545 without `DTSTART`. A line that cannot be read
+/// is added to `details.unknown`. Returns `None` if no line can be read: the event is then shown
+/// once.
 fn series(item: &Value, start: EventTime, details: &mut EventDetails) -> Option<Series> {
     let lines = item["recurrence"].as_array()?;
     let mut series = Series::default();
@@ -272,7 +288,8 @@ fn series(item: &Value, start: EventTime, details: &mut EventDetails) -> Option<
     for line in lines.iter().filter_map(Value::as_str) {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let (name, parameters) = name.split_once(';').unwrap_or((name, ""));
-        // Google was seen to send `RRULE:DATE;TZID=Europe/Oslo:20260309T090000` (gcal_sync#327).
+        // Google has been observed to send `RRULE:DATE;TZID=Europe/Oslo:20260309T090000`
+        // (gcal_sync#327).
         let garbled = value.strip_prefix("DATE;").filter(|_| name == "RRULE");
         let garbled = garbled.and_then(|rest| rest.split_once(':'));
         let (name, parameters, value) = match garbled {
@@ -309,7 +326,7 @@ fn series(item: &Value, start: EventTime, details: &mut EventDetails) -> Option<
     found.then_some(series)
 }
 
-/// A date, at the time of a timed start.
+/// Gives a date the time of day of `start`, if `start` has one.
 fn with_time_of(start: EventTime, date: EventTime) -> EventTime {
     match (start, date) {
         (EventTime::Date(_), _) => date,
@@ -318,7 +335,8 @@ fn with_time_of(start: EventTime, date: EventTime) -> EventTime {
     }
 }
 
-/// Parses a list of dates and times (RFC 5545 sections 3.3.4 and 3.3.5). Times become times of the start's kind and zone.
+/// Parses a list of dates and times (RFC 5545 sections 3.3.4 and 3.3.5). Times are converted to the
+/// kind and the zone of `start`.
 fn dates(value: &str, parameters: &str, start: EventTime) -> Option<Vec<EventTime>> {
     let zone = parameters
         .split(';')
@@ -327,7 +345,7 @@ fn dates(value: &str, parameters: &str, start: EventTime) -> Option<Vec<EventTim
         .or(start.zone())
         .unwrap_or(Tz::UTC);
     let one = |text: &str| -> Option<EventTime> {
-        // A period stands for its start.
+        // Of a period, only the start is used.
         let text = text.split('/').next()?.trim();
         if text.len() == 8 {
             return NaiveDate::parse_from_str(text, "%Y%m%d")
@@ -343,7 +361,7 @@ fn dates(value: &str, parameters: &str, start: EventTime) -> Option<Vec<EventTim
             zone,
         );
         Some(match start {
-            // In the zone of the series, so that its occurrences are shown alike.
+            // In the zone of the series, so that all its occurrences are shown in one zone.
             EventTime::Zoned(_, own) => {
                 EventTime::Zoned(at.instant(own).with_timezone(&own).naive_local(), own)
             }

@@ -1,5 +1,6 @@
-//! From our event to Google's. What Google has is kept, and only what differs is written over it: a `PUT` erases whatever
-//! it leaves out.
+//! Converts an event to Google's event resource. A `PUT` erases every field that the request body
+//! leaves out. The body therefore starts as Google's current resource, and only the fields that
+//! differ are overwritten.
 
 use calweave_domain::details::{
     Attendee, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
@@ -14,7 +15,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-/// Overlays `body`, a resource that says `from`, with what `to` says otherwise. Without `from` the resource is new.
+/// Writes the fields in which `to` differs from `from` over `body`. `body` is the resource that
+/// `from` was read from. `from` is `None` if the resource is new. Floating times are written in
+/// `zone`.
 pub(super) fn overlay(body: &mut Value, from: Option<&Event>, to: &Event, zone: Tz) {
     overlay_times(body, from, to, zone);
     let blank = EventDetails::default();
@@ -29,7 +32,8 @@ pub(super) fn overlay(body: &mut Value, from: Option<&Event>, to: &Event, zone: 
     }
     if old.attendees != new.attendees && !new.attendees_omitted {
         let known = body["attendees"].take();
-        // The organizer may be read from the event itself, and is then no attendee.
+        // The organizer may come from the event's `organizer` field. It is then not an attendee at
+        // Google.
         let is_listed = |one: &&Attendee| !one.is_organizer || listed(one, &known).is_some();
         let attendees = new.attendees.iter().filter(is_listed);
         body["attendees"] = attendees.map(|one| attendee(one, &known)).collect();
@@ -51,7 +55,8 @@ fn overlay_times(body: &mut Value, from: Option<&Event>, to: &Event, zone: Tz) {
         let is_date = matches!(event.start, EventTime::Date(_));
         (event.start, event.end, is_date)
     };
-    // Both ends are written together: a switch between date and time must leave nothing of the other form.
+    // The start and the end are both written: after a switch between date and time, neither may
+    // keep the other form.
     if from.map(times) != Some(times(to)) {
         body["start"] = time(to.start, zone);
         body["end"] = time(to.end, zone);
@@ -93,7 +98,8 @@ fn time(at: EventTime, zone: Tz) -> Value {
         EventTime::Zoned(local, own) => {
             json!({ "dateTime": rfc3339(to_instant(local, own), own), "timeZone": own.name() })
         }
-        // Google knows no floating times: the calendar's zone is where most readers are.
+        // Google has no floating times. The calendar's zone is used, because most readers are in
+        // it.
         EventTime::Floating(local) => {
             json!({ "dateTime": rfc3339(to_instant(local, zone), zone), "timeZone": zone.name() })
         }
@@ -123,7 +129,7 @@ fn visibility(visibility: Visibility) -> &'static str {
     }
 }
 
-/// The entry of an attendee in Google's list.
+/// Finds the entry of an attendee in Google's list, by e-mail address.
 fn listed<'a>(one: &Attendee, known: &'a Value) -> Option<&'a Value> {
     let is_same = |other: &&Value| {
         let email = other["email"].as_str();
@@ -132,7 +138,7 @@ fn listed<'a>(one: &Attendee, known: &'a Value) -> Option<&'a Value> {
     known.as_array().into_iter().flatten().find(is_same)
 }
 
-/// Converts an attendee. What Google knows of them beyond our fields stays.
+/// Converts an attendee. Fields of Google's entry that Calweave does not have are kept.
 fn attendee(one: &Attendee, known: &Value) -> Value {
     let mut value = listed(one, known)
         .cloned()
@@ -164,7 +170,8 @@ fn reminder(reminder: &Reminder) -> Value {
     json!({ "method": method, "minutes": reminder.minutes_before })
 }
 
-/// The lines of a series. What is overridden has events of its own at Google.
+/// Converts a series to the content lines of `recurrence`. Exceptions are separate events at
+/// Google, and are not part of the lines.
 fn recurrence(series: &Series, start: EventTime) -> Vec<String> {
     let rules = series
         .rules
@@ -197,7 +204,8 @@ fn recurrence(series: &Series, start: EventTime) -> Vec<String> {
         .collect()
 }
 
-/// A rule whose `UNTIL` is of the kind that Google wants: UTC for a timed series, a date for an all-day one.
+/// Converts `UNTIL` to the form that Google requires: UTC for a timed series, a date for an all-day
+/// series.
 fn for_google(rule: &Rule, start: EventTime) -> Rule {
     let until = rule.until.map(|until| match (until, start) {
         (Until::Local(at) | Until::Utc(at), EventTime::Date(_)) => Until::Date(at.date()),
@@ -206,7 +214,7 @@ fn for_google(rule: &Rule, start: EventTime) -> Rule {
             Until::Utc(to_instant(at, start.zone().unwrap_or(Tz::UTC)).naive_utc())
         }
         (Until::Date(date), _) => {
-            // The whole of that day, where the event is.
+            // The end of that day in the event's zone.
             let last = date.and_hms_opt(23, 59, 59).unwrap_or_default();
             Until::Utc(to_instant(last, start.zone().unwrap_or(Tz::UTC)).naive_utc())
         }
@@ -217,6 +225,7 @@ fn for_google(rule: &Rule, start: EventTime) -> Rule {
     }
 }
 
+/// Formats an instant as an RFC 5545 date-time in UTC.
 fn utc(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
         .replace(['-', ':'], "")

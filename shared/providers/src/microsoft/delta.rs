@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::fields::EVENT_FIELDS;
 use super::session::{GraphRequest, GraphSession, PREFER_PAGE};
-use super::{malformed, read, series};
+use super::{malformed, read};
 use crate::{Change, ChangePage, ReadScope, RemoteCalendar, Result};
 
 /// The name of the query that sync states belong to: a delta query over a calendar view
@@ -41,9 +41,6 @@ pub(super) async fn changes(
             ..GraphRequest::get(view)
         },
     };
-    if page.is_none() {
-        session.begin_round();
-    }
     let answer = session
         .call(GraphRequest {
             prefer: PREFER_PAGE,
@@ -60,14 +57,12 @@ pub(super) async fn changes(
     if ends_with_token && page.next_page.is_none() && page.token.is_none() {
         return Err(malformed(&"a page without a next link or a delta link"));
     }
-    let mut masters: Vec<String> = Vec::new();
     for item in answer["value"].as_array().into_iter().flatten() {
         page.entries.push(entry(item));
-        masters.extend(add_item(&mut page, session, target, item));
+        add_item(&mut page, session, target, item);
     }
-    for master in masters {
-        series::read_into(&mut page, session, target, &master).await?;
-    }
+    page.series.sort_unstable();
+    page.series.dedup();
     Ok(page)
 }
 
@@ -77,33 +72,39 @@ fn entry(item: &Value) -> String {
     format!("{} {}", text("id"), text("@odata.etag"))
 }
 
-/// Adds one item of a page. Returns the id of a series that has to be read, because the item
-/// is the series master or one of its occurrences.
+/// Adds one item of a page. An occurrence, or the series master itself, means that the series has changed: it is read as a whole.
 fn add_item(
     page: &mut ChangePage,
     session: &GraphSession,
     target: RemoteCalendar<'_>,
     item: &Value,
-) -> Option<String> {
-    let id = item["id"].as_str()?;
+) {
+    let Some(id) = item["id"].as_str() else {
+        return;
+    };
     if item["@removed"].is_object() {
-        page.changes.push(Change::Removed {
-            id: EventId::of(target.calendar, id),
-            remote_id: id.to_owned(),
-        });
-        return None;
+        page.changes.push(removed(target, id));
+        return;
     }
-    // A delta page lists an occurrence with few properties. It means that the series has changed.
+    // A delta page lists an occurrence with few properties.
     let is_series = item["type"] == "seriesMaster" || item["recurrence"].is_object();
-    let master = item["seriesMasterId"].as_str().or(is_series.then_some(id));
-    if let Some(master) = master {
-        // The occurrences of a series may be spread over several pages. The series is read once for
-        // all of them.
-        return session.is_first_sight(master).then(|| master.to_owned());
+    if let Some(master) = item["seriesMasterId"].as_str().or(is_series.then_some(id)) {
+        page.series.push(master.to_owned());
+        return;
     }
     match read::event(session, target, item, None) {
         Ok(event) => page.changes.push(Change::Upserted(Box::new(event))),
-        Err(warning) => page.warnings.push(warning),
+        Err(warning) => {
+            page.warnings.push(warning);
+            page.unreadable.extend(read::id(target, item));
+        }
     }
-    None
+}
+
+/// The removal of an event or a series.
+pub(super) fn removed(target: RemoteCalendar<'_>, remote_id: &str) -> Change {
+    Change::Removed {
+        id: EventId::of(target.calendar, remote_id),
+        remote_id: remote_id.to_owned(),
+    }
 }

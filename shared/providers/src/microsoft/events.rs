@@ -67,20 +67,6 @@ async fn whole(
     }
 }
 
-/// Returns the id of an event or series if the calendar contains it.
-pub(super) async fn current_id(
-    session: &GraphSession,
-    target: RemoteCalendar<'_>,
-    event: &Event,
-    id: &str,
-) -> Result<Option<String>> {
-    let found = match by_uid(session, target, event, id).await? {
-        Some(found) => Some(found),
-        None => listed(session, target, id).await?,
-    };
-    Ok(found.and_then(|found| found["id"].as_str().map(str::to_owned)))
-}
-
 /// Finds the event or series of the calendar that has the iCalUId of a known one.
 async fn by_uid(
     session: &GraphSession,

@@ -149,9 +149,9 @@ impl CalendarProvider for GraphSession {
     fn read_series<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
-        series: &'a [Event],
+        remote_ids: &'a [String],
     ) -> ProviderFuture<'a, ChangePage> {
-        Box::pin(series::read_all(self, target, series))
+        Box::pin(series::read_all(self, target, remote_ids))
     }
 
     fn get_event<'a>(

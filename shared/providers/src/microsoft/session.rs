@@ -1,8 +1,5 @@
 //! Requests to Graph on behalf of one account, and what its error responses mean.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use calweave_base::clock::random_bytes;
 use calweave_domain::secret::Secret;
 use reqwest::Method;
@@ -19,8 +16,6 @@ pub struct GraphSession {
     pub(super) access_token: Secret,
     /// The account's address. It identifies the account's owner among the attendees.
     pub(super) email: String,
-    /// The series that were read in this round. A round is one delta query, with all of its pages.
-    pub(super) seen: Arc<Mutex<HashSet<String>>>,
 }
 
 /// The default `Prefer` header: ids that stay the same when an event is moved, times in UTC, and
@@ -78,24 +73,7 @@ impl GraphSession {
             microsoft,
             access_token,
             email: email.to_owned(),
-            seen: Arc::default(),
         }
-    }
-
-    /// Starts a round: no series has been read in it yet.
-    pub(super) fn begin_round(&self) {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
-    /// Marks a series as read in this round. Returns whether it had not been read before.
-    pub(super) fn is_first_sight(&self, series: &str) -> bool {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(series.to_owned())
     }
 
     /// Sends a request. Returns the response body as JSON, or null if the body is empty.

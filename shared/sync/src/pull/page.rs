@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, OriginalStart};
-use calweave_providers::{CalendarProvider, Change, ProviderError};
+use calweave_providers::{CalendarProvider, Change, ChangePage, ProviderError};
 use calweave_store::edits::{EventUpdate, EventUpdated};
 use calweave_store::events::StoredEventHash;
 
 use super::Pull;
 use super::plan::{Interval, Page, PagePlan, Stored, last_changes, plan_page};
+use super::round::Seen;
 use crate::SyncError;
 use crate::names::{apply_alias, event_of, foreign_name, remote_id};
 use crate::stop::SyncResult;
@@ -19,7 +20,7 @@ pub(super) struct StoredIndex {
     /// What was stored when the sync began.
     pub stored: HashMap<EventId, StoredEventHash>,
     /// What the provider has sent since then.
-    pub seen: HashSet<EventId>,
+    pub seen: Seen,
 }
 
 impl StoredIndex {
@@ -43,19 +44,27 @@ impl StoredIndex {
 }
 
 impl Pull<'_> {
-    /// Stores a page of changes. New events outside of `window` are left out; `partial` are the remote ids of series whose
-    /// exceptions could not be read in full. `index` is given in a full sync.
+    /// Stores a page of changes. New events outside of `window` are left out; `index` is given in a full sync.
     pub(super) async fn apply(
         &mut self,
-        changes: Vec<Change>,
-        partial: &[String],
+        page: ChangePage,
         window: Option<Interval>,
-        index: Option<&mut StoredIndex>,
+        mut index: Option<&mut StoredIndex>,
     ) -> SyncResult<()> {
+        let ChangePage {
+            changes,
+            partial,
+            unreadable,
+            ..
+        } = page;
+        if let Some(index) = &mut index {
+            // It exists, though it cannot be read.
+            self.mark_seen(unreadable, &mut index.seen);
+        }
         let changes = self.resolve_aliases(changes).await?;
         let (changes, read_alone) = self.confirm_removals(changes).await?;
         let mut changes = last_changes(changes);
-        let complete = self.complete_series(&changes, partial, &read_alone);
+        let complete = self.complete_series(&changes, &partial, &read_alone);
         // A changed or cancelled occurrence is hidden in its series.
         for id in changes.keys() {
             if let Some(original) = id.original_start() {
@@ -77,6 +86,13 @@ impl Pull<'_> {
             is_named(provider, event, remote_id)
         });
         self.carry_out(plan).await
+    }
+
+    fn mark_seen(&self, ids: Vec<EventId>, seen: &mut Seen) {
+        for id in ids {
+            let own = self.aliases.as_ref().and_then(|aliases| aliases.get(&id));
+            seen.insert_event(own.unwrap_or(&id));
+        }
     }
 
     /// The changes, with the ids that events have here where the provider has given them other names.
@@ -201,7 +217,9 @@ impl Pull<'_> {
             !is_unchanged
         });
         let stored = self.load(changes, |id| index.may_hold(id)).await?;
-        index.seen.extend(sent);
+        for id in &sent {
+            index.seen.insert_event(id);
+        }
         Ok(stored)
     }
 
