@@ -11,18 +11,27 @@ use crate::harness::google::GoogleHarness;
 use crate::harness::microsoft::MicrosoftHarness;
 use crate::harness::{Person, ProviderHarness, World};
 
-/// How many events and series are at the provider: enough for several pages of each.
+/// How many events and series are at the provider: enough for several pages of each. `CALWEAVE_SCALE` multiplies them.
 const EVENTS: usize = 130;
 const SERIES: usize = 45;
 
-/// Returns the counts of calls to run with: a few, or all up to `CALWEAVE_INTERRUPTIONS`.
-fn calls() -> Vec<u64> {
+fn number(variable: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
-    let most = std::env::var("CALWEAVE_INTERRUPTIONS").ok();
-    match most.and_then(|text| text.parse().ok()) {
+    let text = std::env::var(variable).ok();
+    text.and_then(|text| text.parse().ok())
+}
+
+/// Returns the counts of calls to run with: any number, and then a few, or all up to `CALWEAVE_INTERRUPTIONS`.
+fn calls() -> Vec<u64> {
+    let some = match number("CALWEAVE_INTERRUPTIONS") {
         Some(most) => (1..=most).collect(),
         None => vec![1, 2, 3, 7],
-    }
+    };
+    [vec![u64::MAX], some].concat()
+}
+
+fn scale() -> usize {
+    number("CALWEAVE_SCALE").map_or(1, |scale| usize::try_from(scale).unwrap())
 }
 
 /// Runs a sync until the provider has answered `calls` calls, and then drops it, as if the worker were killed.
@@ -54,9 +63,9 @@ async fn killed_after<S: ProviderHarness>(
 
 /// Fills the provider's calendar: events, and series of which each third has a changed occurrence.
 async fn fill<S: ProviderHarness>(side: &S) {
-    for number in 0..EVENTS {
+    for number in 0..EVENTS * scale() {
         let day = 1 + number % 28;
-        let hour = 6 + number / 28;
+        let hour = 6 + number / 28 % 12;
         let (start, end) = (
             format!("2027-01-{day:02}T{hour:02}:00:00"),
             format!("2027-01-{day:02}T{hour:02}:30:00"),
@@ -64,7 +73,7 @@ async fn fill<S: ProviderHarness>(side: &S) {
         side.insert(&format!("Event {number}"), &start, &end, None)
             .await;
     }
-    for number in 0..SERIES {
+    for number in 0..SERIES * scale() {
         let (start, end) = ("2027-01-04T15:00:00", "2027-01-04T16:00:00");
         let rule = Some("FREQ=WEEKLY;COUNT=3");
         let id = side
@@ -106,8 +115,8 @@ async fn converges<S: ProviderHarness>() {
     };
     let side = S::at(clock.clone()).await;
     fill(&side).await;
-    side.control("pages", json!(20)).await;
-    let mut expected: Option<Vec<String>> = None;
+    side.control("pages", json!(20 * scale().min(10))).await;
+    let (mut expected, mut read_once): (Option<Vec<String>>, Option<u64>) = (None, None);
     for calls in calls() {
         let mut options = options();
         side.attach(&mut options);
@@ -126,7 +135,10 @@ async fn converges<S: ProviderHarness>() {
         let mut invocations = 0;
         loop {
             invocations += 1;
-            assert!(invocations < 200, "{calls} calls: it makes no progress");
+            assert!(
+                invocations < 200 * scale(),
+                "{calls} calls: it makes no progress"
+            );
             killed_after(&side, &context, user, id, calls).await;
             // The lease of the killed worker expires.
             clock.advance(TimeDelta::seconds(61));
@@ -143,7 +155,9 @@ async fn converges<S: ProviderHarness>() {
             S::NAME
         );
         let found = stored(&world, &world.sign_in(&ada).await).await;
-        assert_eq!(found.len(), EVENTS + 3 * SERIES);
+        assert_eq!(found.len(), (EVENTS + 3 * SERIES) * scale());
+        let once = *read_once.get_or_insert(pages);
+        assert!(pages <= 2 * once, "{calls} calls: {pages} pages of {once}");
         assert_eq!(
             expected.get_or_insert(found.clone()),
             &found,

@@ -77,7 +77,7 @@ pub async fn status(State(context): State<Context>, caller: Caller) -> ApiResult
         let pending_edits = if calendar.is_writable() {
             context
                 .store
-                .pending_edits(user, calendar.id, COUNTED)
+                .pending_edits(user, calendar.id, None, COUNTED)
                 .await?
                 .len()
         } else {

@@ -317,6 +317,8 @@ pub struct Cursor {
     /// When the lease expires, in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leased_until: Option<i64>,
+    /// When the lease of the last run expired, if that run was killed before it released it; else 0. In Unix milliseconds.
+    pub expired_lease: i64,
     /// Validators of a feed. Cleared while a sync writes, so that after an interrupted sync the next one skips nothing.
     pub validators: Validators,
     /// State for the next incremental sync of an account's calendar; absent before the first sync.

@@ -31,6 +31,9 @@ pub struct Connection {
     pub granted_at: DateTime<Utc>,
     /// When the account was first linked.
     pub created_at: DateTime<Utc>,
+    /// Until when the provider is not called about the account, because it has throttled the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<DateTime<Utc>>,
     /// When the account's calendars were last listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed_at: Option<DateTime<Utc>>,

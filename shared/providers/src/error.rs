@@ -32,6 +32,8 @@ pub enum ProviderError {
         reason: String,
         /// The delay that the provider asks for (`Retry-After`).
         retry_after: Option<Duration>,
+        /// Whether the limit is one of this deployment, and not of the account.
+        is_project_wide: bool,
     },
     /// The access token is not accepted (401).
     #[error("{provider} does not take the access token")]

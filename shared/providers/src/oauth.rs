@@ -284,6 +284,7 @@ impl Endpoints<'_> {
                 provider,
                 reason,
                 retry_after,
+                is_project_wide: false,
             });
         }
         if answer.status >= 500 {

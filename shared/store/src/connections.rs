@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE, DueKind};
-use super::{Item, Result, Store, WriteOutcome, from_item, keys, s, to_item};
+use super::{Item, Result, Store, WriteOutcome, from_item, keys, n, s, to_item};
 
 /// The user that has linked an account, with the connection.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -134,8 +134,7 @@ impl Store {
     /// that the transition is reported once.
     pub async fn needs_reauth(
         &self,
-        user: UserId,
-        connection: ConnectionId,
+        connection: &Connection,
         reason: &str,
     ) -> Result<WriteOutcome> {
         let operation = "mark a connection";
@@ -144,9 +143,18 @@ impl Store {
                 .map_err(|error| super::StoreError::new(operation, error))
         };
         let request = self
-            .change(&self.calendar, keys::connection(user, connection))
+            .change(
+                &self.calendar,
+                keys::connection(connection.user_id, connection.id),
+            )
             .update_expression("SET #status = :broken, statusReason = :reason REMOVE duePk, dueSk")
-            .condition_expression("#status = :active")
+            // A grant that was given anew in the meantime is not meant.
+            .condition_expression("#status = :active AND grantedAt = :granted")
+            .expression_attribute_values(
+                ":granted",
+                serde_dynamo::to_attribute_value(connection.granted_at)
+                    .map_err(|error| super::StoreError::new(operation, error))?,
+            )
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":broken", text(ConnectionStatus::NeedsReauth)?)
             .expression_attribute_values(":active", text(ConnectionStatus::Active)?)
@@ -227,6 +235,55 @@ impl Store {
             .expression_attribute_values(":now", s(keys::sortable(self.clock.now())))
             .expression_attribute_values(":before", s(keys::sortable(before)));
         self.done("claim the listing of an account", request).await
+    }
+
+    /// Pauses the calls about an account until `until`; an earlier time than the stored one has no effect.
+    pub async fn pause_connection(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        until: DateTime<Utc>,
+    ) -> Result<()> {
+        let operation = "pause the calls about a connection";
+        let until = serde_dynamo::to_attribute_value(until)
+            .map_err(|error| super::StoreError::new(operation, error))?;
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression("SET pausedUntil = :until")
+            .condition_expression(
+                "attribute_exists(pk) AND (attribute_not_exists(pausedUntil) OR pausedUntil < :until)",
+            )
+            .expression_attribute_values(":until", until);
+        self.done(operation, request).await.map(drop)
+    }
+
+    /// Pauses all calls of a provider until `until`; an earlier time than the stored one has no effect.
+    pub async fn pause_provider(&self, provider: &str, until: DateTime<Utc>) -> Result<()> {
+        let request = self
+            .change(&self.calendar, keys::provider_pause(provider))
+            .update_expression("SET pausedUntil = :until, #ttl = :ttl")
+            .condition_expression("attribute_not_exists(pausedUntil) OR pausedUntil < :until")
+            .expression_attribute_names("#ttl", keys::TTL)
+            .expression_attribute_values(":until", n(until.timestamp_millis()))
+            .expression_attribute_values(":ttl", n(until.timestamp()));
+        self.done("pause the calls of a provider", request)
+            .await
+            .map(drop)
+    }
+
+    /// Returns until when all calls of a provider are paused.
+    pub async fn provider_pause(&self, provider: &str) -> Result<Option<DateTime<Utc>>> {
+        let operation = "read the pause of a provider";
+        let item: Option<serde_json::Map<String, serde_json::Value>> = self
+            .get(
+                operation,
+                &self.calendar,
+                keys::provider_pause(provider),
+                false,
+            )
+            .await?;
+        let millis = item.and_then(|item| item.get("pausedUntil")?.as_i64());
+        Ok(millis.and_then(DateTime::from_timestamp_millis))
     }
 
     /// Changes the time at which the access token of an active connection is due to be renewed.

@@ -154,10 +154,13 @@ impl Store {
         &self,
         user: UserId,
         calendar: CalendarId,
+        after: Option<&EventId>,
         limit: i32,
     ) -> Result<Vec<EventId>> {
+        let start = after.map(|event| keys::edit(user, event).attributes());
         let query = self
             .query(&self.calendar, keys::edits_partition(user, calendar), "")
+            .set_exclusive_start_key(start)
             .consistent_read(true)
             .limit(limit);
         let (items, _) = self.page("find edits", query).await?;

@@ -213,6 +213,11 @@ pub fn alias(user: UserId, foreign: &EventId) -> Key {
     )
 }
 
+/// `calendar`: until when all calls of a provider are paused.
+pub fn provider_pause(provider: &str) -> Key {
+    Key::new(format!("PROVIDER#{provider}"), "PAUSE")
+}
+
 /// Partition key of the records of a calendar's full syncs.
 pub fn full_sync_partition(user: UserId, calendar: CalendarId) -> String {
     format!("USER#{user}#FULLSYNC#{calendar}")

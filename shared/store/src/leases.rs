@@ -11,10 +11,13 @@ use calweave_domain::ids::{CalendarId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::permits::Permit;
-use super::{Result, Store, WriteOutcome, from_item, n, value};
+use super::{Result, Store, WriteOutcome, from_item, n, s, value};
 
 /// How long a lease is valid without renewal. After a worker is killed, its calendar is blocked for this long.
 pub const LEASE_LIFETIME: TimeDelta = TimeDelta::seconds(60);
+
+/// What the owner of a calendar reads when a worker was killed.
+const INTERRUPTED: &str = "The last sync was interrupted before it was finished. It is repeated.";
 
 /// The right to write one calendar's events and cursor.
 #[derive(Debug)]
@@ -54,6 +57,11 @@ impl Lease {
         self.permit = Some(permit);
     }
 
+    /// Returns whether the last worker with this lease was killed before it released it.
+    pub fn follows_interruption(&self) -> bool {
+        self.cursor.expired_lease > 0
+    }
+
     /// Returns the cursor as of the acquisition of the lease.
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
@@ -69,7 +77,12 @@ impl Store {
         let request = self
             .cursor_update(user, calendar)
             // The message is in process, so the next sync request has to send a new one.
-            .update_expression("SET leasedUntil = :until ADD fencing :one REMOVE queuedAt")
+            // Every run that ends removes `leasedUntil`: where it is still there, the last run was killed.
+            .update_expression(
+                "SET expiredLease = if_not_exists(leasedUntil, :zero), leasedUntil = :until \
+                 ADD fencing :one REMOVE queuedAt",
+            )
+            .expression_attribute_values(":zero", n(0))
             .condition_expression("attribute_exists(pk) AND (attribute_not_exists(leasedUntil) OR leasedUntil < :now)")
             .expression_attribute_values(":until", n(until.timestamp_millis()))
             .expression_attribute_values(":now", n(now.timestamp_millis()))
@@ -111,6 +124,18 @@ impl Store {
             }
             _ => Ok(outcome),
         }
+    }
+
+    /// Records that the last sync was interrupted, as a failed sync. A successful sync clears it.
+    pub async fn record_interruption(&self, lease: &mut Lease) -> Result<WriteOutcome> {
+        let operation = "record an interrupted sync";
+        lease.cursor.failures = lease.cursor.failures.saturating_add(1);
+        let request = self
+            .update_as_holder(lease)
+            .update_expression("SET lastError = :error, failures = :failures")
+            .expression_attribute_values(":error", s(INTERRUPTED))
+            .expression_attribute_values(":failures", n(lease.cursor.failures));
+        self.done(operation, request).await
     }
 
     /// Clears the validators before the first event is written, so that after an interruption the next sync compares

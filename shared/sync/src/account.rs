@@ -26,7 +26,7 @@ const POLL_INTERVAL: TimeDelta = TimeDelta::minutes(15);
 /// How often a calendar is tried whose account has to be linked again. Linking it requests a sync at once.
 const REVOKED_INTERVAL: TimeDelta = TimeDelta::hours(12);
 /// A calendar that fails for this long, though its owner has nothing to do, is a matter for the operator.
-const STALE_AFTER: TimeDelta = TimeDelta::hours(6);
+pub(super) const STALE_AFTER: TimeDelta = TimeDelta::hours(6);
 /// How many failures in a row are each followed by another try within minutes; from then on the schedule decides.
 const MAX_QUICK_RETRIES: u32 = 6;
 /// The longest delay of a message, in seconds (an SQS limit).
@@ -137,6 +137,7 @@ async fn attempt(
     };
     let connection = context.store.connection(user, id).await?;
     let connection = connection.ok_or_else(not_linked)?;
+    throttle::check_pause(context, &connection).await?;
     let zone = match account.time_zone {
         Some(zone) => zone,
         None => {
@@ -197,7 +198,9 @@ async fn pull_and_push(
         created,
         removed,
         left,
+        is_unfinished,
     } = push::run(context, provider, lease, target).await?;
+    success.is_unfinished |= is_unfinished;
     success.stats.total = (success.stats.total + created).saturating_sub(removed);
     if let Some(failure) = &left {
         warn!(calendar.id = %calendar.id, "changes of {} have to wait: {failure}", calendar.id);

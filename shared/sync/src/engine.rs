@@ -4,11 +4,14 @@
 //! wherever a sync is interrupted, the next one finds what is missing and writes it.
 
 use calweave_calendar::sync_requests::request_sync;
-use calweave_domain::calendar::{CalendarSource, Cursor};
+use calweave_domain::calendar::{CalendarSource, CalendarState, Cursor};
 use calweave_domain::ids::{CalendarId, UserId};
+use calweave_store::WriteOutcome;
 use calweave_store::cursors::SyncReport;
-use calweave_store::leases::Lease;
-use tracing::info;
+use calweave_store::leases::{LEASE_LIFETIME, Lease};
+use calweave_store::queue::Job;
+use chrono::DateTime;
+use tracing::{error, info, warn};
 
 use super::{SyncError, account, feed};
 use crate::SyncContext;
@@ -18,7 +21,8 @@ use crate::SyncContext;
 pub enum SyncOutcome {
     /// The sync was carried out; the cursor says whether it succeeded.
     Completed(Box<Cursor>),
-    /// Another worker holds the lease. It syncs again while requests are open.
+    /// Another worker holds the lease. It syncs again while requests are open; if it is dead, a message does once the lease
+    /// expires.
     Busy,
     /// The calendar does not exist, or is disconnected.
     Gone,
@@ -34,12 +38,15 @@ pub async fn sync_calendar(
     calendar: CalendarId,
 ) -> Result<SyncOutcome, SyncError> {
     let Some(mut lease) = context.store.acquire_lease(user, calendar).await? else {
-        return Ok(if context.store.calendar(user, calendar).await?.is_some() {
-            SyncOutcome::Busy
-        } else {
-            SyncOutcome::Gone
-        });
+        let Some(state) = context.store.calendar(user, calendar).await? else {
+            return Ok(SyncOutcome::Gone);
+        };
+        ask_again(context, &state).await?;
+        return Ok(SyncOutcome::Busy);
     };
+    if lease.follows_interruption() {
+        note_interruption(context, &mut lease).await?;
+    }
     let state = context.store.calendar(user, calendar).await?;
     let Some(calendar) = state
         .map(|state| state.calendar)
@@ -63,6 +70,39 @@ pub async fn sync_calendar(
             drop(context.store.release_lease(lease).await);
             Err(error)
         }
+    }
+}
+
+/// Sends the message of an open request again for when the lease expires: its holder may be dead. A living holder that has
+/// completed the request by then makes that message one that finds nothing new.
+async fn ask_again(context: &SyncContext, state: &CalendarState) -> Result<(), SyncError> {
+    let (calendar, cursor) = (&state.calendar, &state.cursor);
+    if cursor.requested <= cursor.completed {
+        return Ok(());
+    }
+    let until = cursor
+        .leased_until
+        .and_then(DateTime::from_timestamp_millis);
+    let left = until.map_or(0, |until| (until - context.clock.now()).num_seconds());
+    let job = Job::SyncCalendar {
+        user_id: calendar.user_id,
+        calendar_id: calendar.id,
+    };
+    let delay = i32::try_from(left.clamp(0, LEASE_LIFETIME.num_seconds()) + 1).unwrap_or(1);
+    Ok(context.queue.send(&job, delay).await?)
+}
+
+/// Leaves word of a run that was killed: with the calendar, in the log, and for the operator if it has gone on for hours.
+async fn note_interruption(context: &SyncContext, lease: &mut Lease) -> Result<(), SyncError> {
+    let (id, cursor) = (lease.calendar(), lease.cursor());
+    warn!(calendar.id = %id, "the last sync of {id} was interrupted");
+    let last = cursor.last_synced_at;
+    if last.is_some_and(|last| context.clock.now() - last > account::STALE_AFTER) {
+        error!(calendar.id = %id, alarm = "stale-calendar", "{id} has not been synced for hours: its syncs are interrupted");
+    }
+    match context.store.record_interruption(lease).await? {
+        WriteOutcome::Written => Ok(()),
+        WriteOutcome::ConditionFailed => Err(SyncError::LeaseLost),
     }
 }
 

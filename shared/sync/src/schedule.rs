@@ -7,13 +7,24 @@ use calweave_domain::calendar::Calendar;
 use calweave_store::keys::{DUE_SHARDS, DueKind};
 use calweave_store::queue::Job;
 use chrono::TimeDelta;
+use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, stream};
+use tracing::error;
 
 use super::SyncError;
 
+/// How many due calendars are read at once.
+const CALENDARS_PER_PAGE: i32 = 500;
 /// How many calendars one run requests per shard; the next run, a quarter of an hour later, finds the rest still due.
-const CALENDARS_PER_SHARD: i32 = 500;
+const CALENDARS_PER_SHARD: usize = 15_000;
+/// How many calendars of a shard are requested at once.
+const CONCURRENT_REQUESTS: usize = 16;
+/// How many channels one run renews per shard.
+const CHANNELS_PER_SHARD: i32 = 500;
 /// How many grants one run renews per shard, one after the other.
 const GRANTS_PER_SHARD: i32 = 50;
+/// When a grant whose renewal has failed is tried again.
+const RETRIED: TimeDelta = TimeDelta::hours(1);
 /// How many erasures one run resumes per shard.
 const ERASURES_PER_SHARD: i32 = 100;
 /// The seconds over which the syncs of one run are spread.
@@ -21,28 +32,42 @@ const SPREAD_SECONDS: usize = 300;
 /// How long a calendar that was requested is not due, even if no worker has synced it yet.
 const POSTPONED: TimeDelta = TimeDelta::minutes(30);
 
-/// Requests a sync of every calendar of this kind that is due. Idempotent: a calendar has at most one message in flight.
-/// Returns how many were requested.
+/// Requests a sync of every calendar of this kind that is due, all shards at once. Idempotent: a calendar has at most one
+/// message in flight. Returns how many were requested.
 pub async fn refresh_due(context: &Context, kind: DueKind) -> Result<usize, SyncError> {
+    let shards = (0..DUE_SHARDS).map(|shard| refresh_shard(context, kind, shard));
+    Ok(try_join_all(shards).await?.into_iter().sum())
+}
+
+async fn refresh_shard(context: &Context, kind: DueKind, shard: u32) -> Result<usize, SyncError> {
     let now = context.clock.now();
-    let mut asked = 0;
-    for shard in 0..DUE_SHARDS {
+    let mut requested = 0;
+    loop {
         let due = context
             .store
-            .due(kind, shard, now, CALENDARS_PER_SHARD)
+            .due(kind, shard, now, CALENDARS_PER_PAGE)
             .await?;
-        let count = due.len().max(1);
-        for (index, due) in due.into_iter().enumerate() {
-            let Some(calendar) = due.calendar_id else {
-                continue;
-            };
-            let delay = i32::try_from(index * SPREAD_SECONDS / count).unwrap_or(0);
-            request_sync(context, due.user_id, calendar, delay).await?;
-            context.store.postpone(&due, now + POSTPONED).await?;
-            asked += 1;
+        let count = due.len();
+        let spread = |index: usize| i32::try_from(index * SPREAD_SECONDS / count).unwrap_or(0);
+        let requests = due.into_iter().enumerate().filter_map(|(index, due)| {
+            let calendar = due.calendar_id?;
+            Some(async move {
+                request_sync(context, due.user_id, calendar, spread(index)).await?;
+                // It is not due any more, so the next page begins behind it.
+                context.store.postpone(&due, now + POSTPONED).await?;
+                Ok::<_, SyncError>(())
+            })
+        });
+        let done: Vec<()> = stream::iter(requests)
+            .buffer_unordered(CONCURRENT_REQUESTS)
+            .try_collect()
+            .await?;
+        requested += done.len();
+        let is_last = count < usize::try_from(CALENDARS_PER_PAGE).unwrap_or(usize::MAX);
+        if is_last || requested >= CALENDARS_PER_SHARD {
+            return Ok(requested);
         }
     }
-    Ok(asked)
 }
 
 /// Requests a sync of every calendar whose channel expires `within` this time: the sync opens the new channel before it
@@ -53,7 +78,7 @@ pub async fn renew_channels(context: &Context, within: TimeDelta) -> Result<usiz
     for shard in 0..DUE_SHARDS {
         for due in context
             .store
-            .channels_due(shard, until, CALENDARS_PER_SHARD)
+            .channels_due(shard, until, CHANNELS_PER_SHARD)
             .await?
         {
             let request = request_sync(context, due.user, due.calendar, 0).await?;
@@ -81,7 +106,18 @@ pub async fn refresh_tokens(context: &AccountContext) -> Result<usize, SyncError
             else {
                 continue;
             };
-            renewed += usize::from(renew_early(context, &connection).await?);
+            match renew_early(context, &connection).await {
+                Ok(is_renewed) => renewed += usize::from(is_renewed),
+                // Such as a grant that cannot be opened: the others are renewed all the same, and this one comes last.
+                Err(failure) => {
+                    let (user, id) = (connection.user_id, connection.id);
+                    error!(connection.id = %id, "could not renew the grant of {id}: {failure}");
+                    context
+                        .store
+                        .renew_grant_at(user, id, now + RETRIED)
+                        .await?;
+                }
+            }
         }
     }
     Ok(renewed)

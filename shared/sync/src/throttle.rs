@@ -8,6 +8,7 @@ use calweave_providers::{CalendarProvider, ProviderError};
 use calweave_store::leases::Lease;
 use calweave_store::permits::PermitOutcome;
 use chrono::TimeDelta;
+use tracing::error;
 
 use super::stop::{SyncResult, SyncStop};
 use crate::SyncContext;
@@ -65,24 +66,49 @@ pub(super) async fn honor_retry_after<T>(
     result
 }
 
-/// Makes all workers honor the pause that a failure asks for.
+/// Makes all workers honor the pause that a failure asks for: for the account, or for all accounts of the provider where its
+/// limit is one of this deployment.
 pub(super) async fn pause(
     context: &SyncContext,
     provider: &dyn CalendarProvider,
     connection: &Connection,
     failure: &ProviderError,
 ) -> SyncResult<()> {
-    if let ProviderError::Throttled {
+    let ProviderError::Throttled {
         retry_after: Some(after),
+        is_project_wide,
         ..
     } = failure
-        && provider.capabilities().max_concurrent_syncs.is_some()
-    {
-        let until = context.clock.now() + TimeDelta::from_std(*after).unwrap_or(EXHAUSTED_DELAY);
-        context
-            .store
-            .pause_calls(connection.user_id, connection.id, until)
-            .await?;
+    else {
+        return Ok(());
+    };
+    let (store, user, id) = (&context.store, connection.user_id, connection.id);
+    let until = context.clock.now() + TimeDelta::from_std(*after).unwrap_or(EXHAUSTED_DELAY);
+    if *is_project_wide {
+        let kind = connection.provider.path();
+        error!(
+            alarm = "provider-quota",
+            "all syncs with {kind} rest until {until}: {failure}"
+        );
+        store.pause_provider(kind, until).await?;
+    }
+    store.pause_connection(user, id, until).await?;
+    if provider.capabilities().max_concurrent_syncs.is_some() {
+        store.pause_calls(user, id, until).await?;
     }
     Ok(())
+}
+
+/// Postpones the sync while the account, or its whole provider, is paused.
+pub(super) async fn check_pause(context: &SyncContext, connection: &Connection) -> SyncResult<()> {
+    let now = context.clock.now();
+    let own = connection.paused_until;
+    let all = context
+        .store
+        .provider_pause(connection.provider.path())
+        .await?;
+    match own.max(all) {
+        Some(until) if until > now => Err(SyncStop::Later(until - now)),
+        _ => Ok(()),
+    }
 }

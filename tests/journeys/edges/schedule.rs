@@ -1,9 +1,11 @@
 //! Schedules, and the cost of sync requests.
 
+use aws_sdk_sqs::types::QueueAttributeName;
 use chrono::TimeDelta;
 use local::stack::Options;
 use serde_json::json;
 use shared::clock::{Clock, Deadline};
+use shared::store::WriteOutcome;
 
 use crate::harness::feeds::{FeedResponse, daily};
 use crate::harness::{PASSWORD, World};
@@ -59,7 +61,7 @@ async fn only_feeds_that_are_due_are_refreshed() {
         let asked = refresh_feeds::run(world.stack.jobs()).await.unwrap();
         let messages = visible_jobs(&world).await;
         for job in messages {
-            sync_worker::handle(app.clone(), job, Deadline::NEVER)
+            Box::pin(sync_worker::handle(app.clone(), job, Deadline::NEVER))
                 .await
                 .unwrap();
         }
@@ -204,4 +206,64 @@ async fn a_due_feed_that_has_not_changed_costs_eight_write_units() {
         reads <= 4.0,
         "calendar, cursor, secret and key, not {reads} read units"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_leaves_word_and_its_request_is_heard() {
+    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
+    let world = World::with(Options {
+        clock: clock.clone(),
+        background: false,
+        ..Options::default()
+    })
+    .await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("f.ics", daily(1, "2026-03-02", "a"));
+    let body = json!({ "url": world.feeds.url("f.ics") });
+    let made = world.post(&ada, "/api/v1/calendar/ics/connect", body).await;
+    let (user, id) = (
+        ada.id.parse().unwrap(),
+        made.body["id"].as_str().unwrap().parse().unwrap(),
+    );
+    world.stack.work().await;
+    // A worker takes the lease and dies. The message that meets its lease comes again when that expires.
+    let store = &world.stack.context.store;
+    drop(store.acquire_lease(user, id).await.unwrap().unwrap());
+    let path = format!("/api/v1/calendar/calendars/{id}/sync");
+    assert_eq!(world.post(&ada, &path, json!({})).await.status, 202);
+    world.stack.work().await;
+    let cursor = async || store.calendar(user, id).await.unwrap().unwrap().cursor;
+    let busy = cursor().await;
+    assert!(busy.requested > busy.completed, "{busy:?}");
+    let delayed = QueueAttributeName::ApproximateNumberOfMessagesDelayed;
+    let queue = world
+        .stack
+        .services
+        .sqs
+        .get_queue_attributes()
+        .queue_url(world.stack.services.queue_url())
+        .attribute_names(delayed.clone())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(queue.attributes.unwrap()[&delayed], "1");
+    // The next run leaves word of the interruption, and a success clears it.
+    clock.advance(TimeDelta::seconds(62));
+    let mut lease = store.acquire_lease(user, id).await.unwrap().unwrap();
+    assert!(lease.follows_interruption());
+    let recorded = store.record_interruption(&mut lease).await.unwrap();
+    assert_eq!(recorded, WriteOutcome::Written);
+    let status = cursor().await;
+    assert!(status.last_error.unwrap().contains("interrupted"));
+    assert_eq!(status.failures, 1);
+    drop(lease);
+    clock.advance(TimeDelta::seconds(62));
+    for job in visible_jobs(&world).await {
+        let app = world.stack.context.clone();
+        Box::pin(sync_worker::handle(app, job, Deadline::NEVER))
+            .await
+            .unwrap();
+    }
+    let done = cursor().await;
+    assert_eq!((done.completed, done.last_error), (done.requested, None));
 }

@@ -41,6 +41,15 @@ async fn throttling_drops_events() {
             )
             .await;
     }
+    // The project's quota is used up: whatever is requested meanwhile, nothing is called for an hour.
+    let calls = google.calls("changes").await;
+    world.stack.work().await;
+    assert_eq!(google.calls("changes").await, calls);
+    clock.advance(TimeDelta::minutes(61));
+    google.sign_in().await;
+    ada = world.sign_in(&ada).await;
+    let path = format!("/api/v1/calendar/calendars/{calendar}/sync");
+    world.post(&ada, &path, json!({})).await;
     world.stack.work().await;
     let mut there = google.titles().await;
     there.sort();

@@ -152,12 +152,7 @@ async fn lost(
         "{}{hint}. Connect the account again; nothing was deleted.",
         reason.trim_end_matches('.')
     );
-    if context
-        .store
-        .needs_reauth(connection.user_id, connection.id, &reason)
-        .await?
-        == WriteOutcome::Written
-    {
+    if context.store.needs_reauth(connection, &reason).await? == WriteOutcome::Written {
         warn!(connection.id = %connection.id, "{} needs a new grant: {reason}", connection.id);
         let entry = AuditEntry {
             actor: connection.user_id.to_string(),

@@ -317,6 +317,7 @@ async fn store(
         status_reason: None,
         granted_at: now,
         created_at: known.as_ref().map_or(now, |known| known.created_at),
+        paused_until: known.and_then(|known| known.paused_until),
         listed_at: Some(now),
     };
     let renew_at = renew_at(&signed_in.grant);

@@ -188,6 +188,8 @@ fn refusal(answer: &ProviderResponse) -> ProviderError {
                 .or(long.then_some(std::time::Duration::from_secs(3600)));
             ProviderError::Throttled {
                 provider,
+                // The quota of calls is the OAuth project's; other limits are those of a user.
+                is_project_wide: reason == "quotaExceeded",
                 reason,
                 retry_after,
             }

@@ -80,6 +80,8 @@ fn add_item(
     item: &Value,
 ) {
     let Some(id) = item["id"].as_str() else {
+        let warning = "Microsoft sent an event without an id.";
+        page.warnings.push(warning.to_owned());
         return;
     };
     if item["@removed"].is_object() {

@@ -6,7 +6,7 @@
 macro_rules! event_fields {
     () => {
         "id,changeKey,iCalUId,type,seriesMasterId,originalStart,occurrenceId,transactionId,subject,body,start,end,isAllDay,\
-         originalStartTimeZone,recurrence,location,showAs,sensitivity,importance,categories,isReminderOn,\
+         originalStartTimeZone,originalEndTimeZone,recurrence,location,locations,showAs,sensitivity,importance,categories,isReminderOn,\
          reminderMinutesBeforeStart,attendees,organizer,isOrganizer,responseStatus,isCancelled,isOnlineMeeting,onlineMeeting,\
          onlineMeetingUrl,webLink"
     };

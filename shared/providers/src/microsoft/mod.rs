@@ -8,6 +8,7 @@ mod fields;
 mod oauth;
 mod occurrence;
 pub mod pattern;
+mod people;
 #[cfg(test)]
 mod properties;
 mod read;

@@ -23,8 +23,7 @@ pub(super) fn original_start(
 ) -> Option<OriginalStart> {
     let named = item["occurrenceId"].as_str().and_then(date_of);
     let named = named.map(|date| on_date(start, date));
-    let instant = item["originalStart"].as_str().and_then(local);
-    let instant = instant.map(|at| at.and_utc());
+    let instant = item["originalStart"].as_str().and_then(instant);
     match start {
         EventTime::Date(_) => named.or_else(|| {
             let date = nearest_date(start, rule, instant?, zone);
@@ -46,6 +45,14 @@ pub(super) fn cancelled(item: &Value, start: EventTime) -> Vec<OriginalStart> {
         .flatten();
     let dates = names.filter_map(|name| date_of(name.as_str()?));
     dates.map(|date| on_date(start, date)).collect()
+}
+
+/// An instant, with an offset or in UTC (davmail#481).
+fn instant(text: &str) -> Option<DateTime<Utc>> {
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(at) => Some(at.to_utc()),
+        Err(_) => local(text).map(|at| at.and_utc()),
+    }
 }
 
 /// The date in an occurrence id, `OID.{series}.{date}`.

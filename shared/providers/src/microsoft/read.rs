@@ -3,23 +3,24 @@
 //! ignored.
 
 use calweave_domain::details::{
-    Attendee, EventDetails, EventStatus, Importance, Reminder, ReminderMethod, RsvpStatus,
-    Transparency, Visibility,
+    EventDetails, EventStatus, Importance, Reminder, ReminderMethod, Transparency, Visibility,
 };
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, OriginalStart};
 use calweave_domain::link::EventLink;
 use calweave_domain::time::{EventTime, to_instant};
 use calweave_domain::zones::{resolve, windows_name};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use mail_parser::decoders::html::html_to_text;
 use serde_json::Value;
 
 use super::super::ids::own_id;
-use super::{GraphSession, RemoteCalendar, occurrence, pattern, recurrence};
+use super::{GraphSession, RemoteCalendar, occurrence, pattern, people, recurrence};
 
 /// The first line of the meeting text that Teams adds below the description.
-pub(super) const MEETING_BLOCK: &str = "________________";
+pub(super) const MEETING_BLOCK: &str =
+    "____________________________________________________________";
 
 /// The id here of an event or a series.
 ///
@@ -56,13 +57,16 @@ pub(super) fn event(
         )
     };
     let all_day = item["isAllDay"] == true;
-    let (zone, is_known) = match series.and_then(|series| series.start.zone()) {
-        Some(zone) => (zone, true),
-        None => zone_of(item, target.zone),
-    };
-    let zone_guessed = !all_day && !is_known;
+    let (mut zone, is_known) = zone_of(item, target.zone);
+    if let Some(own) = series
+        .and_then(|series| series.start.zone())
+        .filter(|_| !is_known)
+    {
+        zone = own;
+    }
+    let zone_guessed = !all_day && !is_known && series.is_none();
     let start = time(&item["start"], zone, all_day).ok_or_else(unreadable)?;
-    let end = time(&item["end"], zone, all_day).unwrap_or(start);
+    let end = end(item, start, zone, target.zone);
     let placed = series.and_then(|series| {
         let original =
             occurrence::original_start(item, series.start, series.series.as_deref(), target.zone)?;
@@ -99,6 +103,7 @@ pub(super) fn event(
         content_hash: String::new(),
         updated_at: DateTime::<Utc>::UNIX_EPOCH,
     };
+    align_start(&mut event);
     event.hash();
     Ok(event)
 }
@@ -168,7 +173,64 @@ pub(super) fn keep_equivalents(known: &Event, incoming: &mut Event) {
     }
 }
 
-fn text(item: &Value, name: &str) -> Option<String> {
+/// Returns the end of an event that starts at `start`, in its own zone. An all-day event lasts at
+/// least a day, and no event ends before it starts.
+fn end(item: &Value, start: EventTime, zone: Tz, mailbox: Tz) -> EventTime {
+    let all_day = matches!(start, EventTime::Date(_));
+    let own = item["originalEndTimeZone"].as_str().and_then(resolve);
+    let own = own.filter(|_| item["originalStartTimeZone"] != item["originalEndTimeZone"]);
+    let zone = own.map_or(zone, |own| closest(own, mailbox));
+    let least = match start {
+        EventTime::Date(date) => EventTime::Date(date + TimeDelta::days(1)),
+        _ => start,
+    };
+    let is_late = |end: &EventTime| end.instant(Tz::UTC) >= least.instant(Tz::UTC);
+    time(&item["end"], zone, all_day)
+        .filter(is_late)
+        .unwrap_or(least)
+}
+
+/// Moves the start of a series to the first date of its pattern. Graph's range may start before it
+/// (recurrenceRange), and RFC 5545 would count the start as an occurrence.
+fn align_start(event: &mut Event) {
+    let Some(rule) = event
+        .series
+        .as_deref()
+        .and_then(|series| series.rules.first())
+    else {
+        return;
+    };
+    let is_on = |date: NaiveDate| {
+        let (day, month) = (i64::from(date.day()), date.month());
+        (rule.by_day.is_empty() || rule.by_day.iter().any(|by| by.weekday == date.weekday()))
+            && (rule.by_month_day.is_empty()
+                || rule
+                    .by_month_day
+                    .iter()
+                    .any(|by| i64::from(*by) == day || *by < 0))
+            && (rule.by_month.is_empty() || rule.by_month.iter().any(|by| u32::from(*by) == month))
+    };
+    if is_on(event.start.local().date()) {
+        return;
+    }
+    let from = event.start.instant(Tz::UTC);
+    let series = event.series.as_deref();
+    let starts = series.map(|series| {
+        let to = from + TimeDelta::days(2 * 366);
+        series.expand(event.start, from, to, Tz::UTC, 8).starts
+    });
+    let first = starts
+        .into_iter()
+        .flatten()
+        .find(|start| is_on(start.local().date()));
+    if let Some(first) = first {
+        let shift = first.local() - event.start.local();
+        event.end = event.end.with_local(event.end.local() + shift);
+        event.start = first;
+    }
+}
+
+pub(super) fn text(item: &Value, name: &str) -> Option<String> {
     item[name]
         .as_str()
         .filter(|text| !text.is_empty())
@@ -181,25 +243,45 @@ fn text(item: &Value, name: &str) -> Option<String> {
 fn zone_of(item: &Value, mailbox: Tz) -> (Tz, bool) {
     let recurrence = item["recurrence"]["range"]["recurrenceTimeZone"].as_str();
     let original = item["originalStartTimeZone"].as_str();
-    let mut names = [recurrence, original].into_iter().flatten();
+    // Without an original zone, the times may be in a zone of their own.
+    let start = item["start"]["timeZone"].as_str();
+    let start = start.filter(|name| original.is_none() && resolve(name) != Some(Tz::UTC));
+    let mut names = [recurrence, original, start].into_iter().flatten();
     let resolved = names.clone().find_map(resolve);
     let is_known = resolved.is_some() || names.all(str::is_empty);
-    (closest(resolved.unwrap_or(mailbox), mailbox), is_known)
+    // An IANA name is meant as it is; a Windows name stands for many zones.
+    let is_iana = names_iana(recurrence.or(original));
+    let zone = resolved.unwrap_or(mailbox);
+    let zone = if is_iana {
+        zone
+    } else {
+        closest(zone, mailbox)
+    };
+    (zone, is_known)
+}
+
+/// Whether a zone's name is one of the IANA database.
+fn names_iana(name: Option<&str>) -> bool {
+    name.is_some_and(|name| name != "UTC" && name.parse::<Tz>().is_ok())
 }
 
 /// Parses a local time of Graph, with or without a fraction and `Z`.
 pub(super) fn local(text: &str) -> Option<NaiveDateTime> {
-    NaiveDateTime::parse_from_str(text.trim_end_matches('Z'), "%Y-%m-%dT%H:%M:%S%.f").ok()
+    let text = text.trim_end_matches('Z');
+    let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
+    forms
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
 }
 
 /// Converts `{dateTime, timeZone}`, which Graph returns in UTC. The time of an all-day event that
 /// was written in another zone may not be midnight.
 fn time(value: &Value, zone: Tz, all_day: bool) -> Option<EventTime> {
     let at = local(value["dateTime"].as_str()?)?;
-    let written = value["timeZone"]
-        .as_str()
-        .and_then(resolve)
-        .unwrap_or(Tz::UTC);
+    let written = match value["timeZone"].as_str().filter(|name| !name.is_empty()) {
+        Some(name) => resolve(name).unwrap_or(zone),
+        None => Tz::UTC,
+    };
     if all_day {
         return Some(EventTime::Date(day(at, written, zone)));
     }
@@ -245,7 +327,7 @@ fn details(session: &GraphSession, item: &Value) -> EventDetails {
     EventDetails {
         title: text(item, "subject").unwrap_or_default(),
         description: description(item),
-        location: text(&item["location"], "displayName"),
+        location: location(item),
         status: if item["isCancelled"] == true {
             EventStatus::Cancelled
         } else {
@@ -263,7 +345,7 @@ fn details(session: &GraphSession, item: &Value) -> EventDetails {
             .flatten()
             .filter_map(|name| Some(name.as_str()?.to_owned()))
             .collect(),
-        attendees: attendees(session, item),
+        attendees: people::attendees(session, item),
         reminders: reminder
             .map(|minutes_before| Reminder {
                 method: ReminderMethod::Popup,
@@ -279,7 +361,14 @@ fn details(session: &GraphSession, item: &Value) -> EventDetails {
 
 /// The description, without the meeting text that Teams adds below it, and with `\n` as line ends.
 fn description(item: &Value) -> Option<String> {
-    let text = item["body"]["content"].as_str()?.replace("\r\n", "\n");
+    let content = item["body"]["content"].as_str()?;
+    // Text is asked for, but does not always come.
+    let text = if item["body"]["contentType"] == "html" {
+        html_to_text(content)
+    } else {
+        content.to_owned()
+    };
+    let text = text.replace("\r\n", "\n");
     let own = match text
         .find(MEETING_BLOCK)
         .filter(|_| item["isOnlineMeeting"] == true)
@@ -290,77 +379,21 @@ fn description(item: &Value) -> Option<String> {
     Some(own.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// The attendees and the organizer; empty if nobody is invited.
-fn attendees(session: &GraphSession, item: &Value) -> Vec<Attendee> {
-    let own = session.email.as_str();
-    let organizer = text(&item["organizer"]["emailAddress"], "address").unwrap_or_default();
-    let listed = item["attendees"].as_array().into_iter().flatten();
-    let listed = listed.filter_map(|one| attendee(item, one, own, &organizer));
-    let mut attendees: Vec<Attendee> = listed.collect();
-    let is_invited = matches!(
-        item["responseStatus"]["response"].as_str(),
-        Some("notResponded" | "accepted" | "declined" | "tentativelyAccepted")
-    );
-    let is_listed = attendees.iter().any(|one| one.is_self);
-    if is_invited && !is_same(own, &organizer) && !is_listed && !own.is_empty() {
-        // The account's owner is invited as a member of a group.
-        attendees.push(Attendee {
-            email: own.to_owned(),
-            rsvp_status: rsvp(&item["responseStatus"]),
-            is_self: true,
-            ..Attendee::default()
-        });
-    }
-    let has_organizer = attendees.iter().any(|one| one.is_organizer);
-    if !attendees.is_empty() && !organizer.is_empty() && !has_organizer {
-        let name = text(&item["organizer"]["emailAddress"], "name");
-        attendees.push(Attendee {
-            display_name: name.filter(|name| *name != organizer),
-            rsvp_status: RsvpStatus::Accepted,
-            is_organizer: true,
-            is_optional: false,
-            is_self: is_same(own, &organizer),
-            email: organizer,
-        });
-    }
-    attendees
-}
-
-/// Whether two addresses are the same, and not empty.
-fn is_same(one: &str, other: &str) -> bool {
-    !one.is_empty() && one.eq_ignore_ascii_case(other)
-}
-
-fn attendee(item: &Value, one: &Value, own: &str, organizer: &str) -> Option<Attendee> {
-    let email = text(&one["emailAddress"], "address")?;
-    let (is_self, is_organizer) = (is_same(own, &email), is_same(organizer, &email));
-    // The response of the account's owner is a property of the event.
-    let response = if is_self && item["responseStatus"].is_object() {
-        &item["responseStatus"]
-    } else {
-        &one["status"]
+/// The name of the location, of the first of several, or its address.
+fn location(item: &Value) -> Option<String> {
+    let first = &item["locations"][0];
+    let names = [&item["location"], first].map(|place| text(place, "displayName"));
+    let address = |place: &Value| {
+        let parts = ["street", "city", "state", "postalCode", "countryOrRegion"];
+        let parts = parts
+            .iter()
+            .filter_map(|part| text(&place["address"], part));
+        Some(parts.collect::<Vec<_>>().join(", ")).filter(|address| !address.is_empty())
     };
-    Some(Attendee {
-        display_name: text(&one["emailAddress"], "name").filter(|name| *name != email),
-        rsvp_status: if is_organizer {
-            RsvpStatus::Accepted
-        } else {
-            rsvp(response)
-        },
-        is_organizer,
-        is_optional: one["type"] == "optional",
-        is_self,
-        email,
-    })
-}
-
-fn rsvp(status: &Value) -> RsvpStatus {
-    match status["response"].as_str() {
-        Some("accepted" | "organizer") => RsvpStatus::Accepted,
-        Some("declined") => RsvpStatus::Declined,
-        Some("tentativelyAccepted") => RsvpStatus::Tentative,
-        _ => RsvpStatus::NeedsAction,
-    }
+    let [name, other] = names;
+    name.or(other)
+        .or_else(|| address(&item["location"]))
+        .or_else(|| address(first))
 }
 
 #[cfg(test)]
@@ -371,6 +404,7 @@ mod tests {
     use super::*;
     use calweave_base::clock::Clock;
     use calweave_base::config::OAuthClient;
+    use calweave_domain::details::RsvpStatus;
     use calweave_domain::ids::CalendarId;
     use calweave_domain::secret::Secret;
 

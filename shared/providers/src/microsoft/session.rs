@@ -189,11 +189,13 @@ fn refusal(answer: &ProviderResponse, is_list: bool) -> ProviderError {
             provider,
             reason,
             retry_after,
+            is_project_wide: false,
         },
         503 if retry_after.is_some() => ProviderError::Throttled {
             provider,
             reason,
             retry_after,
+            is_project_wide: false,
         },
         400..=499 if is_position => ProviderError::SyncStateExpired { provider },
         // A delta link has expired. Any other resource no longer exists.

@@ -18,7 +18,7 @@ use super::removal::revision;
 use super::stop::{SyncResult, SyncStop, renew_lease};
 use crate::SyncContext;
 
-/// How many edits of one calendar a push reads at once; the next sync writes the rest.
+/// How many edits of one calendar a push reads at once.
 const MAX_EDITS: i32 = 200;
 /// How often one edit is tried while the event keeps changing at the provider.
 const MAX_ATTEMPTS: usize = 4;
@@ -32,6 +32,8 @@ pub(super) struct PushReport {
     pub removed: u32,
     /// Why some edits have to wait.
     pub left: Option<ProviderError>,
+    /// Whether the invocation was over before all edits were written.
+    pub is_unfinished: bool,
 }
 
 /// What is left to do about one edit.
@@ -71,11 +73,16 @@ pub(super) async fn run(
         report: PushReport::default(),
         has_detached: false,
     };
+    let mut after = None;
     loop {
-        let edited = push.pending_edits().await?;
-        for id in edited {
+        let edited = push.pending_edits(after.as_ref()).await?;
+        for id in &edited {
+            if context.deadline.is_over() {
+                push.report.is_unfinished = true;
+                return Ok(push.report);
+            }
             renew_lease(context, lease).await?;
-            match push.one(&id).await {
+            match push.one(id).await {
                 Ok(()) => {}
                 Err(SyncStop::Provider(failure))
                     if matches!(failure.remedy(), Remedy::Retry(_)) =>
@@ -89,9 +96,13 @@ pub(super) async fn run(
                 Err(stop) => return Err(stop),
             }
         }
-        let has_more = std::mem::take(&mut push.has_detached) && push.report.left.is_none();
-        if !has_more {
-            return Ok(push.report);
+        // Edits that have to wait keep their markers, so the next ones are found behind them.
+        after = edited.into_iter().next_back();
+        if after.is_none() {
+            let has_more = std::mem::take(&mut push.has_detached) && push.report.left.is_none();
+            if !has_more {
+                return Ok(push.report);
+            }
         }
     }
 }
@@ -105,9 +116,9 @@ fn is_general(failure: &ProviderError) -> bool {
 }
 
 impl Push<'_> {
-    async fn pending_edits(&self) -> SyncResult<Vec<EventId>> {
+    async fn pending_edits(&self, after: Option<&EventId>) -> SyncResult<Vec<EventId>> {
         let store = &self.context.store;
-        let edits = store.pending_edits(self.user, self.target.calendar, MAX_EDITS);
+        let edits = store.pending_edits(self.user, self.target.calendar, after, MAX_EDITS);
         Ok(edits.await?)
     }
 
