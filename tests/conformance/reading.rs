@@ -355,7 +355,7 @@ async fn updates_silently_stop<S: ProviderHarness>() {
     insert(&side, "Last", 4).await;
     synced(&world, &ada, &calendar).await;
     for _ in 0..4 {
-        let down: Vec<Value> = (0..4)
+        let down: Vec<Value> = (0..16)
             .map(|_| S::fault("changes", InjectedFault::Broken))
             .collect();
         side.control("faults", json!(down)).await;

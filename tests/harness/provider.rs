@@ -189,8 +189,12 @@ pub trait ProviderHarness: Sized + Sync {
     }
 
     async fn faults(&self, name: &str, trouble: InjectedFault) {
-        self.control("faults", json!([Self::fault(name, trouble)]))
-            .await;
+        // A read is sent four times before its failure counts.
+        let is_read = ["changes", "read"].contains(&name);
+        let is_repeated = matches!(trouble, InjectedFault::Broken | InjectedFault::Lost);
+        let times = if is_read && is_repeated { 4 } else { 1 };
+        let faults: Vec<Value> = (0..times).map(|_| Self::fault(name, trouble)).collect();
+        self.control("faults", faults.into()).await;
     }
 
     /// Returns the titles of all events, sorted.

@@ -247,3 +247,29 @@ async fn event_items(world: &World) -> Vec<String> {
     items.sort_unstable();
     items
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uids_that_are_new_at_each_fetch_double_nothing() {
+    let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    let feed =
+        |number: u32| daily(30, "2026-03-02", "a").replace("UID:", &format!("UID:{number}-"));
+    world.feeds.set_ics("f.ics", feed(0));
+    let id = world.connect(&ada, "f.ics").await;
+    let ids = async || {
+        let events = world.events(&ada, "2026-03-01", "2026-05-01").await;
+        let ids = events.iter().map(|event| event["id"].to_string());
+        ids.collect::<Vec<_>>()
+    };
+    let first = ids().await;
+    assert_eq!(first.len(), 30);
+    for number in 1..6 {
+        world.feeds.set_ics("f.ics", feed(number));
+        let stats = world.sync(&ada, &id).await["stats"].clone();
+        assert_eq!(
+            (&stats["total"], &stats["unchanged"]),
+            (&json!(30), &json!(30))
+        );
+        assert_eq!(ids().await, first, "under their old ids");
+    }
+}

@@ -13,6 +13,11 @@ const TOTAL: Duration = Duration::from_secs(20);
 /// The timeout for establishing a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How often a read is sent before its failure counts.
+const MAX_ATTEMPTS: u32 = 4;
+/// The longest wait that a provider may ask for between two attempts.
+const SHORT_WAIT: Duration = Duration::from_secs(2);
+
 /// A client that is built on the first call, because few invocations call a provider.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProviderClient(Arc<OnceLock<Client>>);
@@ -56,21 +61,32 @@ impl ProviderClient {
         provider: &'static str,
         request: ProviderRequest<'_>,
     ) -> Result<ProviderResponse, ProviderError> {
-        self.send(request)
-            .await
-            .map_err(|source| ProviderError::Unreachable {
+        let mut attempts = 0;
+        loop {
+            let answered = self.send(&request).await;
+            attempts += 1;
+            if let Some(delay) = retry_delay(&request.method, &answered, attempts) {
+                tokio::time::sleep(delay).await;
+                continue;
+            }
+            return answered.map_err(|source| ProviderError::Unreachable {
                 provider,
                 source: source.without_url(),
-            })
+            });
+        }
     }
 
-    async fn send(&self, request: ProviderRequest<'_>) -> Result<ProviderResponse, reqwest::Error> {
-        let mut builder = self.client()?.request(request.method, request.url);
+    async fn send(
+        &self,
+        request: &ProviderRequest<'_>,
+    ) -> Result<ProviderResponse, reqwest::Error> {
+        let (method, url) = (request.method.clone(), request.url.clone());
+        let mut builder = self.client()?.request(method, url);
         for (name, value) in request.headers {
             builder = builder.header(*name, *value);
         }
-        if let Some(body) = request.body {
-            builder = builder.body(body);
+        if let Some(body) = &request.body {
+            builder = builder.body(body.clone());
         }
         let response = builder.send().await?;
         let retry_after = response
@@ -84,4 +100,27 @@ impl ProviderClient {
             body: response.bytes().await?.to_vec(),
         })
     }
+}
+
+/// Returns how long to wait before a read is sent again in place, after a failure that is likely to be over soon. Writes are not
+/// repeated here: whether one got through has to be looked up first.
+fn retry_delay(
+    method: &Method,
+    answered: &Result<ProviderResponse, reqwest::Error>,
+    attempts: u32,
+) -> Option<Duration> {
+    let retry_after = match answered {
+        Ok(response) if matches!(response.status, 500 | 502..=504) => response.retry_after,
+        Ok(response) if response.status == 429 => Some(response.retry_after?),
+        Ok(_) => return None,
+        Err(error) if error.is_connect() || error.is_request() => None,
+        Err(_) => return None,
+    };
+    let is_soon = retry_after.is_none_or(|after| after <= SHORT_WAIT);
+    if method != Method::GET || attempts >= MAX_ATTEMPTS || !is_soon {
+        return None;
+    }
+    let [jitter] = calweave_base::clock::random_bytes::<1>();
+    let backoff = Duration::from_millis((50 << attempts) + u64::from(jitter) / 4);
+    Some(retry_after.unwrap_or_default().max(backoff))
 }

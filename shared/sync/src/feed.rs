@@ -1,6 +1,9 @@
 //! One sync of one feed: the file is fetched and read in full, and compared with what is stored.
 
+use std::collections::HashMap;
+
 use calweave_domain::calendar::{Calendar, FeedSource, SyncStats, Validators};
+use calweave_domain::ids::EventId;
 use calweave_egress::address::{self, AddressError, EgressPolicy};
 use calweave_egress::fetch::{FetchError, Fetched, fetch};
 use calweave_feeds::{Feed, FeedTarget};
@@ -14,7 +17,7 @@ use chrono_tz::Tz;
 use tracing::warn;
 
 use super::SyncError;
-use super::plan::{Plan, RemoteEvents, plan};
+use super::plan::{Plan, RemoteEvents, plan, replaced};
 use super::schedule::with_jitter;
 use crate::SyncContext;
 
@@ -183,9 +186,11 @@ async fn write(
     let remote = RemoteEvents {
         events: &feed.events,
         complete: feed.complete,
-        content_hash: &content_hash,
     };
-    let plan = plan(stored.collect(), remote, lease.cursor().suspect.as_deref());
+    let stored: HashMap<EventId, String> = stored.collect();
+    let replaced = replaced(&stored, remote);
+    let replaced = store.events(calendar.user_id, &replaced).await?;
+    let plan = plan(stored, remote, &replaced, lease.cursor().suspect.as_deref());
     carry_out(context, lease, &plan).await?;
     if plan.suspect.is_some() {
         warnings.push(SUSPECT.to_owned());

@@ -91,9 +91,16 @@ async fn one_503_in_the_middle_of_a_round_is_no_failure() {
     for day in 4..10 {
         insert(&side, "One", day).await;
     }
-    side.faults("changes", InjectedFault::Broken).await;
+    let before = side.calls("changes").await;
+    let once = MicrosoftHarness::fault("changes", InjectedFault::Broken);
+    side.control("faults", json!([once])).await;
     let state = synced(&world, &ada, &calendar).await;
     assert_eq!(state["syncStatus"], "SYNCED", "{state}");
+    assert_eq!(state["lastError"], Value::Null);
+    assert!(
+        side.calls("changes").await > before + 3,
+        "pages, and one again"
+    );
     assert_eq!(titles(&world, &ada).await.len(), 6);
 }
 
