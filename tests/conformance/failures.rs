@@ -3,10 +3,11 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::harness::account::{by_hand, synced};
-use crate::harness::{InjectedFault, ProviderHarness};
+use crate::harness::account::{by_hand, insert, synced, titles};
+use crate::harness::{EventChange, InjectedFault, ProviderHarness};
 
 with_each_provider!(
+    a_large_event_costs_nothing_else,
     half_finished_push_then_retry,
     throttling_drops_events,
     what_is_refused_is_shown_and_kept,
@@ -251,4 +252,32 @@ async fn what_is_refused_is_shown_and_kept<S: ProviderHarness>() {
         world.events(&ada, "2027-01-01", "2027-02-01").await.len(),
         3
     );
+}
+
+async fn a_large_event_costs_nothing_else<S: ProviderHarness>() {
+    let (world, side, ada, calendar, _) = by_hand::<S>().await;
+    let id = insert(&side, "Large", 4).await;
+    insert(&side, "Small", 5).await;
+    let thread = "Forwarded. ".repeat(60_000);
+    let change = EventChange::Description(&thread);
+    assert!(side.change(&id, change).await.is_success());
+    let state = synced(&world, &ada, &calendar).await;
+    assert_eq!(state["syncStatus"], "SYNCED", "{state}");
+    assert_eq!(titles(&world, &ada).await, ["Large", "Small"]);
+    // What was cut is never written back: a change of the title leaves the rest as it is.
+    let events = world.events(&ada, "2027-01-01", "2027-02-01").await;
+    assert!(events[0]["description"].as_str().unwrap().len() <= 32 << 10);
+    let path = format!(
+        "/api/v1/calendar/events/{}?wait=0",
+        events[0]["id"].as_str().unwrap()
+    );
+    let change = json!({ "title": "Still large" });
+    let answer = world
+        .call("PUT", &path, Some(&ada.token), Some(change))
+        .await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    synced(&world, &ada, &calendar).await;
+    let there = side.read(&id).await;
+    assert_eq!(there.title, "Still large");
+    assert!(there.raw.to_string().len() > thread.len());
 }

@@ -1,4 +1,4 @@
-//! What can be derived is derived. `CALWEAVE_BLESS=1 cargo test --workspace --test all -- contracts` writes it; without the
+//! What can be derived is derived. `CALWEAVE_BLESS=1 cargo test --workspace --test all -- derived` writes it; without the
 //! variable this compares.
 //!
 //! From `template.yaml`: the functions' entries in the manifests, the list of functions in `local`, the routes of
@@ -164,6 +164,22 @@ fn local_manifest(functions: &[Function]) -> (PathBuf, String) {
     )
 }
 
+/// The functions that tests call without the gateway: all but those that answer HTTP requests.
+fn tests_manifest(functions: &[Function]) -> (PathBuf, String) {
+    let called = functions.iter().filter(|one| one.trigger != Trigger::Http);
+    let mut names: Vec<&str> = called.map(|one| one.name.as_str()).collect();
+    names.sort_unstable();
+    let lines = names
+        .iter()
+        .map(|name| format!("{name}.workspace = true\n"));
+    between(
+        "tests/Cargo.toml",
+        "# Functions (derived)",
+        "# End of functions",
+        &lines.collect::<String>(),
+    )
+}
+
 /// The list of functions that `local` mounts.
 fn registry(functions: &[Function]) -> (PathBuf, String) {
     let list = |wanted: &dyn Fn(&Trigger) -> bool| -> String {
@@ -173,7 +189,7 @@ fn registry(functions: &[Function]) -> (PathBuf, String) {
     let http = list(&|trigger| *trigger == Trigger::Http);
     let scheduled = list(&|trigger| matches!(trigger, Trigger::Every(_)));
     let text = format!(
-        "// Derived from template.yaml: `CALWEAVE_BLESS=1 cargo test --workspace --test all -- contracts` writes this file.\n\n\
+        "// Derived from template.yaml: `CALWEAVE_BLESS=1 cargo test --workspace --test all -- derived` writes this file.\n\n\
          /// Functions that answer HTTP requests.\n\
          pub const HTTP: &[HttpFunction] = http![\n{http}];\n\n\
          /// Functions that a schedule starts.\n\
@@ -322,6 +338,7 @@ fn what_is_derived_is_up_to_date() {
     let mut files = vec![
         manifest(&functions),
         local_manifest(&functions),
+        tests_manifest(&functions),
         registry(&functions),
         readme(&functions),
         permissions(&functions),
@@ -345,10 +362,10 @@ fn what_is_derived_is_up_to_date() {
     }
     let stale: Vec<_> = stale
         .iter()
-        .map(|(path, _)| path.file_name().unwrap())
+        .map(|(path, _)| path.strip_prefix(root()).unwrap_or(path))
         .collect();
     assert!(
         stale.is_empty(),
-        "out of date: {stale:?}; CALWEAVE_BLESS=1 cargo test --workspace --test all -- contracts writes them"
+        "out of date: {stale:?}; CALWEAVE_BLESS=1 cargo test --workspace --test all -- derived writes them"
     );
 }

@@ -50,10 +50,15 @@ fn a_function_is_given_what_it_reads_and_no_more() {
         let mut read = setup.env.names();
         read.retain(|name| !is_for_development(name) && !BY_LAMBDA.contains(&name.as_str()));
         read.extend(BY_ALL.map(str::to_owned));
-        let surplus: BTreeSet<_> = given.symmetric_difference(&read).collect();
+        let unread: BTreeSet<_> = given.difference(&read).collect();
         assert!(
-            surplus.is_empty(),
-            "{name}: {surplus:?} is given or read only"
+            unread.is_empty(),
+            "{name} is given {unread:?} by template.yaml, and does not read it"
+        );
+        let missing: BTreeSet<_> = read.difference(&given).collect();
+        assert!(
+            missing.is_empty(),
+            "{name} reads {missing:?}; template.yaml does not give it"
         );
     }
 }

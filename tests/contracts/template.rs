@@ -33,7 +33,17 @@ fn every_route_stands_in_template_code_and_openapi() {
             .filter(|(method, _)| method != "OPTIONS")
             .cloned()
             .collect();
-        assert_eq!(in_template, routes_of(&document), "{name}");
+        let in_code = routes_of(&document);
+        let only_in_code: Vec<_> = in_code.difference(&in_template).collect();
+        assert!(
+            only_in_code.is_empty(),
+            "{name}: {only_in_code:?} below the function's Events in template.yaml is missing"
+        );
+        let only_in_template: Vec<_> = in_template.difference(&in_code).collect();
+        assert!(
+            only_in_template.is_empty(),
+            "{name}: {only_in_template:?} is in template.yaml only; its handler is not in routes()"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-// Derived from template.yaml: `CALWEAVE_BLESS=1 cargo test --workspace --test all -- contracts` writes this file.
+// Derived from template.yaml: `CALWEAVE_BLESS=1 cargo test --workspace --test all -- derived` writes this file.
 
 /// Functions that answer HTTP requests.
 pub const HTTP: &[HttpFunction] = http![

@@ -185,8 +185,10 @@ async fn limit(
 }
 
 fn is_uncounted(path: &str) -> bool {
-    path.contains("/health")
-        || path.contains("/webhooks/google")
+    matches!(
+        path,
+        "/health" | "/api/v1/health/live" | "/api/v1/health/ready"
+    ) || path.contains("/webhooks/google")
         || path.contains("/webhooks/microsoft")
 }
 

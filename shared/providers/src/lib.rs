@@ -96,3 +96,18 @@ pub fn undeletable(
         _ => vec![],
     }
 }
+
+/// The longest description that is stored, in bytes. Graph's may be megabytes of forwarded mail, and a DynamoDB item ends at 400 KB.
+const MAX_DESCRIPTION: usize = 32 << 10;
+
+/// Cuts a description that is too long to be stored. What is cut stays at the provider: a description is written only where it
+/// differs from the cut one.
+fn bounded(mut description: String) -> String {
+    if description.len() > MAX_DESCRIPTION {
+        let ellipsis = '…';
+        let end = description.floor_char_boundary(MAX_DESCRIPTION - ellipsis.len_utf8());
+        description.truncate(end);
+        description.push(ellipsis);
+    }
+    description
+}

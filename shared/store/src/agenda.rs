@@ -9,6 +9,7 @@ use calweave_domain::agenda::Span;
 use calweave_domain::event::Event;
 use calweave_domain::ids::UserId;
 use chrono::{DateTime, Utc};
+use tracing::error;
 
 use super::events::StoredEvent;
 use super::{Item, Result, Store, StoreError, from_item, keys, s};
@@ -90,8 +91,14 @@ impl SpanPages<'_> {
         self.store.meter.reads(answer.consumed_capacity());
         self.next = answer.last_evaluated_key.map_or(Next::Nothing, Next::From);
         let items = answer.items.unwrap_or_default().into_iter();
-        items
-            .map(|item| from_item::<StoredEvent>(operation, item)?.read(operation))
-            .collect()
+        let read = |item| {
+            let event =
+                from_item::<StoredEvent>(operation, item).and_then(|stored| stored.read(operation));
+            // One event that cannot be read costs that event.
+            event
+                .inspect_err(|error| error!("left out a stored event: {error}"))
+                .ok()
+        };
+        Ok(items.filter_map(read).collect())
     }
 }

@@ -20,6 +20,14 @@ const ATTEMPTS: u32 = 8;
 /// Maximum number of items in a DynamoDB `BatchGetItem` request.
 const READ_BATCH: usize = 100;
 
+/// Maximum size of a stored event in bytes: a DynamoDB item ends at 400 KB, and its keys and indexed attributes need some.
+const MAX_EVENT: usize = 380_000;
+
+/// Returns whether an event fits into an item.
+pub fn is_storable(event: &Event) -> bool {
+    serde_json::to_string(event).is_ok_and(|body| body.len() <= MAX_EVENT)
+}
+
 /// The attributes of a stored event that a sync compares.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -308,7 +316,7 @@ fn delete_request(
 pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
     let (span, at) = index_position(event);
     let operation = "write events";
-    let body = serde_json::to_string(event).map_err(|error| StoreError::new(operation, error))?;
+    let body = bounded_body(event).map_err(|error| StoreError::new(operation, error))?;
     let stored = StoredEvent {
         id: event.id.clone(),
         content_hash: event.content_hash.clone(),
@@ -338,4 +346,29 @@ pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
     .into();
     item.extend(place);
     Ok(item)
+}
+
+/// Serializes an event. Where that does not fit into an item, the states that an edit has replaced are left out, then what was kept
+/// of a conflict: a merge may then find a conflict more, but no change is lost.
+fn bounded_body(event: &Event) -> serde_json::Result<String> {
+    let body = serde_json::to_string(event)?;
+    if body.len() <= MAX_EVENT {
+        return Ok(body);
+    }
+    let mut event = event.clone();
+    if let Some(edit) = event
+        .link
+        .as_deref_mut()
+        .and_then(|link| link.edit.as_deref_mut())
+    {
+        edit.earlier.clear();
+    }
+    let body = serde_json::to_string(&event)?;
+    if body.len() <= MAX_EVENT {
+        return Ok(body);
+    }
+    if let Some(link) = event.link.as_deref_mut() {
+        link.kept = None;
+    }
+    serde_json::to_string(&event)
 }

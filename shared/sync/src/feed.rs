@@ -9,7 +9,7 @@ use calweave_egress::fetch::{FetchError, Fetched, fetch};
 use calweave_feeds::{Feed, FeedTarget};
 use calweave_store::WriteOutcome;
 use calweave_store::cursors::{SyncReport, SyncSuccess};
-use calweave_store::events::{BATCH, EventWrite};
+use calweave_store::events::{BATCH, EventWrite, is_storable};
 use calweave_store::leases::Lease;
 use calweave_vault::{FEED_URL, SecretLocation};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -166,7 +166,18 @@ async fn write(
     validators: Validators,
 ) -> Result<SyncSuccess, SyncError> {
     let content_hash = validators.content_hash.clone().unwrap_or_default();
+    let mut feed = feed;
     let mut warnings = feed.warnings.into_vec();
+    feed.events.retain(|event| {
+        let is_storable = is_storable(event);
+        if !is_storable {
+            let title: String = event.details.title.chars().take(60).collect();
+            warnings.push(format!(
+                "{title:?} is too large to be stored; it is not shown."
+            ));
+        }
+        is_storable
+    });
     if feed.complete && lease.cursor().validators.content_hash.as_ref() == Some(&content_hash) {
         // Another file with the same events: some producers stamp or shuffle them on each fetch.
         return Ok(SyncSuccess {

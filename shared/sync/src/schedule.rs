@@ -70,8 +70,8 @@ async fn refresh_shard(context: &Context, kind: DueKind, shard: u32) -> Result<u
     }
 }
 
-/// Requests a sync of every calendar whose channel expires `within` this time: the sync opens the new channel before it
-/// closes the old one. Returns how many were requested.
+/// Requests a sync of every calendar whose channel expires `within` this time: the sync extends the channel, or opens a new one
+/// before it closes the old one. Returns how many were requested.
 pub async fn renew_channels(context: &Context, within: TimeDelta) -> Result<usize, SyncError> {
     let until = context.clock.now() + within;
     let mut asked = 0;

@@ -4,7 +4,7 @@
 use calweave_domain::event::Event;
 use calweave_domain::ids::OriginalStart;
 use calweave_domain::link::{RsvpResponse, SendUpdates};
-use chrono::SecondsFormat;
+use chrono::{NaiveTime, SecondsFormat};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -148,18 +148,25 @@ async fn instance(
 ) -> Result<Value> {
     let path = ["calendars", target.remote_id, "events", series, "instances"];
     let mut request = GoogleRequest::get(&path);
-    let original = match original {
-        OriginalStart::Date(date) => date.to_string(),
-        OriginalStart::Instant(at) => at.to_rfc3339_opts(SecondsFormat::Secs, true),
-        OriginalStart::Floating(local) => calweave_domain::time::to_instant(local, target.zone)
-            .to_rfc3339_opts(SecondsFormat::Secs, true),
+    let instant = |original: OriginalStart| match original {
+        OriginalStart::Date(date) => date.and_time(NaiveTime::MIN).and_utc(),
+        OriginalStart::Instant(at) => at,
+        OriginalStart::Floating(local) => calweave_domain::time::to_instant(local, target.zone),
     };
-    request.query = vec![("originalStart", original)];
+    let asked = match original {
+        OriginalStart::Date(date) => date.to_string(),
+        _ => instant(original).to_rfc3339_opts(SecondsFormat::Secs, true),
+    };
+    request.query = vec![("originalStart", asked)];
     let mut answer = session.call(request).await?;
-    Ok(answer
-        .get_mut("items")
-        .and_then(|items| items.get_mut(0))
-        .map_or(Value::Null, Value::take))
+    let items = answer.get_mut("items").and_then(Value::as_array_mut);
+    // Google may return the nearest instance: another occurrence than the one that is meant.
+    let is_it = |item: &&mut Value| {
+        let placed = read::original_start(target, item);
+        placed.is_none_or(|placed| instant(placed) == instant(original))
+    };
+    let found = items.into_iter().flatten().find(is_it);
+    Ok(found.map_or(Value::Null, Value::take))
 }
 
 /// Creates an event under the id that [`ids::remote_id`] derives. Creating it twice therefore makes

@@ -19,7 +19,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::{RemoteCalendar, ids};
-use crate::Change;
+use crate::{Change, bounded};
 
 /// Google's placeholder for the organizer of an event that was created from an email.
 const UNKNOWN_ORGANIZER: &str = "unknownorganizer@calendar.google.com";
@@ -150,7 +150,7 @@ fn details(item: &Value) -> EventDetails {
         item["transparency"] == "transparent" || event_type.as_deref() == Some("workingLocation");
     EventDetails {
         title: text(item, "summary").unwrap_or_default(),
-        description: text(item, "description"),
+        description: text(item, "description").map(bounded),
         location: text(item, "location"),
         status,
         transparency: if is_free {
@@ -274,7 +274,7 @@ fn time(value: &Value, zone: Tz) -> Option<EventTime> {
     }
 }
 
-fn original_start(target: RemoteCalendar<'_>, item: &Value) -> Option<OriginalStart> {
+pub(super) fn original_start(target: RemoteCalendar<'_>, item: &Value) -> Option<OriginalStart> {
     time(&item["originalStartTime"], target.zone).map(|at| at.original_start())
 }
 

@@ -15,6 +15,7 @@ use chrono_tz::Tz;
 use mail_parser::decoders::html::html_to_text;
 use serde_json::Value;
 
+use super::super::bounded;
 use super::super::ids::own_id;
 use super::{GraphSession, RemoteCalendar, occurrence, pattern, people, recurrence};
 
@@ -376,7 +377,8 @@ fn description(item: &Value) -> Option<String> {
         Some(at) => &text[..at],
         None => &text,
     };
-    Some(own.trim().to_owned()).filter(|text| !text.is_empty())
+    let own = own.trim();
+    (!own.is_empty()).then(|| bounded(own.to_owned()))
 }
 
 /// The name of the location, of the first of several, or its address.

@@ -5,12 +5,12 @@ use calweave_domain::event::Event;
 use calweave_domain::ids::{OriginalStart, UserId};
 use calweave_providers::CalendarProvider;
 use calweave_store::WriteOutcome;
-use calweave_store::events::{BATCH, EventWrite};
+use calweave_store::events::{BATCH, EventWrite, is_storable};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
 
 use super::plan::Upsert;
-use super::{MAX_ATTEMPTS, Pull, number};
+use super::{MAX_ATTEMPTS, MAX_WARNINGS, Pull, number};
 use crate::names::{foreign_name, record_alias, remote_id};
 use crate::occurrences::{detach_occurrences, keep_for_occurrences};
 use crate::reconciliation::{Reconciliation, reconcile_removal, reconcile_upsert};
@@ -32,6 +32,7 @@ enum Merged {
 
 impl Pull<'_> {
     pub(super) async fn write(&mut self, mut upserts: Vec<Upsert>) -> SyncResult<()> {
+        self.drop_oversized(&mut upserts);
         for upsert in &mut upserts {
             if let (Some(before), Some(hidden)) = (&mut upsert.before, upsert.hidden.take()) {
                 self.set_hidden_occurrences(before, hidden).await?;
@@ -44,6 +45,20 @@ impl Pull<'_> {
         let (known, new): (Vec<_>, Vec<_>) = upserts.into_iter().partition(needs_condition);
         self.write_new(new).await?;
         self.merge_all(known).await
+    }
+
+    /// Leaves out events that do not fit into an item, with a warning.
+    fn drop_oversized(&mut self, upserts: &mut Vec<Upsert>) {
+        upserts.retain(|upsert| {
+            let is_storable = is_storable(&upsert.incoming);
+            if !is_storable && self.warnings.len() < MAX_WARNINGS {
+                let title: String = upsert.incoming.details.title.chars().take(60).collect();
+                self.warnings.push(format!(
+                    "{title:?} is too large to be stored; it is not shown."
+                ));
+            }
+            is_storable
+        });
     }
 
     async fn write_new(&mut self, upserts: Vec<Upsert>) -> SyncResult<()> {
