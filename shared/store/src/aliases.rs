@@ -120,13 +120,9 @@ impl Store {
         calendar: CalendarId,
         limit: i32,
     ) -> Result<bool> {
-        let query = self
-            .query(&self.calendar, keys::aliases_partition(user, calendar), "")
-            .projection_expression("pk, sk")
-            .limit(limit);
-        let (items, more) = self.page("erase event aliases", query).await?;
-        self.delete_all(&self.calendar, items).await?;
-        Ok(more.is_none())
+        let partition = keys::aliases_partition(user, calendar);
+        self.erase_items("erase event aliases", partition, limit)
+            .await
     }
 }
 

@@ -197,12 +197,8 @@ impl Store {
         calendar: CalendarId,
         limit: i32,
     ) -> Result<bool> {
-        let query = self
-            .query(&self.calendar, keys::edits_partition(user, calendar), "")
-            .projection_expression("pk, sk")
-            .limit(limit);
-        let (items, more) = self.page("erase the edits of a calendar", query).await?;
-        self.delete_all(&self.calendar, items).await?;
-        Ok(more.is_none())
+        let partition = keys::edits_partition(user, calendar);
+        self.erase_items("erase the edits of a calendar", partition, limit)
+            .await
     }
 }

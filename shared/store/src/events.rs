@@ -236,9 +236,20 @@ impl Store {
         calendar: CalendarId,
         limit: i32,
     ) -> Result<bool> {
-        let operation = "erase the events of a calendar";
+        let partition = keys::events_partition(user, calendar);
+        self.erase_items("erase the events of a calendar", partition, limit)
+            .await
+    }
+
+    /// Removes at most `limit` items of a partition of the `calendar` table. Returns whether none are left.
+    pub(super) async fn erase_items(
+        &self,
+        operation: &'static str,
+        partition: String,
+        limit: i32,
+    ) -> Result<bool> {
         let query = self
-            .query(&self.calendar, keys::events_partition(user, calendar), "")
+            .query(&self.calendar, partition, "")
             .projection_expression("pk, sk")
             .limit(limit);
         let (items, more) = self.page(operation, query).await?;

@@ -155,16 +155,8 @@ impl Store {
         calendar: CalendarId,
         limit: i32,
     ) -> Result<bool> {
-        let query = self
-            .query(
-                &self.calendar,
-                keys::full_sync_partition(user, calendar),
-                "",
-            )
-            .projection_expression("pk, sk")
-            .limit(limit);
-        let (items, more) = self.page("erase the records of full syncs", query).await?;
-        self.delete_all(&self.calendar, items).await?;
-        Ok(more.is_none())
+        let partition = keys::full_sync_partition(user, calendar);
+        self.erase_items("erase the records of full syncs", partition, limit)
+            .await
     }
 }

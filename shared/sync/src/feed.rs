@@ -19,7 +19,7 @@ use tracing::warn;
 use super::SyncError;
 use super::plan::{Plan, RemoteEvents, plan, replaced};
 use super::schedule::with_jitter;
-use crate::SyncContext;
+use crate::{SyncContext, too_large};
 
 /// The shortest interval between two syncs of a feed, whatever its producer asks for.
 const MIN_INTERVAL: TimeDelta = TimeDelta::minutes(15);
@@ -171,10 +171,7 @@ async fn write(
     feed.events.retain(|event| {
         let is_storable = is_storable(event);
         if !is_storable {
-            let title: String = event.details.title.chars().take(60).collect();
-            warnings.push(format!(
-                "{title:?} is too large to be stored; it is not shown."
-            ));
+            warnings.push(too_large(event));
         }
         is_storable
     });

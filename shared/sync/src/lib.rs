@@ -57,3 +57,9 @@ macro_rules! backend {
 }
 
 backend!(StoreError, VaultError, QueueError);
+
+/// The warning about an event that is left out because it does not fit into an item.
+fn too_large(event: &calweave_domain::event::Event) -> String {
+    let title: String = event.details.title.chars().take(60).collect();
+    format!("{title:?} is too large to be stored; it is not shown.")
+}

@@ -16,7 +16,7 @@ use crate::occurrences::{detach_occurrences, keep_for_occurrences};
 use crate::reconciliation::{Reconciliation, reconcile_removal, reconcile_upsert};
 use crate::removal::remove;
 use crate::stop::{SyncResult, renew_lease};
-use crate::{SyncContext, SyncError};
+use crate::{SyncContext, SyncError, too_large};
 
 /// How many events are merged at once.
 const MAX_CONCURRENT_WRITES: usize = 16;
@@ -52,10 +52,7 @@ impl Pull<'_> {
         upserts.retain(|upsert| {
             let is_storable = is_storable(&upsert.incoming);
             if !is_storable && self.warnings.len() < MAX_WARNINGS {
-                let title: String = upsert.incoming.details.title.chars().take(60).collect();
-                self.warnings.push(format!(
-                    "{title:?} is too large to be stored; it is not shown."
-                ));
+                self.warnings.push(too_large(&upsert.incoming));
             }
             is_storable
         });
