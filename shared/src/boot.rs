@@ -154,7 +154,7 @@ where
     Fut: Future<Output = Result<(), SyncError>>,
 {
     let one = |message: aws_lambda_events::sqs::SqsMessage| {
-        let (context, handle) = (context.clone(), handle.clone());
+        let (context, handle, deadline) = (context.clone(), handle.clone(), deadline.clone());
         async move {
             let id = message.message_id.unwrap_or_default();
             let job = match serde_json::from_str::<Job>(message.body.as_deref().unwrap_or("")) {

@@ -63,7 +63,7 @@ impl Role for SyncContext {
             accounts: AccountContext::build(setup),
             window: SyncWindow::read(&mut setup.env),
             policy: setup.feed_policy(),
-            deadline: Deadline::NEVER,
+            deadline: Deadline::Never,
         }
     }
 }

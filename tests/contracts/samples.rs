@@ -56,7 +56,7 @@ async fn every_sample_runs_through_its_function() {
         &world.stack.context,
         sync_worker::handle,
         event,
-        Deadline::NEVER,
+        Deadline::Never,
     )
     .await;
     assert!(answer.batch_item_failures.is_empty(), "{answer:?}");
@@ -90,7 +90,7 @@ async fn one_bad_message_does_not_fail_the_others() {
         &world.stack.context,
         |app, job, deadline| async move { Box::pin(sync_worker::handle(app, job, deadline)).await },
         event,
-        Deadline::NEVER,
+        Deadline::Never,
     )
     .await;
     let failed: Vec<_> = answer
@@ -114,6 +114,6 @@ async fn one_bad_message_does_not_fail_the_others() {
             Ok(())
         }
     };
-    let answer = messages(&world.stack.context, handle, event, Deadline::NEVER).await;
+    let answer = messages(&world.stack.context, handle, event, Deadline::Never).await;
     assert_eq!(answer.batch_item_failures.len(), 1);
 }

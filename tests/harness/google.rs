@@ -78,6 +78,7 @@ impl ProviderHarness for GoogleHarness {
     const EMAIL: &'static str = EMAIL;
     const NAME: &'static str = "Google";
     const CALLS_AT_REST: usize = 1;
+    const ENDLESS_ROUNDS: Option<&'static str> = None;
 
     async fn at(clock: Clock) -> Self {
         let contract = crate::data::folder().map(|folder| {
@@ -220,6 +221,11 @@ impl ProviderHarness for GoogleHarness {
         .0
     }
 
+    async fn relocate(&self, id: &str, from: &str, to: &str) -> StatusCode {
+        let path = format!("calendars/{from}/events/{id}/move?destination={to}");
+        self.call(Method::POST, &path, None, None).await.0
+    }
+
     fn occurrence(series: &str, start: &str) -> String {
         match start.parse::<chrono::NaiveDateTime>() {
             Ok(local) => format!(
@@ -298,7 +304,7 @@ impl ProviderHarness for GoogleHarness {
             redirect_uri: String::new(),
             endpoint: Some(self.url.clone()),
         };
-        shared::providers::google::Google::new(client)
+        shared::providers::google::Google::new(client, Clock::System)
             .session(
                 Credentials::AccessToken(Secret::new(self.token.clone())),
                 EMAIL,

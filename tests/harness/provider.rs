@@ -65,6 +65,8 @@ pub trait ProviderHarness: Sized + Sync {
     const NAME: &'static str;
     /// The number of provider calls of a sync without changes.
     const CALLS_AT_REST: usize;
+    /// The control that has the rounds of a calendar's changes never end; `None` if the provider's rounds always do.
+    const ENDLESS_ROUNDS: Option<&'static str>;
 
     /// Starts a sandbox with this clock, and signs the user in.
     async fn at(clock: Clock) -> Self;
@@ -88,6 +90,8 @@ pub trait ProviderHarness: Sized + Sync {
     async fn answer(&self, id: &str) -> String;
     async fn change(&self, id: &str, what: EventChange<'_>) -> StatusCode;
     async fn remove(&self, id: &str) -> StatusCode;
+    /// Moves an event that is no series between two calendars.
+    async fn relocate(&self, id: &str, from: &str, to: &str) -> StatusCode;
     /// Returns the remote id of the occurrence with this original start, a local time in Berlin.
     fn occurrence(series: &str, start: &str) -> String;
     /// Returns the events, series and overrides of the primary calendar.

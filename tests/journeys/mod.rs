@@ -7,6 +7,7 @@ mod feeds;
 mod fetching;
 mod google;
 mod isolation;
+mod leases;
 mod microsoft;
 mod slots;
 mod vault;

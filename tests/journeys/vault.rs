@@ -3,10 +3,8 @@
 use futures::future::join_all;
 use shared::calendar::AccountContext;
 use shared::clock::Clock;
-use shared::config::Environment;
 use shared::domain::ids::{ConnectionId, UserId};
 use shared::domain::secret::Secret;
-use shared::setup::Setup;
 use shared::store::WriteOutcome;
 use shared::vault::{FEED_URL, SecretLocation, VaultError};
 
@@ -14,9 +12,7 @@ use crate::harness::World;
 
 /// Returns the context of another function: the same tables and key, but empty caches.
 fn another(world: &World) -> AccountContext {
-    let lookup = |name: &str| world.stack.services.variables.get(name).cloned();
-    let mut setup = Setup::new(Environment::new(&lookup), Clock::System);
-    setup.role().unwrap()
+    world.stack.worker(Clock::System).unwrap().accounts
 }
 
 fn location(user: UserId) -> SecretLocation {

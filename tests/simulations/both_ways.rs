@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{NaiveDateTime, TimeDelta};
 use local::stack::Options;
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::clock::{Clock, Deadline};
 use shared::domain::agenda::rule_yields;
 use shared::domain::content::EventContent;
 use shared::domain::event::Event;
 use shared::domain::ids::{CalendarId, EventId, OriginalStart, UserId};
 use shared::providers::{Change, ReadScope, RemoteCalendar, SERIES_AT_ONCE};
+use shared::sync::{SyncContext, sync_calendar};
 
 use super::{Dice, killed_after, seeds};
 use crate::harness::{EventChange, InjectedFault, ProviderHarness, token_in};
@@ -26,6 +27,10 @@ struct Both<S> {
     user: UserId,
     calendar: CalendarId,
     dice: Dice,
+    /// A calendar at the provider that is not connected.
+    elsewhere: String,
+    /// The events that were moved to it.
+    away: Vec<String>,
     /// All events ever created, by the first word of their title, and whether they were deleted.
     made: BTreeMap<String, bool>,
     /// The history of the simulation, for the messages of failed assertions.
@@ -53,6 +58,7 @@ impl<S: ProviderHarness> Both<S> {
             .unwrap();
         let user = person.id.parse().unwrap();
         side.control("pages", json!(3)).await;
+        let elsewhere = side.add_calendar("Elsewhere").await;
         world.stack.work().await;
         Self {
             world,
@@ -62,6 +68,8 @@ impl<S: ProviderHarness> Both<S> {
             user,
             calendar,
             dice: Dice(seed),
+            elsewhere,
+            away: vec![],
             made: BTreeMap::new(),
             log: vec![],
         }
@@ -167,6 +175,14 @@ impl<S: ProviderHarness> Both<S> {
 
     /// Makes a random change at the provider.
     async fn act_there(&mut self) {
+        if self.dice.below(4) == 0
+            && let Some(id) = self.away.pop()
+        {
+            self.log.push(format!("there: move {id} back"));
+            let (from, to) = (self.elsewhere.clone(), self.side.primary());
+            self.side.relocate(&id, &from, &to).await;
+            return;
+        }
         let items = self.side.all().await;
         let choice = self.dice.below(10);
         let at = usize::try_from(self.dice.below(items.len().max(1) as u64)).unwrap();
@@ -199,7 +215,14 @@ impl<S: ProviderHarness> Both<S> {
             );
             whole = false;
         }
-        if choice == 9 {
+        if choice == 8 && whole && !event.is_series {
+            self.log.push(format!("there: move {title} ({id}) away"));
+            let (from, to) = (self.side.primary(), self.elsewhere.clone());
+            if self.side.relocate(&id, &from, &to).await.is_success() {
+                self.made.insert(name(&title), true);
+                self.away.push(id);
+            }
+        } else if choice == 9 {
             let status = self.side.remove(&id).await;
             self.log
                 .push(format!("there: remove {title} ({id}): {status}"));
@@ -230,7 +253,7 @@ impl<S: ProviderHarness> Both<S> {
     async fn misfortune(&mut self) {
         let method = ["changes", "insert", "update", "delete", "read", "token"];
         let method = method[usize::try_from(self.dice.below(6)).unwrap()];
-        let fault = match self.dice.below(9) {
+        let fault = match self.dice.below(13) {
             0 => S::fault(method, InjectedFault::Broken),
             1 => S::fault(method, InjectedFault::Throttled),
             2 => S::fault(method, InjectedFault::Lost),
@@ -257,6 +280,27 @@ impl<S: ProviderHarness> Both<S> {
                 self.side.control("fault-rates", rates).await;
                 return;
             }
+            8 => {
+                let steps = self.dice.below(4);
+                self.log
+                    .push(format!("an invocation ends after {steps} steps"));
+                let context = SyncContext {
+                    deadline: Deadline::after_checks(steps),
+                    ..self.world.stack.context.clone()
+                };
+                drop(sync_calendar(&context, self.user, self.calendar).await);
+                return;
+            }
+            9 => return self.come_back_late().await,
+            10 => {
+                let rounds = S::ENDLESS_ROUNDS.filter(|_| self.dice.below(2) == 0);
+                let Some(control) = rounds else { return };
+                let is_endless = self.dice.below(2) == 0;
+                self.log.push(format!("rounds end: {}", !is_endless));
+                let body = json!({ "calendarId": self.side.primary(), "isEndless": is_endless });
+                self.side.control(control, body).await;
+                return;
+            }
             _ => {
                 self.log.push("work".to_owned());
                 self.world.stack.work().await;
@@ -267,9 +311,55 @@ impl<S: ProviderHarness> Both<S> {
         self.side.control("faults", json!([fault])).await;
     }
 
+    /// A worker receives a response late: meanwhile another one, whose clock may be ahead, has taken over its calendar. It
+    /// is killed soon after it has come back.
+    async fn come_back_late(&mut self) {
+        let (user, calendar) = (self.user, self.calendar);
+        let (calls, left) = (self.dice.below(8), 1 + self.dice.below(10));
+        let is_ahead = self.dice.below(2) == 0;
+        self.log.push(format!(
+            "a worker is late after {calls} calls, and makes {left} calls more; the other's clock is ahead: {is_ahead}"
+        ));
+        self.side.control("hold", json!(calls)).await;
+        let slow = self.world.stack.worker(self.clock.clone()).unwrap();
+        let store = slow.store.clone();
+        let mut run = tokio::spawn(async move { sync_calendar(&slow, user, calendar).await });
+        while self.side.report().await["isHolding"] != true {
+            if run.is_finished() {
+                // It has made fewer calls.
+                self.side.control("hold", Value::Null).await;
+                return;
+            }
+        }
+        let minute = TimeDelta::seconds(61);
+        let ahead = if is_ahead { minute } else { TimeDelta::zero() };
+        let other = self.world.stack.worker(self.clock.ahead(ahead)).unwrap();
+        if !is_ahead {
+            self.clock.advance(minute);
+        }
+        self.act_there().await;
+        drop(sync_calendar(&other, user, calendar).await);
+        store.meter().take();
+        self.side.control("hold", Value::Null).await;
+        let mut made = 0;
+        while !run.is_finished() {
+            made += store.meter().take().2;
+            if made >= left {
+                run.abort();
+            }
+            tokio::task::yield_now().await;
+        }
+        drop((&mut run).await);
+        self.clock.advance(minute);
+    }
+
     /// Ends all faults, and runs the schedules and the worker until no work is left.
     async fn quiet(&mut self) {
         self.side.control("forgive", json!({})).await;
+        if let Some(control) = S::ENDLESS_ROUNDS {
+            let body = json!({ "calendarId": self.side.primary(), "isEndless": false });
+            self.side.control(control, body).await;
+        }
         for _ in 0..12 {
             self.clock.advance(TimeDelta::minutes(16));
             reconcile::run(self.world.stack.jobs()).await.unwrap();

@@ -294,7 +294,7 @@ async fn of_two_messages_only_the_one_that_failed_is_reported() {
         &world.stack.context,
         sync_worker::handle,
         batch,
-        Deadline::NEVER,
+        Deadline::Never,
     )
     .await;
     let failed: Vec<_> = answer

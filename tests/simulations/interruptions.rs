@@ -128,7 +128,7 @@ async fn converges<S: ProviderHarness>() {
             .remove(0);
         let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
         let context = SyncContext {
-            deadline: Deadline::NEVER,
+            deadline: Deadline::Never,
             ..world.stack.context.clone()
         };
         let before = side.calls("changes").await;

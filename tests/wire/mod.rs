@@ -157,7 +157,7 @@ async fn check(file: &str, connect: impl Fn(OAuthClient) -> Box<dyn Connect>) ->
 #[tokio::test(flavor = "multi_thread")]
 async fn shapes_of_google() {
     let wrong = check(include_str!("google.jsonl"), |client| {
-        Box::new(Google::new(client))
+        Box::new(Google::new(client, Clock::System))
     })
     .await;
     assert!(wrong.is_empty(), "{}\n{wrong:#?}", wrong.len());

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
@@ -14,6 +15,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use shared::clock::{Clock, random_bytes};
+use tokio::sync::Semaphore;
 
 /// The key that signs id tokens, generated when a sandbox starts.
 pub(crate) struct SigningKey {
@@ -57,29 +59,75 @@ impl SigningKey {
     }
 }
 
-/// The number of calls that a sandbox still answers. Further calls get no response, so that a test
-/// can stop a worker between two calls.
+/// How a sandbox answers calls: how many it still answers, so that a test can stop a worker between
+/// two calls; how long each takes; and whether the response of one is held back, so that a worker
+/// receives it late.
 #[derive(Debug, Default)]
 pub(crate) struct CallBudget {
     /// `None` if there is no limit.
     pub left: Option<u64>,
     /// The number of calls without a response.
     pub unanswered: u64,
+    /// The duration of each call.
+    pub latency: Duration,
+    /// The number of calls before the one whose response is held back.
+    held_after: Option<u64>,
+    /// Closed once the response is let go.
+    held: Option<Arc<Semaphore>>,
 }
 
 impl CallBudget {
-    /// Takes one call. Returns false if it gets no response.
-    pub fn take(&mut self) -> bool {
+    /// Takes one call. Returns `None` if it gets no response.
+    pub fn take(&mut self) -> Option<Turn> {
         match &mut self.left {
-            None => true,
+            None => {}
             Some(0) => {
                 self.unanswered += 1;
-                false
+                return None;
             }
-            Some(left) => {
-                *left -= 1;
-                true
-            }
+            Some(left) => *left -= 1,
+        }
+        let is_held = self.held_after == Some(0);
+        self.held_after = self.held_after.and_then(|left| left.checked_sub(1));
+        if is_held {
+            self.held = Some(Arc::new(Semaphore::new(0)));
+        }
+        Some(Turn {
+            latency: self.latency,
+            held: self.held.clone().filter(|_| is_held),
+        })
+    }
+
+    /// Holds back the response of the call after `calls` others. `None` lets a held response go.
+    pub fn hold(&mut self, calls: Option<u64>) {
+        self.held_after = calls;
+        if let Some(held) = self.held.take() {
+            held.close();
+        }
+    }
+
+    /// Returns whether a response is held back.
+    pub fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+}
+
+/// A call that gets a response.
+#[derive(Default)]
+pub(crate) struct Turn {
+    latency: Duration,
+    held: Option<Arc<Semaphore>>,
+}
+
+impl Turn {
+    /// Waits until the response may be sent.
+    pub async fn wait(self) {
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
+        if let Some(held) = self.held {
+            // It is closed in the end, and has no permits until then.
+            drop(held.acquire().await);
         }
     }
 }

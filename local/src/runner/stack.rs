@@ -213,6 +213,17 @@ impl Stack {
         self.context.accounts.clone()
     }
 
+    /// Builds the context of another worker: with a clock and clients of its own, on the same
+    /// services.
+    ///
+    /// # Errors
+    /// Returns [`StartError::Config`], as [`Stack::start`] does.
+    pub fn worker(&self, clock: Clock) -> Result<SyncContext, StartError> {
+        let lookup = |name: &str| self.services.variables.get(name).cloned();
+        let mut setup = Setup::new(Environment::new(&lookup), clock);
+        Ok(setup.role()?)
+    }
+
     /// Processes messages until none is visible in the queue. Returns the number of messages
     /// received.
     pub async fn work(&self) -> usize {

@@ -16,6 +16,8 @@ pub enum Clock {
     System,
     /// A clock that only [`Clock::advance`] moves.
     Manual(Arc<Manual>),
+    /// A clock that differs from another one by a constant.
+    Shifted(Arc<Clock>, TimeDelta),
 }
 
 /// State of a manual clock.
@@ -36,9 +38,16 @@ impl Clock {
         }))
     }
 
+    /// Returns a clock that is ahead of this one. Of two machines, one is always ahead of the other.
+    #[must_use]
+    pub fn ahead(&self, by: TimeDelta) -> Self {
+        Self::Shifted(Arc::new(self.clone()), by)
+    }
+
     /// Returns the current instant, in whole milliseconds.
     pub fn now(&self) -> DateTime<Utc> {
         let millis = match self {
+            Self::Shifted(clock, by) => return clock.now() + *by,
             #[expect(
                 clippy::disallowed_methods,
                 reason = "the one place that reads the machine's clock"
@@ -51,17 +60,30 @@ impl Clock {
 
     /// Moves a manual clock forward. Has no effect on the system clock.
     pub fn advance(&self, by: TimeDelta) {
-        if let Self::Manual(manual) = self {
-            manual
-                .millis
-                .fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+        match self {
+            Self::System => {}
+            Self::Manual(manual) => {
+                let millis = by.num_milliseconds();
+                manual.millis.fetch_add(millis, Ordering::SeqCst);
+            }
+            Self::Shifted(clock, _) => clock.advance(by),
+        }
+    }
+
+    /// Waits for a time. A manual clock does not wait, and does not move either.
+    pub async fn sleep(&self, time: Duration) {
+        match self {
+            Self::System => tokio::time::sleep(time).await,
+            Self::Manual(_) | Self::Shifted(..) => tokio::task::yield_now().await,
         }
     }
 
     /// Returns sixteen unique bytes: for ids, never for secrets. A manual clock yields the same sequence in each run.
     pub fn unique(&self) -> [u8; 16] {
-        let Self::Manual(manual) = self else {
-            return random_bytes();
+        let manual = match self {
+            Self::System => return random_bytes(),
+            Self::Manual(manual) => manual,
+            Self::Shifted(clock, _) => return clock.unique(),
         };
         let drawn = manual.drawn.fetch_add(1, Ordering::SeqCst);
         let mut bytes = [0; 16];
@@ -71,21 +93,38 @@ impl Clock {
 }
 
 /// The time by which an invocation has to come to an end.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline(Option<Instant>);
+#[derive(Clone, Debug)]
+pub enum Deadline {
+    /// No deadline.
+    Never,
+    /// An instant of the machine's monotonic clock.
+    At(Instant),
+    /// The number of calls to [`Deadline::is_over`] before it has passed, for tests.
+    Checks(Arc<AtomicU64>),
+}
 
 impl Deadline {
-    /// No deadline.
-    pub const NEVER: Self = Self(None);
-
     /// A deadline after this time, measured by the machine's monotonic clock.
     pub fn after(time: Duration) -> Self {
-        Self(Some(Instant::now() + time))
+        Self::At(Instant::now() + time)
+    }
+
+    /// A deadline that has passed after this many calls to [`Deadline::is_over`]: the same in each run of a test.
+    pub fn after_checks(checks: u64) -> Self {
+        Self::Checks(Arc::new(AtomicU64::new(checks)))
     }
 
     /// Returns whether the deadline has passed.
-    pub fn is_over(self) -> bool {
-        self.0.is_some_and(|end| Instant::now() >= end)
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Never => false,
+            Self::At(end) => Instant::now() >= *end,
+            Self::Checks(left) => left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                    left.checked_sub(1)
+                })
+                .is_err(),
+        }
     }
 }
 

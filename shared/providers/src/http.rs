@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use calweave_base::clock::Clock;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
 
@@ -19,8 +20,11 @@ const MAX_ATTEMPTS: u32 = 4;
 const SHORT_WAIT: Duration = Duration::from_secs(2);
 
 /// A client that is built on the first call, because few invocations call a provider.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ProviderClient(Arc<OnceLock<Client>>);
+#[derive(Clone, Debug)]
+pub(super) struct ProviderClient {
+    client: Arc<OnceLock<Client>>,
+    clock: Clock,
+}
 
 pub(super) struct ProviderRequest<'a> {
     pub method: Method,
@@ -37,8 +41,15 @@ pub(super) struct ProviderResponse {
 }
 
 impl ProviderClient {
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            client: Arc::default(),
+            clock,
+        }
+    }
+
     fn client(&self) -> Result<&Client, reqwest::Error> {
-        if let Some(client) = self.0.get() {
+        if let Some(client) = self.client.get() {
             return Ok(client);
         }
         let builder = Client::builder()
@@ -49,7 +60,7 @@ impl ProviderClient {
         let client = builder
             .user_agent(concat!("calweave/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(self.0.get_or_init(|| client))
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// Sends one request to a provider. Returns the response regardless of its status.
@@ -66,7 +77,7 @@ impl ProviderClient {
             let answered = self.send(&request).await;
             attempts += 1;
             if let Some(delay) = retry_delay(&request.method, &answered, attempts) {
-                tokio::time::sleep(delay).await;
+                self.clock.sleep(delay).await;
                 continue;
             }
             return answered.map_err(|source| ProviderError::Unreachable {

@@ -38,7 +38,7 @@ impl Providers {
     /// Reads the settings of each provider. A provider without settings is left out. The first call
     /// to a provider opens the first connection.
     pub fn read(env: &mut Environment<'_>, clock: &Clock) -> Self {
-        let providers = [google::read(env), microsoft::read(env, clock)];
+        let providers = [google::read(env, clock), microsoft::read(env, clock)];
         Self(providers.into_iter().flatten().collect())
     }
 

@@ -61,7 +61,7 @@ async fn only_feeds_that_are_due_are_refreshed() {
         let asked = refresh_feeds::run(world.stack.jobs()).await.unwrap();
         let messages = visible_jobs(&world).await;
         for job in messages {
-            Box::pin(sync_worker::handle(app.clone(), job, Deadline::NEVER))
+            Box::pin(sync_worker::handle(app.clone(), job, Deadline::Never))
                 .await
                 .unwrap();
         }
@@ -192,7 +192,7 @@ async fn a_due_feed_that_has_not_changed_costs_eight_write_units() {
     let jobs = visible_jobs(&world).await;
     app.store.meter().take();
     for job in jobs {
-        sync_worker::handle(app.clone(), job, Deadline::NEVER)
+        Box::pin(sync_worker::handle(app.clone(), job, Deadline::Never))
             .await
             .unwrap();
     }
@@ -260,7 +260,7 @@ async fn a_killed_run_leaves_word_and_its_request_is_heard() {
     clock.advance(TimeDelta::seconds(62));
     for job in visible_jobs(&world).await {
         let app = world.stack.context.clone();
-        Box::pin(sync_worker::handle(app, job, Deadline::NEVER))
+        Box::pin(sync_worker::handle(app, job, Deadline::Never))
             .await
             .unwrap();
     }

@@ -1,5 +1,7 @@
 //! `/sandbox/google/…`: creates users and calendars, acts on their behalf, and injects failures.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -327,10 +329,23 @@ pub(super) async fn budget(
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Removes queued faults, random faults and the quota.
+/// Holds back the response of the call after this many others. Null lets a held response go.
+pub(super) async fn hold(State(google): State<Shared>, Json(calls): Json<Option<u64>>) -> Response {
+    google.state().budget.hold(calls);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Sets the duration of each call, in milliseconds.
+pub(super) async fn latency(State(google): State<Shared>, Json(latency): Json<u64>) -> Response {
+    google.state().budget.latency = Duration::from_millis(latency);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Removes queued faults, random faults, quota and latency.
 pub(super) async fn forgive(State(google): State<Shared>) -> Response {
     let mut state = google.state();
     (state.fault_rates, state.quota) = (None, None);
+    state.budget.latency = Duration::ZERO;
     state.faults.clear();
     drop(state);
     StatusCode::NO_CONTENT.into_response()
@@ -340,6 +355,6 @@ pub(super) async fn forgive(State(google): State<Shared>) -> Response {
 /// deliveries.
 pub(super) async fn report(State(google): State<Shared>) -> Response {
     let state = google.state();
-    Json(json!({ "calls": state.calls, "unanswered": state.budget.unanswered, "violations": state.violations, "channels": state.channels.len(), "grants": state.grants.len(), "mails": state.mails, "underWay": google.deliveries.under_way() }))
+    Json(json!({ "calls": state.calls, "unanswered": state.budget.unanswered, "isHolding": state.budget.is_holding(), "violations": state.violations, "channels": state.channels.len(), "grants": state.grants.len(), "mails": state.mails, "underWay": google.deliveries.under_way() }))
         .into_response()
 }

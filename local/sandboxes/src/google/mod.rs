@@ -28,7 +28,7 @@ use shared::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::parts::{Deliveries, Fault, SigningKey, bearer, decoded, query_of, random_id};
+use crate::parts::{Deliveries, Fault, SigningKey, Turn, bearer, decoded, query_of, random_id};
 
 pub use self::contract::GoogleContract;
 use self::errors::Refusal;
@@ -103,6 +103,8 @@ impl GoogleSandbox {
             .route("/sandbox/google/fault-rates", post(control::fault_rates))
             .route("/sandbox/google/quota", post(control::quota))
             .route("/sandbox/google/budget", post(control::budget))
+            .route("/sandbox/google/hold", post(control::hold))
+            .route("/sandbox/google/latency", post(control::latency))
             .route("/sandbox/google/pages", post(control::pages))
             .route("/sandbox/google/forgive", post(control::forgive))
             .route("/sandbox/google/report", get(control::report))
@@ -227,9 +229,14 @@ async fn api(State(google): State<Shared>, request: Request) -> Response {
             .and_then(|token| state.holder(token))
             .is_some_and(|(access, _)| access.grant.client == OWN_CLIENT)
     };
-    if !own && !google.state().budget.take() {
+    let turn = if own {
+        Some(Turn::default())
+    } else {
+        google.state().budget.take()
+    };
+    let Some(turn) = turn else {
         return std::future::pending().await;
-    }
+    };
     let fault = {
         let mut state = google.state();
         if !own {
@@ -262,6 +269,7 @@ async fn api(State(google): State<Shared>, request: Request) -> Response {
         Some(fault) => answer(&google, call, method).and(Err(refusal(fault))),
         None => answer(&google, call, method),
     };
+    turn.wait().await;
     match answer {
         Ok(answer) => {
             if let (Some(contract), Some(method)) = (&google.contract, method) {

@@ -1,5 +1,7 @@
 //! `/sandbox/microsoft/…`: creates users and calendars, acts on their behalf, and injects failures.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -232,7 +234,7 @@ pub(super) async fn quota(State(microsoft): State<Shared>, Json(quota): Json<u64
 
 /// Sets the duration of each call, in milliseconds.
 pub(super) async fn latency(State(microsoft): State<Shared>, Json(latency): Json<u64>) -> Response {
-    microsoft.state().latency = latency;
+    microsoft.state().budget.latency = Duration::from_millis(latency);
     StatusCode::NO_CONTENT.into_response()
 }
 
@@ -275,10 +277,20 @@ pub(super) async fn budget(
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// Holds back the response of the call after this many others. Null lets a held response go.
+pub(super) async fn hold(
+    State(microsoft): State<Shared>,
+    Json(calls): Json<Option<u64>>,
+) -> Response {
+    microsoft.state().budget.hold(calls);
+    StatusCode::NO_CONTENT.into_response()
+}
+
 /// Removes queued faults, random faults, quota and latency.
 pub(super) async fn forgive(State(microsoft): State<Shared>) -> Response {
     let mut state = microsoft.state();
-    (state.fault_rates, state.quota, state.latency) = (None, None, 0);
+    (state.fault_rates, state.quota) = (None, None);
+    state.budget.latency = Duration::ZERO;
     state.faults.clear();
     drop(state);
     StatusCode::NO_CONTENT.into_response()
@@ -289,7 +301,7 @@ pub(super) async fn forgive(State(microsoft): State<Shared>) -> Response {
 pub(super) async fn report(State(microsoft): State<Shared>) -> Response {
     let state = microsoft.state();
     Json(json!({
-        "calls": state.calls, "unanswered": state.budget.unanswered, "violations": state.violations, "channels": state.subscriptions.len(), "grants": state.grants.len(),
+        "calls": state.calls, "unanswered": state.budget.unanswered, "isHolding": state.budget.is_holding(), "violations": state.violations, "channels": state.subscriptions.len(), "grants": state.grants.len(),
         "fullReads": state.full_reads, "mails": state.mails, "mostInFlight": state.most_in_flight, "underWay": microsoft.deliveries.under_way()
     }))
     .into_response()

@@ -19,7 +19,6 @@ mod subscriptions;
 mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -145,6 +144,7 @@ fn router(microsoft: Shared) -> Router {
         .route("/sandbox/microsoft/fault-rates", post(control::fault_rates))
         .route("/sandbox/microsoft/quota", post(control::quota))
         .route("/sandbox/microsoft/budget", post(control::budget))
+        .route("/sandbox/microsoft/hold", post(control::hold))
         .route("/sandbox/microsoft/latency", post(control::latency))
         .route("/sandbox/microsoft/pages", post(control::pages))
         .route("/sandbox/microsoft/longest", post(control::longest))
@@ -270,15 +270,11 @@ async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
         )
         .into_response();
     }
-    if !microsoft.state().budget.take() {
+    let Some(turn) = microsoft.state().budget.take() else {
         return std::future::pending().await;
-    }
+    };
     look_at(&microsoft, &name, &call, &parts.headers);
     let admitted = admit(&microsoft, &person.email, &name);
-    let latency = microsoft.state().latency;
-    if latency > 0 {
-        tokio::time::sleep(Duration::from_millis(latency)).await;
-    }
     let done = match admitted {
         Err(refusal) => Err(refusal),
         Ok(None) => answer(&microsoft, &person, call).await,
@@ -293,6 +289,7 @@ async fn api(State(microsoft): State<Shared>, request: Request) -> Response {
             Err(refusal)
         }
     };
+    turn.wait().await;
     if let Some(count) = microsoft.state().in_flight.get_mut(&person.email) {
         *count -= 1;
     }

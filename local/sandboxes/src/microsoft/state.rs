@@ -35,15 +35,13 @@ pub(super) struct State {
     pub calls: BTreeMap<String, u64>,
     /// Random faults, if enabled.
     pub fault_rates: Option<FaultRates>,
-    /// The number of calls that still get a response.
+    /// Which calls are answered, and how slowly.
     pub budget: CallBudget,
     /// The maximum number of calls per mailbox and minute.
     pub quota: Option<u64>,
     /// The last minute in which a mailbox was called (since the Unix epoch), and its calls in that
     /// minute.
     pub minutes: HashMap<String, (i64, u64)>,
-    /// The duration of each call, in milliseconds.
-    pub latency: u64,
     /// Concurrent calls, by mailbox.
     pub in_flight: HashMap<String, usize>,
     /// The highest number of concurrent calls of any mailbox so far.
@@ -194,7 +192,6 @@ impl State {
             budget: CallBudget::default(),
             quota: None,
             minutes: HashMap::new(),
-            latency: 0,
             in_flight: HashMap::new(),
             most_in_flight: 0,
             page: 100,

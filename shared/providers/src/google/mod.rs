@@ -10,6 +10,7 @@ mod write;
 
 use std::sync::Arc;
 
+use calweave_base::clock::Clock;
 use calweave_base::config::{Environment, OAuthClient};
 use calweave_domain::calendar::{AccountCalendar, ProviderKind};
 use calweave_domain::event::Event;
@@ -36,9 +37,9 @@ const TESTING: TimeDelta = TimeDelta::days(7);
 
 /// Reads `GOOGLE_CLIENT_ID` and the other settings of the OAuth client. Returns `None` if they are
 /// not set.
-pub fn read(env: &mut Environment<'_>) -> Option<Box<dyn Connect>> {
+pub fn read(env: &mut Environment<'_>, clock: &Clock) -> Option<Box<dyn Connect>> {
     let client = OAuthClient::read(env, "GOOGLE")?;
-    Some(Box::new(Google::new(client)))
+    Some(Box::new(Google::new(client, clock.clone())))
 }
 
 /// Google as a provider, with the OAuth client that this deployment is registered as.
@@ -50,9 +51,9 @@ pub struct Google {
 
 impl Google {
     /// Creates the provider. The first call opens the first connection.
-    pub fn new(client: OAuthClient) -> Self {
+    pub fn new(client: OAuthClient, clock: Clock) -> Self {
         Self {
-            http: ProviderClient::default(),
+            http: ProviderClient::new(clock),
             client: Arc::new(client),
         }
     }

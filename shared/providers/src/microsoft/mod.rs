@@ -80,7 +80,7 @@ impl Microsoft {
     /// tenant. No connection is opened until it is needed.
     pub fn new(client: OAuthClient, tenant: &str, clock: Clock) -> Self {
         Self {
-            http: ProviderClient::default(),
+            http: ProviderClient::new(clock.clone()),
             client: Arc::new(client),
             tenant: tenant.into(),
             clock,
