@@ -1,8 +1,8 @@
 //! Code that both sandboxes share: the key that signs id tokens, faults, encodings, notification
 //! delivery.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_lc_rs::error::Unspecified;
@@ -17,14 +17,25 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, random_bytes};
 use tokio::sync::Semaphore;
 
-/// The key that signs id tokens, generated when a sandbox starts.
+/// The key that signs id tokens, generated when a process starts its first sandbox.
+#[derive(Clone)]
 pub(crate) struct SigningKey {
-    key: KeyPair,
+    key: Arc<KeyPair>,
     jwk: Value,
 }
 
 impl SigningKey {
-    pub fn generate() -> Result<Self, Unspecified> {
+    /// Returns the key of this process.
+    pub fn of_process() -> Result<Self, Unspecified> {
+        static KEY: OnceLock<SigningKey> = OnceLock::new();
+        if let Some(known) = KEY.get() {
+            return Ok(known.clone());
+        }
+        let made = Self::generate()?;
+        Ok(KEY.get_or_init(|| made).clone())
+    }
+
+    fn generate() -> Result<Self, Unspecified> {
         let key = KeyPair::generate(KeySize::Rsa2048)?;
         let public = key.public_key();
         let jwk = json!({
@@ -32,7 +43,10 @@ impl SigningKey {
             "n": base64(public.modulus().big_endian_without_leading_zero()),
             "e": base64(public.exponent().big_endian_without_leading_zero())
         });
-        Ok(Self { key, jwk })
+        Ok(Self {
+            key: Arc::new(key),
+            jwk,
+        })
     }
 
     /// Returns the public key as a JWK (RFC 7517).

@@ -79,7 +79,7 @@ impl GoogleSandbox {
         let google = Arc::new(Self {
             url,
             state: Mutex::new(state::State::new(clock)),
-            key: SigningKey::generate().map_err(|_| "could not generate a signing key")?,
+            key: SigningKey::of_process().map_err(|_| "could not generate a signing key")?,
             contract,
             client,
             deliveries: Deliveries::default(),

@@ -86,7 +86,7 @@ impl MicrosoftSandbox {
             url,
             state: Mutex::new(state::State::new(clock.clone())),
             clock,
-            key: SigningKey::generate().map_err(|_| "could not generate a signing key")?,
+            key: SigningKey::of_process().map_err(|_| "could not generate a signing key")?,
             contract,
             client: client.map_err(|error| error.to_string())?,
             deliveries: Deliveries::default(),
