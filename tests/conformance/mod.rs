@@ -23,6 +23,7 @@ macro_rules! with_each_provider {
     };
 }
 
+mod clocks;
 mod failures;
 mod linking;
 mod reading;

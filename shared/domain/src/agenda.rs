@@ -5,6 +5,7 @@ use chrono_tz::Tz;
 
 use super::event::Event;
 use super::ids::{EventId, OriginalStart};
+use super::recurrence::Expansion;
 use super::time::{EventTime, MAX_ZONE_SHIFT};
 
 /// A class of event durations. Each span has its own partitions in the agenda index, so that a window query reads
@@ -133,10 +134,8 @@ pub fn occurrences<'a>(event: &'a Event, window: &Window) -> (Vec<Occurrence<'a>
         .checked_sub_signed(duration)
         .unwrap_or(window.start);
     let expansion = series.expand(event.start, from, window.end, window.zone, MAX_OCCURRENCES);
-    let shown = expansion
-        .starts
-        .into_iter()
-        .map(|at| occurrence(event, at, window.zone));
+    let starts = expansion.starts.iter();
+    let shown = starts.map(|at| occurrence(event, &expansion, *at, window.zone));
     (
         shown
             .filter(|one| window.shows(one.starts_at, one.end.instant(window.zone)))
@@ -166,13 +165,18 @@ pub fn single_occurrence(event: &Event, zone: Tz) -> Occurrence<'_> {
     }
 }
 
-fn occurrence(event: &Event, at: EventTime, zone: Tz) -> Occurrence<'_> {
+fn occurrence<'a>(
+    event: &'a Event,
+    expansion: &Expansion,
+    at: EventTime,
+    zone: Tz,
+) -> Occurrence<'a> {
     let start = event
         .series
         .as_ref()
         .map_or(at, |series| series.shifted(at));
     Occurrence {
-        id: event.id.occurrence(at.original_start()),
+        id: event.id.occurrence(expansion.original_start(at)),
         event,
         start,
         end: start.plus(event.duration()),
@@ -193,11 +197,8 @@ pub fn find_occurrence(event: &Event, original: OriginalStart, zone: Tz) -> Opti
         zone,
         10,
     );
-    let at = found
-        .starts
-        .into_iter()
-        .find(|at| at.original_start() == original)?;
-    Some(occurrence(event, at, zone))
+    let at = found.find(original)?;
+    Some(occurrence(event, &found, at, zone))
 }
 
 /// Returns whether a series yields an occurrence with this original start, whether or not it is overridden. If it does
@@ -211,10 +212,7 @@ pub fn rule_yields(event: &Event, original: OriginalStart) -> bool {
         .shifted(original_time(original, event.start))
         .instant(Tz::UTC);
     let found = bare.expand(event.start, at, at + TimeDelta::seconds(1), Tz::UTC, 10);
-    found
-        .starts
-        .iter()
-        .any(|at| at.original_start() == original)
+    found.find(original).is_some()
 }
 
 /// Converts an original start to the same kind of time as the start of its series.

@@ -234,7 +234,7 @@ pub enum OriginalStart {
     Date(NaiveDate),
     /// `20260302T080000Z`
     Instant(DateTime<Utc>),
-    /// `20260302T090000`; also in a zoned series, for a time inside a gap.
+    /// `20260302T090000`; also in a zoned series, for a time inside a gap whose instant another occurrence has.
     Floating(NaiveDateTime),
 }
 

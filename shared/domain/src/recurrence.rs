@@ -58,6 +58,30 @@ pub struct Expansion {
     pub starts: Vec<EventTime>,
     /// Whether starts are missing, because of the limit or because the search was stopped early.
     pub truncated: bool,
+    /// The wall-clock times inside a gap that move to the instant of another start of the series.
+    doubled: Vec<NaiveDateTime>,
+}
+
+impl Expansion {
+    /// Returns the identity of the occurrence at one of the starts. A time inside a gap moves to a later instant, which
+    /// identifies it as providers do. If the series has another start at that instant, the wall-clock time tells them
+    /// apart.
+    pub fn original_start(&self, at: EventTime) -> OriginalStart {
+        if self.doubled.contains(&at.local()) && at.is_in_gap() {
+            OriginalStart::Floating(at.local())
+        } else {
+            at.original_start()
+        }
+    }
+
+    /// Returns the start of the occurrence with this identity.
+    pub fn find(&self, original: OriginalStart) -> Option<EventTime> {
+        let mut starts = self.starts.iter().copied();
+        starts.find(|at| {
+            self.original_start(*at) == original
+                || (at.is_in_gap() && original == OriginalStart::Floating(at.local()))
+        })
+    }
 }
 
 impl Series {
@@ -97,6 +121,10 @@ impl Series {
         let (yielded, mut truncated) = self.yielded(start, bounds, &within, limit);
         let mut starts: Vec<EventTime> = yielded.iter().map(|at| start.with_local(*at)).collect();
         starts.extend(self.dates.iter().copied());
+        let mut expansion = Expansion {
+            doubled: doubled(&starts),
+            ..Expansion::default()
+        };
         let except = self.except_dates.iter().chain(&self.overridden);
         let except: HashSet<OriginalStart> = except.copied().collect();
         // An exception date without a time removes its whole day; an overridden start is a single occurrence.
@@ -107,7 +135,8 @@ impl Series {
                 && instant < to
                 && self.ends_before.is_none_or(|end| at.local() < end)
                 && self.begins_at.is_none_or(|begin| at.local() >= begin)
-                && (except.is_empty() || !is_gone(at, &except, &days))
+                && (except.is_empty()
+                    || !is_gone(expansion.original_start(*at), *at, &except, &days))
         });
         starts.sort_by_key(|at| (at.instant(reader), at.local()));
         starts.dedup_by_key(|at| (at.instant(reader), at.local()));
@@ -115,7 +144,8 @@ impl Series {
             starts.truncate(limit);
             truncated = true;
         }
-        Expansion { starts, truncated }
+        (expansion.starts, expansion.truncated) = (starts, truncated);
+        expansion
     }
 
     /// Returns the range of wall-clock times that can lie in the window. It is wider than the window, because a change
@@ -224,12 +254,28 @@ fn in_zone(at: DateTime<Utc>, zone: Tz) -> NaiveDateTime {
         .unwrap_or(utc)
 }
 
-fn is_gone(at: &EventTime, gone: &HashSet<OriginalStart>, days: &HashSet<OriginalStart>) -> bool {
-    gone.contains(&at.original_start())
+/// Returns the wall-clock times inside a gap that move to the instant of another start.
+fn doubled(starts: &[EventTime]) -> Vec<NaiveDateTime> {
+    let in_gap = starts.iter().filter(|at| at.is_in_gap());
+    let has_double = |at: &&EventTime| {
+        let is_other = |other: &&EventTime| !other.is_in_gap();
+        let others = starts.iter().filter(is_other);
+        others
+            .map(EventTime::original_start)
+            .any(|other| other == at.original_start())
+    };
+    in_gap.filter(has_double).map(EventTime::local).collect()
+}
+
+fn is_gone(
+    original: OriginalStart,
+    at: EventTime,
+    gone: &HashSet<OriginalStart>,
+    days: &HashSet<OriginalStart>,
+) -> bool {
+    gone.contains(&original)
         || days.contains(&OriginalStart::Date(at.local().date()))
-        || at
-            .zone()
-            .is_some_and(|zone| gone.contains(&OriginalStart::Instant(at.instant(zone))))
+        || (at.is_in_gap() && gone.contains(&OriginalStart::Floating(at.local())))
 }
 
 mod rules {
@@ -284,6 +330,45 @@ mod tests {
                 "2026-03-30T09:00:00+02:00",
                 "2026-04-06T09:00:00+02:00"
             ]
+        );
+    }
+
+    #[test]
+    fn a_time_inside_a_gap_is_named_by_its_instant() {
+        let names = |rule: &str, overridden: &[&str]| {
+            let series = Series {
+                rules: vec![rule.parse().unwrap()],
+                overridden: overridden
+                    .iter()
+                    .map(|text| text.parse().unwrap())
+                    .collect(),
+                ..Series::default()
+            };
+            let start = "2027-03-27T02:30:00[Europe/Berlin]".parse().unwrap();
+            let (from, to) = ("2027-03-28T00:00:00Z", "2027-03-28T03:00:00Z");
+            let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+            let found = series.expand(start, from, to, Tz::UTC, 50);
+            let name = |at: &EventTime| found.original_start(*at).to_string();
+            found.starts.iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("FREQ=DAILY", &[]), ["20270328T013000Z"]);
+        assert!(names("FREQ=DAILY", &["20270328T013000Z"]).is_empty());
+        // 03:30 takes place at the same instant as 02:30, which does not exist.
+        let hourly = [
+            "20270328T003000Z",
+            "20270328T023000",
+            "20270328T013000Z",
+            "20270328T023000Z",
+        ];
+        assert_eq!(names("FREQ=HOURLY", &[]), hourly);
+        let [first, _, third, last] = hourly;
+        assert_eq!(
+            names("FREQ=HOURLY", &["20270328T023000"]),
+            [first, third, last]
+        );
+        assert_eq!(
+            names("FREQ=HOURLY", &["20270328T013000Z"]),
+            [first, "20270328T023000", last]
         );
     }
 

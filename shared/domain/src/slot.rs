@@ -103,6 +103,16 @@ impl SlotTime {
         }
     }
 
+    /// Returns whether the slot takes place between two instants. A weekly slot always does.
+    pub fn lies_within(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
+        match *self {
+            Self::Dated { start, end, zone } => {
+                to_instant(start, zone) < to && to_instant(end, zone) > from
+            }
+            Self::Weekly { .. } => true,
+        }
+    }
+
     /// Returns whether two slots overlap.
     pub fn collides(&self, other: &Self, now: DateTime<Utc>) -> bool {
         // Weekly slots in the same zone are compared on the wall clock, which gives the same result for every week.

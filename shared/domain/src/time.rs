@@ -98,15 +98,20 @@ impl EventTime {
         }
     }
 
-    /// Returns the identity of an occurrence that the rule places here. A wall-clock time inside a gap has no instant
-    /// of its own (another occurrence may have the one that it is moved to), so the wall-clock time identifies it.
+    /// Returns whether this is a wall-clock time that the clocks of its zone never show, because they are put forward.
+    pub fn is_in_gap(&self) -> bool {
+        let Self::Zoned(local, zone) = *self else {
+            return false;
+        };
+        zone.from_local_datetime(&local) == MappedLocalTime::None
+    }
+
+    /// Returns the identity of an occurrence that the rule places here. See [`Expansion::original_start`] for a time
+    /// inside a gap.
+    ///
+    /// [`Expansion::original_start`]: super::recurrence::Expansion::original_start
     pub fn original_start(&self) -> OriginalStart {
         match *self {
-            Self::Zoned(local, zone)
-                if zone.from_local_datetime(&local) == MappedLocalTime::None =>
-            {
-                OriginalStart::Floating(local)
-            }
             Self::Zoned(local, zone) => OriginalStart::Instant(to_instant(local, zone)),
             Self::Date(date) => OriginalStart::Date(date),
             Self::Floating(local) => OriginalStart::Floating(local),
