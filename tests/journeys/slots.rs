@@ -201,6 +201,50 @@ async fn a_slot_waits_for_its_calendar_to_be_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slot_beyond_the_window_outlives_a_reconnect() {
+    let (world, google, ada, calendar, _) = by_hand::<GoogleHarness>().await;
+    let slot = |day: &str| {
+        json!({
+            "title": "Focus", "startTime": format!("{day}T09:00:00"), "endTime": format!("{day}T10:00:00"),
+            "timezone": "Europe/Berlin", "calendarId": calendar
+        })
+    };
+    for day in ["2027-01-05", "2040-01-05"] {
+        let made = world.post(&ada, "/api/v1/slots", slot(day)).await;
+        assert_eq!(made.status, 201, "{made:?}");
+    }
+    world.stack.work().await;
+    assert_eq!(google.titles().await, ["Focus", "Focus"]);
+    let path = format!("/api/v1/calendar/calendars/{calendar}");
+    let gone = world.call("DELETE", &path, Some(&ada.token), None).await;
+    assert_eq!(gone.status, 204);
+    world.stack.work().await;
+    world
+        .choose(&google, &ada, GoogleHarness::EMAIL, &[&google.primary()])
+        .await;
+    synced(&world, &ada, &calendar).await;
+    let starts = async || {
+        let slots = slots(&world, &ada).await.into_iter();
+        let start = |slot: Value| slot["startTime"].as_str().unwrap()[..10].to_owned();
+        slots.map(start).collect::<Vec<String>>()
+    };
+    assert_eq!(starts().await, ["2027-01-05", "2040-01-05"]);
+
+    // The event of the other is deleted there: its time is free again, and reading removes nothing.
+    let events = google.all().await;
+    let near = events.iter().find(|event| event.start.starts_with("2027"));
+    assert!(google.remove(&near.unwrap().id).await.is_success());
+    synced(&world, &ada, &calendar).await;
+    let stored = world.dump().await.matches("slt_").count();
+    assert_eq!(starts().await, ["2040-01-05"]);
+    assert_eq!(world.dump().await.matches("slt_").count(), stored);
+    let again = world.post(&ada, "/api/v1/slots", slot("2027-01-05")).await;
+    assert_eq!(again.status, 201, "{again:?}");
+    let taken = world.post(&ada, "/api/v1/slots", slot("2040-01-05")).await;
+    assert_eq!(taken.status, 409, "{taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn how_calendars_stand_and_what_can_be_done() {
     let (world, google, ada, calendar) = connected::<GoogleHarness>().await;
     world

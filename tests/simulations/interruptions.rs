@@ -11,8 +11,9 @@ use crate::harness::google::GoogleHarness;
 use crate::harness::microsoft::MicrosoftHarness;
 use crate::harness::{Person, ProviderHarness, World};
 
-/// How many events and series are at the provider: enough for several pages of each. `CALWEAVE_SCALE` multiplies them.
-const EVENTS: usize = 130;
+/// How many events and series are at the provider: enough for several pages of each. `CALWEAVE_SCALE` multiplies them,
+/// and `CALWEAVE_LATENCY` is how long each call takes, in milliseconds.
+const EVENTS: usize = 300;
 const SERIES: usize = 45;
 
 fn number(variable: &str) -> Option<u64> {
@@ -116,6 +117,8 @@ async fn converges<S: ProviderHarness>() {
     let side = S::at(clock.clone()).await;
     fill(&side).await;
     side.control("pages", json!(20 * scale().min(10))).await;
+    side.control("latency", json!(number("CALWEAVE_LATENCY").unwrap_or(0)))
+        .await;
     let (mut expected, mut read_once): (Option<Vec<String>>, Option<u64>) = (None, None);
     for calls in calls() {
         let mut options = options();

@@ -26,7 +26,7 @@ pub struct Slots {
 
 /// Lists the slots of the caller.
 ///
-/// A slot with an event takes its time and title from the event. If the event was deleted, the slot is removed too.
+/// A slot with an event takes its time and title from the event. If the event was deleted, the slot is left out.
 #[utoipa::path(get, path = "/api/v1/slots", tag = "slots", security(("bearer" = [])), responses((status = 200, body = Slots), Problems))]
 pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Slots>> {
     let slots = list_slots(&context, caller.user()).await?;

@@ -36,9 +36,9 @@ pub struct SlotState {
 }
 
 /// Lists all slots of a user, in the order of their creation. A slot with an event takes its time and title from the
-/// event; if the event was removed, the slot is removed too.
+/// event; if the event was removed, the slot is left out.
 pub async fn list_slots(context: &Context, user: UserId) -> Result<Vec<SlotState>> {
-    let (book, events) = current(context, user).await?;
+    let CurrentSlots { book, events, .. } = current(context, user).await?;
     let slots = book.slots.into_iter();
     Ok(slots.map(|slot| state(slot, &events)).collect())
 }
@@ -161,7 +161,7 @@ async fn find(
     user: UserId,
     id: SlotId,
 ) -> Result<(Slot, HashMap<EventId, Event>)> {
-    let (book, events) = current(context, user).await?;
+    let CurrentSlots { book, events, .. } = current(context, user).await?;
     let slot = book.slots.into_iter().find(|slot| slot.id == id);
     Ok((slot.ok_or(Error::NotFound)?, events))
 }
@@ -174,7 +174,10 @@ async fn reserve(
     known: Option<SlotId>,
 ) -> Result<()> {
     for _ in 0..MAX_ATTEMPTS {
-        let (book, _) = current(context, user).await?;
+        let CurrentSlots { book, gone, .. } = current(context, user).await?;
+        for id in gone {
+            context.store.delete_slot(user, id).await?;
+        }
         if known.is_none() && book.slots.len() >= MAX_SLOTS {
             return Err(Error::Conflict(format!(
                 "a user can have at most {MAX_SLOTS} slots"
@@ -194,12 +197,22 @@ async fn reserve(
     Err(Error::Conflict(message.to_owned()))
 }
 
-/// Reads a user's slots with the times and titles of their events, and removes the slots whose event was removed.
-async fn current(context: &Context, user: UserId) -> Result<(SlotBook, HashMap<EventId, Event>)> {
+/// The slots of a user.
+struct CurrentSlots {
+    /// The slots, with the times and titles of their events.
+    book: SlotBook,
+    /// Their events.
+    events: HashMap<EventId, Event>,
+    /// The slots whose event was removed. They are no longer in the book.
+    gone: Vec<SlotId>,
+}
+
+/// Reads a user's slots.
+async fn current(context: &Context, user: UserId) -> Result<CurrentSlots> {
     let store = &context.store;
     let mut book = store.slot_book(user).await?;
     let events = events_of(context, user, &book.slots).await?;
-    let mut slots = Vec::with_capacity(book.slots.len());
+    let (mut slots, mut gone) = (Vec::with_capacity(book.slots.len()), vec![]);
     for mut slot in book.slots {
         match slot.event_id.as_ref().map(|id| (id, events.get(id))) {
             None => {}
@@ -210,12 +223,12 @@ async fn current(context: &Context, user: UserId) -> Result<(SlotBook, HashMap<E
             Some((id, None)) => {
                 let state = store.calendar(user, id.calendar()).await?;
                 let state = state.filter(|state| state.calendar.is_connected);
-                if state.as_ref().is_some_and(is_read) {
-                    store.delete_slot(user, slot.id).await?;
+                if state.as_ref().is_some_and(|state| is_read(state, &slot)) {
+                    gone.push(slot.id);
                     continue;
                 }
-                // A calendar that was connected again may not have been synced yet: the slot is kept. A slot whose
-                // calendar is disconnected is kept without a calendar.
+                // What has not been read is not missing: the calendar may have been connected again, and not be synced yet,
+                // or the slot may be outside of its window. A slot whose calendar is disconnected is kept without one.
                 if state.is_none() {
                     (slot.event_id, slot.calendar_id) = (None, None);
                 }
@@ -224,12 +237,13 @@ async fn current(context: &Context, user: UserId) -> Result<(SlotBook, HashMap<E
         slots.push(slot);
     }
     book.slots = slots;
-    Ok((book, events))
+    Ok(CurrentSlots { book, events, gone })
 }
 
-/// Returns whether a calendar of an account has been synced since it was connected.
-fn is_read(state: &CalendarState) -> bool {
-    state.cursor.sync_state.is_some()
+/// Returns whether the part of an account's calendar in which the slot is has been read since the calendar was connected.
+fn is_read(state: &CalendarState, slot: &Slot) -> bool {
+    let read = state.cursor.sync_state.as_ref();
+    read.is_some_and(|read| slot.when.lies_within(read.from, read.to))
 }
 
 /// Returns the visible events of these slots, by id.
