@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use local::gateway::DEMO_PATH;
+use local::live_check::{self, LiveCheckArguments};
 use local::services::Services;
 use local::stack::{Options, Stack};
 use local::template::Template;
@@ -14,8 +15,10 @@ use local::{demo, openapi};
 
 /// Calweave on this machine: the API, with DynamoDB, KMS, SQS and the schedules behind it.
 #[derive(Parser)]
-#[command(name = "calweave", version)]
+#[command(name = "calweave", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Port of the API on 127.0.0.1
     #[arg(long, default_value_t = 8000)]
     port: u16,
@@ -55,9 +58,16 @@ struct Arguments {
     print_openapi: bool,
 }
 
+/// What to do instead of running the backend.
+#[derive(Subcommand)]
+enum Command {
+    /// Ask a real provider what Calweave assumes about it (docs/live-check.md)
+    LiveCheck(LiveCheckArguments),
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
     #[expect(
         clippy::disallowed_methods,
         reason = "the log level is not part of the backend's configuration"
@@ -68,6 +78,9 @@ async fn main() -> ExitCode {
             .as_deref()
             .or(Some("warn,dynoxide=error")),
     );
+    if let Some(Command::LiveCheck(check)) = arguments.command.take() {
+        return live_check::run(check).await;
+    }
     match run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {

@@ -46,12 +46,12 @@ async fn stored(world: &World, person: &crate::harness::Person) -> BTreeSet<Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_loses_and_doubles_nothing() {
-    killed(false).await;
+    Box::pin(killed(false)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_doubles_no_feed_that_re_keys() {
-    killed(true).await;
+    Box::pin(killed(true)).await;
 }
 
 async fn killed(re_keys: bool) {

@@ -119,6 +119,17 @@ pub(super) struct NewCalendar {
     unwatchable: bool,
 }
 
+impl NewCalendar {
+    /// A calendar that this user creates.
+    pub fn owned(owner: &str, summary: &str) -> Self {
+        Self {
+            owner: owner.to_owned(),
+            summary: summary.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Creates a calendar, or takes a known one, and adds it to the user's list. Returns its id.
 pub(super) async fn calendar(
     State(google): State<Shared>,
@@ -132,7 +143,7 @@ pub(super) async fn calendar(
     Json(json!({ "id": id })).into_response()
 }
 
-fn add_calendar(
+pub(super) fn add_calendar(
     state: &mut state::State,
     sub: &str,
     new: NewCalendar,

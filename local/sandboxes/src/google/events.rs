@@ -394,6 +394,7 @@ pub(super) fn relocate(
 
 fn store(state: &mut State, calendar: &str, id: &str, mut event: Map<String, Value>) -> Value {
     let version = state.next_version();
+    super::properties::limit(&mut event);
     event.insert("etag".into(), format!("\"{version}\"").into());
     if event
         .get("status")

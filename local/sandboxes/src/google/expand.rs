@@ -58,13 +58,30 @@ pub(super) fn instances(
     let series = current(calendar, id)?;
     let found = match parameter(query, "originalStart") {
         Some(original) => {
-            let suffix = match DateTime::parse_from_rfc3339(original) {
-                Ok(at) => at.to_utc().format("%Y%m%dT%H%M%SZ").to_string(),
-                Err(_) => original.replace('-', ""),
+            let (at, suffix) = match DateTime::parse_from_rfc3339(original) {
+                Ok(at) => {
+                    let at = at.to_utc();
+                    (at, at.format("%Y%m%dT%H%M%SZ").to_string())
+                }
+                Err(_) => {
+                    let date: NaiveDate = original.parse().unwrap_or_default();
+                    let at = date.and_time(chrono::NaiveTime::MIN).and_utc();
+                    (at, date.format("%Y%m%d").to_string())
+                }
             };
-            current(calendar, &format!("{id}_{suffix}"))
-                .into_iter()
-                .collect()
+            let wanted = format!("{id}_{suffix}");
+            let lines = series["recurrence"].as_array().into_iter().flatten();
+            // The expansion does not read RDATE.
+            let has_dates = lines
+                .filter_map(Value::as_str)
+                .any(|line| line.starts_with("RDATE"));
+            if has_dates || calendar.events.contains_key(&wanted) {
+                current(calendar, &wanted).into_iter().collect()
+            } else {
+                let day = TimeDelta::days(1);
+                let near = occurrences(calendar, &series, at - day, at + day);
+                near.into_iter().filter(|one| one["id"] == wanted).collect()
+            }
         }
         None => {
             let (from, to) = (bound(query, "timeMin"), bound(query, "timeMax"));

@@ -2,9 +2,10 @@
 //! the wire protocols of Google Calendar API v3 and of Google's OAuth 2.0, and can check requests
 //! and responses against the discovery document.
 //!
-//! Not implemented: sync tokens with `singleEvents`, `acl`, `calendars`, `colors`, `events.import`
+//! Not implemented: sync tokens with `singleEvents`, `acl`, `colors`, `events.import`
 //! and `quickAdd`, batches.
 
+mod calendars;
 mod contract;
 mod control;
 mod errors;
@@ -12,6 +13,7 @@ mod events;
 mod expand;
 mod oauth;
 mod page;
+mod properties;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -388,6 +390,14 @@ fn answer(
                 Some(events::relocate(&mut state, &person, calendar, id, to)?),
                 vec![*calendar, to],
             )
+        }
+        ("POST", ["calendars"]) => (Some(calendars::insert(&mut state, &person, &body)?), vec![]),
+        ("GET", ["calendars", calendar]) => {
+            (Some(calendars::get(&state, &person, calendar)?), vec![])
+        }
+        ("DELETE", ["calendars", calendar]) => {
+            calendars::delete(&mut state, &person, calendar)?;
+            (None, vec![])
         }
         ("POST", ["freeBusy"]) => (Some(expand::free_busy(&state, &person, &body)?), vec![]),
         ("GET", ["users", "me", "settings"]) => {

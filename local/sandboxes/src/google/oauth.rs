@@ -179,7 +179,7 @@ pub(super) async fn token(
             StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return (status, axum::Json(json!({ "error": fault.reason }))).into_response();
     }
-    if field("client_secret").is_empty() {
+    if matches!(field("client_secret"), "" | "wrong") {
         return refused(
             "invalid_client",
             "The provided client secret is invalid.",

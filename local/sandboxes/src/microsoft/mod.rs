@@ -5,6 +5,7 @@
 //! Not implemented: `events/delta`, attachments, `findMeetingTimes`, open extensions, calendar
 //! groups, `cancel`.
 
+mod calendars;
 mod contract;
 mod control;
 mod delta;
@@ -185,6 +186,8 @@ fn name_of(verb: &str, parts: &[&str]) -> String {
         ("GET", ["me"]) => "me",
         ("GET", ["me", "mailboxSettings"]) => "mailboxSettings",
         ("GET", ["me", "calendars"]) => "calendars.list",
+        ("POST", ["me", "calendars"]) => "calendars.create",
+        ("DELETE", ["me", "calendars", _]) => "calendars.delete",
         ("GET", ["subscriptions"]) => "subscriptions.list",
         ("POST", ["subscriptions"]) => "subscriptions.create",
         ("PATCH", ["subscriptions", _]) => "subscriptions.update",
@@ -450,7 +453,13 @@ async fn route(microsoft: &MicrosoftSandbox, person: &Person, call: Call<'_>) ->
             json!({ "id": person.object, "displayName": person.name, "mail": person.email, "userPrincipalName": person.email }),
         )),
         ("GET", ["me", "mailboxSettings"]) => Ok(Some(json!({ "timeZone": person.time_zone }))),
-        ("GET", ["me", "calendars"]) => Ok(Some(calendars(microsoft, person, &call.query))),
+        ("GET", ["me", "calendars"]) => Ok(Some(calendars::list(microsoft, person, &call.query))),
+        ("POST", ["me", "calendars"]) => {
+            calendars::create(&mut microsoft.state(), person, &object(&call.body))
+        }
+        ("DELETE", ["me", "calendars", id]) => {
+            calendars::delete(&mut microsoft.state(), person, id)
+        }
         ("POST", ["subscriptions"]) => {
             subscriptions::create(microsoft, person, object(&call.body)).await
         }
@@ -480,27 +489,6 @@ async fn route(microsoft: &MicrosoftSandbox, person: &Person, call: Call<'_>) ->
             "Resource not found for the segment.",
         )),
     }
-}
-
-fn calendars(microsoft: &MicrosoftSandbox, person: &Person, query: &[(String, String)]) -> Value {
-    let state = microsoft.state();
-    let entry = |(id, can_edit): &(String, bool)| {
-        let calendar = state.calendars.get(id)?;
-        let is_own = calendar.owner == person.email;
-        let owner = json!({ "name": calendar.owner, "address": calendar.owner });
-        Some(json!({
-            "id": id, "name": calendar.name, "color": "auto", "hexColor": if is_own { "#0078d4" } else { "" }, "canEdit": can_edit,
-            "canShare": is_own, "canViewPrivateItems": is_own, "isDefaultCalendar": calendar.is_default && is_own, "owner": owner,
-            "isRemovable": !calendar.is_default, "changeKey": "v1", "allowedOnlineMeetingProviders": ["teamsForBusiness"],
-            "defaultOnlineMeetingProvider": "teamsForBusiness", "isTallyingResponses": is_own
-        }))
-    };
-    let found = person.list.iter().filter_map(entry).collect();
-    events::page(
-        &format!("{}/v1.0/me/calendars", microsoft.url),
-        found,
-        query,
-    )
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm for each route of the API")]

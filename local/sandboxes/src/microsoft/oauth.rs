@@ -179,7 +179,7 @@ pub(super) async fn token(
             StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return (status, axum::Json(json!({ "error": fault.reason }))).into_response();
     }
-    if field("client_secret").is_empty() || state.is_secret_expired {
+    if matches!(field("client_secret"), "" | "wrong") || state.is_secret_expired {
         return refused(
             "invalid_client",
             7_000_222,
