@@ -1,12 +1,11 @@
 //! Linking accounts, and unlinking them.
 
 use chrono::TimeDelta;
-use local::stack::Options;
 use serde_json::{Value, json};
 use shared::domain::ids::UserId;
 
 use crate::harness::account::{by_hand, connected, create, delete, insert, put, titles};
-use crate::harness::{Person, ProviderHarness, World, token_in};
+use crate::harness::{Person, ProviderHarness, World, options, token_in};
 
 with_each_provider!(
     two_calendars_of_three_are_connected_and_both_sides_agree,
@@ -20,7 +19,7 @@ with_each_provider!(
 );
 
 async fn two_calendars_of_three_are_connected_and_both_sides_agree<S: ProviderHarness>() {
-    let (world, side) = World::beside::<S>(Options::default()).await;
+    let (world, side) = World::beside::<S>(options()).await;
     let ada = world.sign_up("ada").await;
     let team = side.add_calendar("Team").await;
     side.add_calendar("Holidays").await;
@@ -190,7 +189,7 @@ async fn invalid_grant_loops<S: ProviderHarness>() {
 }
 
 async fn disconnect_removes_everything<S: ProviderHarness>() {
-    let (world, side) = World::beside::<S>(Options::default()).await;
+    let (world, side) = World::beside::<S>(options()).await;
     let (ada, eve) = (world.sign_up("ada").await, world.sign_up("eve").await);
     let team = side.add_calendar("Team").await;
     let ids = world
@@ -287,7 +286,7 @@ async fn an_account_that_ends_leaves_nothing<S: ProviderHarness>() {
 }
 
 async fn a_sign_in_is_bound_to_its_browser_and_good_once<S: ProviderHarness>() {
-    let (world, side) = World::beside::<S>(Options::default()).await;
+    let (world, side) = World::beside::<S>(options()).await;
     let ada = world.sign_up("ada").await;
     let path = format!("/api/v1/calendar/oauth/{}/login", S::PATH);
     let login = async || {

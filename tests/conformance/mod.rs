@@ -24,6 +24,7 @@ macro_rules! with_each_provider {
 }
 
 mod clocks;
+mod coverage;
 mod failures;
 mod linking;
 mod reading;

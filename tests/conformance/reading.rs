@@ -264,7 +264,7 @@ async fn same_token_used_for_differently_filtered_lists<S: ProviderHarness>() {
     let store = &world.stack.context.store;
     let lease = store.acquire_lease(user, id).await.unwrap().unwrap();
     let sync_state = lease.cursor().sync_state.clone().unwrap();
-    let other = shared::domain::calendar::SyncState {
+    let other = shared::domain::sync_state::SyncState {
         query: "instances".to_owned(),
         token: "not even a token".to_owned(),
         ..sync_state

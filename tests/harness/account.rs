@@ -4,7 +4,7 @@ use local::stack::Options;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
-use super::{Person, ProviderHarness, World};
+use super::{Person, ProviderHarness, World, options};
 
 pub async fn titles(world: &World, person: &Person) -> Vec<String> {
     let events = world.events(person, "2026-12-01", "2027-02-01").await;
@@ -27,7 +27,7 @@ pub async fn insert<S: ProviderHarness>(side: &S, title: &str, day: u32) -> Stri
 
 /// Starts a world with one user whose primary calendar is connected and synced.
 pub async fn connected<S: ProviderHarness>() -> (World, S, Person, String) {
-    let (world, side) = World::beside::<S>(Options::default()).await;
+    let (world, side) = World::beside::<S>(options()).await;
     let ada = world.sign_up("ada").await;
     let id = world
         .connect_account(&side, &ada, S::EMAIL, &[&side.primary()])

@@ -23,7 +23,7 @@ pub const EMAIL: &str = "grace@example.org";
 
 impl GoogleHarness {
     pub async fn new() -> Self {
-        Self::at(Clock::System).await
+        Self::at(crate::harness::clock()).await
     }
 
     pub async fn call(

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::feeds::FeedServer;
 use super::google;
-use super::{ProviderHarness, browser};
+use super::{ProviderHarness, browser, options};
 
 /// A backend on emulators in memory, and a feed server.
 pub struct World {
@@ -40,7 +40,7 @@ pub const PASSWORD: &str = "correct horse battery";
 
 impl World {
     pub async fn new() -> Self {
-        Self::with(Options::default()).await
+        Self::with(options()).await
     }
 
     /// Starts a world. `CALWEAVE_TEST_AWS_ENDPOINT` selects another AWS endpoint than the emulators.
@@ -64,7 +64,7 @@ impl World {
 
     /// Starts a world with a Google sandbox that has one account.
     pub async fn with_google() -> (Self, google::GoogleHarness) {
-        Self::beside(Options::default()).await
+        Self::beside(options()).await
     }
 
     /// Starts a world with a provider's sandbox that has one account.

@@ -4,8 +4,9 @@ use chrono::TimeDelta;
 use local::stack::Options;
 use serde_json::json;
 use shared::clock::Clock;
-use shared::domain::calendar::{FullSync, SyncStats};
+use shared::domain::calendar::SyncStats;
 use shared::domain::ids::{CalendarId, UserId};
+use shared::domain::sync_state::FullSync;
 use shared::store::WriteOutcome;
 use shared::store::cursors::{SyncReport, SyncSuccess};
 use shared::store::leases::Lease;
@@ -69,6 +70,7 @@ async fn a_lost_lease_writes_no_cursor() {
         query: String::new(),
         from: clock.now(),
         to: clock.now(),
+        began_at: clock.now(),
         snapshots_until: None,
         records: 0,
         series_read: 0,

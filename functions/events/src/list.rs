@@ -7,7 +7,7 @@ use axum::response::Response;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use shared::calendar::agenda::{AgendaQuery, list_occurrences};
+use shared::calendar::agenda::{AgendaQuery, cover_window, list_occurrences};
 use shared::calendar::calendars::{choose_calendars, connected_calendars, reader_zone};
 use shared::domain::agenda::Window;
 use shared::domain::digest::digest_of;
@@ -18,7 +18,7 @@ use shared::http::{ApiResult, Caller, Problem, Problems, Query};
 use utoipa::IntoParams;
 
 use crate::Context;
-use crate::view::{EventView, Events, etag};
+use crate::view::{CoverageView, EventPage, EventView, etag};
 
 /// The parameters of the list.
 #[derive(Deserialize, IntoParams)]
@@ -55,7 +55,7 @@ const DEFAULT_LIMIT: u32 = 500;
 /// Series are expanded into their occurrences. Events are sorted by start, then by id. Pages neither repeat nor skip an
 /// event, even if events are added in between. With `If-None-Match`, 304 if the response has not changed.
 #[utoipa::path(get, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), params(ListQuery),
-    responses((status = 200, body = Events), (status = 304, description = "Not modified"), Problems))]
+    responses((status = 200, body = EventPage), (status = 304, description = "Not modified"), Problems))]
 pub async fn list(
     State(context): State<Context>,
     caller: Caller,
@@ -85,18 +85,19 @@ pub async fn list(
     let after =
         cursor.and_then(|cursor| Some((DateTime::from_timestamp_millis(cursor.start)?, cursor.id)));
     let calendars = connected_calendars(&context, caller.user()).await?;
-    let chosen = choose_calendars(&calendars, query.calendar_ids.as_deref())?;
+    let calendars = choose_calendars(calendars, query.calendar_ids.as_deref())?;
+    let covered = cover_window(&context, caller.user(), &calendars, &window).await?;
     let wanted = AgendaQuery {
         user: caller.user(),
         window,
-        calendars: &chosen,
+        calendars: &calendars,
         after,
         limit: limit as usize,
     };
     let page = list_occurrences(&context.store, wanted, |one| {
         calendars
             .get(&one.event.calendar())
-            .map(|calendar| EventView::new(one, calendar, zone))
+            .map(|state| EventView::new(one, &state.calendar, zone))
     });
     let page = page.await?;
     let next_cursor = page.next.map(|(start, id)| {
@@ -107,9 +108,10 @@ pub async fn list(
         }
         .encode()
     });
-    let body = serde_json::to_string(&Events {
+    let body = serde_json::to_string(&EventPage {
         events: page.occurrences.into_iter().flatten().collect(),
         next_cursor,
+        coverage: covered.iter().map(CoverageView::from).collect(),
     })?;
     let tag = etag(&body);
     Ok(conditional(

@@ -3,14 +3,14 @@
 use axum::extract::State;
 use chrono::TimeDelta;
 use serde::Deserialize;
-use shared::calendar::agenda::{AgendaQuery, list_occurrences};
+use shared::calendar::agenda::{AgendaQuery, cover_window, list_occurrences};
 use shared::calendar::calendars::{choose_calendars, connected_calendars, reader_zone};
 use shared::domain::agenda::Window;
 use shared::http::{ApiResult, Caller, Json, Problem, Problems, Query};
 use utoipa::IntoParams;
 
 use crate::Context;
-use crate::view::{EventView, Events};
+use crate::view::{CoverageView, EventPage, EventView};
 
 /// The parameters of the list.
 #[derive(Deserialize, IntoParams)]
@@ -32,12 +32,12 @@ const AHEAD: TimeDelta = TimeDelta::days(30);
 /// These are the events that overlap the next 30 days, sorted by start, then by id. Series are expanded into their
 /// occurrences. The list has one page.
 #[utoipa::path(get, path = "/api/v1/calendar/events/upcoming", tag = "events", security(("bearer" = [])), params(UpcomingQuery),
-    responses((status = 200, body = Events), Problems))]
+    responses((status = 200, body = EventPage), Problems))]
 pub async fn upcoming(
     State(context): State<Context>,
     caller: Caller,
     Query(query): Query<UpcomingQuery>,
-) -> ApiResult<Json<Events>> {
+) -> ApiResult<Json<EventPage>> {
     let limit = query.limit.unwrap_or(10);
     if !(1..=100).contains(&limit) {
         return Err(Problem::field("limit", "must be between 1 and 100"));
@@ -45,26 +45,28 @@ pub async fn upcoming(
     let zone = reader_zone(&context, caller.user(), query.timezone.as_deref()).await?;
     let now = context.clock.now();
     let calendars = connected_calendars(&context, caller.user()).await?;
-    let chosen = choose_calendars(&calendars, None)?;
+    let calendars = choose_calendars(calendars, None)?;
     let window = Window {
         start: now,
         end: now + AHEAD,
         zone,
     };
+    let covered = cover_window(&context, caller.user(), &calendars, &window).await?;
     let wanted = AgendaQuery {
         user: caller.user(),
         window,
-        calendars: &chosen,
+        calendars: &calendars,
         after: None,
         limit: limit as usize,
     };
     let page = list_occurrences(&context.store, wanted, |one| {
         calendars
             .get(&one.event.calendar())
-            .map(|calendar| EventView::new(one, calendar, zone))
+            .map(|state| EventView::new(one, &state.calendar, zone))
     });
-    Ok(Json(Events {
+    Ok(Json(EventPage {
         events: page.await?.occurrences.into_iter().flatten().collect(),
         next_cursor: None,
+        coverage: covered.iter().map(CoverageView::from).collect(),
     }))
 }

@@ -5,9 +5,10 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
+use shared::calendar::agenda::WindowCoverage;
 use shared::calendar::events::UpdatedEvent;
 use shared::domain::agenda::Occurrence;
-use shared::domain::calendar::{Calendar, ProviderKind};
+use shared::domain::calendar::{Calendar, ProviderKind, SyncStatus};
 use shared::domain::details::{
     Attendee, EventStatus, Importance, Reminder, Transparency, Visibility,
 };
@@ -258,9 +259,45 @@ pub fn etag(text: &str) -> String {
 /// A page of events.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Events {
+#[schema(as = Events)]
+pub struct EventPage {
     /// The events, sorted by start, then by id.
     pub events: Vec<EventView>,
     /// Value of the `cursor` parameter for the next page; null on the last page.
     pub next_cursor: Option<String>,
+    /// What of the window has been read from each calendar.
+    pub coverage: Vec<CoverageView>,
+}
+
+/// What of the window has been read from a calendar. Time that has not been read is not free.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Coverage)]
+pub struct CoverageView {
+    /// Calendar id, `cal_…`.
+    #[schema(value_type = String)]
+    calendar_id: CalendarId,
+    /// Start of what has been read of the calendar; null if there is no limit, as for a feed.
+    from: Option<DateTime<Utc>>,
+    /// End of what has been read of the calendar; null if there is no limit. Series end here.
+    to: Option<DateTime<Utc>>,
+    /// Whether all of the window has been read.
+    is_complete: bool,
+    /// Whether more of the window is being read: a later request shows more.
+    is_being_read: bool,
+    /// Status of the calendar's last sync.
+    sync_status: SyncStatus,
+}
+
+impl From<&WindowCoverage<'_>> for CoverageView {
+    fn from(covered: &WindowCoverage<'_>) -> Self {
+        Self {
+            calendar_id: covered.state.calendar.id,
+            from: covered.coverage.from,
+            to: covered.coverage.to,
+            is_complete: covered.is_complete,
+            is_being_read: covered.is_being_read,
+            sync_status: covered.state.cursor.status,
+        }
+    }
 }

@@ -74,7 +74,8 @@ impl Clock {
     pub async fn sleep(&self, time: Duration) {
         match self {
             Self::System => tokio::time::sleep(time).await,
-            Self::Manual(_) | Self::Shifted(..) => tokio::task::yield_now().await,
+            Self::Manual(_) => tokio::task::yield_now().await,
+            Self::Shifted(clock, _) => Box::pin(clock.sleep(time)).await,
         }
     }
 

@@ -5,15 +5,22 @@
 //! read, less the fourteen hours by which the index and the reader's wall clock can differ. So a page reads about as
 //! much as it returns, and pages neither repeat nor skip an event, even if events are added in between.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use calweave_domain::agenda::{Occurrence, Span, Window, occurrences};
+use calweave_domain::calendar::CalendarState;
+use calweave_domain::coverage::Coverage;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_domain::time::MAX_ZONE_SHIFT;
 use calweave_store::agenda::SpanPages;
-use calweave_store::{Store, StoreError};
+use calweave_store::{Store, StoreError, WriteOutcome};
 use chrono::{DateTime, TimeDelta, Utc};
+use tracing::warn;
+
+use crate::calendars::CalendarsById;
+use crate::sync_requests::request_sync;
+use crate::{Context, Result as UseCaseResult};
 
 /// A query of the agenda.
 #[derive(Clone, Debug)]
@@ -23,7 +30,7 @@ pub struct AgendaQuery<'a> {
     /// The time window.
     pub window: Window,
     /// The calendars to include.
-    pub calendars: &'a HashSet<CalendarId>,
+    pub calendars: &'a CalendarsById,
     /// Start and id of the last occurrence of the previous page; `None` for the first page.
     pub after: Option<(DateTime<Utc>, String)>,
     /// Maximum number of occurrences.
@@ -39,12 +46,66 @@ pub struct OccurrencePage<T> {
     pub next: Option<(DateTime<Utc>, String)>,
 }
 
+/// What of a window is known of one calendar.
+#[derive(Debug)]
+pub struct WindowCoverage<'a> {
+    /// The calendar.
+    pub state: &'a CalendarState,
+    /// The stretch of it that has been read.
+    pub coverage: Coverage,
+    /// Whether all of the window has been read.
+    pub is_complete: bool,
+    /// Whether more of the window is being read.
+    pub is_being_read: bool,
+}
+
+/// Returns what is known of a window, in the order of the calendars. What is beyond the window of an account's calendar
+/// is requested to be read, at most once for each stretch.
+pub async fn cover_window<'a>(
+    context: &Context,
+    user: UserId,
+    calendars: &'a CalendarsById,
+    window: &Window,
+) -> UseCaseResult<Vec<WindowCoverage<'a>>> {
+    let now = context.clock.now();
+    let mut covered = Vec::with_capacity(calendars.len());
+    for (id, state) in calendars {
+        let coverage = Coverage::of(state);
+        let wanted = coverage.to_include(window, now);
+        let is_being_read = !coverage.is_read || wanted.is_some();
+        let known = state.cursor.asked_window.as_ref();
+        let known = known.filter(|known| known.until > now);
+        if let Some(wanted) = wanted
+            && known.is_none_or(|known| !known.includes(&wanted))
+        {
+            let asked = wanted.with(known);
+            let asking = context.store.ask_window(user, *id, &asked).await?;
+            if asking == WriteOutcome::Written
+                && let Err(error) = request_sync(context, user, *id, 0).await
+            {
+                // The calendar is due at once.
+                warn!("could not request a sync of {id}: {error}");
+            }
+        }
+        covered.push(WindowCoverage {
+            state,
+            coverage,
+            is_complete: coverage.includes(window),
+            is_being_read,
+        });
+    }
+    Ok(covered)
+}
+
 /// Reads one page of the agenda. `view` converts each occurrence to the result type.
 pub async fn list_occurrences<T>(
     store: &Store,
     query: AgendaQuery<'_>,
     view: impl Fn(&Occurrence<'_>) -> T,
 ) -> Result<OccurrencePage<T>, StoreError> {
+    let calendars = query.calendars.iter();
+    let coverage = calendars.map(|(id, state)| (*id, Coverage::of(state)));
+    let coverage: HashMap<CalendarId, Coverage> = coverage.collect();
     let mut streams = Vec::new();
     let mut rest: Vec<Event> = Vec::new();
     for span in Span::ALL {
@@ -85,7 +146,7 @@ pub async fn list_occurrences<T>(
             .iter()
             .flat_map(|stream| &stream.events)
             .chain(&rest);
-        let mut seen = occurrences_until(events, &query, horizon);
+        let mut seen = occurrences_until(events, &query, &coverage, horizon);
         if seen.len() <= query.limit && !all_read {
             continue;
         }
@@ -146,6 +207,7 @@ fn horizon(streams: &[Stream<'_>]) -> Option<DateTime<Utc>> {
 fn occurrences_until<'e>(
     events: impl Iterator<Item = &'e Event>,
     query: &AgendaQuery<'_>,
+    coverage: &HashMap<CalendarId, Coverage>,
     horizon: DateTime<Utc>,
 ) -> Vec<Occurrence<'e>> {
     // Series are expanded only up to the horizon.
@@ -164,14 +226,18 @@ fn occurrences_until<'e>(
         ..part
     };
     let mut seen = Vec::new();
-    for event in events.filter(|event| query.calendars.contains(&event.calendar())) {
-        let window =
-            if event.series.is_some() && after_start.is_some_and(|start| start >= part.start) {
-                &resumed
-            } else {
-                &part
-            };
-        seen.extend(occurrences(event, window).0);
+    for event in events {
+        let Some(coverage) = coverage.get(&event.calendar()) else {
+            continue;
+        };
+        let is_resumed = after_start.is_some_and(|start| start >= part.start);
+        // Of a series, only what has been read is known.
+        let window = match event.series {
+            Some(_) if is_resumed => coverage.part_of(&resumed),
+            Some(_) => coverage.part_of(&part),
+            None => part,
+        };
+        seen.extend(occurrences(event, &window).0);
     }
     seen.retain(|one| one.starts_at <= horizon);
     if let Some((start, id)) = &query.after {

@@ -1,6 +1,6 @@
 //! Calendars of a user.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, normalise_color};
 use calweave_domain::ids::{CalendarId, UserId};
@@ -40,27 +40,22 @@ pub async fn writable_calendar(
 }
 
 /// Returns the connected calendars of a user, by id.
-pub async fn connected_calendars(
-    context: &Context,
-    user: UserId,
-) -> Result<HashMap<CalendarId, Calendar>> {
+pub async fn connected_calendars(context: &Context, user: UserId) -> Result<CalendarsById> {
     let all = context.store.calendars(user).await?.into_iter();
-    let connected = all
-        .map(|state| state.calendar)
-        .filter(|calendar| calendar.is_connected);
-    Ok(connected.map(|calendar| (calendar.id, calendar)).collect())
+    let connected = all.filter(|state| state.calendar.is_connected);
+    Ok(connected.map(|state| (state.calendar.id, state)).collect())
 }
 
-/// Parses a comma-separated list of calendar ids. Without a list, returns the ids of all `calendars`.
+/// Calendars with the state of their sync, in the order of their ids.
+pub type CalendarsById = BTreeMap<CalendarId, CalendarState>;
+
+/// Reduces calendars to those of a comma-separated list of ids. Without a list, all remain.
 ///
 /// # Errors
 /// [`Error::Invalid`] for an empty list, [`Error::NotFound`] for an id that is not in `calendars`.
-pub fn choose_calendars(
-    calendars: &HashMap<CalendarId, Calendar>,
-    list: Option<&str>,
-) -> Result<HashSet<CalendarId>> {
+pub fn choose_calendars(mut calendars: CalendarsById, list: Option<&str>) -> Result<CalendarsById> {
     let Some(list) = list else {
-        return Ok(calendars.keys().copied().collect());
+        return Ok(calendars);
     };
     let mut ids = list
         .split(',')
@@ -72,7 +67,11 @@ pub fn choose_calendars(
         return Err(Error::field("calendarIds", message));
     }
     let known = |id: &str| id.parse().ok().filter(|id| calendars.contains_key(id));
-    ids.map(|id| known(id).ok_or(Error::NotFound)).collect()
+    let chosen: Result<HashSet<CalendarId>> =
+        ids.map(|id| known(id).ok_or(Error::NotFound)).collect();
+    let chosen = chosen?;
+    calendars.retain(|id, _| chosen.contains(id));
+    Ok(calendars)
 }
 
 /// Returns the reader's time zone: `name` if given, else the zone of the user's profile.

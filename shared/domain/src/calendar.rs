@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+use super::coverage::AskedWindow;
 use super::ids::{CalendarId, ConnectionId, UserId};
+use super::sync_state::{FullSync, SyncState};
 
 /// The provider of a calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -222,67 +224,6 @@ pub struct Validators {
     pub content_hash: Option<String>,
 }
 
-/// The state from which the next incremental sync of an account's calendar continues.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SyncState {
-    /// The provider's sync token or delta link, which returns the changes since the last sync.
-    pub token: String,
-    /// The query that the token was issued for. The token is not valid for any other query.
-    pub query: String,
-    /// Start of the synced window: events that end before this were not requested.
-    pub from: DateTime<Utc>,
-    /// End of the synced window: events that start after this were not requested.
-    pub to: DateTime<Utc>,
-    /// Whether the provider has reported removals of unknown events since all series were last read. Each of them may have
-    /// been an occurrence: only its series tells.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub has_unexplained_removals: bool,
-    /// When all series were last read for that reason.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub series_read_at: Option<DateTime<Utc>>,
-    /// Until then each sync reads the whole window, because the provider did not end a list of changes. There is no token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snapshots_until: Option<DateTime<Utc>>,
-}
-
-/// How far a full sync has come that does not fit into one invocation. What it has read is in records beside the cursor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FullSync {
-    /// Tells it from other full syncs of the calendar.
-    pub generation: u64,
-    /// The query that its pages belong to.
-    pub query: String,
-    /// Start of the window.
-    pub from: DateTime<Utc>,
-    /// End of the window.
-    pub to: DateTime<Utc>,
-    /// Whether it reads a snapshot; then, until when each sync does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snapshots_until: Option<DateTime<Utc>>,
-    /// Number of records.
-    pub records: u32,
-    /// How many of the series that the last page names have been read.
-    #[serde(default)]
-    pub series_read: usize,
-    /// The token of the next page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_page: Option<String>,
-    /// The sync token or delta link of the last page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-    /// Whether the last page has been read.
-    #[serde(default)]
-    pub is_read: bool,
-    /// Whether the removal of what was not sent has begun. It was found believable then.
-    #[serde(default)]
-    pub is_removing: bool,
-    /// What it has done so far.
-    #[serde(default)]
-    pub stats: SyncStats,
-}
-
 /// The push channel of a calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -327,6 +268,9 @@ pub struct Cursor {
     /// A full sync that is under way. Meanwhile the sync state, where there is one, keeps serving changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full_sync: Option<FullSync>,
+    /// A stretch beyond the regular window that a reader has asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_window: Option<AskedWindow>,
     /// The push channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelState>,

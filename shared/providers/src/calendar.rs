@@ -1,9 +1,10 @@
 //! The seam between sync and the providers: what a sync calls, and what a provider returns.
 
-use calweave_domain::calendar::{AccountCalendar, ProviderKind, SyncState};
+use calweave_domain::calendar::{AccountCalendar, ProviderKind};
 use calweave_domain::event::Event;
 use calweave_domain::ids::{CalendarId, EventId, OriginalStart};
 use calweave_domain::link::{RsvpResponse, SendUpdates};
+use calweave_domain::sync_state::SyncState;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use futures::future::BoxFuture;

@@ -2,15 +2,15 @@
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValue;
-use calweave_domain::calendar::{
-    ChannelState, Cursor, SyncState, SyncStats, SyncStatus, Validators,
-};
+use calweave_domain::calendar::{ChannelState, Cursor, SyncStats, SyncStatus, Validators};
+use calweave_domain::coverage::AskedWindow;
 use calweave_domain::ids::{CalendarId, UserId};
+use calweave_domain::sync_state::SyncState;
 use chrono::{DateTime, Utc};
 
 use super::expression::UpdateExpression;
 use super::leases::Lease;
-use super::{Result, Store, from_item, keys, n, s, value};
+use super::{Result, Store, WriteOutcome, from_item, keys, n, s, value};
 
 /// The outcome of a sync.
 #[derive(Clone, Debug)]
@@ -134,7 +134,7 @@ impl Store {
             .update_as_holder(&lease)
             .update_expression(
                 "SET completed = :completed, validators = :none, eventCount = :zero, #status = :pending, warnings = :nothing \
-                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError, #state, fullSync, channel",
+                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError, #state, fullSync, channel, askedWindow",
             )
             .expression_attribute_names("#state", "syncState")
             .expression_attribute_values(":completed", n(lease.cursor().requested))
@@ -148,6 +148,23 @@ impl Store {
             .await?
             .map(|item| from_item(operation, item))
             .transpose()
+    }
+
+    /// Makes the next full sync read a stretch beyond the regular window. The condition fails when the calendar has not been
+    /// read at all.
+    pub async fn ask_window(
+        &self,
+        user: UserId,
+        calendar: CalendarId,
+        asked: &AskedWindow,
+    ) -> Result<WriteOutcome> {
+        let operation = "ask for a stretch of a calendar";
+        let request = self
+            .cursor_update(user, calendar)
+            .update_expression("SET askedWindow = :asked")
+            .condition_expression("attribute_exists(syncState)")
+            .expression_attribute_values(":asked", value(operation, asked)?);
+        self.done(operation, request).await
     }
 
     /// Makes the next sync renew the calendar's channel. If the provider has `lost` the channel, the sync opens a new one.

@@ -3,8 +3,8 @@
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use calweave_domain::calendar::{FullSync, SyncState};
 use calweave_domain::ids::{CalendarId, UserId};
+use calweave_domain::sync_state::{FullSync, SyncState};
 use chrono::TimeDelta;
 
 use super::events::BATCH;

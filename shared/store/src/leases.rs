@@ -26,7 +26,7 @@ pub struct Lease {
     calendar: CalendarId,
     fencing: u64,
     until: DateTime<Utc>,
-    cursor: Cursor,
+    cursor: Box<Cursor>,
     /// Renewed and released together with the lease.
     permit: Option<Permit>,
 }
@@ -91,7 +91,7 @@ impl Store {
         let Some(item) = self.update(operation, request).await? else {
             return Ok(None);
         };
-        let cursor: Cursor = from_item(operation, item)?;
+        let cursor: Box<Cursor> = from_item(operation, item)?;
         Ok(Some(Lease {
             user,
             calendar,

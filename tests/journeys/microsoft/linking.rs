@@ -1,7 +1,6 @@
 //! Accounts, admin consent, and an expired client secret.
 
 use chrono::TimeDelta;
-use local::stack::Options;
 use serde_json::json;
 use shared::domain::calendar::ProviderKind;
 use shared::domain::ids::UserId;
@@ -10,10 +9,11 @@ use crate::harness::ProviderHarness;
 use crate::harness::World;
 use crate::harness::account::{by_hand, synced};
 use crate::harness::microsoft::{BERLIN, MicrosoftHarness};
+use crate::harness::options;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn administrators_consent_for_everybody_and_secrets_expire() {
-    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(options()).await;
     let ada = world.sign_up("ada").await;
     let bob = json!({ "email": "bob@contoso.test", "name": "Bob", "timeZone": BERLIN, "needsAdmin": true });
     side.control("people", bob).await;
@@ -111,7 +111,7 @@ async fn administrators_consent_for_everybody_and_secrets_expire() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn personal_accounts_are_told_apart_by_tenant_and_object() {
-    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(options()).await;
     let ada = world.sign_up("ada").await;
     let person = json!({ "email": "grace@outlook.test", "name": "Grace", "timeZone": "India Standard Time", "isPersonal": true });
     let calendar = side.control("people", person).await["primary"]

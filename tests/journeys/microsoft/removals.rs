@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use local::stack::Options;
 use reqwest::Method;
 use serde_json::json;
 
 use super::weekly;
 use crate::harness::account::{by_hand, synced, titles};
 use crate::harness::microsoft::{EMAIL, MicrosoftHarness};
-use crate::harness::{Person, ProviderHarness, World};
+use crate::harness::{Person, ProviderHarness, World, options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_there_is_gone_here() {
@@ -73,7 +72,7 @@ async fn what_is_deleted_on_both_sides_is_no_conflict() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_moved_to_another_calendar_is_in_that_one_only() {
-    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(options()).await;
     let ada = world.sign_up("ada").await;
     let second = side.add_calendar("Second").await;
     let ids = world

@@ -6,13 +6,12 @@ use chrono::TimeDelta;
 use local::stack::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 
 use super::{NOTIFY, subscription};
 use crate::harness::ProviderHarness;
 use crate::harness::account::{by_hand, connected, synced, titles};
 use crate::harness::microsoft::{EMAIL, MicrosoftHarness, time};
-use crate::harness::{InjectedFault, World};
+use crate::harness::{InjectedFault, World, clock, options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn graph_validation_handshake_times_out() {
@@ -172,14 +171,14 @@ async fn graph_subscription_expires_silently() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mailbox_that_allows_three_days_only_is_watched_all_the_same() {
-    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(options()).await;
     side.control("longest", json!(4_230)).await;
     let ada = world.sign_up("ada").await;
     world
         .connect_account(&side, &ada, EMAIL, &[&side.primary()])
         .await;
     let (_, channel) = subscription(&world, &ada).await;
-    let life = channel.expires_at - Clock::System.now();
+    let life = channel.expires_at - clock().now();
     assert!((4_198..=4_201).contains(&life.num_minutes()), "{life}");
 }
 
@@ -281,7 +280,7 @@ async fn an_account_that_comes_back_is_watched_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shared_calendars_are_polled_and_the_others_pushed() {
-    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(options()).await;
     side.add_person("bob@contoso.test").await;
     let shared = json!({ "owner": "bob@contoso.test", "summary": "Bob's", "sharedWith": EMAIL, "canEdit": false });
     let shared = side.control("calendars", shared).await["id"]
@@ -323,7 +322,7 @@ async fn shared_calendars_are_polled_and_the_others_pushed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_a_second_calendar_are_pushed() {
-    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(options()).await;
     let ada = world.sign_up("ada").await;
     let second = side.add_calendar("Second").await;
     let ids = world
@@ -356,7 +355,7 @@ async fn changes_of_a_second_calendar_are_pushed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mailbox_that_refuses_subscriptions_to_calendars_watches_the_default_one() {
-    let (world, side) = World::beside::<MicrosoftHarness>(Options::default()).await;
+    let (world, side) = World::beside::<MicrosoftHarness>(options()).await;
     side.control("watchable", json!(false)).await;
     let ada = world.sign_up("ada").await;
     let second = side.add_calendar("Second").await;

@@ -3,10 +3,10 @@
 //! A full sync that does not fit into one invocation goes on in the next one. After each page, and after each batch of series, a
 //! record of what was sent is stored, and then how far the sync has come. A worker that is killed in between repeats one step.
 
-use calweave_domain::calendar::{FullSync, SyncState};
 use calweave_domain::digest::digest_of;
 use calweave_domain::event::Event;
 use calweave_domain::ids::EventId;
+use calweave_domain::sync_state::{FullSync, SyncState};
 use calweave_providers::{ProviderError, ReadScope, SERIES_AT_ONCE};
 use calweave_store::WriteOutcome;
 use calweave_store::full_syncs::FullSyncRecord;
@@ -52,7 +52,8 @@ impl Pull<'_> {
         let capabilities = self.provider.capabilities();
         let known = self.lease.cursor().full_sync.clone();
         let known = known.filter(|known| {
-            known.query == capabilities.query && window.1 - known.to < capabilities.rebase_after
+            known.query == capabilities.query
+                && self.now - known.began_at < capabilities.rebase_after
         });
         let mut progress = known.unwrap_or_else(|| self.begin(window, snapshots_until));
         let mut index = self.stored_index().await?;
@@ -82,6 +83,7 @@ impl Pull<'_> {
             query: self.provider.capabilities().query.to_owned(),
             from,
             to,
+            began_at: self.now,
             snapshots_until,
             records: 0,
             series_read: 0,
@@ -273,10 +275,21 @@ impl Pull<'_> {
             query: progress.query,
             from: progress.from,
             to: progress.to,
+            began_at: progress.began_at,
+            history_from: self.history_from(progress.from),
             has_unexplained_removals: false,
             series_read_at: None,
             snapshots_until: progress.snapshots_until,
         }))
+    }
+
+    /// Where the calendar's history begins, once the window begins at `from`.
+    fn history_from(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let before = self.lease.cursor().sync_state.as_ref()?;
+        // A gap between both windows has not been read.
+        let is_continuous = before.to >= from;
+        let earliest = before.history_from.unwrap_or(before.from).min(before.from);
+        Some(earliest).filter(|earliest| is_continuous && *earliest < from)
     }
 
     /// The stored events of the window that the provider has not sent, in the order of their ids. An event without a version

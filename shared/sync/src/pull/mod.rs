@@ -14,8 +14,10 @@ mod write;
 use std::collections::HashMap;
 
 use calweave_domain::agenda::Span;
-use calweave_domain::calendar::{SyncState, SyncStats};
+use calweave_domain::calendar::SyncStats;
+use calweave_domain::coverage::AskedWindow;
 use calweave_domain::ids::{EventId, UserId};
+use calweave_domain::sync_state::SyncState;
 use calweave_providers::{
     CalendarProvider, ChangePage, ReadScope, Remedy, RemoteCalendar, SERIES_AT_ONCE,
 };
@@ -96,7 +98,9 @@ impl<'a> Pull<'a> {
         let capabilities = self.provider.capabilities();
         let last = cursor.sync_state.clone();
         let last = last.filter(|state| state.query == capabilities.query);
-        let is_due = |state: &SyncState| window.1 - state.to >= capabilities.rebase_after;
+        let is_due = |state: &SyncState| {
+            self.now - state.began_at >= capabilities.rebase_after || !self.has_read_asked(state)
+        };
         let mut needs_full_sync = cursor.full_sync.is_some() || last.as_ref().is_none_or(is_due);
         let mut snapshots_until = last.as_ref().and_then(|state| state.snapshots_until);
         snapshots_until = snapshots_until.filter(|until| *until > self.now);
@@ -168,10 +172,31 @@ impl<'a> Pull<'a> {
         }
     }
 
-    /// The window that a full sync reads. What leaves it is kept, and not read again.
+    /// The window that a full sync reads: the regular one, and what a reader has asked for. What leaves it is kept, and not
+    /// read again.
     fn window(&self) -> Interval {
         let window = self.context.window;
-        (self.now - window.past, self.now + window.future)
+        let (from, to) = (self.now - window.past, self.now + window.future);
+        let asked = self.asked_window();
+        let end = |asked: Option<DateTime<Utc>>, regular| asked.unwrap_or(regular);
+        (
+            end(asked.and_then(|asked| asked.from), from).min(from),
+            end(asked.and_then(|asked| asked.to), to).max(to),
+        )
+    }
+
+    fn asked_window(&self) -> Option<&AskedWindow> {
+        let asked = self.lease.cursor().asked_window.as_ref();
+        asked.filter(|asked| asked.until > self.now)
+    }
+
+    /// Whether the stretch that a reader has asked for has been read.
+    fn has_read_asked(&self, state: &SyncState) -> bool {
+        let asked = self.asked_window();
+        asked.is_none_or(|asked| {
+            asked.from.is_none_or(|from| state.from <= from)
+                && asked.to.is_none_or(|to| state.to >= to)
+        })
     }
 
     /// Reads what has changed since `state`. Returns the sync state to continue from, or `None` where the provider does not end
@@ -188,8 +213,7 @@ impl<'a> Pull<'a> {
                 || state.has_unexplained_removals,
             ..state.clone()
         };
-        let began = state.to - self.context.window.future;
-        let last = state.series_read_at.unwrap_or(began);
+        let last = state.series_read_at.unwrap_or(state.began_at);
         if next.has_unexplained_removals && self.now - last > UNEXPLAINED_LIMIT {
             self.read_all_series(window).await?;
             next.has_unexplained_removals = false;
