@@ -28,5 +28,6 @@ mod coverage;
 mod failures;
 mod linking;
 mod reading;
+mod rules;
 mod series;
 mod writing;

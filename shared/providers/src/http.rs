@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use calweave_base::clock::Clock;
+use chrono::{DateTime, Utc};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
 
@@ -35,7 +36,7 @@ pub(super) struct ProviderRequest<'a> {
 
 pub(super) struct ProviderResponse {
     pub status: u16,
-    /// The `Retry-After` header, if it is a number of seconds.
+    /// The `Retry-After` header.
     pub retry_after: Option<Duration>,
     pub body: Vec<u8>,
 }
@@ -100,17 +101,26 @@ impl ProviderClient {
             builder = builder.body(body.clone());
         }
         let response = builder.send().await?;
-        let retry_after = response
-            .headers()
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| delay(text, self.clock.now()));
         let status = response.status().as_u16();
         Ok(ProviderResponse {
             status,
-            retry_after: retry_after.map(Duration::from_secs),
+            retry_after,
             body: response.bytes().await?.to_vec(),
         })
     }
+}
+
+/// Reads a `Retry-After` header: a number of seconds, or a date (RFC 9110, 10.2.3).
+fn delay(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
+    Some((until - now).to_std().unwrap_or_default())
 }
 
 /// Returns how long to wait before a read is sent again in place, after a failure that is likely to be over soon. Writes are not
@@ -134,4 +144,19 @@ fn retry_delay(
     let [jitter] = calweave_base::clock::random_bytes::<1>();
     let backoff = Duration::from_millis((50 << attempts) + u64::from(jitter) / 4);
     Some(retry_after.unwrap_or_default().max(backoff))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_a_number_of_seconds_or_a_date() {
+        let now = "2027-01-01T00:00:00Z".parse().unwrap();
+        let seconds = |text| delay(text, now).map(|delay| delay.as_secs());
+        assert_eq!(seconds(" 7 "), Some(7));
+        assert_eq!(seconds("Fri, 01 Jan 2027 00:01:30 GMT"), Some(90));
+        assert_eq!(seconds("Thu, 31 Dec 2026 23:59:00 GMT"), Some(0));
+        assert_eq!(seconds("soon"), None);
+    }
 }
