@@ -4,6 +4,7 @@ mod both_ways;
 mod crashes;
 mod faults;
 mod interruptions;
+mod removals;
 
 use std::pin::pin;
 use std::task::Poll;

@@ -54,12 +54,46 @@ pub async fn erase_calendar(
         if store.renew_lease(&mut lease).await? == WriteOutcome::ConditionFailed {
             return Err(SyncError::LeaseLost);
         }
+        if is_connected(context, user, calendar).await? {
+            release_calendar(context, lease, Some(&due)).await?;
+            // Its request may have been counted before the lease was acquired.
+            request_sync(context, user, calendar, 0).await?;
+            return Ok(());
+        }
         if erase_step(context, user, calendar).await? {
             return finish_calendar(context, &state, lease, &due).await;
         }
     }
-    store.finish_disconnected(lease).await?;
+    release_calendar(context, lease, None).await?;
     continue_calendar(context, user, calendar, 0).await
+}
+
+/// Whether a calendar was connected again.
+async fn is_connected(
+    context: &SyncContext,
+    user: UserId,
+    calendar: CalendarId,
+) -> Result<bool, StoreError> {
+    let state = context.store.calendar(user, calendar).await?;
+    Ok(state.is_some_and(|state| state.calendar.is_connected))
+}
+
+/// Ends the work on a calendar, and its erasure if that is finished. If the calendar was connected again meanwhile, it is due at
+/// once, and its next sync is a full one.
+async fn release_calendar(
+    context: &SyncContext,
+    lease: Lease,
+    finished: Option<&DueItem>,
+) -> Result<(), SyncError> {
+    let (user, id) = (lease.user(), lease.calendar());
+    let cursor = context.store.finish_disconnected(lease).await?;
+    if let Some(due) = finished {
+        context.store.end_erasure(due).await?;
+    }
+    if cursor.is_some_and(|cursor| cursor.requested > cursor.completed) {
+        request_sync(context, user, id, 0).await?;
+    }
+    Ok(())
 }
 
 /// Removes some of a calendar's items. Returns whether none is left.
@@ -81,21 +115,14 @@ async fn finish_calendar(
     lease: Lease,
     due: &DueItem,
 ) -> Result<(), SyncError> {
-    let (user, id) = (state.calendar.user_id, state.calendar.id);
+    let user = state.calendar.user_id;
     let is_settled = match state.calendar.source {
         CalendarSource::Account(_) => {
             unlink::unlink_unused(context, user, state.calendar.connection_id).await?
         }
         CalendarSource::Feed(_) => true,
     };
-    let cursor = context.store.finish_disconnected(lease).await?;
-    if is_settled {
-        context.store.end_erasure(due).await?;
-    }
-    if cursor.is_some_and(|cursor| cursor.requested > cursor.completed) {
-        request_sync(context, user, id, 0).await?;
-    }
-    Ok(())
+    release_calendar(context, lease, Some(due).filter(|_| is_settled)).await
 }
 
 async fn continue_calendar(
