@@ -2,16 +2,49 @@
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use shared::sync::sync_calendar;
 
 use crate::harness::account::{by_hand, insert, synced, titles};
 use crate::harness::{EventChange, InjectedFault, ProviderHarness};
 
 with_each_provider!(
     a_large_event_costs_nothing_else,
+    backoff_holds_whatever_is_requested,
     half_finished_push_then_retry,
     throttling_drops_events,
     what_is_refused_is_shown_and_kept,
 );
+
+async fn backoff_holds_whatever_is_requested<S: ProviderHarness>() {
+    let (world, side, ada, calendar, clock) = by_hand::<S>().await;
+    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
+    // As many workers as there are messages: whoever requests a sync, and whichever message is received.
+    let worked = async || {
+        let before = side.calls("changes").await;
+        let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
+        assert!(synced.is_ok(), "{synced:?}");
+        side.calls("changes").await > before
+    };
+    for failures in 0_u32..9 {
+        side.faults("changes", InjectedFault::Broken).await;
+        assert!(worked().await, "after {failures} failures");
+        side.control("forgive", json!({})).await;
+        if failures == 0 {
+            // After one failure a request is carried out at once: the outage may be over.
+            continue;
+        }
+        let hold = 1 << (failures + 1).min(6);
+        assert!(!worked().await);
+        clock.advance(TimeDelta::seconds(hold - 1));
+        assert!(!worked().await);
+        clock.advance(TimeDelta::seconds(1));
+    }
+    assert!(worked().await);
+    let path = format!("/api/v1/calendar/calendars/{calendar}");
+    let state = world.get(&ada, &path).await.body;
+    assert_eq!(state["syncStatus"], "SYNCED", "{state}");
+    assert!(worked().await, "nothing holds after a success");
+}
 
 async fn half_finished_push_then_retry<S: ProviderHarness>() {
     let (world, side, ada, calendar, clock) = by_hand::<S>().await;

@@ -279,6 +279,7 @@ async fn same_token_used_for_differently_filtered_lists<S: ProviderHarness>() {
         error: None,
         next_sync_at: next,
         again_in: None,
+        hold_until: None,
     };
     store.finish_sync(lease, &ending).await.unwrap();
     assert_eq!(

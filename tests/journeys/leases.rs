@@ -64,6 +64,7 @@ async fn a_lost_lease_writes_no_cursor() {
         error: None,
         next_sync_at: clock.now(),
         again_in: None,
+        hold_until: None,
     };
     let progress = FullSync {
         generation: 1,

@@ -285,6 +285,9 @@ pub struct Cursor {
     /// Why the last sync failed, as a message for the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Until when requests wait, after failures of the provider or the feed's server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<DateTime<Utc>>,
     /// Failed syncs since the last successful one.
     pub failures: u32,
     /// Consecutive syncs that could not write local changes to the provider.

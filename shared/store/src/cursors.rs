@@ -6,7 +6,7 @@ use calweave_domain::calendar::{ChannelState, Cursor, SyncStats, SyncStatus, Val
 use calweave_domain::coverage::AskedWindow;
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_domain::sync_state::SyncState;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::expression::UpdateExpression;
 use super::leases::Lease;
@@ -23,9 +23,26 @@ pub struct SyncReport {
     pub next_sync_at: DateTime<Utc>,
     /// Delay in seconds before a retry by message; `None` when a prompt retry is not useful.
     pub again_in: Option<i32>,
+    /// After a failure: until when no request is carried out.
+    pub hold_until: Option<DateTime<Utc>>,
 }
 
+/// The longest delay of a message, in seconds (an SQS limit).
+pub const MAX_DELAY: i32 = 900;
+
 impl SyncReport {
+    /// A sync that is not attempted now, and is requested again after a delay.
+    pub fn postponed(now: DateTime<Utc>, delay: TimeDelta) -> Self {
+        let seconds = i32::try_from(delay.num_seconds() + 1).unwrap_or(MAX_DELAY);
+        Self {
+            success: None,
+            error: None,
+            next_sync_at: now + TimeDelta::seconds(i64::from(MAX_DELAY)),
+            again_in: Some(seconds.min(MAX_DELAY)),
+            hold_until: None,
+        }
+    }
+
     /// Returns whether the sync was postponed: not attempted, and still requested.
     pub fn is_postponed(&self) -> bool {
         self.success.is_none() && self.error.is_none()
@@ -85,6 +102,10 @@ impl Store {
                     .set("lastError", s(error));
             }
         }
+        match &report.hold_until {
+            Some(until) => update.set("heldUntil", value(operation, until)?),
+            None => update.remove("heldUntil"),
+        };
         let request = update.apply(self.update_as_holder(&lease));
         self.update(operation, request.return_values(ReturnValue::AllNew))
             .await?
@@ -134,7 +155,7 @@ impl Store {
             .update_as_holder(&lease)
             .update_expression(
                 "SET completed = :completed, validators = :none, eventCount = :zero, #status = :pending, warnings = :nothing \
-                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError, #state, fullSync, channel, askedWindow",
+                 REMOVE leasedUntil, queuedAt, duePk, dueSk, nextSyncAt, suspect, lastSyncedAt, lastError, #state, fullSync, channel, askedWindow, heldUntil",
             )
             .expression_attribute_names("#state", "syncState")
             .expression_attribute_values(":completed", n(lease.cursor().requested))
@@ -224,7 +245,9 @@ impl Store {
         let operation = "reset the sync status of a calendar";
         let request = self
             .cursor_update(user, calendar)
-            .update_expression("SET #status = :pending REMOVE lastSyncedAt, lastError, nextSyncAt")
+            .update_expression(
+                "SET #status = :pending REMOVE lastSyncedAt, lastError, nextSyncAt, heldUntil",
+            )
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":pending", value(operation, &SyncStatus::Pending)?);

@@ -5,7 +5,7 @@ use calweave_calendar::accounts::credentials;
 use calweave_domain::calendar::{AccountCalendar, Calendar};
 use calweave_domain::connection::Connection;
 use calweave_providers::{CalendarProvider, Connect, ProviderError, Remedy, RemoteCalendar};
-use calweave_store::cursors::{SyncReport, SyncSuccess};
+use calweave_store::cursors::{MAX_DELAY, SyncReport, SyncSuccess};
 use calweave_store::leases::Lease;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -29,8 +29,6 @@ const REVOKED_INTERVAL: TimeDelta = TimeDelta::hours(12);
 pub(super) const STALE_AFTER: TimeDelta = TimeDelta::hours(6);
 /// How many failures in a row are each followed by another try within minutes; from then on the schedule decides.
 const MAX_QUICK_RETRIES: u32 = 6;
-/// The longest delay of a message, in seconds (an SQS limit).
-const MAX_DELAY: i32 = 900;
 
 /// Syncs a calendar. A failure of the provider is part of the report and no error.
 pub(super) async fn run(
@@ -42,7 +40,7 @@ pub(super) async fn run(
     match attempt(context, lease, calendar, account).await {
         Ok((success, left)) => Ok(succeeded(context, lease, calendar, success, left.as_ref())),
         Err(SyncStop::Backend(error)) => Err(error),
-        Err(SyncStop::Later(delay)) => Ok(postponed(context, delay)),
+        Err(SyncStop::Later(delay)) => Ok(SyncReport::postponed(context.clock.now(), delay)),
         Err(SyncStop::Provider(failure)) => Ok(failed(context, lease, calendar, &failure)),
     }
 }
@@ -70,16 +68,7 @@ fn succeeded(
         success: Some(success),
         error: None,
         next_sync_at: context.clock.now() + with_jitter(interval, calendar),
-    }
-}
-
-fn postponed(context: &SyncContext, delay: TimeDelta) -> SyncReport {
-    let seconds = i32::try_from(delay.num_seconds() + 1).unwrap_or(MAX_DELAY);
-    SyncReport {
-        success: None,
-        error: None,
-        next_sync_at: context.clock.now() + POLL_INTERVAL,
-        again_in: Some(seconds.min(MAX_DELAY)),
+        hold_until: None,
     }
 }
 
@@ -106,7 +95,16 @@ fn failed(
         error: Some(failure.to_string()),
         next_sync_at: now + interval,
         again_in: retry_delay(failure, cursor.failures),
+        hold_until: hold(failure, cursor.failures).map(|hold| now + hold),
     }
+}
+
+/// For how long requests wait after a transient failure: from the second one in a row, so that a request after a short outage
+/// is carried out at once, and each notification during a long one is not.
+fn hold(failure: &ProviderError, failures: u32) -> Option<TimeDelta> {
+    let is_transient = matches!(failure.remedy(), Remedy::Retry(_));
+    let seconds = 1 << (failures + 1).min(MAX_QUICK_RETRIES);
+    Some(TimeDelta::seconds(seconds)).filter(|_| is_transient && failures > 0)
 }
 
 /// In how many seconds to try again after a transient failure.

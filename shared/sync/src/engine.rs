@@ -10,7 +10,7 @@ use calweave_store::WriteOutcome;
 use calweave_store::cursors::SyncReport;
 use calweave_store::leases::{LEASE_LIFETIME, Lease};
 use calweave_store::queue::Job;
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use tracing::{error, info, warn};
 
 use super::{SyncError, account, feed};
@@ -55,6 +55,12 @@ pub async fn sync_calendar(
         context.store.finish_disconnected(lease).await?;
         return Ok(SyncOutcome::Gone);
     };
+    let now = context.clock.now();
+    if let Some(left) = lease.cursor().held_until.map(|until| until - now)
+        && left > TimeDelta::zero()
+    {
+        return finish(context, lease, &SyncReport::postponed(now, left)).await;
+    }
     let ended = match &calendar.source {
         CalendarSource::Feed(feed) => {
             Box::pin(feed::run(context, &mut lease, &calendar, feed)).await

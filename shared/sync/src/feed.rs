@@ -73,7 +73,12 @@ pub(super) async fn run(
         Err(failure) => {
             warn!(calendar.id = %calendar.id, "sync of {} failed: {failure}", calendar.id);
             let next_sync_at = started + retry_in(&failure, cursor.failures);
-            Ok(report(Err(failure), next_sync_at))
+            // What the server asks for also holds for requests; our own backoff is for the schedule only.
+            let hold_until = failure.asked_delay().map(|delay| started + delay);
+            Ok(SyncReport {
+                hold_until,
+                ..report(Err(failure), next_sync_at)
+            })
         }
     }
 }
@@ -88,6 +93,7 @@ fn report(outcome: Result<SyncSuccess, Failure>, next_sync_at: DateTime<Utc>) ->
         error,
         again_in: None,
         next_sync_at,
+        hold_until: None,
     }
 }
 
@@ -104,6 +110,19 @@ enum Failure {
     Address(#[from] AddressError),
     #[error("the feed could not be read")]
     Crashed,
+}
+
+impl Failure {
+    /// The delay that the server asks for (`Retry-After`), at most a day.
+    fn asked_delay(&self) -> Option<TimeDelta> {
+        match self {
+            Self::Fetch(FetchError::Status {
+                retry_after: Some(seconds),
+                ..
+            }) => Some(TimeDelta::seconds((*seconds).clamp(0, 86_400))),
+            _ => None,
+        }
+    }
 }
 
 type Pulled = Result<Option<(Feed, Validators)>, Failure>;
@@ -256,11 +275,7 @@ fn unchanged(lease: &Lease) -> SyncStats {
 /// The delay after a failure: twice as long each time, at most a day, and never shorter than the server's `Retry-After`.
 fn retry_in(failure: &Failure, failures: u32) -> TimeDelta {
     let backoff = (MIN_INTERVAL * (1 << failures.min(7))).min(MAX_INTERVAL);
-    match failure {
-        Failure::Fetch(FetchError::Status {
-            retry_after: Some(seconds),
-            ..
-        }) => TimeDelta::seconds((*seconds).clamp(0, 86_400)).max(MIN_INTERVAL),
-        _ => backoff,
-    }
+    failure
+        .asked_delay()
+        .map_or(backoff, |delay| delay.max(MIN_INTERVAL))
 }
