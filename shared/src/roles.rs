@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use calweave_base::clock::Deadline;
-use calweave_base::config::{HttpConfig, PasswordPolicy, SyncWindow};
+use calweave_base::config::{HttpConfig, PasswordPolicy, ScheduleConfig, SyncWindow};
 use calweave_calendar::{AccountContext, Context, EventContext, FeedContext};
 pub use calweave_http::HandlerState;
 use calweave_http::HttpContext;
 use calweave_store::Store;
 use calweave_store::queue::Queue;
-use calweave_sync::SyncContext;
+use calweave_sync::{ScheduleContext, SyncContext};
 use calweave_vault::Vault;
 
 pub use crate::setup::Role;
@@ -64,6 +64,15 @@ impl Role for SyncContext {
             window: SyncWindow::read(&mut setup.env),
             policy: setup.feed_policy(),
             deadline: Deadline::Never,
+        }
+    }
+}
+
+impl Role for ScheduleContext {
+    fn build(setup: &mut Setup<'_>) -> Self {
+        Self {
+            context: Context::build(setup),
+            config: ScheduleConfig::read(&mut setup.env),
         }
     }
 }

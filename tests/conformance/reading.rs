@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use shared::domain::ids::UserId;
+use shared::store::cursors::SyncReport;
 use shared::store::keys::DueKind;
 
 use crate::harness::account::{by_hand, connected, create, insert, put, synced, titles};
@@ -245,7 +246,7 @@ async fn stale_data_after_a_webhook_dies<S: ProviderHarness>() {
         stale["lastSyncedAt"], "2027-01-01T00:00:00Z",
         "every answer says how fresh it is"
     );
-    assert_eq!(reconcile::run(world.stack.jobs()).await.unwrap(), 1);
+    assert_eq!(reconcile::run(world.stack.schedule()).await.unwrap(), 1);
     world.stack.work().await;
     assert_eq!(titles(&world, &ada).await, ["Unannounced"]);
     let fresh = world
@@ -274,12 +275,10 @@ async fn same_token_used_for_differently_filtered_lists<S: ProviderHarness>() {
         ..Default::default()
     };
     let next = "2027-02-01T00:00:00Z".parse().unwrap();
-    let ending = shared::store::cursors::SyncReport {
+    let ending = SyncReport {
         success: Some(success),
-        error: None,
         next_sync_at: next,
-        again_in: None,
-        hold_until: None,
+        ..SyncReport::postponed(next, TimeDelta::zero())
     };
     store.finish_sync(lease, &ending).await.unwrap();
     assert_eq!(
@@ -361,7 +360,7 @@ async fn updates_silently_stop<S: ProviderHarness>() {
             .collect();
         side.control("faults", json!(down)).await;
         clock.advance(TimeDelta::hours(2));
-        reconcile::run(world.stack.jobs()).await.unwrap();
+        reconcile::run(world.stack.schedule()).await.unwrap();
         world.stack.work().await;
     }
     ada = world.sign_in(&ada).await;
@@ -385,7 +384,7 @@ async fn updates_silently_stop<S: ProviderHarness>() {
     side.control("forgive", json!({})).await;
     clock.advance(TimeDelta::hours(8));
     assert_eq!(
-        reconcile::run(world.stack.jobs()).await.unwrap(),
+        reconcile::run(world.stack.schedule()).await.unwrap(),
         1,
         "it is still asked for"
     );

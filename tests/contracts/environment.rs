@@ -39,7 +39,12 @@ fn a_function_is_given_what_it_reads_and_no_more() {
         let given = template.variables_of(name);
         let value = |name: &str| match name {
             "JWT_KEYS" => r#"{"kid":"a","secret":"0123456789abcdef0123456789abcdef"}"#.to_owned(),
-            name if name.ends_with("_DAYS") || name.ends_with("_LENGTH") => "30".to_owned(),
+            name if ["_DAYS", "_LENGTH", "_RUN"]
+                .iter()
+                .any(|end| name.ends_with(end)) =>
+            {
+                "30".to_owned()
+            }
             _ => "value".to_owned(),
         };
         let known = |name: &str| given.contains(name) || BY_LAMBDA.contains(&name);

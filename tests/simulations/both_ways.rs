@@ -362,7 +362,7 @@ impl<S: ProviderHarness> Both<S> {
         }
         for _ in 0..12 {
             self.clock.advance(TimeDelta::minutes(16));
-            reconcile::run(self.world.stack.jobs()).await.unwrap();
+            reconcile::run(self.world.stack.schedule()).await.unwrap();
             refresh_tokens::run(self.world.stack.accounts())
                 .await
                 .unwrap();

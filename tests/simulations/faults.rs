@@ -358,7 +358,7 @@ async fn an_event_is_made_once_wherever_its_making_fails() {
     faults.now(|_, _| Fate::Done);
     assert_eq!(make("Unheard").await.status, 202);
     clock.advance(TimeDelta::minutes(16));
-    reconcile::run(world.stack.jobs()).await.unwrap();
+    reconcile::run(world.stack.schedule()).await.unwrap();
     world.stack.work().await;
     google.sign_in().await;
     assert_eq!(google.titles().await, ["Unasked", "Unheard"]);

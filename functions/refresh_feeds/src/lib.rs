@@ -1,10 +1,9 @@
 //! Runs every 15 minutes: requests a sync of the feeds that are due, and only of those.
 
-use shared::calendar::Context;
 use shared::store::keys::DueKind;
-use shared::sync::{SyncError, refresh_due};
+use shared::sync::{ScheduleContext, SyncError, refresh_due};
 
 /// Runs the job once. Returns the number of feeds that were due.
-pub async fn run(context: Context) -> Result<usize, SyncError> {
+pub async fn run(context: ScheduleContext) -> Result<usize, SyncError> {
     refresh_due(&context, DueKind::Feed).await
 }

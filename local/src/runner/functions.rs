@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 use shared::calendar::{AccountContext, Context};
-use shared::config::InvalidConfig;
+use shared::config::{InvalidConfig, ScheduleConfig};
 use shared::in_process::InProcess;
 use shared::roles::Role;
 use shared::setup::Setup;
-use shared::sync::{SyncContext, SyncError};
+use shared::sync::{ScheduleContext, SyncContext, SyncError};
 use utoipa::openapi::OpenApi;
 
 /// A function that handles HTTP requests.
@@ -91,6 +91,15 @@ impl JobRole for AccountContext {
 impl JobRole for Context {
     fn of(context: &SyncContext) -> Self {
         context.accounts.context.clone()
+    }
+}
+
+impl JobRole for ScheduleContext {
+    fn of(context: &SyncContext) -> Self {
+        ScheduleContext {
+            context: context.accounts.context.clone(),
+            config: ScheduleConfig::default(),
+        }
     }
 }
 

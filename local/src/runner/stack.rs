@@ -11,12 +11,12 @@ use aws_sdk_dynamodb::config::SharedHttpClient;
 use axum::Router;
 use shared::calendar::{AccountContext, Context};
 use shared::clock::Clock;
-use shared::config::{Environment, InvalidConfig};
+use shared::config::{Environment, InvalidConfig, ScheduleConfig};
 use shared::http::HttpContext;
 use shared::in_process::InProcess;
 use shared::roles::HandlerState;
 use shared::setup::Setup;
-use shared::sync::SyncContext;
+use shared::sync::{ScheduleContext, SyncContext};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -206,6 +206,14 @@ impl Stack {
     /// Returns the context of jobs that request syncs.
     pub fn jobs(&self) -> Context {
         self.accounts().context
+    }
+
+    /// Returns the context of jobs that request what is due.
+    pub fn schedule(&self) -> ScheduleContext {
+        ScheduleContext {
+            context: self.jobs(),
+            config: ScheduleConfig::default(),
+        }
     }
 
     /// Returns the context of functions that call providers.

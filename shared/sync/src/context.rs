@@ -3,8 +3,8 @@
 use std::ops::Deref;
 
 use calweave_base::clock::Deadline;
-use calweave_base::config::SyncWindow;
-use calweave_calendar::AccountContext;
+use calweave_base::config::{ScheduleConfig, SyncWindow};
+use calweave_calendar::{AccountContext, Context};
 use calweave_egress::address::EgressPolicy;
 
 /// For syncs: everything that calls providers, and what is read of calendars and feeds.
@@ -25,5 +25,22 @@ impl Deref for SyncContext {
 
     fn deref(&self) -> &AccountContext {
         &self.accounts
+    }
+}
+
+/// For the jobs that request what is due.
+#[derive(Clone)]
+pub struct ScheduleContext {
+    /// Tables, queue and clock.
+    pub context: Context,
+    /// How much one run does.
+    pub config: ScheduleConfig,
+}
+
+impl Deref for ScheduleContext {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
     }
 }

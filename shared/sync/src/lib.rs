@@ -22,7 +22,7 @@ mod throttle;
 mod unlink;
 mod watch;
 
-pub use context::SyncContext;
+pub use context::{ScheduleContext, SyncContext};
 pub use engine::{SyncOutcome, sync_calendar};
 pub use erase::{erase_account, erase_calendar};
 pub use schedule::{refresh_due, refresh_tokens, renew_channels, resume_erasures};

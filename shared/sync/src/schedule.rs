@@ -12,11 +12,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tracing::error;
 
 use super::SyncError;
+use crate::ScheduleContext;
 
 /// How many due calendars are read at once.
 const CALENDARS_PER_PAGE: i32 = 500;
-/// How many calendars one run requests per shard; the next run, a quarter of an hour later, finds the rest still due.
-const CALENDARS_PER_SHARD: usize = 15_000;
 /// How many calendars of a shard are requested at once.
 const CONCURRENT_REQUESTS: usize = 16;
 /// How many channels one run renews per shard.
@@ -33,20 +32,26 @@ const SPREAD_SECONDS: usize = 300;
 const POSTPONED: TimeDelta = TimeDelta::minutes(30);
 
 /// Requests a sync of every calendar of this kind that is due, all shards at once. Idempotent: a calendar has at most one
-/// message in flight. Returns how many were requested.
-pub async fn refresh_due(context: &Context, kind: DueKind) -> Result<usize, SyncError> {
-    let shards = (0..DUE_SHARDS).map(|shard| refresh_shard(context, kind, shard));
+/// message in flight. Returns how many were requested: as many as one run may, and in each shard those that are longest overdue.
+pub async fn refresh_due(context: &ScheduleContext, kind: DueKind) -> Result<usize, SyncError> {
+    let shards = usize::try_from(DUE_SHARDS).unwrap_or(1);
+    let limit = context.config.calendars_per_run.div_ceil(shards);
+    let shards = (0..DUE_SHARDS).map(|shard| refresh_shard(context, kind, shard, limit));
     Ok(try_join_all(shards).await?.into_iter().sum())
 }
 
-async fn refresh_shard(context: &Context, kind: DueKind, shard: u32) -> Result<usize, SyncError> {
+async fn refresh_shard(
+    context: &Context,
+    kind: DueKind,
+    shard: u32,
+    limit: usize,
+) -> Result<usize, SyncError> {
     let now = context.clock.now();
     let mut requested = 0;
     loop {
-        let due = context
-            .store
-            .due(kind, shard, now, CALENDARS_PER_PAGE)
-            .await?;
+        let left = i32::try_from(limit - requested).unwrap_or(CALENDARS_PER_PAGE);
+        let page = left.min(CALENDARS_PER_PAGE);
+        let due = context.store.due(kind, shard, now, page).await?;
         let count = due.len();
         let spread = |index: usize| i32::try_from(index * SPREAD_SECONDS / count).unwrap_or(0);
         let requests = due.into_iter().enumerate().filter_map(|(index, due)| {
@@ -63,8 +68,8 @@ async fn refresh_shard(context: &Context, kind: DueKind, shard: u32) -> Result<u
             .try_collect()
             .await?;
         requested += done.len();
-        let is_last = count < usize::try_from(CALENDARS_PER_PAGE).unwrap_or(usize::MAX);
-        if is_last || requested >= CALENDARS_PER_SHARD {
+        let is_last = count < usize::try_from(page).unwrap_or(usize::MAX);
+        if is_last || requested >= limit {
             return Ok(requested);
         }
     }

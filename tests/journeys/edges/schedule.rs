@@ -58,7 +58,7 @@ async fn only_feeds_that_are_due_are_refreshed() {
     );
     let run = async |after: TimeDelta| {
         clock.advance(after);
-        let asked = refresh_feeds::run(world.stack.jobs()).await.unwrap();
+        let asked = refresh_feeds::run(world.stack.schedule()).await.unwrap();
         let messages = visible_jobs(&world).await;
         for job in messages {
             Box::pin(sync_worker::handle(app.clone(), job, Deadline::Never))
@@ -187,7 +187,7 @@ async fn a_due_feed_that_has_not_changed_costs_eight_write_units() {
     world.stack.work().await;
     clock.advance(TimeDelta::hours(1));
     app.store.meter().take();
-    assert_eq!(refresh_feeds::run(world.stack.jobs()).await.unwrap(), 1);
+    assert_eq!(refresh_feeds::run(world.stack.schedule()).await.unwrap(), 1);
     let (_, asked, _) = app.store.meter().take();
     let jobs = visible_jobs(&world).await;
     app.store.meter().take();
@@ -266,4 +266,31 @@ async fn a_killed_run_leaves_word_and_its_request_is_heard() {
     }
     let done = cursor().await;
     assert_eq!((done.completed, done.last_error), (done.requested, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_requests_as_many_as_it_may_and_the_next_one_the_rest() {
+    let clock = Clock::manual("2026-03-02T09:00:00Z".parse().unwrap());
+    let world = World::with(Options {
+        clock: clock.clone(),
+        background: false,
+        ..Options::default()
+    })
+    .await;
+    let ada = world.sign_up("ada").await;
+    for path in ["a.ics", "b.ics", "c.ics"] {
+        world.feeds.set_ics(path, daily(1, "2026-03-02", path));
+        let body = json!({ "url": world.feeds.url(path) });
+        world.post(&ada, "/api/v1/calendar/ics/connect", body).await;
+    }
+    world.stack.work().await;
+    clock.advance(TimeDelta::hours(25));
+    // The calendars of one person share a shard, of which there are eight.
+    let mut schedule = world.stack.schedule();
+    schedule.config.calendars_per_run = 16;
+    let mut requested = vec![];
+    for _ in 0..3 {
+        requested.push(refresh_feeds::run(schedule.clone()).await.unwrap());
+    }
+    assert_eq!(requested, [2, 1, 0]);
 }

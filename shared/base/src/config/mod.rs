@@ -15,4 +15,4 @@ pub use http::{HttpConfig, PasswordPolicy};
 pub use jwt::{JwtKey, JwtKeys};
 pub use oauth::OAuthClient;
 pub use storage::{KeyConfig, QueueConfig, TableNames};
-pub use sync::{FeedsConfig, SyncWindow};
+pub use sync::{FeedsConfig, ScheduleConfig, SyncWindow};

@@ -46,3 +46,35 @@ impl FeedsConfig {
         }
     }
 }
+
+/// How much one run of a scheduled job does.
+#[derive(Clone, Copy, Debug)]
+pub struct ScheduleConfig {
+    /// How many due calendars one run requests; the next run finds the rest still due.
+    pub calendars_per_run: usize,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self {
+            calendars_per_run: 60_000,
+        }
+    }
+}
+
+impl ScheduleConfig {
+    /// Reads `CALENDARS_PER_RUN` (default 60,000), from 1 to 1,000,000.
+    pub fn read(env: &mut Environment<'_>) -> Self {
+        let name = "CALENDARS_PER_RUN";
+        let Some(text) = env.optional(name) else {
+            return Self::default();
+        };
+        let read = text.parse().ok();
+        let read = read.filter(|count| (1..=1_000_000).contains(count));
+        let calendars_per_run = read.unwrap_or_else(|| {
+            env.report(format!("{name} is not a number from 1 to 1000000"));
+            1
+        });
+        Self { calendars_per_run }
+    }
+}

@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::ids;
+use super::equivalents::keep_equivalents;
 use super::fields::{EVENT_FIELDS, SERIES_FIELDS};
 use super::read::MEETING_BLOCK;
 use super::{
@@ -167,7 +168,7 @@ fn remote(
     if let Some(series) = &mut read.series {
         series.overridden = occurrence::cancelled(&raw, read.start);
     }
-    read::keep_equivalents(event, &mut read);
+    keep_equivalents(event, &mut read);
     if let (Some(series), Some(known)) = (&mut read.series, &event.series) {
         if !raw["cancelledOccurrences"].is_array() {
             series.except_dates = agreed(event);

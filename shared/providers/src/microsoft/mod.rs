@@ -3,6 +3,7 @@
 
 mod calendars;
 mod delta;
+mod equivalents;
 mod events;
 mod fields;
 mod oauth;
@@ -131,7 +132,7 @@ impl CalendarProvider for GraphSession {
     }
 
     fn keep_equivalents(&self, known: &Event, incoming: &mut Event) {
-        read::keep_equivalents(known, incoming);
+        equivalents::keep_equivalents(known, incoming);
     }
 
     fn list_calendars(&self) -> ProviderFuture<'_, Vec<AccountCalendar>> {
