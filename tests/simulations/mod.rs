@@ -41,7 +41,7 @@ impl Dice {
 }
 
 /// Runs a sync until it has made `calls` DynamoDB calls, and then drops it, as if the worker were killed.
-async fn killed_after(world: &World, user: UserId, calendar: CalendarId, calls: u64) {
+pub async fn killed_after(world: &World, user: UserId, calendar: CalendarId, calls: u64) {
     let app = &world.stack.context;
     app.store.meter().take();
     let mut made = 0;

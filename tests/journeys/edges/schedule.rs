@@ -5,10 +5,10 @@ use chrono::TimeDelta;
 use local::stack::Options;
 use serde_json::json;
 use shared::clock::{Clock, Deadline};
-use shared::store::WriteOutcome;
 
 use crate::harness::feeds::{FeedResponse, daily};
 use crate::harness::{PASSWORD, World};
+use crate::simulations::killed_after;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_feeds_that_are_due_are_refreshed() {
@@ -247,16 +247,12 @@ async fn a_killed_run_leaves_word_and_its_request_is_heard() {
         .await
         .unwrap();
     assert_eq!(queue.attributes.unwrap()[&delayed], "1");
-    // The next run leaves word of the interruption, and a success clears it.
+    // The next run leaves word of the interruption at once, whatever becomes of itself; a success clears it.
     clock.advance(TimeDelta::seconds(62));
-    let mut lease = store.acquire_lease(user, id).await.unwrap().unwrap();
-    assert!(lease.follows_interruption());
-    let recorded = store.record_interruption(&mut lease).await.unwrap();
-    assert_eq!(recorded, WriteOutcome::Written);
+    killed_after(&world, user, id, 2).await;
     let status = cursor().await;
     assert!(status.last_error.unwrap().contains("interrupted"));
     assert_eq!(status.failures, 1);
-    drop(lease);
     clock.advance(TimeDelta::seconds(62));
     for job in visible_jobs(&world).await {
         let app = world.stack.context.clone();
@@ -266,6 +262,35 @@ async fn a_killed_run_leaves_word_and_its_request_is_heard() {
     }
     let done = cursor().await;
     assert_eq!((done.completed, done.last_error), (done.requested, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_was_moved_has_not_been_synced() {
+    let options = Options {
+        background: false,
+        ..crate::harness::options()
+    };
+    let world = World::with(options).await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("a.ics", daily(1, "2026-03-02", "a"));
+    world.feeds.set_ics("b.ics", daily(1, "2026-03-02", "b"));
+    let body = json!({ "url": world.feeds.url("a.ics") });
+    let made = world.post(&ada, "/api/v1/calendar/ics/connect", body).await;
+    let id = made.body["id"].as_str().unwrap();
+    world.stack.work().await;
+    let path = format!("/api/v1/calendar/calendars/{id}");
+    assert_eq!(world.get(&ada, &path).await.body["syncStatus"], "SYNCED");
+    let (feed, body) = (
+        format!("/api/v1/calendar/ics/{id}"),
+        json!({ "url": world.feeds.url("b.ics") }),
+    );
+    let moved = world.call("PUT", &feed, Some(&ada.token), Some(body)).await;
+    assert_eq!(moved.status, 200, "{moved:?}");
+    let shown = world.get(&ada, &path).await.body;
+    assert_eq!(shown["syncStatus"], "PENDING", "{shown}");
+    assert_eq!(shown["lastSyncedAt"], serde_json::Value::Null);
+    world.stack.work().await;
+    assert_eq!(world.get(&ada, &path).await.body["syncStatus"], "SYNCED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
