@@ -1,5 +1,5 @@
-//! `cargo bench -p local --bench schedule`: how many runs a schedule takes to request 100,000 due calendars, and what a
-//! run costs.
+//! `cargo bench -p local --bench schedule`: how many runs a schedule takes to request 100,000 due calendars, or as many as
+//! the argument says, and what each of them costs.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ use shared::domain::ids::{CalendarId, UserId};
 use shared::store::keys::{self, DueKind};
 use shared::sync::refresh_due;
 
+/// How many calendars are due.
 const CALENDARS: u32 = 100_000;
 
 #[tokio::main]
@@ -30,7 +31,10 @@ async fn main() {
     let stack = Stack::start(&Template::bundled().unwrap(), options)
         .await
         .unwrap();
-    fill(&stack, &clock).await;
+    let arguments = std::env::args().skip(1);
+    let mut calendars = arguments.filter_map(|argument| argument.parse().ok());
+    let calendars: u32 = calendars.next().unwrap_or(CALENDARS);
+    fill(&stack, &clock, calendars).await;
     let context = stack.schedule();
     let (mut runs, mut requested) = (0_u32, 0);
     let mut slowest = Duration::ZERO;
@@ -48,7 +52,7 @@ async fn main() {
         clock.advance(TimeDelta::minutes(15));
     }
     let (read, written, calls) = context.store.meter().take();
-    let each = |total: f64| total / f64::from(CALENDARS);
+    let each = |total: f64| total / f64::from(calendars);
     say(&format!(
         "due calendars            {requested} requested in {runs} runs, the slowest {slowest:.1?}; for each {:.2} read and {:.2} write units, {:.2} calls",
         each(read),
@@ -59,7 +63,7 @@ async fn main() {
 }
 
 /// Stores cursors of feeds that are due.
-async fn fill(stack: &Stack, clock: &Clock) {
+async fn fill(stack: &Stack, clock: &Clock, calendars: u32) {
     let table = &stack.services.variables["CALENDAR_TABLE"];
     let due_at = clock.now() - TimeDelta::minutes(1);
     let one = || {
@@ -73,7 +77,7 @@ async fn fill(stack: &Stack, clock: &Clock) {
         let put = PutRequest::builder().set_item(Some(item)).build().unwrap();
         WriteRequest::builder().put_request(put).build()
     };
-    for _ in 0..CALENDARS / 25 {
+    for _ in 0..calendars / 25 {
         let batch: Vec<WriteRequest> = (0..25).map(|_| one()).collect();
         let request = stack.services.dynamodb.batch_write_item();
         request.request_items(table, batch).send().await.unwrap();

@@ -1,32 +1,63 @@
 //! Logging: JSON lines on Lambda, human-readable lines in a terminal.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging as JSON lines. `level` is the value of `LOG_LEVEL`, by default `info`. A second call does nothing.
+/// Starts logging as JSON lines. `level` is the value of `LOG_LEVEL`, by default `info`: a level, or levels of targets such as
+/// `warn,hyper=error`. A second call does nothing.
 pub fn init_json(level: Option<&str>) {
-    let started = tracing_subscriber::fmt()
+    let lines = layer()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_target(false)
-        .with_env_filter(filter(level))
-        .try_init();
-    drop(started);
+        .with_target(false);
+    drop(registry().with(lines).with(filter(level)).try_init());
 }
 
 /// Starts logging as human-readable lines on standard error, with `level` as in [`init_json`]. A second call does
 /// nothing.
 pub fn init_terminal(level: Option<&str>) {
-    let started = tracing_subscriber::fmt()
+    let lines = layer()
         .compact()
         .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter(level))
-        .try_init();
-    drop(started);
+        .with_writer(std::io::stderr);
+    drop(registry().with(lines).with(filter(level)).try_init());
 }
 
-fn filter(level: Option<&str>) -> EnvFilter {
-    EnvFilter::try_new(level.unwrap_or("info")).unwrap_or_else(|_| EnvFilter::new("info"))
+/// Reads levels. An `EnvFilter` would also read fields of spans, for which it links a regex engine.
+fn filter(level: Option<&str>) -> Targets {
+    let filter = level.and_then(|level| level.parse().ok());
+    filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::filter::LevelFilter;
+
+    use super::filter;
+
+    #[test]
+    fn levels_are_read_and_nonsense_is_info() {
+        assert_eq!(
+            filter(Some("error")).default_level(),
+            Some(LevelFilter::ERROR)
+        );
+        let some = filter(Some("warn,dynoxide=error"));
+        assert_eq!(some.default_level(), Some(LevelFilter::WARN));
+        for level in [None, Some("=="), Some("")] {
+            assert!(
+                filter(level).would_enable(
+                    "calweave",
+                    &tracing_subscriber::filter::LevelFilter::INFO
+                        .into_level()
+                        .unwrap()
+                ),
+                "{level:?}"
+            );
+        }
+    }
 }

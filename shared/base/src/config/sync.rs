@@ -57,13 +57,13 @@ pub struct ScheduleConfig {
 impl Default for ScheduleConfig {
     fn default() -> Self {
         Self {
-            calendars_per_run: 60_000,
+            calendars_per_run: 120_000,
         }
     }
 }
 
 impl ScheduleConfig {
-    /// Reads `CALENDARS_PER_RUN` (default 60,000), from 1 to 1,000,000.
+    /// Reads `CALENDARS_PER_RUN` (default 120,000), from 1 to 1,000,000.
     pub fn read(env: &mut Environment<'_>) -> Self {
         let name = "CALENDARS_PER_RUN";
         let Some(text) = env.optional(name) else {
