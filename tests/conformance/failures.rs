@@ -10,6 +10,7 @@ use crate::harness::{EventChange, InjectedFault, ProviderHarness};
 with_each_provider!(
     a_large_event_costs_nothing_else,
     a_postponed_sync_is_no_failure,
+    a_token_that_is_rejected_during_a_push_is_renewed,
     a_request_during_a_sync_is_carried_out_right_after_it,
     backoff_holds_whatever_is_requested,
     half_finished_push_then_retry,
@@ -46,6 +47,22 @@ async fn backoff_holds_whatever_is_requested<S: ProviderHarness>() {
     let state = world.get(&ada, &path).await.body;
     assert_eq!(state["syncStatus"], "SYNCED", "{state}");
     assert!(worked().await, "nothing holds after a success");
+}
+
+async fn a_token_that_is_rejected_during_a_push_is_renewed<S: ProviderHarness>() {
+    let (world, side, ada, calendar, _) = by_hand::<S>().await;
+    let body = json!({ "calendarId": calendar, "title": "Once", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" });
+    let made = world
+        .post(&ada, "/api/v1/calendar/events?wait=0", body)
+        .await;
+    assert_eq!(made.status, 202, "{made:?}");
+    side.faults("insert", InjectedFault::Rejected).await;
+    let tokens = side.calls("token").await;
+    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
+    let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
+    assert!(synced.is_ok(), "{synced:?}");
+    assert_eq!(side.titles().await, ["Once"], "in the same run");
+    assert_eq!(side.calls("token").await, tokens + 1);
 }
 
 async fn a_postponed_sync_is_no_failure<S: ProviderHarness>() {

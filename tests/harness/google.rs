@@ -292,6 +292,7 @@ impl ProviderHarness for GoogleHarness {
             InjectedFault::Throttled => (403, "rateLimitExceeded", false),
             InjectedFault::ThrottledAfter => (429, "rateLimitExceeded", true),
             InjectedFault::Conflict => (412, "conditionNotMet", false),
+            InjectedFault::Rejected => (401, "authError", false),
             InjectedFault::Forbidden => (403, "forbiddenForNonOrganizer", false),
         };
         json!({ "method": Self::method(name), "status": status, "reason": reason, "after": after })

@@ -316,6 +316,7 @@ impl ProviderHarness for MicrosoftHarness {
             InjectedFault::Throttled => (429, "ApplicationThrottled", false),
             InjectedFault::ThrottledAfter => (429, "ApplicationThrottled", true),
             InjectedFault::Conflict => (409, "ErrorIrresolvableConflict", false),
+            InjectedFault::Rejected => (401, "InvalidAuthenticationToken", false),
             InjectedFault::Forbidden => (403, "ErrorAccessDenied", false),
         };
         json!({ "method": Self::method(name), "status": status, "reason": reason, "after": after, "retryAfter": if status == 429 { json!(1) } else { Value::Null } })

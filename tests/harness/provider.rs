@@ -42,6 +42,8 @@ pub enum InjectedFault {
     ThrottledAfter,
     Conflict,
     Forbidden,
+    /// The access token is rejected.
+    Rejected,
 }
 
 /// Returns an HTTP client that does not follow redirects, so that tests can read their targets.

@@ -215,5 +215,29 @@ mod tests {
         assert!(edit.is_paused);
         edit.record_rewrite(start + TimeDelta::minutes(30));
         assert!(!edit.is_paused);
+        // Ten minutes later a rewrite no longer counts.
+        edit.rewrites = vec![start; 5];
+        edit.record_rewrite(start + REWRITES_WITHIN);
+        assert_eq!(edit.rewrites.len(), 1);
+    }
+
+    #[test]
+    fn the_status_says_what_becomes_of_an_edit() {
+        let mut link = EventLink::default();
+        assert_eq!(link.status(), LinkStatus::Synced);
+        link.edit = Some(Box::new(Edit::new(
+            Operation::Update,
+            None,
+            DateTime::UNIX_EPOCH,
+        )));
+        assert_eq!(link.status(), LinkStatus::Pending);
+        link.failure = Some("refused".to_owned());
+        assert_eq!(link.status(), LinkStatus::Failed);
+        if let Some(edit) = &mut link.edit {
+            edit.is_paused = true;
+        }
+        assert_eq!(link.status(), LinkStatus::Paused);
+        link.edit = None;
+        assert_eq!(link.status(), LinkStatus::Failed);
     }
 }
