@@ -2,128 +2,16 @@
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use shared::sync::sync_calendar;
 
 use crate::harness::account::{by_hand, insert, synced, titles};
 use crate::harness::{EventChange, InjectedFault, ProviderHarness};
 
 with_each_provider!(
     a_large_event_costs_nothing_else,
-    a_postponed_sync_is_no_failure,
-    a_token_that_is_rejected_during_a_push_is_renewed,
-    a_request_during_a_sync_is_carried_out_right_after_it,
-    backoff_holds_whatever_is_requested,
     half_finished_push_then_retry,
     throttling_drops_events,
     what_is_refused_is_shown_and_kept,
 );
-
-async fn backoff_holds_whatever_is_requested<S: ProviderHarness>() {
-    let (world, side, ada, calendar, clock) = by_hand::<S>().await;
-    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
-    // As many workers as there are messages: whoever requests a sync, and whichever message is received.
-    let worked = async || {
-        let before = side.calls("changes").await;
-        let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-        assert!(synced.is_ok(), "{synced:?}");
-        side.calls("changes").await > before
-    };
-    for failures in 0_u32..9 {
-        side.faults("changes", InjectedFault::Broken).await;
-        assert!(worked().await, "after {failures} failures");
-        side.control("forgive", json!({})).await;
-        if failures == 0 {
-            // After one failure a request is carried out at once: the outage may be over.
-            continue;
-        }
-        let hold = 1 << (failures + 1).min(6);
-        assert!(!worked().await);
-        clock.advance(TimeDelta::seconds(hold - 1));
-        assert!(!worked().await);
-        clock.advance(TimeDelta::seconds(1));
-    }
-    assert!(worked().await);
-    let path = format!("/api/v1/calendar/calendars/{calendar}");
-    let state = world.get(&ada, &path).await.body;
-    assert_eq!(state["syncStatus"], "SYNCED", "{state}");
-    assert!(worked().await, "nothing holds after a success");
-}
-
-async fn a_token_that_is_rejected_during_a_push_is_renewed<S: ProviderHarness>() {
-    let (world, side, ada, calendar, _) = by_hand::<S>().await;
-    let body = json!({ "calendarId": calendar, "title": "Once", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" });
-    let made = world
-        .post(&ada, "/api/v1/calendar/events?wait=0", body)
-        .await;
-    assert_eq!(made.status, 202, "{made:?}");
-    side.faults("insert", InjectedFault::Rejected).await;
-    let tokens = side.calls("token").await;
-    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
-    let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-    assert!(synced.is_ok(), "{synced:?}");
-    assert_eq!(side.titles().await, ["Once"], "in the same run");
-    assert_eq!(side.calls("token").await, tokens + 1);
-}
-
-async fn a_postponed_sync_is_no_failure<S: ProviderHarness>() {
-    let (world, side, ada, calendar, clock) = by_hand::<S>().await;
-    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
-    for _ in 0..2 {
-        side.faults("changes", InjectedFault::Broken).await;
-        let failed = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-        assert!(failed.is_ok(), "{failed:?}");
-        side.control("forgive", json!({})).await;
-    }
-    let cursor = async || {
-        let state = world.stack.context.store.calendar(user, id).await;
-        state.unwrap().unwrap().cursor
-    };
-    let failed = cursor().await;
-    let postponed = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-    assert!(postponed.is_ok(), "{postponed:?}");
-    let now = cursor().await;
-    assert_eq!(
-        (
-            now.failures,
-            now.last_error,
-            now.next_sync_at,
-            now.held_until
-        ),
-        (2, failed.last_error, failed.next_sync_at, failed.held_until)
-    );
-    assert!(now.requested > now.completed, "it is still requested");
-    clock.advance(TimeDelta::seconds(5));
-    let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-    assert!(synced.is_ok(), "{synced:?}");
-    let now = cursor().await;
-    assert_eq!(
-        (now.failures, now.last_error, now.held_until),
-        (0, None, None)
-    );
-    assert_eq!(now.completed, now.requested);
-}
-
-async fn a_request_during_a_sync_is_carried_out_right_after_it<S: ProviderHarness>() {
-    let (world, side, ada, calendar, clock) = by_hand::<S>().await;
-    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
-    let worker = world.stack.worker(clock.clone()).unwrap();
-    side.control("hold", json!(0)).await;
-    let slow = tokio::spawn(async move { Box::pin(sync_calendar(&worker, user, id)).await });
-    while side.report().await["isHolding"] != true {
-        tokio::task::yield_now().await;
-    }
-    // Its list of changes has been read before this event was made.
-    insert(&side, "Late", 7).await;
-    let path = format!("/api/v1/calendar/calendars/{calendar}/sync");
-    world.post(&ada, &path, json!({})).await;
-    // The message meets the lease of the running sync.
-    world.stack.work().await;
-    side.control("hold", Value::Null).await;
-    slow.await.unwrap().unwrap();
-    assert_eq!(titles(&world, &ada).await, Vec::<String>::new());
-    world.stack.work().await;
-    assert_eq!(titles(&world, &ada).await, ["Late"]);
-}
 
 async fn half_finished_push_then_retry<S: ProviderHarness>() {
     let (world, side, ada, calendar, clock) = by_hand::<S>().await;

@@ -27,6 +27,7 @@ mod clocks;
 mod coverage;
 mod failures;
 mod linking;
+mod outages;
 mod reading;
 mod rules;
 mod series;
