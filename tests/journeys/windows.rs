@@ -1,6 +1,9 @@
 //! Queries of a time window: their results and their cost.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
+use shared::domain::ids::EventId;
+use shared::store::keys::event;
 
 use crate::harness::feeds::{calendar, daily};
 use crate::harness::{Person, World};
@@ -224,4 +227,35 @@ async fn a_list_that_has_not_changed_is_not_sent_again() {
     world.feeds.set_ics("f.ics", daily(4, "2026-03-02", "a"));
     world.sync(&ada, &id).await;
     assert_eq!(world.send("GET", path, &headers, None).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_event_that_cannot_be_read_costs_itself_alone() {
+    let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    world.feeds.set_ics("a.ics", daily(3, "2026-12-20", "a"));
+    world.connect(&ada, "a.ics").await;
+    let events = world.events(&ada, "2026-12-01", "2027-01-01").await;
+    assert_eq!(events.len(), 3);
+    let id: EventId = events[1]["id"].as_str().unwrap().parse().unwrap();
+    let update = world.stack.services.dynamodb.update_item();
+    update
+        .table_name(&world.stack.services.variables["CALENDAR_TABLE"])
+        .set_key(Some(event(ada.id.parse().unwrap(), &id).attributes()))
+        .update_expression("SET body = :body")
+        .expression_attribute_values(":body", AttributeValue::S("{".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    let left = world.events(&ada, "2026-12-01", "2027-01-01").await;
+    let ids = |events: &[Value]| {
+        events
+            .iter()
+            .map(|event| event["id"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ids(&left),
+        [events[0]["id"].clone(), events[2]["id"].clone()]
+    );
 }
