@@ -3,13 +3,17 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::harness::account::{by_hand, synced};
-use crate::harness::{EventChange, Person, ProviderHarness, World};
+use crate::harness::account::{by_hand, insert, synced, titles};
+use crate::harness::{EventChange, InjectedFault, Person, ProviderHarness, World};
 
 with_each_provider!(
     what_has_not_been_read_is_not_shown_as_free,
     what_is_earlier_is_read_on_request,
     a_calendar_that_was_never_read_is_not_empty,
+    an_outage_leaves_no_gap_in_what_counts_as_read,
+    pages_that_differ_in_what_has_been_read_are_not_complete,
+    the_far_edge_is_asked_for_once,
+    a_stretch_that_cannot_be_read_costs_nothing_else,
 );
 
 /// Returns the starts of a window's events, and the coverage of the only calendar.
@@ -107,9 +111,12 @@ async fn what_is_earlier_is_read_on_request<S: ProviderHarness>() {
     is(&coverage, true, false);
 
     // It is kept as history once the window has moved on.
-    clock.advance(TimeDelta::days(31));
-    let ada = world.sign_in(&ada).await;
-    synced(&world, &ada, &calendar).await;
+    let mut ada = ada;
+    for _ in 0..4 {
+        clock.advance(TimeDelta::days(8));
+        ada = world.sign_in(&ada).await;
+        synced(&world, &ada, &calendar).await;
+    }
     let (starts, coverage) = window(&world, &ada, "2026-03-01", "2026-04-01").await;
     assert_eq!(starts.len(), 4);
     is(&coverage, true, false);
@@ -138,4 +145,84 @@ async fn a_calendar_that_was_never_read_is_not_empty<S: ProviderHarness>() {
         .await
         .body;
     is(&upcoming["coverage"][0], true, false);
+}
+
+async fn an_outage_leaves_no_gap_in_what_counts_as_read<S: ProviderHarness>() {
+    let (world, mut side, ada, calendar, clock) = by_hand::<S>().await;
+    synced(&world, &ada, &calendar).await;
+    // For nine months nothing is synced. What was made and passed meanwhile is not in the next window.
+    clock.advance(TimeDelta::days(270));
+    side.sign_in().await;
+    let (start, end) = ("2027-03-02T09:00:00", "2027-03-02T10:00:00");
+    side.insert("Meanwhile", start, end, None).await;
+    let expired = json!({ "calendarId": side.primary() });
+    side.control("expire", expired).await;
+    let ada = world.sign_in(&ada).await;
+    synced(&world, &ada, &calendar).await;
+    let (starts, coverage) = window(&world, &ada, "2027-03-01", "2027-04-01").await;
+    assert_eq!(starts, Vec::<String>::new());
+    is(&coverage, false, true);
+    world.stack.work().await;
+    let (starts, coverage) = window(&world, &ada, "2027-03-01", "2027-04-01").await;
+    assert_eq!(starts, ["2027-03-02T09:00"]);
+    is(&coverage, true, false);
+}
+
+async fn pages_that_differ_in_what_has_been_read_are_not_complete<S: ProviderHarness>() {
+    let (world, side, ada, calendar, _) = by_hand::<S>().await;
+    for day in ["2027-12-30", "2027-12-31", "2028-01-03", "2028-01-04"] {
+        let (start, end) = (format!("{day}T09:00:00"), format!("{day}T10:00:00"));
+        side.insert("One", &start, &end, None).await;
+    }
+    synced(&world, &ada, &calendar).await;
+    let list = "/api/v1/calendar/events?start=2027-12-01&end=2028-02-01&limit=1";
+    let first = world.get(&ada, list).await.body;
+    is(&first["coverage"][0], false, true);
+    let next = first["nextCursor"].as_str().unwrap();
+    world.stack.work().await;
+    let second = world.get(&ada, &format!("{list}&cursor={next}")).await.body;
+    is(&second["coverage"][0], false, false);
+    let again = world.get(&ada, list).await.body;
+    is(&again["coverage"][0], true, false);
+    let next = again["nextCursor"].as_str().unwrap();
+    let second = world.get(&ada, &format!("{list}&cursor={next}")).await.body;
+    is(&second["coverage"][0], true, false);
+}
+
+async fn the_far_edge_is_asked_for_once<S: ProviderHarness>() {
+    let (world, side, ada, calendar, clock) = by_hand::<S>().await;
+    synced(&world, &ada, &calendar).await;
+    let far = ("2029-12-01", "2030-02-01");
+    window(&world, &ada, far.0, far.1).await;
+    world.stack.work().await;
+    let pages = side.calls("changes").await;
+    for _ in 0..3 {
+        clock.advance(TimeDelta::minutes(1));
+        let (_, coverage) = window(&world, &ada, far.0, far.1).await;
+        is(&coverage, false, false);
+        world.stack.work().await;
+        assert_eq!(side.calls("changes").await, pages);
+    }
+}
+
+async fn a_stretch_that_cannot_be_read_costs_nothing_else<S: ProviderHarness>() {
+    let (world, side, ada, calendar, _) = by_hand::<S>().await;
+    synced(&world, &ada, &calendar).await;
+    // The list of changes is read, and then the full sync fails.
+    let (_, coverage) = window(&world, &ada, "2028-06-01", "2028-07-01").await;
+    is(&coverage, false, true);
+    insert(&side, "There", 4).await;
+    let body = json!({ "calendarId": calendar, "title": "Here", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" });
+    world
+        .post(&ada, "/api/v1/calendar/events?wait=0", body)
+        .await;
+    let broken = S::fault("changes", InjectedFault::Broken);
+    let mut first = broken.clone();
+    first["skip"] = json!(1);
+    let faults = json!([first, broken, broken, broken]);
+    side.control("faults", faults).await;
+    let state = synced(&world, &ada, &calendar).await;
+    assert_eq!(state["syncStatus"], "SYNCED", "{state}");
+    assert_eq!(titles(&world, &ada).await, ["There", "Here"]);
+    assert!(side.titles().await.contains(&"Here".to_owned()));
 }

@@ -215,6 +215,13 @@ async fn a_slot_beyond_the_window_outlives_a_reconnect() {
     }
     world.stack.work().await;
     assert_eq!(google.titles().await, ["Focus", "Focus"]);
+    // An event that has been there since the slot was created is missed wherever it is.
+    let made = world.post(&ada, "/api/v1/slots", slot("2041-01-05")).await;
+    let event = made.body["eventId"].as_str().unwrap();
+    let event = format!("/api/v1/calendar/events/{event}?wait=0");
+    world.call("DELETE", &event, Some(&ada.token), None).await;
+    world.stack.work().await;
+    assert_eq!(slots(&world, &ada).await.len(), 2);
     let path = format!("/api/v1/calendar/calendars/{calendar}");
     let gone = world.call("DELETE", &path, Some(&ada.token), None).await;
     assert_eq!(gone.status, 204);

@@ -7,7 +7,7 @@ use axum::response::Response;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use shared::calendar::agenda::{AgendaQuery, cover_window, list_occurrences};
+use shared::calendar::agenda::{AgendaQuery, WindowCoverage, cover_window, list_occurrences};
 use shared::calendar::calendars::{choose_calendars, connected_calendars, reader_zone};
 use shared::domain::agenda::Window;
 use shared::domain::digest::digest_of;
@@ -68,25 +68,21 @@ pub async fn list(
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::field("limit", "must be between 1 and 2500"));
     }
-    let digest = digest_of(
-        format!(
-            "{}|{}|{zone}|{}",
-            window.start,
-            window.end,
-            query.calendar_ids.as_deref().unwrap_or("")
-        )
-        .as_bytes(),
-    );
+    let digest = query_digest(&query, &window);
     let cursor = query
         .cursor
         .as_deref()
         .map(|cursor| PageCursor::decode(cursor, &digest))
         .transpose()?;
+    let first_coverage = cursor.as_ref().map(|cursor| cursor.coverage.clone());
     let after =
         cursor.and_then(|cursor| Some((DateTime::from_timestamp_millis(cursor.start)?, cursor.id)));
     let calendars = connected_calendars(&context, caller.user()).await?;
     let calendars = choose_calendars(calendars, query.calendar_ids.as_deref())?;
     let covered = cover_window(&context, caller.user(), &calendars, &window).await?;
+    let coverage = coverage_digest(&covered);
+    // More has been read since the first page: earlier pages may lack what lies between.
+    let has_changed = first_coverage.is_some_and(|first| first != coverage);
     let wanted = AgendaQuery {
         user: caller.user(),
         window,
@@ -105,13 +101,17 @@ pub async fn list(
             start: start.timestamp_millis(),
             id,
             query: digest,
+            coverage,
         }
         .encode()
     });
     let body = serde_json::to_string(&EventPage {
         events: page.occurrences.into_iter().flatten().collect(),
         next_cursor,
-        coverage: covered.iter().map(CoverageView::from).collect(),
+        coverage: covered
+            .iter()
+            .map(|covered| CoverageView::of(covered, !has_changed))
+            .collect(),
     })?;
     let tag = etag(&body);
     Ok(conditional(
@@ -119,6 +119,23 @@ pub async fn list(
         &tag,
         ([(CONTENT_TYPE, "application/json")], body),
     ))
+}
+
+/// Returns a digest of what all pages of a list have in common.
+fn query_digest(query: &ListQuery, window: &Window) -> String {
+    let Window { start, end, zone } = window;
+    let calendars = query.calendar_ids.as_deref().unwrap_or("");
+    digest_of(format!("{start}|{end}|{zone}|{calendars}").as_bytes())
+}
+
+/// Returns a digest of the stretches that have been read.
+fn coverage_digest(covered: &[WindowCoverage<'_>]) -> String {
+    let mut text = String::new();
+    for one in covered {
+        let (id, coverage) = (one.state.calendar.id, one.coverage);
+        text.push_str(&format!("{id} {:?} {:?}|", coverage.from, coverage.to));
+    }
+    digest_of(text.as_bytes())
 }
 
 fn window(query: &ListQuery, zone: Tz) -> ApiResult<Window> {

@@ -67,6 +67,9 @@ pub async fn upcoming(
     Ok(Json(EventPage {
         events: page.await?.occurrences.into_iter().flatten().collect(),
         next_cursor: None,
-        coverage: covered.iter().map(CoverageView::from).collect(),
+        coverage: covered
+            .iter()
+            .map(|covered| CoverageView::of(covered, true))
+            .collect(),
     }))
 }

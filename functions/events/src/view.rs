@@ -277,25 +277,26 @@ pub struct CoverageView {
     /// Calendar id, `cal_…`.
     #[schema(value_type = String)]
     calendar_id: CalendarId,
-    /// Start of what has been read of the calendar; null if there is no limit, as for a feed.
+    /// Start of what has been read of the calendar; null if there is no limit, as for a feed, or if nothing has been read yet.
     from: Option<DateTime<Utc>>,
-    /// End of what has been read of the calendar; null if there is no limit. Series end here.
+    /// End of what has been read of the calendar; null as for `from`. Series end here.
     to: Option<DateTime<Utc>>,
-    /// Whether all of the window has been read.
+    /// Whether all of the window has been read, and that before the first page of the list.
     is_complete: bool,
-    /// Whether more of the window is being read: a later request shows more.
+    /// Whether more of the window is being read: a later request shows more. False if the last sync failed.
     is_being_read: bool,
     /// Status of the calendar's last sync.
     sync_status: SyncStatus,
 }
 
-impl From<&WindowCoverage<'_>> for CoverageView {
-    fn from(covered: &WindowCoverage<'_>) -> Self {
+impl CoverageView {
+    /// Renders what has been read. `is_consistent` is false if the pages of a list differ in that.
+    pub fn of(covered: &WindowCoverage<'_>, is_consistent: bool) -> Self {
         Self {
             calendar_id: covered.state.calendar.id,
             from: covered.coverage.from,
             to: covered.coverage.to,
-            is_complete: covered.is_complete,
+            is_complete: covered.is_complete && is_consistent,
             is_being_read: covered.is_being_read,
             sync_status: covered.state.cursor.status,
         }

@@ -165,6 +165,9 @@ pub(crate) struct Fault {
     /// Whether the request is still processed, so that only its response is lost.
     #[serde(default)]
     pub after: bool,
+    /// The number of calls before the one that fails.
+    #[serde(default)]
+    pub skip: u64,
 }
 
 /// Random faults, reproducible by seed.
@@ -211,6 +214,7 @@ impl FaultRates {
             reason: reason.to_owned(),
             retry_after: None,
             after,
+            skip: 0,
         })
     }
 }

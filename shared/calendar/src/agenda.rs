@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 
 use calweave_domain::agenda::{Occurrence, Span, Window, occurrences};
-use calweave_domain::calendar::CalendarState;
-use calweave_domain::coverage::Coverage;
+use calweave_domain::calendar::{CalendarState, SyncStatus};
+use calweave_domain::coverage::{AskedWindow, Coverage};
 use calweave_domain::event::Event;
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_domain::time::MAX_ZONE_SHIFT;
@@ -72,19 +72,16 @@ pub async fn cover_window<'a>(
     for (id, state) in calendars {
         let coverage = Coverage::of(state);
         let wanted = coverage.to_include(window, now);
-        let is_being_read = !coverage.is_read || wanted.is_some();
+        let has_failed = state.cursor.status == SyncStatus::Failed;
+        let is_being_read = !has_failed && (!coverage.is_read || wanted.is_some());
         let known = state.cursor.asked_window.as_ref();
         let known = known.filter(|known| known.until > now);
         if let Some(wanted) = wanted
             && known.is_none_or(|known| !known.includes(&wanted))
         {
-            let asked = wanted.with(known);
-            let asking = context.store.ask_window(user, *id, &asked).await?;
-            if asking == WriteOutcome::Written
-                && let Err(error) = request_sync(context, user, *id, 0).await
-            {
-                // The calendar is due at once.
-                warn!("could not request a sync of {id}: {error}");
+            // The list is read all the same.
+            if let Err(error) = ask(context, user, *id, &wanted.with(known)).await {
+                warn!("could not have more of {id} read: {error}");
             }
         }
         covered.push(WindowCoverage {
@@ -95,6 +92,19 @@ pub async fn cover_window<'a>(
         });
     }
     Ok(covered)
+}
+
+async fn ask(
+    context: &Context,
+    user: UserId,
+    calendar: CalendarId,
+    asked: &AskedWindow,
+) -> UseCaseResult<()> {
+    match context.store.ask_window(user, calendar, asked).await? {
+        WriteOutcome::Written => request_sync(context, user, calendar, 0).await?,
+        WriteOutcome::ConditionFailed => None,
+    };
+    Ok(())
 }
 
 /// Reads one page of the agenda. `view` converts each occurrence to the result type.

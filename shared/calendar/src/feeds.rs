@@ -117,6 +117,7 @@ async fn create(
         is_connected: true,
         is_unwatched: false,
         created_at: context.clock.now(),
+        connected_at: None,
         source: CalendarSource::Feed(FeedSource {
             masked_url: masked(url),
             fingerprint,
@@ -211,6 +212,8 @@ async fn move_feed(context: &FeedContext, calendar: &Calendar, address: &str) ->
     context.vault.put(location(calendar), &address).await?;
     if is_another {
         store.reset_sync_status(user, calendar.id).await?;
+    } else {
+        store.end_hold(user, calendar.id).await?;
     }
     request_sync(context, user, calendar.id, 0).await?;
     Ok(())

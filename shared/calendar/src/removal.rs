@@ -14,6 +14,7 @@ use tracing::warn;
 
 use crate::accounts::revoke_all;
 use crate::calendars::connected_calendar;
+use crate::slots::remove_gone;
 use crate::{AccountContext, BackendError, Context, Error, Result};
 
 /// Time limit for revoking all grants of an account that is closed.
@@ -30,6 +31,8 @@ pub async fn disconnect_calendar(
     calendar: CalendarId,
 ) -> Result<()> {
     let calendar = connected_calendar(context, user, calendar).await?.calendar;
+    // Once its events are erased, it cannot be told which of them were removed before.
+    remove_gone(context, user).await?;
     match disconnect(context, &calendar).await? {
         WriteOutcome::Written => Ok(()),
         WriteOutcome::ConditionFailed => Err(Error::NotFound),

@@ -160,6 +160,9 @@ pub struct Calendar {
     pub is_connected: bool,
     /// When the calendar was first connected.
     pub created_at: DateTime<Utc>,
+    /// When the calendar was last connected again, or disconnected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected_at: Option<DateTime<Utc>>,
     /// Whether the owner has turned push off: the calendar is polled instead.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unwatched: bool,

@@ -3,7 +3,7 @@
 //! Nothing is known of an account's calendar outside of the window of its syncs: an event there is not listed, and an
 //! occurrence of a series may have been moved or cancelled. The end of what is known is never shown as free time.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::agenda::Window;
@@ -113,7 +113,10 @@ impl Coverage {
     /// Returns the stretch to read in addition to the regular window, so that a window is covered as far as that is
     /// possible; `None` if nothing of the window would be gained.
     pub fn to_include(&self, window: &Window, now: DateTime<Utc>) -> Option<AskedWindow> {
-        let (first, last) = (now - FARTHEST.0, now + FARTHEST.1);
+        // Whole days: the limits move with time, and a stretch is asked for once a day at most.
+        let midnight = |at: DateTime<Utc>| at.date_naive().and_time(NaiveTime::MIN).and_utc();
+        let first = midnight(now - FARTHEST.0 + LEAST);
+        let last = midnight(now + FARTHEST.1);
         let earlier = Some((window.start - SPARE).max(first))
             .filter(|start| {
                 self.from

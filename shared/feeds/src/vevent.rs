@@ -414,7 +414,14 @@ pub(super) fn original_start(start: EventTime, at: EventTime) -> OriginalStart {
         (EventTime::Zoned(..) | EventTime::Floating(_), EventTime::Date(date)) => {
             OriginalStart::Date(date)
         }
-        (start, at) => like(start, at).original_start(),
+        (start, at) => {
+            let named = like(start, at);
+            // A feed names a time inside a gap as such: an hourly rule may place another occurrence at its instant.
+            if named.is_in_gap() {
+                return OriginalStart::Floating(named.local());
+            }
+            named.original_start()
+        }
     }
 }
 

@@ -18,6 +18,9 @@ pub struct PageCursor {
     /// Digest of the query.
     #[serde(rename = "q")]
     pub query: String,
+    /// Digest of what had been read when the first page was listed; empty if that does not matter.
+    #[serde(rename = "c", default, skip_serializing_if = "String::is_empty")]
+    pub coverage: String,
 }
 
 impl PageCursor {

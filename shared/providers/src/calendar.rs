@@ -125,7 +125,7 @@ pub struct Capabilities {
     pub kind: ProviderKind,
     /// Names the query that sync states belong to. A state of another query is not used.
     pub query: &'static str,
-    /// A full sync moves the window on once its end is this much nearer than configured.
+    /// A full sync moves the window on this long after the last one began.
     pub rebase_after: TimeDelta,
     /// Whether an event's id here can be computed from the remote id under which it was created. Otherwise aliases are stored.
     pub ids_are_reversible: bool,

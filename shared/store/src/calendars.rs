@@ -137,9 +137,15 @@ impl Store {
         calendar: CalendarId,
         connected: bool,
     ) -> Result<WriteOutcome> {
+        let operation = "connect or disconnect a calendar";
+        if connected {
+            // First: no sync of a disconnected calendar undoes it.
+            self.begin_connection(user, calendar).await?;
+        }
         let request = self
             .change(&self.calendar, keys::calendar(user, calendar))
-            .update_expression("SET isConnected = :new")
+            .update_expression("SET isConnected = :new, connectedAt = :now")
+            .expression_attribute_values(":now", value(operation, &self.clock.now())?)
             .condition_expression("isConnected = :old")
             .expression_attribute_values(
                 ":new",
@@ -149,7 +155,7 @@ impl Store {
                 ":old",
                 aws_sdk_dynamodb::types::AttributeValue::Bool(!connected),
             );
-        self.done("connect or disconnect a calendar", request).await
+        self.done(operation, request).await
     }
 
     /// Turns push for a calendar on or off. The condition fails when the calendar does not exist.

@@ -52,7 +52,11 @@ pub async fn sync_calendar(
         .map(|state| state.calendar)
         .filter(|calendar| calendar.is_connected)
     else {
-        context.store.finish_disconnected(lease).await?;
+        let ended = context.store.finish_disconnected(lease).await?;
+        if ended.is_some_and(|cursor| cursor.requested > cursor.completed) {
+            // Connected again meanwhile.
+            request_sync(context, user, calendar, 0).await?;
+        }
         return Ok(SyncOutcome::Gone);
     };
     let now = context.clock.now();

@@ -103,10 +103,11 @@ async fn erase_step(
     calendar: CalendarId,
 ) -> Result<bool, StoreError> {
     let store = &context.store;
-    let has_no_edits = store.erase_edits(user, calendar, STEP).await?;
-    let has_no_aliases = has_no_edits && store.erase_aliases(user, calendar, STEP).await?;
-    let has_no_records = has_no_aliases && store.erase_full_syncs(user, calendar, STEP).await?;
-    Ok(store.erase_events(user, calendar, STEP).await? && has_no_records)
+    // The events first: what is left of them when the calendar is connected again keeps its markers and aliases.
+    Ok(store.erase_events(user, calendar, STEP).await?
+        && store.erase_edits(user, calendar, STEP).await?
+        && store.erase_aliases(user, calendar, STEP).await?
+        && store.erase_full_syncs(user, calendar, STEP).await?)
 }
 
 async fn finish_calendar(

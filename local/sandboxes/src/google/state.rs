@@ -190,6 +190,12 @@ impl State {
                 .as_deref()
                 .is_none_or(|wanted| method.ends_with(wanted))
         });
+        if let Some(fault) = at.and_then(|at| self.faults.get_mut(at))
+            && fault.skip > 0
+        {
+            fault.skip -= 1;
+            return None;
+        }
         let conditional = ["events.update", "events.patch", "events.delete"]
             .iter()
             .any(|wanted| method.ends_with(wanted));

@@ -223,6 +223,12 @@ impl State {
                 .as_deref()
                 .is_none_or(|wanted| method == wanted)
         });
+        if let Some(fault) = at.and_then(|at| self.faults.get_mut(at))
+            && fault.skip > 0
+        {
+            fault.skip -= 1;
+            return None;
+        }
         let conditional = ["events.update", "events.delete"].contains(&method);
         at.and_then(|at| self.faults.remove(at)).or_else(|| {
             self.fault_rates

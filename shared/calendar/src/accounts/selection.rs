@@ -135,6 +135,7 @@ async fn connect(
         is_connected: true,
         is_unwatched: false,
         created_at: context.clock.now(),
+        connected_at: None,
         source: CalendarSource::Account(chosen.clone()),
     };
     if context.store.create_calendar(&calendar).await? == WriteOutcome::Written {

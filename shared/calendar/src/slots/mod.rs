@@ -174,10 +174,7 @@ async fn reserve(
     known: Option<SlotId>,
 ) -> Result<()> {
     for _ in 0..MAX_ATTEMPTS {
-        let CurrentSlots { book, gone, .. } = current(context, user).await?;
-        for id in gone {
-            context.store.delete_slot(user, id).await?;
-        }
+        let book = remove_gone(context, user).await?;
         if known.is_none() && book.slots.len() >= MAX_SLOTS {
             return Err(Error::Conflict(format!(
                 "a user can have at most {MAX_SLOTS} slots"
@@ -195,6 +192,15 @@ async fn reserve(
     }
     let message = "concurrent requests are changing these slots; try again";
     Err(Error::Conflict(message.to_owned()))
+}
+
+/// Removes the slots whose event was removed. Returns the others.
+pub(crate) async fn remove_gone(context: &Context, user: UserId) -> Result<SlotBook> {
+    let CurrentSlots { book, gone, .. } = current(context, user).await?;
+    for id in gone {
+        context.store.delete_slot(user, id).await?;
+    }
+    Ok(book)
 }
 
 /// The slots of a user.
@@ -240,10 +246,13 @@ async fn current(context: &Context, user: UserId) -> Result<CurrentSlots> {
     Ok(CurrentSlots { book, events, gone })
 }
 
-/// Returns whether the part of an account's calendar in which the slot is has been read since the calendar was connected.
+/// Returns whether the event of a slot would be stored if it were still there: because it has been stored since the slot was
+/// created, or because the part of the calendar in which it is has been read since the calendar was connected again.
 fn is_read(state: &CalendarState, slot: &Slot) -> bool {
+    let connected_at = state.calendar.connected_at;
+    let is_kept = connected_at.is_none_or(|connected_at| connected_at < slot.created_at);
     let read = state.cursor.sync_state.as_ref();
-    read.is_some_and(|read| slot.when.lies_within(read.from, read.to))
+    read.is_some_and(|read| is_kept || slot.when.lies_within(read.from, read.to))
 }
 
 /// Returns the visible events of these slots, by id.

@@ -286,8 +286,10 @@ impl Pull<'_> {
     /// Where the calendar's history begins, once the window begins at `from`.
     fn history_from(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let before = self.lease.cursor().sync_state.as_ref()?;
-        // A gap between both windows has not been read.
-        let is_continuous = before.to >= from;
+        // What was not synced while it was in the window has not been read.
+        let last = self.lease.cursor().last_synced_at;
+        let is_followed = self.has_read_changes || last.is_some_and(|last| last >= from);
+        let is_continuous = before.to >= from && is_followed;
         let earliest = before.history_from.unwrap_or(before.from).min(before.from);
         Some(earliest).filter(|earliest| is_continuous && *earliest < from)
     }

@@ -19,11 +19,12 @@ use calweave_domain::coverage::AskedWindow;
 use calweave_domain::ids::{EventId, UserId};
 use calweave_domain::sync_state::SyncState;
 use calweave_providers::{
-    CalendarProvider, ChangePage, ReadScope, Remedy, RemoteCalendar, SERIES_AT_ONCE,
+    CalendarProvider, ChangePage, ProviderError, ReadScope, Remedy, RemoteCalendar, SERIES_AT_ONCE,
 };
 use calweave_store::cursors::SyncSuccess;
 use calweave_store::leases::Lease;
 use chrono::{DateTime, TimeDelta, Utc};
+use tracing::warn;
 
 use self::full::FullSyncEnd;
 use self::page::StoredIndex;
@@ -39,6 +40,9 @@ const UNEXPLAINED_LIMIT: TimeDelta = TimeDelta::days(1);
 const MAX_ATTEMPTS: usize = 8;
 /// How many warnings are kept.
 const MAX_WARNINGS: usize = 20;
+/// The longest window that is read for a reader who looks far ahead or back: Graph lists no longer one
+/// (`ErrorCalendarViewRangeTooBig`).
+const LONGEST: TimeDelta = TimeDelta::days(1_825);
 /// How many series are loaded at once.
 const SERIES_LOADED: i32 = 100;
 /// How many events are loaded at once.
@@ -63,6 +67,8 @@ pub(super) struct Pull<'a> {
     orphans: Originals,
     /// Whether the provider has removed something that is not known here: it may be an occurrence.
     has_unexplained_removals: bool,
+    /// Whether all changes since the last sync have been read.
+    has_read_changes: bool,
     /// All aliases of the calendar's events, in a full sync; otherwise they are looked up page by page.
     aliases: Option<HashMap<EventId, EventId>>,
 }
@@ -86,6 +92,7 @@ impl<'a> Pull<'a> {
             warnings: vec![],
             orphans: HashMap::new(),
             has_unexplained_removals: false,
+            has_read_changes: false,
             aliases: None,
         }
     }
@@ -98,10 +105,8 @@ impl<'a> Pull<'a> {
         let capabilities = self.provider.capabilities();
         let last = cursor.sync_state.clone();
         let last = last.filter(|state| state.query == capabilities.query);
-        let is_due = |state: &SyncState| {
-            self.now - state.began_at >= capabilities.rebase_after || !self.has_read_asked(state)
-        };
-        let mut needs_full_sync = cursor.full_sync.is_some() || last.as_ref().is_none_or(is_due);
+        let mut needs_full_sync =
+            cursor.full_sync.is_some() || last.as_ref().is_none_or(|state| self.is_due(state));
         let mut snapshots_until = last.as_ref().and_then(|state| state.snapshots_until);
         snapshots_until = snapshots_until.filter(|until| *until > self.now);
         let mut sync_state = None;
@@ -115,19 +120,32 @@ impl<'a> Pull<'a> {
                     (needs_full_sync, snapshots_until) =
                         (true, Some(self.now + full::SNAPSHOT_PERIOD));
                 }
-                other => sync_state = other?,
+                other => {
+                    sync_state = other?;
+                    self.has_read_changes = true;
+                }
             },
             None => {}
         }
         if !needs_full_sync {
             return Ok(self.success(sync_state, None));
         }
-        Ok(match self.full_sync(window, snapshots_until).await? {
+        let ended = match self.full_sync(window, snapshots_until).await {
+            // Changes keep arriving by the state that is there, and edits are written: the next sync tries again.
+            Err(SyncStop::Provider(failure)) if sync_state.is_some() && is_transient(&failure) => {
+                warn!(calendar.id = %self.target.calendar, "could not move the window on: {failure}");
+                return Ok(self.success(sync_state, self.lease.cursor().suspect.clone()));
+            }
+            ended => ended?,
+        };
+        Ok(match ended {
             FullSyncEnd::Complete(state) => {
                 // At once: whatever interrupts the rest of this sync, the window is not read again.
                 self.checkpoint(None, Some(&state)).await?;
                 SyncSuccess {
                     ends_full_sync: true,
+                    // Asked for since this full sync began.
+                    is_unfinished: !self.has_read_asked(&state),
                     ..self.success(Some(state), None)
                 }
             }
@@ -179,10 +197,9 @@ impl<'a> Pull<'a> {
         let (from, to) = (self.now - window.past, self.now + window.future);
         let asked = self.asked_window();
         let end = |asked: Option<DateTime<Utc>>, regular| asked.unwrap_or(regular);
-        (
-            end(asked.and_then(|asked| asked.from), from).min(from),
-            end(asked.and_then(|asked| asked.to), to).max(to),
-        )
+        let from = end(asked.and_then(|asked| asked.from), from).min(from);
+        let asked_to = end(asked.and_then(|asked| asked.to), to).min(from + LONGEST);
+        (from, asked_to.max(to))
     }
 
     fn asked_window(&self) -> Option<&AskedWindow> {
@@ -190,12 +207,22 @@ impl<'a> Pull<'a> {
         asked.filter(|asked| asked.until > self.now)
     }
 
+    /// Whether the window of a sync state has to be moved on, or widened.
+    fn is_due(&self, state: &SyncState) -> bool {
+        let interval = self.provider.capabilities().rebase_after;
+        self.now - state.began_at >= interval
+            || self.now + self.context.window.future - state.to >= interval
+            || !self.has_read_asked(state)
+    }
+
     /// Whether the stretch that a reader has asked for has been read.
     fn has_read_asked(&self, state: &SyncState) -> bool {
         let asked = self.asked_window();
         asked.is_none_or(|asked| {
             asked.from.is_none_or(|from| state.from <= from)
-                && asked.to.is_none_or(|to| state.to >= to)
+                && asked
+                    .to
+                    .is_none_or(|to| state.to >= to.min(state.from + LONGEST))
         })
     }
 
@@ -300,6 +327,12 @@ impl<'a> Pull<'a> {
             }
         }
     }
+}
+
+/// Whether a failure concerns what was asked, and not the account or all calls to it.
+fn is_transient(failure: &ProviderError) -> bool {
+    matches!(failure.remedy(), Remedy::Retry(_) | Remedy::GiveUp)
+        && !matches!(failure, ProviderError::Throttled { .. })
 }
 
 fn number(count: usize) -> u32 {
