@@ -105,6 +105,27 @@ async fn an_event_moved_to_another_calendar_is_in_that_one_only() {
     assert_eq!(calendars().await, [(first, 1), (second_name, 4)].into());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_left_and_came_back_between_two_syncs_is_there() {
+    let (world, side, ada, calendar, _) = by_hand::<MicrosoftHarness>().await;
+    let second = side.add_calendar("Second").await;
+    synced(&world, &ada, &calendar).await;
+    let (start, end) = ("2027-01-05T12:00:00", "2027-01-05T13:00:00");
+    let returned = side.insert("Returned", start, end, None).await;
+    let gone = side.insert("Gone", start, end, None).await;
+    for (id, from, to) in [
+        (&returned, side.primary(), second.clone()),
+        (&returned, second.clone(), side.primary()),
+        (&gone, side.primary(), second.clone()),
+        (&gone, second.clone(), side.primary()),
+        (&gone, side.primary(), second),
+    ] {
+        side.relocate(id, &from, &to).await;
+    }
+    synced(&world, &ada, &calendar).await;
+    assert_eq!(titles(&world, &ada).await, ["Returned"]);
+}
+
 /// Returns the name of a calendar.
 async fn name(world: &World, person: &Person, id: &str) -> String {
     let path = format!("/api/v1/calendar/calendars/{id}");

@@ -137,13 +137,27 @@ impl Pull<'_> {
             let buried = self.context.store.tombstones(self.user, &unknown).await?;
             self.has_unexplained_removals |= buried.len() < unknown.len();
         }
+        // What is new and removed in one page has left the calendar and come back, or the other way round.
+        let known: HashSet<&EventId> = stored.iter().map(|event| &event.id).collect();
+        let is_unclear =
+            |event: &&Event| removed.binary_search(&event.id).is_ok() && !known.contains(&event.id);
+        let sent = changes.iter().filter_map(|change| match change {
+            Change::Upserted(event) => Some(&**event),
+            _ => None,
+        });
+        let unclear: Vec<Event> = sent.filter(is_unclear).cloned().collect();
+        stored.extend(unclear);
+        let mut gone: HashSet<EventId> = HashSet::new();
         let mut confirmed = Vec::with_capacity(changes.len());
         let mut renamed: HashMap<EventId, EventId> = HashMap::new();
         let mut read_alone: HashSet<EventId> = HashSet::new();
         for event in stored {
             let remote = match self.provider.get_event(self.target, &event, None).await {
                 Ok(Some(remote)) => remote,
-                Ok(None) => continue,
+                Ok(None) => {
+                    gone.insert(event.id);
+                    continue;
+                }
                 // It exists, but cannot be read: it stays as it is stored.
                 Err(ProviderError::Malformed { .. }) => {
                     read_alone.insert(event.id);
@@ -169,7 +183,9 @@ impl Pull<'_> {
         }
         for mut change in changes {
             apply_alias(&mut change, &renamed);
-            if !read_alone.contains(&event_of(&change)) {
+            let id = event_of(&change);
+            let is_removal = matches!(change, Change::Removed { .. });
+            if !read_alone.contains(&id) && (is_removal || !gone.contains(&id)) {
                 confirmed.push(change);
             }
         }
