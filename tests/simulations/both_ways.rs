@@ -215,7 +215,9 @@ impl<S: ProviderHarness> Both<S> {
             );
             whole = false;
         }
-        if choice == 8 && whole && !event.is_series {
+        // Not one that was made here: its creation may still be repeated (docs/microsoft.md, "What is not noticed").
+        let is_theirs = title.starts_with('g');
+        if choice == 8 && whole && !event.is_series && is_theirs {
             self.log.push(format!("there: move {title} ({id}) away"));
             let (from, to) = (self.side.primary(), self.elsewhere.clone());
             if self.side.relocate(&id, &from, &to).await.is_success() {

@@ -137,16 +137,8 @@ impl Pull<'_> {
             let buried = self.context.store.tombstones(self.user, &unknown).await?;
             self.has_unexplained_removals |= buried.len() < unknown.len();
         }
-        // What is new and removed in one page has left the calendar and come back, or the other way round.
-        let known: HashSet<&EventId> = stored.iter().map(|event| &event.id).collect();
-        let is_unclear =
-            |event: &&Event| removed.binary_search(&event.id).is_ok() && !known.contains(&event.id);
-        let sent = changes.iter().filter_map(|change| match change {
-            Change::Upserted(event) => Some(&**event),
-            _ => None,
-        });
-        let unclear: Vec<Event> = sent.filter(is_unclear).cloned().collect();
-        stored.extend(unclear);
+        let known: HashSet<EventId> = stored.iter().map(|event| event.id.clone()).collect();
+        stored.extend(unclear(&changes, &removed, &known));
         let mut gone: HashSet<EventId> = HashSet::new();
         let mut confirmed = Vec::with_capacity(changes.len());
         let mut renamed: HashMap<EventId, EventId> = HashMap::new();
@@ -307,6 +299,17 @@ impl Pull<'_> {
         }
         Ok(())
     }
+}
+
+/// The new events of a page that are also removed in it: they have left the calendar and come back, or the other way round.
+fn unclear(changes: &[Change], removed: &[EventId], known: &HashSet<EventId>) -> Vec<Event> {
+    let sent = changes.iter().filter_map(|change| match change {
+        Change::Upserted(event) => Some(&**event),
+        _ => None,
+    });
+    let is_unclear =
+        |event: &&Event| removed.binary_search(&event.id).is_ok() && !known.contains(&event.id);
+    sent.filter(is_unclear).cloned().collect()
 }
 
 /// Whether the provider calls a stored event by this remote id, or will once it is created.
