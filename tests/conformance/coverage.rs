@@ -10,6 +10,7 @@ with_each_provider!(
     what_has_not_been_read_is_not_shown_as_free,
     what_is_earlier_is_read_on_request,
     a_calendar_that_was_never_read_is_not_empty,
+    a_connected_calendar_that_is_selected_again_does_not_change,
     an_outage_leaves_no_gap_in_what_counts_as_read,
     pages_that_differ_in_what_has_been_read_are_not_complete,
     the_far_edge_is_asked_for_once,
@@ -225,4 +226,24 @@ async fn a_stretch_that_cannot_be_read_costs_nothing_else<S: ProviderHarness>() 
     assert_eq!(state["syncStatus"], "SYNCED", "{state}");
     assert_eq!(titles(&world, &ada).await, ["There", "Here"]);
     assert!(side.titles().await.contains(&"Here".to_owned()));
+}
+
+async fn a_connected_calendar_that_is_selected_again_does_not_change<S: ProviderHarness>() {
+    let (world, side, ada, calendar, _) = by_hand::<S>().await;
+    synced(&world, &ada, &calendar).await;
+    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
+    let state = async || {
+        let state = world.stack.context.store.calendar(user, id).await;
+        let state = state.unwrap().unwrap();
+        (state.calendar.connected_at, state.cursor.sync_state)
+    };
+    let before = state().await;
+    assert!(before.1.is_some());
+    let again = world
+        .choose(&side, &ada, S::EMAIL, &[&side.primary()])
+        .await;
+    assert_eq!(again, [calendar]);
+    assert_eq!(state().await, before);
+    let (_, coverage) = window(&world, &ada, "2027-01-01", "2027-02-01").await;
+    is(&coverage, true, false);
 }

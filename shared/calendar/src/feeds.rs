@@ -148,7 +148,7 @@ async fn revive(
         .ok_or_else(already_connected)?;
     let (location, address) = (location(&state.calendar), Secret::new(url.to_string()));
     context.vault.put(location, &address).await?;
-    if store.set_connected(user, calendar, true).await? == WriteOutcome::ConditionFailed {
+    if store.connect_again(user, calendar).await? == WriteOutcome::ConditionFailed {
         return Err(already_connected());
     }
     let (name, color) = (details.name.as_deref(), details.color.as_deref());

@@ -47,7 +47,7 @@ async fn disconnect(context: &Context, calendar: &Calendar) -> Result<WriteOutco
     };
     // Recorded first, so that the scheduled job completes an interrupted disconnect.
     store.begin_erasure(&due).await?;
-    let outcome = store.set_connected(user, calendar.id, false).await?;
+    let outcome = store.disconnect(user, calendar.id).await?;
     if matches!(calendar.source, CalendarSource::Feed(_)) {
         let field = calweave_vault::FEED_URL;
         store

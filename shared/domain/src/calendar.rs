@@ -160,7 +160,7 @@ pub struct Calendar {
     pub is_connected: bool,
     /// When the calendar was first connected.
     pub created_at: DateTime<Utc>,
-    /// When the calendar was last connected again, or disconnected.
+    /// When the calendar was last connected again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected_at: Option<DateTime<Utc>>,
     /// Whether the owner has turned push off: the calendar is polled instead.
@@ -307,6 +307,14 @@ pub struct Cursor {
     pub event_count: u32,
     /// Statistics of the last successful sync.
     pub stats: SyncStats,
+}
+
+impl Cursor {
+    /// Returns the stretch that readers ask for at this time.
+    pub fn asked_window_at(&self, now: DateTime<Utc>) -> Option<&AskedWindow> {
+        let asked = self.asked_window.as_ref();
+        asked.filter(|asked| asked.until > now)
+    }
 }
 
 /// A calendar with the state of its sync.

@@ -1,14 +1,16 @@
 //! Calendars and their remote sources.
 
-use aws_sdk_dynamodb::types::ReturnValue;
-use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, Cursor, FeedSource};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
+use calweave_domain::calendar::{
+    Calendar, CalendarSource, CalendarState, Cursor, FeedSource, SyncStatus, Validators,
+};
 use calweave_domain::ids::{CalendarId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::accounts::put;
 use super::expression::UpdateExpression;
 use super::keys::DueKind;
-use super::{Item, Result, Store, WriteOutcome, from_item, keys, s, to_item, value};
+use super::{Item, Result, Store, StoreError, WriteOutcome, from_item, keys, n, s, to_item, value};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -130,32 +132,50 @@ impl Store {
             .transpose()
     }
 
-    /// Connects or disconnects a calendar. The condition fails when the calendar is in that state already.
-    pub async fn set_connected(
-        &self,
-        user: UserId,
-        calendar: CalendarId,
-        connected: bool,
-    ) -> Result<WriteOutcome> {
-        let operation = "connect or disconnect a calendar";
-        if connected {
-            // First: no sync of a disconnected calendar undoes it.
-            self.begin_connection(user, calendar).await?;
-        }
+    /// Disconnects a calendar. The condition fails when it is disconnected already.
+    pub async fn disconnect(&self, user: UserId, calendar: CalendarId) -> Result<WriteOutcome> {
         let request = self
             .change(&self.calendar, keys::calendar(user, calendar))
-            .update_expression("SET isConnected = :new, connectedAt = :now")
-            .expression_attribute_values(":now", value(operation, &self.clock.now())?)
+            .update_expression("SET isConnected = :new")
             .condition_expression("isConnected = :old")
-            .expression_attribute_values(
-                ":new",
-                aws_sdk_dynamodb::types::AttributeValue::Bool(connected),
+            .expression_attribute_values(":new", AttributeValue::Bool(false))
+            .expression_attribute_values(":old", AttributeValue::Bool(true));
+        self.done("disconnect a calendar", request).await
+    }
+
+    /// Connects a disconnected calendar again, and makes its first sync a full one: a removal may have begun, so not all that
+    /// the sync state and the validators stand for need still be stored. The condition fails when the calendar is connected
+    /// already; then nothing changes.
+    pub async fn connect_again(&self, user: UserId, calendar: CalendarId) -> Result<WriteOutcome> {
+        let operation = "connect a calendar again";
+        let connect = Update::builder()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::calendar(user, calendar).attributes()))
+            .update_expression("SET isConnected = :new, connectedAt = :now")
+            .condition_expression("isConnected = :old")
+            .expression_attribute_values(":new", AttributeValue::Bool(true))
+            .expression_attribute_values(":old", AttributeValue::Bool(false))
+            .expression_attribute_values(":now", value(operation, &self.clock.now())?)
+            .build();
+        let reset = Update::builder()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::cursor(user, calendar).attributes()))
+            .update_expression(
+                "SET validators = :none, #status = :pending, failures = :zero \
+                 REMOVE syncState, fullSync, askedWindow, suspect, heldUntil, lastSyncedAt, lastError",
             )
-            .expression_attribute_values(
-                ":old",
-                aws_sdk_dynamodb::types::AttributeValue::Bool(!connected),
-            );
-        self.done(operation, request).await
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":none", value(operation, &Validators::default())?)
+            .expression_attribute_values(":pending", value(operation, &SyncStatus::Pending)?)
+            .expression_attribute_values(":zero", n(0))
+            .build();
+        let writes = [connect, reset].into_iter().map(|update| {
+            let update = update.map_err(|error| StoreError::new(operation, error))?;
+            Ok(TransactWriteItem::builder().update(update).build())
+        });
+        self.transact(operation, writes.collect::<Result<_>>()?)
+            .await
     }
 
     /// Turns push for a calendar on or off. The condition fails when the calendar does not exist.
@@ -169,10 +189,7 @@ impl Store {
             .change(&self.calendar, keys::calendar(user, calendar))
             .update_expression("SET isUnwatched = :unwatched")
             .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(
-                ":unwatched",
-                aws_sdk_dynamodb::types::AttributeValue::Bool(!watched),
-            );
+            .expression_attribute_values(":unwatched", AttributeValue::Bool(!watched));
         self.done("turn push for a calendar on or off", request)
             .await
     }

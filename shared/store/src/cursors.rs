@@ -240,24 +240,6 @@ impl Store {
         self.update(operation, request).await.map(drop)
     }
 
-    /// Makes the first sync after a reconnect a full one. Not all that the sync state and the validators stand for may still
-    /// be stored: a removal may have begun.
-    pub async fn begin_connection(&self, user: UserId, calendar: CalendarId) -> Result<()> {
-        let operation = "connect a calendar again";
-        let request = self
-            .cursor_update(user, calendar)
-            .update_expression(
-                "SET validators = :none, #status = :pending, failures = :zero \
-                 REMOVE syncState, fullSync, askedWindow, suspect, heldUntil, lastSyncedAt, lastError",
-            )
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":none", value(operation, &Validators::default())?)
-            .expression_attribute_values(":pending", value(operation, &SyncStatus::Pending)?)
-            .expression_attribute_values(":zero", n(0));
-        self.update(operation, request).await.map(drop)
-    }
-
     /// Ends the hold of a calendar whose feed has just been fetched.
     pub async fn end_hold(&self, user: UserId, calendar: CalendarId) -> Result<()> {
         let request = self

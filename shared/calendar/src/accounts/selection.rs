@@ -145,6 +145,6 @@ async fn connect(
     let known = context.store.calendar_of(user, &key).await?;
     let id = known.ok_or(Error::NotFound)?;
     // The condition fails when the calendar is connected already.
-    let _: WriteOutcome = context.store.set_connected(user, id, true).await?;
+    let _: WriteOutcome = context.store.connect_again(user, id).await?;
     Ok(id)
 }
