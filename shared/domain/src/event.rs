@@ -65,6 +65,15 @@ impl Event {
         self.link.as_ref().is_some_and(|link| link.edit.is_some())
     }
 
+    /// Returns the event as it was before the change that is still to be written; `None` if there is no such change, or if it
+    /// has no base, as a creation.
+    pub fn before_edit(&self) -> Option<Self> {
+        let base = self.link.as_ref()?.edit.as_ref()?.base.clone()?;
+        let mut before = self.clone();
+        base.write_to(&mut before);
+        Some(before)
+    }
+
     /// Returns the calendar that contains the event.
     pub fn calendar(&self) -> CalendarId {
         self.id.calendar()

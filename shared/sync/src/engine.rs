@@ -13,6 +13,7 @@ use calweave_store::queue::Job;
 use chrono::{DateTime, TimeDelta};
 use tracing::{error, info, warn};
 
+use super::erase::release_disconnected;
 use super::{SyncError, account, feed};
 use crate::SyncContext;
 
@@ -52,11 +53,7 @@ pub async fn sync_calendar(
         .map(|state| state.calendar)
         .filter(|calendar| calendar.is_connected)
     else {
-        let ended = context.store.finish_disconnected(lease).await?;
-        if ended.is_some_and(|cursor| cursor.requested > cursor.completed) {
-            // Connected again meanwhile.
-            request_sync(context, user, calendar, 0).await?;
-        }
+        release_disconnected(context, lease, None).await?;
         return Ok(SyncOutcome::Gone);
     };
     let now = context.clock.now();

@@ -55,7 +55,7 @@ pub async fn erase_calendar(
             return Err(SyncError::LeaseLost);
         }
         if is_connected(context, user, calendar).await? {
-            release_calendar(context, lease, Some(&due)).await?;
+            release_disconnected(context, lease, Some(&due)).await?;
             // Its request may have been counted before the lease was acquired.
             request_sync(context, user, calendar, 0).await?;
             return Ok(());
@@ -64,7 +64,7 @@ pub async fn erase_calendar(
             return finish_calendar(context, &state, lease, &due).await;
         }
     }
-    release_calendar(context, lease, None).await?;
+    release_disconnected(context, lease, None).await?;
     continue_calendar(context, user, calendar, 0).await
 }
 
@@ -78,9 +78,9 @@ async fn is_connected(
     Ok(state.is_some_and(|state| state.calendar.is_connected))
 }
 
-/// Ends the work on a calendar, and its erasure if that is finished. If the calendar was connected again meanwhile, it is due at
-/// once, and its next sync is a full one.
-async fn release_calendar(
+/// Ends the work on a disconnected calendar, and its erasure if that is finished. If the calendar was connected again meanwhile, it
+/// is due at once, and its next sync is a full one.
+pub(super) async fn release_disconnected(
     context: &SyncContext,
     lease: Lease,
     finished: Option<&DueItem>,
@@ -123,7 +123,7 @@ async fn finish_calendar(
         }
         CalendarSource::Feed(_) => true,
     };
-    release_calendar(context, lease, Some(due).filter(|_| is_settled)).await
+    release_disconnected(context, lease, Some(due).filter(|_| is_settled)).await
 }
 
 async fn continue_calendar(

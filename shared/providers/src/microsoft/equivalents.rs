@@ -14,12 +14,7 @@ use super::{pattern, recurrence};
 /// zones, rules and exceptions. While an edit of `known` is not written yet, Microsoft has what the
 /// edit began with, or what it has come to: both are compared.
 pub(super) fn keep_equivalents(known: &Event, incoming: &mut Event) {
-    let edit = known.link.as_ref().and_then(|link| link.edit.as_ref());
-    let before = edit.and_then(|edit| edit.base.as_ref()).map(|base| {
-        let mut before = known.clone();
-        base.clone().write_to(&mut before);
-        before
-    });
+    let before = known.before_edit();
     let states = || std::iter::once(known).chain(&before);
     for state in states() {
         incoming.start = likened(state.start, incoming.start);

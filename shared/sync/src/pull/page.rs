@@ -136,9 +136,8 @@ impl Pull<'_> {
             let unknown: Vec<EventId> = unknown.cloned().collect();
             let buried = self.context.store.tombstones(self.user, &unknown).await?;
             self.has_unexplained_removals |= buried.len() < unknown.len();
+            stored.extend(sent_too(&changes, &unknown));
         }
-        let known: HashSet<EventId> = stored.iter().map(|event| event.id.clone()).collect();
-        stored.extend(unclear(&changes, &removed, &known));
         let mut gone: HashSet<EventId> = HashSet::new();
         let mut confirmed = Vec::with_capacity(changes.len());
         let mut renamed: HashMap<EventId, EventId> = HashMap::new();
@@ -301,15 +300,16 @@ impl Pull<'_> {
     }
 }
 
-/// The new events of a page that are also removed in it: they have left the calendar and come back, or the other way round.
-fn unclear(changes: &[Change], removed: &[EventId], known: &HashSet<EventId>) -> Vec<Event> {
+/// The events that a page brings though it also removes them: they have left the calendar and come back, or the other way round.
+/// `removed` is sorted.
+fn sent_too(changes: &[Change], removed: &[EventId]) -> Vec<Event> {
     let sent = changes.iter().filter_map(|change| match change {
         Change::Upserted(event) => Some(&**event),
         _ => None,
     });
-    let is_unclear =
-        |event: &&Event| removed.binary_search(&event.id).is_ok() && !known.contains(&event.id);
-    sent.filter(is_unclear).cloned().collect()
+    sent.filter(|event| removed.binary_search(&event.id).is_ok())
+        .cloned()
+        .collect()
 }
 
 /// Whether the provider calls a stored event by this remote id, or will once it is created.

@@ -70,10 +70,7 @@ impl Push<'_> {
             ..made.clone()
         };
         settled.hash();
-        let edit = event.link.as_ref().and_then(|link| link.edit.as_ref());
-        if let Some(base) = edit.and_then(|edit| edit.base.clone()) {
-            let mut before = event.clone();
-            base.write_to(&mut before);
+        if let Some(before) = event.before_edit() {
             realign_overrides(store, self.user, &before, &settled).await?;
         }
         if store.put_event(self.user, &mut settled).await? == WriteOutcome::Written {
