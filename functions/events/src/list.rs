@@ -18,7 +18,7 @@ use shared::http::{ApiResult, Caller, Problem, Problems, Query};
 use utoipa::IntoParams;
 
 use crate::Context;
-use crate::view::{CoverageView, EventPage, EventView, etag};
+use crate::view::{EventPage, EventView, etag};
 
 /// The parameters of the list.
 #[derive(Deserialize, IntoParams)]
@@ -86,7 +86,7 @@ pub async fn list(
     let wanted = AgendaQuery {
         user: caller.user(),
         window,
-        calendars: &calendars,
+        calendars: &covered,
         after,
         limit: limit as usize,
     };
@@ -105,14 +105,8 @@ pub async fn list(
         }
         .encode()
     });
-    let body = serde_json::to_string(&EventPage {
-        events: page.occurrences.into_iter().flatten().collect(),
-        next_cursor,
-        coverage: covered
-            .iter()
-            .map(|covered| CoverageView::of(covered, !has_changed))
-            .collect(),
-    })?;
+    let page = EventPage::new(page.occurrences, next_cursor, &covered, !has_changed);
+    let body = serde_json::to_string(&page)?;
     let tag = etag(&body);
     Ok(conditional(
         &headers,

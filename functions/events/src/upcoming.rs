@@ -4,13 +4,13 @@ use axum::extract::State;
 use chrono::TimeDelta;
 use serde::Deserialize;
 use shared::calendar::agenda::{AgendaQuery, cover_window, list_occurrences};
-use shared::calendar::calendars::{choose_calendars, connected_calendars, reader_zone};
+use shared::calendar::calendars::{connected_calendars, reader_zone};
 use shared::domain::agenda::Window;
 use shared::http::{ApiResult, Caller, Json, Problem, Problems, Query};
 use utoipa::IntoParams;
 
 use crate::Context;
-use crate::view::{CoverageView, EventPage, EventView};
+use crate::view::{EventPage, EventView};
 
 /// The parameters of the list.
 #[derive(Deserialize, IntoParams)]
@@ -45,7 +45,6 @@ pub async fn upcoming(
     let zone = reader_zone(&context, caller.user(), query.timezone.as_deref()).await?;
     let now = context.clock.now();
     let calendars = connected_calendars(&context, caller.user()).await?;
-    let calendars = choose_calendars(calendars, None)?;
     let window = Window {
         start: now,
         end: now + AHEAD,
@@ -55,7 +54,7 @@ pub async fn upcoming(
     let wanted = AgendaQuery {
         user: caller.user(),
         window,
-        calendars: &calendars,
+        calendars: &covered,
         after: None,
         limit: limit as usize,
     };
@@ -64,12 +63,6 @@ pub async fn upcoming(
             .get(&one.event.calendar())
             .map(|state| EventView::new(one, &state.calendar, zone))
     });
-    Ok(Json(EventPage {
-        events: page.await?.occurrences.into_iter().flatten().collect(),
-        next_cursor: None,
-        coverage: covered
-            .iter()
-            .map(|covered| CoverageView::of(covered, true))
-            .collect(),
-    }))
+    let occurrences = page.await?.occurrences;
+    Ok(Json(EventPage::new(occurrences, None, &covered, true)))
 }

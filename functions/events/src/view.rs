@@ -269,6 +269,23 @@ pub struct EventPage {
     pub coverage: Vec<CoverageView>,
 }
 
+impl EventPage {
+    /// Renders a page. `is_consistent` is false if what had been read was not the same for all pages so far.
+    pub fn new(
+        occurrences: Vec<Option<EventView>>,
+        next_cursor: Option<String>,
+        covered: &[WindowCoverage<'_>],
+        is_consistent: bool,
+    ) -> Self {
+        let coverage = |one| CoverageView::of(one, is_consistent);
+        Self {
+            events: occurrences.into_iter().flatten().collect(),
+            next_cursor,
+            coverage: covered.iter().map(coverage).collect(),
+        }
+    }
+}
+
 /// What of the window has been read from a calendar. Time that has not been read is not free.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -290,8 +307,7 @@ pub struct CoverageView {
 }
 
 impl CoverageView {
-    /// Renders what has been read. `is_consistent` is false if the pages of a list differ in that.
-    pub fn of(covered: &WindowCoverage<'_>, is_consistent: bool) -> Self {
+    fn of(covered: &WindowCoverage<'_>, is_consistent: bool) -> Self {
         Self {
             calendar_id: covered.state.calendar.id,
             from: covered.coverage.from,

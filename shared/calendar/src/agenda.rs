@@ -29,8 +29,8 @@ pub struct AgendaQuery<'a> {
     pub user: UserId,
     /// The time window.
     pub window: Window,
-    /// The calendars to include.
-    pub calendars: &'a CalendarsById,
+    /// The calendars to include, with what is known of the window ([`cover_window`]).
+    pub calendars: &'a [WindowCoverage<'a>],
     /// Start and id of the last occurrence of the previous page; `None` for the first page.
     pub after: Option<(DateTime<Utc>, String)>,
     /// Maximum number of occurrences.
@@ -74,8 +74,7 @@ pub async fn cover_window<'a>(
         let wanted = coverage.to_include(window, now);
         let has_failed = state.cursor.status == SyncStatus::Failed;
         let is_being_read = !has_failed && (!coverage.is_read || wanted.is_some());
-        let known = state.cursor.asked_window.as_ref();
-        let known = known.filter(|known| known.until > now);
+        let known = state.cursor.asked_window_at(now);
         if let Some(wanted) = wanted
             && known.is_none_or(|known| !known.includes(&wanted))
         {
@@ -114,7 +113,7 @@ pub async fn list_occurrences<T>(
     view: impl Fn(&Occurrence<'_>) -> T,
 ) -> Result<OccurrencePage<T>, StoreError> {
     let calendars = query.calendars.iter();
-    let coverage = calendars.map(|(id, state)| (*id, Coverage::of(state)));
+    let coverage = calendars.map(|one| (one.state.calendar.id, one.coverage));
     let coverage: HashMap<CalendarId, Coverage> = coverage.collect();
     let mut streams = Vec::new();
     let mut rest: Vec<Event> = Vec::new();

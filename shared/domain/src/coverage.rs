@@ -8,15 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use super::agenda::Window;
 use super::calendar::{CalendarSource, CalendarState};
+use super::sync_state::SyncState;
 
-/// How far back and ahead of the current time readers can have a calendar read. Graph lists at most 1,825 days at once
-/// (`ErrorCalendarViewRangeTooBig`).
+/// How far back and ahead of the current time readers can have a calendar read: together less than [`LONGEST`].
 const FARTHEST: (TimeDelta, TimeDelta) = (TimeDelta::days(700), TimeDelta::days(1_100));
+/// The longest window that is read for a reader who looks far ahead or back. Graph lists no longer one
+/// (`ErrorCalendarViewRangeTooBig`).
+const LONGEST: TimeDelta = TimeDelta::days(1_825);
 /// For how long a stretch that a reader has asked for is part of the window.
 const ASKED_FOR: TimeDelta = TimeDelta::days(1);
 /// What is read beyond what a reader has asked for, so that the next page of a calendar needs no sync of its own.
 const SPARE: TimeDelta = TimeDelta::days(93);
-
 /// The least that is worth a full sync.
 const LEAST: TimeDelta = TimeDelta::days(1);
 
@@ -68,6 +70,29 @@ impl AskedWindow {
             ..self
         }
     }
+
+    /// Returns the window that includes this stretch and the regular window, as far as it is not too long.
+    pub fn widen(
+        &self,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+    ) -> (DateTime<Utc>, DateTime<Utc>) {
+        let from = self.from.map_or(from, |asked| asked.min(from));
+        (
+            from,
+            self.end_in_window(from).map_or(to, |asked| asked.max(to)),
+        )
+    }
+
+    /// Returns whether a full sync has read this stretch, as far as it can be read.
+    pub fn is_read_by(&self, state: &SyncState) -> bool {
+        let end = self.end_in_window(state.from);
+        self.from.is_none_or(|from| state.from <= from) && end.is_none_or(|to| state.to >= to)
+    }
+
+    /// Returns the end of this stretch in a window that begins at `from`.
+    fn end_in_window(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.to.map(|to| to.min(from + LONGEST))
+    }
 }
 
 impl Coverage {
@@ -82,10 +107,7 @@ impl Coverage {
             (CalendarSource::Feed(_), _) => unlimited(state.cursor.last_synced_at.is_some()),
             (CalendarSource::Account(_), None) => unlimited(false),
             (CalendarSource::Account(_), Some(read)) => Self {
-                from: Some(
-                    read.history_from
-                        .map_or(read.from, |from| from.min(read.from)),
-                ),
+                from: Some(read.read_from()),
                 to: Some(read.to),
                 is_read: true,
             },
@@ -194,6 +216,29 @@ mod tests {
         assert_eq!(past.clone().with(Some(&future)), both);
         assert_eq!(past.clone().with(None), past);
         assert!(both.includes(&past) && both.includes(&future) && !past.includes(&future));
+    }
+
+    #[test]
+    fn a_window_is_widened_as_far_as_it_can_be_read() {
+        let regular = (at("2026-12-02"), at("2028-01-01"));
+        let widened = |from: Option<&str>, to: Option<&str>| {
+            let asked = AskedWindow {
+                from: from.map(at),
+                to: to.map(at),
+                until: at(NOW),
+            };
+            let (from, to) = asked.widen(regular);
+            format!("{} {}", from.date_naive(), to.date_naive())
+        };
+        assert_eq!(widened(None, None), "2026-12-02 2028-01-01");
+        assert_eq!(widened(Some("2026-04-30"), None), "2026-04-30 2028-01-01");
+        assert_eq!(widened(None, Some("2028-05-04")), "2026-12-02 2028-05-04");
+        assert_eq!(
+            widened(Some("2027-04-30"), Some("2027-05-04")),
+            "2026-12-02 2028-01-01"
+        );
+        let too_long = widened(Some("2024-01-01"), Some("2030-01-01"));
+        assert_eq!(too_long, "2024-01-01 2028-12-30");
     }
 
     #[test]

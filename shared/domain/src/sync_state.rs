@@ -36,6 +36,14 @@ pub struct SyncState {
     pub snapshots_until: Option<DateTime<Utc>>,
 }
 
+impl SyncState {
+    /// Returns the start of what has been read: that of the window, or of the history before it.
+    pub fn read_from(&self) -> DateTime<Utc> {
+        self.history_from
+            .map_or(self.from, |from| from.min(self.from))
+    }
+}
+
 /// How far a full sync has come that does not fit into one invocation. What it has read is in records beside the cursor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

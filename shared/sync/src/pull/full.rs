@@ -290,7 +290,7 @@ impl Pull<'_> {
         let last = self.lease.cursor().last_synced_at;
         let is_followed = self.has_read_changes || last.is_some_and(|last| last >= from);
         let is_continuous = before.to >= from && is_followed;
-        let earliest = before.history_from.unwrap_or(before.from).min(before.from);
+        let earliest = before.read_from();
         Some(earliest).filter(|earliest| is_continuous && *earliest < from)
     }
 

@@ -15,7 +15,6 @@ use std::collections::HashMap;
 
 use calweave_domain::agenda::Span;
 use calweave_domain::calendar::SyncStats;
-use calweave_domain::coverage::AskedWindow;
 use calweave_domain::ids::{EventId, UserId};
 use calweave_domain::sync_state::SyncState;
 use calweave_providers::{
@@ -40,9 +39,6 @@ const UNEXPLAINED_LIMIT: TimeDelta = TimeDelta::days(1);
 const MAX_ATTEMPTS: usize = 8;
 /// How many warnings are kept.
 const MAX_WARNINGS: usize = 20;
-/// The longest window that is read for a reader who looks far ahead or back: Graph lists no longer one
-/// (`ErrorCalendarViewRangeTooBig`).
-const LONGEST: TimeDelta = TimeDelta::days(1_825);
 /// How many series are loaded at once.
 const SERIES_LOADED: i32 = 100;
 /// How many events are loaded at once.
@@ -132,7 +128,9 @@ impl<'a> Pull<'a> {
         }
         let ended = match self.full_sync(window, snapshots_until).await {
             // Changes keep arriving by the state that is there, and edits are written: the next sync tries again.
-            Err(SyncStop::Provider(failure)) if sync_state.is_some() && is_transient(&failure) => {
+            Err(SyncStop::Provider(failure))
+                if sync_state.is_some() && spares_other_calls(&failure) =>
+            {
                 warn!(calendar.id = %self.target.calendar, "could not move the window on: {failure}");
                 return Ok(self.success(sync_state, self.lease.cursor().suspect.clone()));
             }
@@ -195,16 +193,8 @@ impl<'a> Pull<'a> {
     fn window(&self) -> Interval {
         let window = self.context.window;
         let (from, to) = (self.now - window.past, self.now + window.future);
-        let asked = self.asked_window();
-        let end = |asked: Option<DateTime<Utc>>, regular| asked.unwrap_or(regular);
-        let from = end(asked.and_then(|asked| asked.from), from).min(from);
-        let asked_to = end(asked.and_then(|asked| asked.to), to).min(from + LONGEST);
-        (from, asked_to.max(to))
-    }
-
-    fn asked_window(&self) -> Option<&AskedWindow> {
-        let asked = self.lease.cursor().asked_window.as_ref();
-        asked.filter(|asked| asked.until > self.now)
+        let asked = self.lease.cursor().asked_window_at(self.now);
+        asked.map_or((from, to), |asked| asked.widen((from, to)))
     }
 
     /// Whether the window of a sync state has to be moved on, or widened.
@@ -217,13 +207,8 @@ impl<'a> Pull<'a> {
 
     /// Whether the stretch that a reader has asked for has been read.
     fn has_read_asked(&self, state: &SyncState) -> bool {
-        let asked = self.asked_window();
-        asked.is_none_or(|asked| {
-            asked.from.is_none_or(|from| state.from <= from)
-                && asked
-                    .to
-                    .is_none_or(|to| state.to >= to.min(state.from + LONGEST))
-        })
+        let asked = self.lease.cursor().asked_window_at(self.now);
+        asked.is_none_or(|asked| asked.is_read_by(state))
     }
 
     /// Reads what has changed since `state`. Returns the sync state to continue from, or `None` where the provider does not end
@@ -330,7 +315,7 @@ impl<'a> Pull<'a> {
 }
 
 /// Whether a failure concerns what was asked, and not the account or all calls to it.
-fn is_transient(failure: &ProviderError) -> bool {
+fn spares_other_calls(failure: &ProviderError) -> bool {
     matches!(failure.remedy(), Remedy::Retry(_) | Remedy::GiveUp)
         && !matches!(failure, ProviderError::Throttled { .. })
 }
