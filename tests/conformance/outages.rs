@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use shared::sync::sync_calendar;
 
-use crate::harness::account::{by_hand, insert, titles};
-use crate::harness::{InjectedFault, ProviderHarness};
+use crate::harness::account::{by_hand, insert, titles, work_on};
+use crate::harness::{InjectedFault, Person, ProviderHarness, World};
 
 with_each_provider!(
     backoff_holds_whatever_is_requested,
@@ -15,14 +15,22 @@ with_each_provider!(
     one_write_that_fails_holds_up_no_other,
 );
 
+/// Creates an event here that is still to be written.
+async fn make(world: &World, ada: &Person, calendar: &str, day: u32) {
+    let time = |hour| format!("2027-01-{day:02}T{hour:02}:00:00");
+    let body = json!({ "calendarId": calendar, "title": "Made", "startTime": time(9), "endTime": time(10) });
+    let made = world
+        .post(ada, "/api/v1/calendar/events?wait=0", body)
+        .await;
+    assert_eq!(made.status, 202, "{made:?}");
+}
+
 async fn backoff_holds_whatever_is_requested<S: ProviderHarness>() {
     let (world, side, ada, calendar, clock) = by_hand::<S>().await;
-    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
     // As many workers as there are messages: whoever requests a sync, and whichever message is received.
     let worked = async || {
         let before = side.calls("changes").await;
-        let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-        assert!(synced.is_ok(), "{synced:?}");
+        work_on(&world, &ada, &calendar).await;
         side.calls("changes").await > before
     };
     for failures in 0_u32..9 {
@@ -51,8 +59,7 @@ async fn a_postponed_sync_is_no_failure<S: ProviderHarness>() {
     let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
     for _ in 0..2 {
         side.faults("changes", InjectedFault::Broken).await;
-        let failed = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-        assert!(failed.is_ok(), "{failed:?}");
+        work_on(&world, &ada, &calendar).await;
         side.control("forgive", json!({})).await;
     }
     let cursor = async || {
@@ -60,8 +67,7 @@ async fn a_postponed_sync_is_no_failure<S: ProviderHarness>() {
         state.unwrap().unwrap().cursor
     };
     let failed = cursor().await;
-    let postponed = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-    assert!(postponed.is_ok(), "{postponed:?}");
+    work_on(&world, &ada, &calendar).await;
     let now = cursor().await;
     assert_eq!(
         (
@@ -74,8 +80,7 @@ async fn a_postponed_sync_is_no_failure<S: ProviderHarness>() {
     );
     assert!(now.requested > now.completed, "it is still requested");
     clock.advance(TimeDelta::seconds(5));
-    let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-    assert!(synced.is_ok(), "{synced:?}");
+    work_on(&world, &ada, &calendar).await;
     let now = cursor().await;
     assert_eq!(
         (now.failures, now.last_error, now.held_until),
@@ -108,43 +113,29 @@ async fn a_request_during_a_sync_is_carried_out_right_after_it<S: ProviderHarnes
 
 async fn a_token_that_is_rejected_during_a_push_is_renewed<S: ProviderHarness>() {
     let (world, side, ada, calendar, _) = by_hand::<S>().await;
-    let body = json!({ "calendarId": calendar, "title": "Once", "startTime": "2027-01-05T09:00:00", "endTime": "2027-01-05T10:00:00" });
-    let made = world
-        .post(&ada, "/api/v1/calendar/events?wait=0", body)
-        .await;
-    assert_eq!(made.status, 202, "{made:?}");
+    make(&world, &ada, &calendar, 5).await;
     side.faults("insert", InjectedFault::Rejected).await;
     let tokens = side.calls("token").await;
-    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
-    let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-    assert!(synced.is_ok(), "{synced:?}");
-    assert_eq!(side.titles().await, ["Once"], "in the same run");
+    work_on(&world, &ada, &calendar).await;
+    assert_eq!(side.titles().await, ["Made"], "in the same run");
     assert_eq!(side.calls("token").await, tokens + 1);
 }
 
 async fn one_write_that_fails_holds_up_no_other<S: ProviderHarness>() {
     let (world, side, ada, calendar, clock) = by_hand::<S>().await;
     for day in 4..7 {
-        let body = json!({ "calendarId": calendar, "title": "Made", "startTime": format!("2027-01-{day:02}T09:00:00"), "endTime": format!("2027-01-{day:02}T10:00:00") });
-        let made = world
-            .post(&ada, "/api/v1/calendar/events?wait=0", body)
-            .await;
-        assert_eq!(made.status, 202, "{made:?}");
+        make(&world, &ada, &calendar, day).await;
     }
     side.faults("insert", InjectedFault::Broken).await;
-    let (user, id) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
-    let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-    assert!(synced.is_ok(), "{synced:?}");
+    work_on(&world, &ada, &calendar).await;
     assert_eq!(side.titles().await.len(), 2);
     // A provider that asks for a pause is not called for the others either.
     side.faults("insert", InjectedFault::Throttled).await;
     let before = side.calls("insert").await;
     clock.advance(TimeDelta::minutes(5));
-    let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-    assert!(synced.is_ok(), "{synced:?}");
+    work_on(&world, &ada, &calendar).await;
     assert_eq!(side.calls("insert").await, before + 1);
     clock.advance(TimeDelta::minutes(5));
-    let synced = Box::pin(sync_calendar(&world.stack.context, user, id)).await;
-    assert!(synced.is_ok(), "{synced:?}");
+    work_on(&world, &ada, &calendar).await;
     assert_eq!(side.titles().await.len(), 3);
 }

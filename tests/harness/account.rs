@@ -1,10 +1,11 @@
 //! A user with a connected account, and helpers for it.
 
-use local::stack::Options;
 use serde_json::{Value, json};
 use shared::clock::Clock;
+use shared::domain::calendar::Cursor;
+use shared::sync::{SyncOutcome, sync_calendar};
 
-use super::{Person, ProviderHarness, World, options};
+use super::{Person, ProviderHarness, World, options, options_by_hand};
 
 pub async fn titles(world: &World, person: &Person) -> Vec<String> {
     let events = world.events(person, "2026-12-01", "2027-02-01").await;
@@ -38,20 +39,32 @@ pub async fn connected<S: ProviderHarness>() -> (World, S, Person, String) {
 
 /// As [`connected`], with a manual clock and a worker that only runs on `Stack::work`.
 pub async fn by_hand<S: ProviderHarness>() -> (World, S, Person, String, Clock) {
-    let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
-    let options = Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    };
+    let unsynced = unsynced::<S>().await;
+    unsynced.0.stack.work().await;
+    unsynced
+}
+
+/// As [`by_hand`], but the calendar has not been synced yet.
+pub async fn unsynced<S: ProviderHarness>() -> (World, S, Person, String, Clock) {
+    let (options, clock) = options_by_hand("2027-01-01T00:00:00Z");
     let (world, side) = World::beside::<S>(options).await;
     let ada = world.sign_up("ada").await;
     let calendar = world
         .choose(&side, &ada, S::EMAIL, &[&side.primary()])
         .await
         .remove(0);
-    world.stack.work().await;
     (world, side, ada, calendar, clock)
+}
+
+/// Syncs a calendar, as a worker does that has received a message.
+pub async fn work_on(world: &World, person: &Person, calendar: &str) -> Cursor {
+    let (user, id) = (person.id.parse().unwrap(), calendar.parse().unwrap());
+    let context = &world.stack.context;
+    let synced = Box::pin(sync_calendar(context, user, id)).await.unwrap();
+    let SyncOutcome::Completed(cursor) = synced else {
+        panic!("{synced:?}")
+    };
+    *cursor
 }
 
 /// Requests a sync and runs it. Returns the calendar afterwards.

@@ -29,6 +29,17 @@ pub fn clock() -> Clock {
     Clock::System.ahead(*ahead)
 }
 
+/// Returns a clock that is moved by hand, and the options of a stack with it whose worker only runs on `Stack::work`.
+pub fn options_by_hand(start: &str) -> (Options, Clock) {
+    let clock = Clock::manual(start.parse().unwrap());
+    let options = Options {
+        clock: clock.clone(),
+        background: false,
+        ..Options::default()
+    };
+    (options, clock)
+}
+
 /// Returns the options of a stack with this clock.
 pub fn options() -> Options {
     Options {

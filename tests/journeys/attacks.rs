@@ -6,9 +6,8 @@ use chrono::TimeDelta;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use local::stack::Options;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 
-use crate::harness::{Person, World};
+use crate::harness::{Person, World, options_by_hand};
 
 fn claims(token: &str) -> Value {
     serde_json::from_slice(
@@ -165,13 +164,8 @@ async fn a_token_of_a_megabyte_is_refused_without_being_looked_at() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_ends_after_half_an_hour_and_a_session_after_thirty_days() {
-    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
-    let world = World::with(Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    })
-    .await;
+    let (options, clock) = options_by_hand("2026-03-01T00:00:00Z");
+    let world = World::with(options).await;
     let ada = world.sign_up("ada").await;
     clock.advance(TimeDelta::minutes(29));
     assert_eq!(world.get(&ada, "/api/v1/auth/me").await.status, 200);

@@ -1,7 +1,6 @@
 //! Leases: a worker that has lost its lease changes nothing any more, however late it comes back.
 
 use chrono::TimeDelta;
-use local::stack::Options;
 use serde_json::json;
 use shared::clock::Clock;
 use shared::domain::calendar::SyncStats;
@@ -12,20 +11,16 @@ use shared::store::cursors::{SyncReport, SyncSuccess};
 use shared::store::leases::Lease;
 use shared::sync::{SyncError, sync_calendar};
 
+use crate::harness::account::{titles, unsynced};
 use crate::harness::feeds::calendar;
 use crate::harness::google::GoogleHarness;
 use crate::harness::microsoft::MicrosoftHarness;
-use crate::harness::{EventChange, Person, ProviderHarness, World};
+use crate::harness::{EventChange, ProviderHarness, World, options_by_hand};
 
 /// A world whose clock is moved by hand, and a calendar of a feed.
 async fn leased() -> (World, Clock, UserId, CalendarId) {
-    let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
-    let world = World::with(Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    })
-    .await;
+    let (options, clock) = options_by_hand("2027-01-01T00:00:00Z");
+    let world = World::with(options).await;
     let ada = world.sign_up("ada").await;
     world
         .feeds
@@ -127,21 +122,11 @@ async fn comes_back_late<S: ProviderHarness>() {
 
 /// As [`comes_back_late`], with the response to the call after `calls` others. Returns whether the worker makes that call.
 async fn is_late_after<S: ProviderHarness>(calls: u64) -> bool {
-    let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
-    let options = Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    };
-    let (world, side) = World::beside::<S>(options).await;
-    let ada = world.sign_up("ada").await;
+    let (world, side, ada, calendar, clock) = unsynced::<S>().await;
     let once = side
         .insert("Old", "2027-01-05T12:00:00", "2027-01-05T13:00:00", None)
         .await;
-    let chosen = world
-        .choose(&side, &ada, S::EMAIL, &[&side.primary()])
-        .await;
-    let (user, id): (UserId, CalendarId) = (ada.id.parse().unwrap(), chosen[0].parse().unwrap());
+    let (user, id): (UserId, CalendarId) = (ada.id.parse().unwrap(), calendar.parse().unwrap());
     let first = world.stack.worker(clock.clone()).unwrap();
     side.control("hold", json!(calls)).await;
     let slow = tokio::spawn(async move { sync_calendar(&first, user, id).await });
@@ -161,8 +146,7 @@ async fn is_late_after<S: ProviderHarness>(calls: u64) -> bool {
             .is_success()
     );
     sync_calendar(&second, user, id).await.unwrap();
-    let shown = shown(&world, &ada).await;
-    assert_eq!(shown, ["New"]);
+    assert_eq!(titles(&world, &ada).await, ["New"]);
     let cursor = async || {
         let state = second.store.calendar(user, id).await.unwrap().unwrap();
         format!("{:?}", state.cursor)
@@ -172,13 +156,9 @@ async fn is_late_after<S: ProviderHarness>(calls: u64) -> bool {
     side.control("hold", json!(null)).await;
     let ended = slow.await.unwrap();
     assert!(matches!(ended, Err(SyncError::LeaseLost)), "{ended:?}");
-    assert_eq!(self::shown(&world, &ada).await, ["New"]);
+    assert_eq!(titles(&world, &ada).await, ["New"]);
     assert_eq!(cursor().await, before);
     true
-}
-
-async fn shown(world: &World, ada: &Person) -> Vec<String> {
-    crate::harness::account::titles(world, ada).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{NaiveDateTime, TimeDelta};
-use local::stack::Options;
 use serde_json::{Value, json};
 use shared::clock::{Clock, Deadline};
 use shared::domain::agenda::rule_yields;
@@ -15,8 +14,9 @@ use shared::providers::{Change, ReadScope, RemoteCalendar, SERIES_AT_ONCE};
 use shared::sync::{SyncContext, sync_calendar};
 
 use super::{Dice, killed_after, seeds};
-use crate::harness::{EventChange, InjectedFault, ProviderHarness, token_in};
-use crate::harness::{Person, World};
+use crate::harness::{
+    EventChange, InjectedFault, Person, ProviderHarness, World, options_by_hand, token_in,
+};
 
 /// One calendar that is changed on both sides.
 struct Both<S> {
@@ -43,12 +43,7 @@ fn name(title: &str) -> String {
 
 impl<S: ProviderHarness> Both<S> {
     async fn new(seed: u64) -> Self {
-        let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
-        let options = Options {
-            clock: clock.clone(),
-            background: false,
-            ..Options::default()
-        };
+        let (options, clock) = options_by_hand("2027-01-01T00:00:00Z");
         let (world, side) = World::beside::<S>(options).await;
         let person = world.sign_up("ada").await;
         let calendar = world

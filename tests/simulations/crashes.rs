@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use local::stack::Options;
 use serde_json::json;
-use shared::clock::Clock;
 use shared::domain::ids::{CalendarId, UserId};
 use shared::sync::{SyncOutcome, sync_calendar};
 
 use super::{Dice, killed_after, seeds};
-use crate::harness::World;
 use crate::harness::feeds::calendar;
+use crate::harness::{World, options_by_hand};
 
 /// Returns a feed of a random subset of a hundred events with random titles, and the expected titles. The UIDs of a feed that
 /// re-keys are new each time.
@@ -55,13 +53,8 @@ async fn a_killed_worker_doubles_no_feed_that_re_keys() {
 }
 
 async fn killed(re_keys: bool) {
-    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
-    let world = World::with(Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    })
-    .await;
+    let (options, clock) = options_by_hand("2026-03-01T00:00:00Z");
+    let world = World::with(options).await;
     for seed in seeds() {
         let mut dice = Dice(seed);
         let path = format!("{seed}.ics");

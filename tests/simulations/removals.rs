@@ -4,29 +4,22 @@ use std::pin::pin;
 use std::task::Poll;
 
 use chrono::TimeDelta;
-use local::stack::Options;
 use serde_json::json;
-use shared::clock::Clock;
 use shared::domain::ids::{CalendarId, UserId};
 use shared::store::erasures::DueItem;
 use shared::store::keys::{DUE_SHARDS, DueKind};
 use shared::sync::erase_calendar;
 
-use crate::harness::World;
 use crate::harness::feeds::daily;
+use crate::harness::{World, options_by_hand};
 
 /// More events than one message removes.
 const EVENTS: u32 = 5_200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_calendar_that_is_connected_again_during_its_removal_is_due() {
-    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
-    let world = World::with(Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    })
-    .await;
+    let (options, clock) = options_by_hand("2026-03-01T00:00:00Z");
+    let world = World::with(options).await;
     world
         .feeds
         .set_ics("a.ics", daily(EVENTS, "2026-03-01", "a"));

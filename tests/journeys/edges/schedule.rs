@@ -4,21 +4,16 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use chrono::TimeDelta;
 use local::stack::Options;
 use serde_json::json;
-use shared::clock::{Clock, Deadline};
+use shared::clock::Deadline;
 
 use crate::harness::feeds::{FeedResponse, daily};
-use crate::harness::{PASSWORD, World};
+use crate::harness::{PASSWORD, World, options_by_hand};
 use crate::simulations::killed_after;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_feeds_that_are_due_are_refreshed() {
-    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
-    let world = World::with(Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    })
-    .await;
+    let (options, clock) = options_by_hand("2026-03-01T00:00:00Z");
+    let world = World::with(options).await;
     let app = &world.stack.context;
     let ada = world.sign_up("ada").await;
     let interval = |interval: &str| {
@@ -167,13 +162,8 @@ async fn whoever_waits_for_a_sync_is_answered_when_it_is_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_due_feed_that_has_not_changed_costs_eight_write_units() {
-    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
-    let world = World::with(Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    })
-    .await;
+    let (options, clock) = options_by_hand("2026-03-01T00:00:00Z");
+    let world = World::with(options).await;
     let app = &world.stack.context;
     let ada = world.sign_up("ada").await;
     world.feeds.set_ics("a.ics", daily(100, "2026-03-02", "a"));
@@ -210,13 +200,8 @@ async fn a_due_feed_that_has_not_changed_costs_eight_write_units() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_run_leaves_word_and_its_request_is_heard() {
-    let clock = Clock::manual("2026-03-01T00:00:00Z".parse().unwrap());
-    let world = World::with(Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    })
-    .await;
+    let (options, clock) = options_by_hand("2026-03-01T00:00:00Z");
+    let world = World::with(options).await;
     let ada = world.sign_up("ada").await;
     world.feeds.set_ics("f.ics", daily(1, "2026-03-02", "a"));
     let body = json!({ "url": world.feeds.url("f.ics") });
@@ -295,13 +280,8 @@ async fn a_feed_that_was_moved_has_not_been_synced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_requests_as_many_as_it_may_and_the_next_one_the_rest() {
-    let clock = Clock::manual("2026-03-02T09:00:00Z".parse().unwrap());
-    let world = World::with(Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    })
-    .await;
+    let (options, clock) = options_by_hand("2026-03-02T09:00:00Z");
+    let world = World::with(options).await;
     let ada = world.sign_up("ada").await;
     for path in ["a.ics", "b.ics", "c.ics"] {
         world.feeds.set_ics(path, daily(1, "2026-03-02", path));

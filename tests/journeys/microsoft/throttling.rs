@@ -1,23 +1,15 @@
 //! Permits and throttling across workers.
 
 use chrono::TimeDelta;
-use local::stack::Options;
 use serde_json::json;
-use shared::clock::Clock;
 use shared::domain::ids::UserId;
 
-use crate::harness::ProviderHarness;
-use crate::harness::World;
 use crate::harness::microsoft::{EMAIL, MicrosoftHarness};
+use crate::harness::{ProviderHarness, World, options_by_hand};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn throttling_is_kept_to_across_all_workers() {
-    let clock = Clock::manual("2027-01-01T00:00:00Z".parse().unwrap());
-    let options = Options {
-        clock: clock.clone(),
-        background: false,
-        ..Options::default()
-    };
+    let (options, clock) = options_by_hand("2027-01-01T00:00:00Z");
     let (world, side) = World::beside::<MicrosoftHarness>(options).await;
     let ada = world.sign_up("ada").await;
     let mut calendars = vec![side.primary()];
