@@ -7,6 +7,7 @@
 mod google;
 mod inbox;
 mod microsoft;
+mod openid;
 mod report;
 mod sign_in;
 mod wire;
@@ -20,7 +21,7 @@ use shared::config::Environment;
 
 use self::inbox::{Inbox, NOTIFICATIONS, REFUSING};
 use self::report::{Findings, say};
-use self::wire::{Call, Reply, Wire};
+use self::wire::{Answer, Call, Reply, Wire};
 
 /// The beginning of the names of the calendars that the checks create.
 const CALENDAR_NAME: &str = "Calweave live check";
@@ -198,6 +199,40 @@ impl Setup {
     fn notify_at(&self, path: &str) -> Option<String> {
         let base = self.notify.as_ref()?.as_str();
         Some(format!("{}{path}", base.trim_end_matches('/')))
+    }
+}
+
+/// The calendars that a check has created to work in.
+#[derive(Default)]
+struct WorkCalendars(Vec<String>);
+
+impl WorkCalendars {
+    /// Takes the answer to a creation, whose status has to be `created`.
+    fn add(&mut self, made: &Answer, created: u16) -> Result<(), String> {
+        if !made.is(created) || made.text("id").is_empty() {
+            return Err(format!("no calendar can be created: {made}"));
+        }
+        self.0.push(made.text("id").to_owned());
+        Ok(())
+    }
+
+    /// Returns the id of a calendar; empty if there is none.
+    fn id(&self, index: usize) -> &str {
+        self.0.get(index).map_or("", String::as_str)
+    }
+
+    fn ids(&self) -> &[String] {
+        &self.0
+    }
+
+    /// Says so if a calendar could not be removed.
+    fn note_removal(id: &str, removed: Reply) {
+        let problem = match removed {
+            Ok(gone) if gone.is(204) => return,
+            Ok(answer) => answer.to_string(),
+            Err(interruption) => interruption.reason(),
+        };
+        eprintln!("calweave: remove the calendar {id} yourself: {problem}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Google, SCOPES};
+use crate::live_check::openid;
 use crate::live_check::random_id;
 use crate::live_check::report::{Checked, Findings};
 use crate::live_check::sign_in::decoded;
@@ -17,14 +18,7 @@ const SPREADING: Duration = Duration::from_secs(60);
 pub(super) async fn tokens(google: &Google<'_>, findings: &mut Findings) -> Checked {
     findings.begin("Sign-in");
     let tokens = &google.signed_in.tokens;
-    let is_there = |name: &&str| !tokens.text(name).is_empty();
-    findings.check(
-        "a code is exchanged for an access token, a refresh token and an ID token",
-        ["access_token", "refresh_token", "id_token"]
-            .iter()
-            .all(is_there),
-        tokens,
-    );
+    openid::exchange(&google.signed_in, findings);
     let granted: Vec<&str> = tokens.text("scope").split(' ').collect();
     findings.check(
         "the granted scopes are listed, separated by spaces",
@@ -54,12 +48,7 @@ pub(super) async fn tokens(google: &Google<'_>, findings: &mut Findings) -> Chec
         &shown,
     );
     let keys = google.get(google.urls.keys.clone()).await?;
-    let is_signing = |key: &Value| key["kid"] == header["kid"] && key["kty"] == "RSA";
-    findings.check(
-        "the ID token is signed with RS256 and a key of the published set",
-        header["alg"] == "RS256" && keys.list("keys").iter().any(is_signing),
-        &keys,
-    );
+    openid::signature(&header, &keys, findings);
     let user = google.get(google.urls.userinfo.clone()).await?;
     findings.check(
         "userinfo and the ID token name the same subject",
@@ -87,26 +76,17 @@ pub(super) async fn refreshing(google: &Google<'_>, findings: &mut Findings) -> 
         fresh.is(200) && fresh.body["refresh_token"].is_null(),
         &fresh,
     );
-    let unknown = setup.refresh(token, "1//unknown").await?;
-    findings.check(
-        "an unknown refresh token is refused with invalid_grant",
-        unknown.is_refusal(400, "invalid_grant"),
-        &unknown,
-    );
-    let wrong = setup.refresh_wrongly(token, refresh_token).await?;
-    findings.check(
-        "a wrong client secret is refused with invalid_client",
-        wrong.is_refusal(401, "invalid_client"),
-        &wrong,
-    );
-    let url = below(&google.urls.api, &["users", "me", "calendarList"]);
-    let call = Call::get(url).header("authorization", "Bearer ya29.unknown");
-    let unauthorized = setup.wire.send(call).await?;
-    findings.check(
-        "an unknown access token is refused with 401",
-        unauthorized.is(401),
-        &unauthorized,
-    );
+    let resource = below(&google.urls.api, &["users", "me", "calendarList"]);
+    let prefixes = ("1//", "ya29.");
+    openid::refusals(
+        setup,
+        token,
+        &google.signed_in,
+        prefixes,
+        resource,
+        findings,
+    )
+    .await?;
     findings.skip(
         "quotaExceeded is the project's limit, the other rate limits are a user's",
         "a quota would have to be used up",

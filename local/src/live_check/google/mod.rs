@@ -11,10 +11,10 @@ use chrono::{DateTime, Utc};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::Setup;
 use super::report::{Findings, Interruption, conclude};
 use super::sign_in::{OAuthUrls, SignIn, SignedIn};
 use super::wire::{Call, Reply, below, with};
+use super::{Setup, WorkCalendars};
 
 /// The scopes of the backend, and one with which calendars can be created and removed.
 const SCOPES: [&str; 6] = [
@@ -31,8 +31,7 @@ struct Google<'a> {
     setup: &'a Setup,
     urls: GoogleUrls,
     signed_in: SignedIn,
-    /// The calendars that were created.
-    calendars: Vec<String>,
+    calendars: WorkCalendars,
 }
 
 struct GoogleUrls {
@@ -77,7 +76,7 @@ pub(super) async fn run(setup: &Setup, findings: &mut Findings) -> Result<(), St
         setup,
         urls,
         signed_in,
-        calendars: vec![],
+        calendars: WorkCalendars::default(),
     };
     let done = tokio::select! {
         done = google.check(findings) => done,
@@ -123,34 +122,25 @@ impl Google<'_> {
         let body = json!({ "summary": name, "timeZone": "Europe/Berlin" });
         let call = Call::post(below(&self.urls.api, &["calendars"])).json(&body);
         let made = self.send(call).await.map_err(Interruption::reason)?;
-        if !made.is(200) || made.text("id").is_empty() {
-            return Err(format!("no calendar can be created: {made}"));
-        }
-        self.calendars.push(made.text("id").to_owned());
-        Ok(())
+        self.calendars.add(&made, 200)
     }
 
     /// Removes the calendars that were created, with all that is in them.
     async fn clean_up(&self) {
-        for id in &self.calendars {
+        for id in self.calendars.ids() {
             let call = Call::delete(below(&self.urls.api, &["calendars", id]));
-            let problem = match self.send(call).await {
-                Ok(gone) if gone.is(204) => continue,
-                Ok(answer) => answer.to_string(),
-                Err(interruption) => interruption.reason(),
-            };
-            eprintln!("calweave: remove the calendar {id} yourself: {problem}");
+            WorkCalendars::note_removal(id, self.send(call).await);
         }
     }
 
     /// The id of the calendar that most checks work in.
     fn calendar(&self) -> &str {
-        self.calendars.first().map_or("", String::as_str)
+        self.calendars.id(0)
     }
 
     /// The id of another calendar.
     fn other_calendar(&self) -> &str {
-        self.calendars.get(1).map_or("", String::as_str)
+        self.calendars.id(1)
     }
 
     fn events(&self) -> Url {

@@ -3,23 +3,16 @@
 use serde_json::{Value, json};
 
 use super::Microsoft;
+use crate::live_check::openid;
 use crate::live_check::report::{Checked, Findings};
 use crate::live_check::sign_in::decoded;
 use crate::live_check::wire::{Answer, Call, below};
 
 /// The tokens that the sign-in has returned.
-#[expect(clippy::too_many_lines, reason = "one assumption after the other")]
 pub(super) async fn tokens(microsoft: &Microsoft<'_>, findings: &mut Findings) -> Checked {
     findings.begin("Sign-in");
     let tokens = &microsoft.signed_in.tokens;
-    let is_there = |name: &&str| !tokens.text(name).is_empty();
-    findings.check(
-        "a code is exchanged for an access token, a refresh token and an ID token",
-        ["access_token", "refresh_token", "id_token"]
-            .iter()
-            .all(is_there),
-        tokens,
-    );
+    openid::exchange(&microsoft.signed_in, findings);
     let granted = tokens.text("scope").split(' ');
     let granted: Vec<&str> = granted.filter_map(|one| one.rsplit('/').next()).collect();
     findings.check(
@@ -62,12 +55,7 @@ pub(super) async fn tokens(microsoft: &Microsoft<'_>, findings: &mut Findings) -
     );
     let keys = Call::get(microsoft.urls.keys.clone());
     let keys = microsoft.setup.wire.send(keys).await?;
-    let is_signing = |key: &Value| key["kid"] == header["kid"] && key["kty"] == "RSA";
-    findings.check(
-        "the ID token is signed with RS256 and a key of the published set",
-        header["alg"] == "RS256" && keys.list("keys").iter().any(is_signing),
-        &keys,
-    );
+    openid::signature(&header, &keys, findings);
     Ok(())
 }
 
@@ -92,25 +80,17 @@ pub(super) async fn refreshing(microsoft: &Microsoft<'_>, findings: &mut Finding
         again.is(200),
         &again,
     );
-    let unknown = setup.refresh(token, "unknown").await?;
-    findings.check(
-        "an unknown refresh token is refused with invalid_grant",
-        unknown.is_refusal(400, "invalid_grant"),
-        &unknown,
-    );
-    let wrong = setup.refresh_wrongly(token, refresh_token).await?;
-    findings.check(
-        "a wrong client secret is refused with invalid_client",
-        wrong.is_refusal(401, "invalid_client"),
-        &wrong,
-    );
-    let call = Call::get(microsoft.path(&["me"])).header("authorization", "Bearer unknown");
-    let unauthorized = setup.wire.send(call).await?;
-    findings.check(
-        "an unknown access token is refused with 401",
-        unauthorized.is(401),
-        &unauthorized,
-    );
+    let resource = microsoft.path(&["me"]);
+    let prefixes = ("", "");
+    openid::refusals(
+        setup,
+        token,
+        &microsoft.signed_in,
+        prefixes,
+        resource,
+        findings,
+    )
+    .await?;
     let limits = "it would disturb the mailbox";
     findings.skip("a mailbox takes four concurrent requests", limits);
     findings.skip(

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::report::{Findings, Interruption, conclude};
 use super::sign_in::{OAuthUrls, SignIn, SignedIn};
 use super::wire::{Call, Reply, below, with};
-use super::{Setup, random_id};
+use super::{Setup, WorkCalendars, random_id};
 
 /// The scopes of the backend. They suffice to create and remove calendars.
 const SCOPES: [&str; 7] = [
@@ -45,8 +45,7 @@ struct Microsoft<'a> {
     setup: &'a Setup,
     urls: MicrosoftUrls,
     signed_in: SignedIn,
-    /// The calendars that were created.
-    calendars: Vec<String>,
+    calendars: WorkCalendars,
 }
 
 struct MicrosoftUrls {
@@ -89,7 +88,7 @@ pub(super) async fn run(setup: &Setup, findings: &mut Findings) -> Result<(), St
         setup,
         urls,
         signed_in,
-        calendars: vec![],
+        calendars: WorkCalendars::default(),
     };
     let done = tokio::select! {
         done = microsoft.check(findings) => done,
@@ -131,11 +130,7 @@ impl Microsoft<'_> {
     async fn open_calendar(&mut self, name: &str) -> Result<(), String> {
         let call = Call::post(self.path(&["me", "calendars"])).json(&json!({ "name": name }));
         let made = self.send(call).await.map_err(Interruption::reason)?;
-        if !made.is(201) || made.text("id").is_empty() {
-            return Err(format!("no calendar can be created: {made}"));
-        }
-        self.calendars.push(made.text("id").to_owned());
-        Ok(())
+        self.calendars.add(&made, 201)
     }
 
     /// Removes the calendars that were created, with all that is in them, and subscriptions that
@@ -145,25 +140,20 @@ impl Microsoft<'_> {
             let reason = interruption.reason();
             eprintln!("calweave: subscriptions may remain until they expire: {reason}");
         }
-        for id in &self.calendars {
+        for id in self.calendars.ids() {
             let call = Call::delete(self.path(&["me", "calendars", id]));
-            let problem = match self.send(call).await {
-                Ok(gone) if gone.is(204) => continue,
-                Ok(answer) => answer.to_string(),
-                Err(interruption) => interruption.reason(),
-            };
-            eprintln!("calweave: remove the calendar {id} yourself: {problem}");
+            WorkCalendars::note_removal(id, self.send(call).await);
         }
     }
 
     /// The id of the calendar that most checks work in.
     fn calendar(&self) -> &str {
-        self.calendars.first().map_or("", String::as_str)
+        self.calendars.id(0)
     }
 
     /// The id of another calendar.
     fn other_calendar(&self) -> &str {
-        self.calendars.get(1).map_or("", String::as_str)
+        self.calendars.id(1)
     }
 
     /// An address below `/v1.0`.
