@@ -1,6 +1,7 @@
 //! Code that both sandboxes share: the key that signs id tokens, faults, encodings, notification
 //! delivery.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -168,6 +169,23 @@ pub(crate) struct Fault {
     /// The number of calls before the one that fails.
     #[serde(default)]
     pub skip: u64,
+}
+
+/// Takes the first queued fault that is meant for a call. `is_meant` says whether a method's name is
+/// the call's.
+pub(crate) fn take_fault(
+    faults: &mut VecDeque<Fault>,
+    is_meant: impl Fn(&str) -> bool,
+) -> Option<Fault> {
+    let at = faults
+        .iter()
+        .position(|fault| fault.method.as_deref().is_none_or(&is_meant))?;
+    let fault = faults.get_mut(at)?;
+    if let Some(left) = fault.skip.checked_sub(1) {
+        fault.skip = left;
+        return None;
+    }
+    faults.remove(at)
 }
 
 /// Random faults, reproducible by seed.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use shared::clock::Clock;
 
 use super::SERVICE;
-use crate::parts::{CallBudget, Fault, FaultRates};
+use crate::parts::{CallBudget, Fault, FaultRates, take_fault};
 
 /// The whole state, behind one lock.
 #[derive(Debug)]
@@ -184,22 +184,11 @@ impl State {
 
     /// Takes the first queued fault for this method, or else draws a random one.
     pub fn fault(&mut self, method: &str) -> Option<Fault> {
-        let at = self.faults.iter().position(|fault| {
-            fault
-                .method
-                .as_deref()
-                .is_none_or(|wanted| method.ends_with(wanted))
-        });
-        if let Some(fault) = at.and_then(|at| self.faults.get_mut(at))
-            && fault.skip > 0
-        {
-            fault.skip -= 1;
-            return None;
-        }
+        let queued = take_fault(&mut self.faults, |wanted| method.ends_with(wanted));
         let conditional = ["events.update", "events.patch", "events.delete"]
             .iter()
             .any(|wanted| method.ends_with(wanted));
-        at.and_then(|at| self.faults.remove(at)).or_else(|| {
+        queued.or_else(|| {
             self.fault_rates
                 .as_mut()?
                 .fault(method, &KINDS, conditional)
