@@ -210,7 +210,8 @@ impl<S: ProviderHarness> Both<S> {
             );
             whole = false;
         }
-        // Not one that was made here: its creation may still be repeated (docs/microsoft.md, "What is not noticed").
+        // Not one that was made here: Google cannot tell it from one that was deleted while its creation is repeated, and
+        // creates it again.
         let is_theirs = title.starts_with('g');
         if choice == 8 && whole && !event.is_series && is_theirs {
             self.log.push(format!("there: move {title} ({id}) away"));

@@ -203,13 +203,14 @@ pub trait CalendarProvider: Send + Sync {
     ) -> ProviderFuture<'a, Option<RemoteEvent>>;
 
     /// Creates an event. A second call creates no second event: it fails with
-    /// [`ProviderError::AlreadyExists`](super::ProviderError::AlreadyExists), or returns the first one.
+    /// [`ProviderError::AlreadyExists`](super::ProviderError::AlreadyExists), or returns the first one, or `None` when the
+    /// first one is in another calendar by now.
     fn create_event<'a>(
         &'a self,
         target: RemoteCalendar<'a>,
         event: &'a Event,
         options: WriteOptions,
-    ) -> ProviderFuture<'a, Event>;
+    ) -> ProviderFuture<'a, Option<Event>>;
 
     /// Updates `now`, the event as it was read, to `event`. Fails with
     /// [`ProviderError::PreconditionFailed`](super::ProviderError::PreconditionFailed) when it has changed since.

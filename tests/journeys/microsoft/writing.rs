@@ -77,6 +77,34 @@ async fn what_an_interrupted_creation_has_made_is_brought_up_to_date() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_interrupted_creation_has_made_is_moved_to_another_calendar() {
+    let (world, side, ada, calendar, clock) = by_hand::<MicrosoftHarness>().await;
+    let other = side.add_calendar("Other").await;
+    side.faults("insert", InjectedFault::Lost).await;
+    side.faults("insert", InjectedFault::Broken).await;
+    side.faults("insert", InjectedFault::Broken).await;
+    let body = json!({ "calendarId": calendar, "title": "Moved", "startTime": "2029-01-05T09:00:00", "endTime": "2029-01-05T10:00:00" });
+    let made = world
+        .post(&ada, "/api/v1/calendar/events?wait=0", body)
+        .await;
+    world.stack.work().await;
+    let made = made.body["id"].as_str().unwrap().to_owned();
+    let id = side.all().await[0].id.clone();
+    side.relocate(&id, &side.primary(), &other).await;
+    // The removal is read, for nobody, before the creation is repeated.
+    clock.advance(TimeDelta::minutes(16));
+    synced(&world, &ada, &calendar).await;
+    clock.advance(TimeDelta::minutes(16));
+    let ada = world.sign_in(&ada).await;
+    let state = synced(&world, &ada, &calendar).await;
+    // It is neither shown in the calendar that it has left, nor made there a second time.
+    assert_eq!(state["syncStatus"], "SYNCED");
+    let path = format!("/api/v1/calendar/events/{made}");
+    assert_eq!(world.get(&ada, &path).await.status, 404);
+    assert!(side.all().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn attendees_spammed() {
     let (world, side, ada, calendar) = connected::<MicrosoftHarness>().await;
     let quiet = json!({

@@ -176,7 +176,7 @@ pub(super) async fn create(
     target: RemoteCalendar<'_>,
     event: &Event,
     options: WriteOptions,
-) -> Result<Event> {
+) -> Result<Option<Event>> {
     let generation = event.link.as_ref().map_or(0, |link| link.generation);
     let mut body = json!({ "id": ids::remote_id(&event.id, generation) });
     write::overlay(&mut body, None, event, target.zone);
@@ -191,7 +191,8 @@ pub(super) async fn create(
         ..GoogleRequest::new(Method::POST, &path)
     };
     let raw = session.call(request).await?;
-    read::event(target, &raw).map_err(|warning| malformed(&warning))
+    let made = read::event(target, &raw).map_err(|warning| malformed(&warning))?;
+    Ok(Some(made))
 }
 
 /// Replaces an event. `now` is its current state at Google. The request has the ETag of that state

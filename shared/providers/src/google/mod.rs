@@ -275,7 +275,7 @@ impl CalendarProvider for GoogleSession {
         target: RemoteCalendar<'a>,
         event: &'a Event,
         options: WriteOptions,
-    ) -> ProviderFuture<'a, Event> {
+    ) -> ProviderFuture<'a, Option<Event>> {
         Box::pin(events::create(self, target, event, options))
     }
 

@@ -350,12 +350,14 @@ pub(super) async fn created(
         .transpose()
 }
 
+/// Creates an event. Under a `transactionId` that was used before, Graph returns the event that it
+/// made then, wherever it is now; `None` if that is another calendar.
 pub(super) async fn create(
     session: &GraphSession,
     target: RemoteCalendar<'_>,
     event: &Event,
     options: WriteOptions,
-) -> Result<Event> {
+) -> Result<Option<Event>> {
     let mut body = write::patch(None, event, target.zone)?;
     let name = transaction(event);
     body.insert(
@@ -374,6 +376,12 @@ pub(super) async fn create(
             ..GraphRequest::new(Method::POST, &path)
         })
         .await?;
+    if is_of_an_earlier_attempt(session, &raw) {
+        let id = raw["id"].as_str().unwrap_or_default();
+        if listed(session, target, id).await?.is_none() {
+            return Ok(None);
+        }
+    }
     let mut made = remote(session, target, event, raw)?;
     // If an interrupted run has created the event, Graph returns it as it was then. Changes made
     // since are still to be written.
@@ -382,20 +390,23 @@ pub(super) async fn create(
         .iter()
         .any(|name| differs.contains_key(*name))
     {
-        return update(
-            session,
-            target,
-            &made,
-            event,
-            WriteOptions {
-                wants_conference: false,
-                ..options
-            },
-        )
-        .await;
+        let options = WriteOptions {
+            wants_conference: false,
+            ..options
+        };
+        let updated = update(session, target, &made, event, options).await?;
+        return Ok(Some(updated));
     }
     except(session, target, event, &mut made.event).await?;
-    Ok(made.event)
+    Ok(Some(made.event))
+}
+
+/// Whether the event that a creation has returned was made by an earlier request. Within a minute
+/// it is taken for new: a calendar view may not list a new event yet.
+fn is_of_an_earlier_attempt(session: &GraphSession, raw: &Value) -> bool {
+    let created = raw["createdDateTime"].as_str();
+    let created = created.and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+    created.is_some_and(|at| at < session.microsoft.clock.now() - TimeDelta::minutes(1))
 }
 
 pub(super) async fn update(

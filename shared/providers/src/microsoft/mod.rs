@@ -178,7 +178,7 @@ impl CalendarProvider for GraphSession {
         target: RemoteCalendar<'a>,
         event: &'a Event,
         options: WriteOptions,
-    ) -> ProviderFuture<'a, Event> {
+    ) -> ProviderFuture<'a, Option<Event>> {
         Box::pin(events::create(self, target, event, options))
     }
 

@@ -69,10 +69,12 @@ impl Push<'_> {
             .provider
             .create_event(self.target, &event, options(edit));
         match created.await {
-            Ok(made) => {
+            Ok(Some(made)) => {
                 self.report.created += 1;
                 self.settle(event, made).await
             }
+            // An earlier attempt got through, and the event was moved to another calendar since.
+            Ok(None) => self.store(Reconciliation::Remove, &event).await,
             // It was created, and changed at the provider before the rest of it was written.
             Err(ProviderError::PreconditionFailed { .. }) => Ok(PushStep::Again),
             Err(ProviderError::AlreadyExists { .. }) => self.find_created(event).await,
