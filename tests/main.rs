@@ -9,6 +9,7 @@
 
 mod conformance;
 mod contracts;
+mod costs;
 mod data;
 mod harness;
 mod journeys;

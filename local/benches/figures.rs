@@ -141,7 +141,9 @@ fn peak_memory() -> String {
         .map_or("?".to_owned(), |kb| (kb / 1000).to_string())
 }
 
-fn hostile() {
+/// Feeds that are made to cost much, with a name each.
+#[expect(clippy::too_many_lines, reason = "a list")]
+fn hostile_feeds() -> Vec<(&'static str, String)> {
     let event = |lines: &str| {
         format!(
             "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART:19700101T000000Z\r\n{lines}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
@@ -152,7 +154,46 @@ fn hostile() {
             .map(|number| event(lines).replace("UID:1", &format!("UID:{number}")))
             .collect::<String>()
     };
-    for (name, text) in [
+    let since = |start: &str, text: String| text.replace("19700101T000000Z", start);
+    let all = |end: u32| {
+        (0..end)
+            .map(|one| one.to_string())
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    let each_second = format!(
+        "BYHOUR={};BYMINUTE={};BYSECOND={}",
+        all(24),
+        all(60),
+        all(60)
+    );
+    let never = since(
+        "16010101T000000Z",
+        many("RRULE:FREQ=DAILY;COUNT=1000000;BYMONTH=2;BYMONTHDAY=30"),
+    );
+    let zone = "BEGIN:VTIMEZONE\r\nTZID:Own\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\nTZOFFSETFROM:+0322\r\n\
+                TZOFFSETTO:+0322\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT";
+    let own_zone = many("RRULE:FREQ=DAILY").replace(
+        "DTSTART:19700101T000000Z",
+        "DTSTART;TZID=Own:20260101T090000",
+    );
+    vec![
+        (
+            "each second of 1900",
+            since(
+                "19000101T000000Z",
+                event(&format!("RRULE:FREQ=DAILY;COUNT=4294967295;{each_second}")),
+            ),
+        ),
+        ("20,000 rules without a day", never),
+        (
+            "20,000 counts too far",
+            many("RRULE:FREQ=SECONDLY;BYHOUR=9;COUNT=1000000000"),
+        ),
+        (
+            "20,000 in a zone of its own",
+            own_zone.replacen("BEGIN:VEVENT", zone, 1),
+        ),
         ("secondly since 1970", event("RRULE:FREQ=SECONDLY")),
         (
             "100,000 exceptions",
@@ -170,16 +211,37 @@ fn hostile() {
             event(&format!("DESCRIPTION:{}", "x".repeat(5 << 20))),
         ),
         ("20,000 minutely series", many("RRULE:FREQ=MINUTELY")),
-    ] {
+    ]
+}
+
+fn hostile() {
+    for (name, text) in hostile_feeds() {
         let time = quickest(1, || {
             black_box(read(&text));
         });
-        say(&format!("hostile                  {name}: {time:.0?}"));
+        let feed = read(&text);
+        let window = week();
+        let shown = quickest(1, || {
+            let count = |event| occurrences(event, &window).0.len();
+            black_box(feed.events.iter().map(count).sum::<usize>());
+        });
+        say(&format!(
+            "hostile                  {name}: {time:.0?}, a week of it {shown:.0?}"
+        ));
     }
     say(&format!(
         "hostile                  peak memory {} MB",
         peak_memory()
     ));
+}
+
+fn week() -> Window {
+    let start = "2026-03-02T00:00:00Z".parse().unwrap();
+    Window {
+        start,
+        end: start + TimeDelta::days(7),
+        zone: Tz::UTC,
+    }
 }
 
 #[expect(

@@ -96,7 +96,7 @@ pub async fn list(
             .map(|state| EventView::new(one, &state.calendar, zone))
     });
     let page = page.await?;
-    let next_cursor = page.next.map(|(start, id)| {
+    let next_cursor = page.next.clone().map(|(start, id)| {
         PageCursor {
             start: start.timestamp_millis(),
             id,
@@ -105,7 +105,7 @@ pub async fn list(
         }
         .encode()
     });
-    let page = EventPage::new(page.occurrences, next_cursor, &covered, !has_changed);
+    let page = EventPage::new(page, next_cursor, &covered, !has_changed);
     let body = serde_json::to_string(&page)?;
     let tag = etag(&body);
     Ok(conditional(

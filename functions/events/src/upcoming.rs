@@ -63,6 +63,5 @@ pub async fn upcoming(
             .get(&one.event.calendar())
             .map(|state| EventView::new(one, &state.calendar, zone))
     });
-    let occurrences = page.await?.occurrences;
-    Ok(Json(EventPage::new(occurrences, None, &covered, true)))
+    Ok(Json(EventPage::new(page.await?, None, &covered, true)))
 }

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
-use shared::calendar::agenda::WindowCoverage;
+use shared::calendar::agenda::{OccurrencePage, WindowCoverage};
 use shared::calendar::events::UpdatedEvent;
 use shared::domain::agenda::Occurrence;
 use shared::domain::calendar::{Calendar, ProviderKind, SyncStatus};
@@ -272,14 +272,18 @@ pub struct EventPage {
 impl EventPage {
     /// Renders a page. `is_consistent` is false if what had been read was not the same for all pages so far.
     pub fn new(
-        occurrences: Vec<Option<EventView>>,
+        page: OccurrencePage<Option<EventView>>,
         next_cursor: Option<String>,
         covered: &[WindowCoverage<'_>],
         is_consistent: bool,
     ) -> Self {
-        let coverage = |one| CoverageView::of(one, is_consistent);
+        let cut = page.cut;
+        let coverage = |one: &WindowCoverage<'_>| {
+            let is_cut = cut.contains(&one.state.calendar.id);
+            CoverageView::of(one, is_consistent && !is_cut)
+        };
         Self {
-            events: occurrences.into_iter().flatten().collect(),
+            events: page.occurrences.into_iter().flatten().collect(),
             next_cursor,
             coverage: covered.iter().map(coverage).collect(),
         }
@@ -298,7 +302,8 @@ pub struct CoverageView {
     from: Option<DateTime<Utc>>,
     /// End of what has been read of the calendar; null as for `from`. Series end here.
     to: Option<DateTime<Utc>>,
-    /// Whether all of the window has been read, and that before the first page of the list.
+    /// Whether all of the window has been read, and that before the first page of the list. Also false if a series has a rule
+    /// that takes too long to evaluate, so that occurrences may be missing.
     is_complete: bool,
     /// Whether more of the window is being read: a later request shows more. False if the last sync failed.
     is_being_read: bool,

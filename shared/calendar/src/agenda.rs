@@ -5,17 +5,20 @@
 //! read, less the fourteen hours by which the index and the reader's wall clock can differ. So a page reads about as
 //! much as it returns, and pages neither repeat nor skip an event, even if events are added in between.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use calweave_domain::agenda::{Occurrence, Span, Window, occurrences};
+use calweave_domain::agenda::{
+    MAX_OCCURRENCES, Occurrence, Span, Window, first_start, occurrences, occurrences_from,
+};
 use calweave_domain::calendar::{CalendarState, SyncStatus};
 use calweave_domain::coverage::{AskedWindow, Coverage};
 use calweave_domain::event::Event;
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_domain::time::MAX_ZONE_SHIFT;
+use calweave_domain::work::Work;
 use calweave_store::agenda::SpanPages;
 use calweave_store::{Store, StoreError, WriteOutcome};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use crate::calendars::CalendarsById;
@@ -44,6 +47,8 @@ pub struct OccurrencePage<T> {
     pub occurrences: Vec<T>,
     /// Start and id of the last occurrence, from which the next page continues; `None` on the last page.
     pub next: Option<(DateTime<Utc>, String)>,
+    /// The calendars of which a series is missing occurrences, because it would take too much work to find them.
+    pub cut: HashSet<CalendarId>,
 }
 
 /// What of a window is known of one calendar.
@@ -132,6 +137,7 @@ pub async fn list_occurrences<T>(
             }
         }
     }
+    let expanded = expand(&rest, &query, &coverage);
     let step = i32::try_from(query.limit + 1).unwrap_or(i32::MAX);
     loop {
         let lagging = streams
@@ -151,11 +157,8 @@ pub async fn list_occurrences<T>(
             horizon(&streams)
         };
         let Some(horizon) = horizon else { continue };
-        let events = streams
-            .iter()
-            .flat_map(|stream| &stream.events)
-            .chain(&rest);
-        let mut seen = occurrences_until(events, &query, &coverage, horizon);
+        let events = streams.iter().flat_map(|stream| &stream.events);
+        let mut seen = occurrences_until(events, &expanded, &query, &coverage, horizon);
         if seen.len() <= query.limit && !all_read {
             continue;
         }
@@ -168,6 +171,7 @@ pub async fn list_occurrences<T>(
         return Ok(OccurrencePage {
             occurrences: seen.iter().map(view).collect(),
             next: last,
+            cut: expanded.cut,
         });
     }
 }
@@ -213,41 +217,64 @@ fn horizon(streams: &[Stream<'_>]) -> Option<DateTime<Utc>> {
     read?.into_iter().min().map(|at| at - MAX_ZONE_SHIFT)
 }
 
-fn occurrences_until<'e>(
-    events: impl Iterator<Item = &'e Event>,
+/// The occurrences of the series, and of the events that last longer than a month.
+struct Expanded<'e> {
+    occurrences: Vec<Occurrence<'e>>,
+    /// The calendars of series that took too much work.
+    cut: HashSet<CalendarId>,
+}
+
+/// Expands the series, once for the whole page. Each gives one more than the page can show, so that it is known whether there
+/// are more.
+fn expand<'e>(
+    events: &'e [Event],
     query: &AgendaQuery<'_>,
     coverage: &HashMap<CalendarId, Coverage>,
-    horizon: DateTime<Utc>,
-) -> Vec<Occurrence<'e>> {
-    // Series are expanded only up to the horizon.
-    let until = query.window.end.min(
-        horizon
-            .checked_add_signed(TimeDelta::seconds(1))
-            .unwrap_or(horizon),
-    );
-    let part = Window {
-        end: until,
-        ..query.window
+) -> Expanded<'e> {
+    // Two occurrences of a series can begin at the same time, and of those with the last one of the previous page.
+    let limit = MAX_OCCURRENCES.min(query.limit + 4);
+    let mut work = Work::new(Work::REQUEST);
+    let mut expanded = Expanded {
+        occurrences: vec![],
+        cut: HashSet::new(),
     };
-    let after_start = query.after.as_ref().map(|(start, _)| *start);
-    let resumed = Window {
-        start: after_start.map_or(part.start, |start| start.max(part.start)),
-        ..part
-    };
-    let mut seen = Vec::new();
     for event in events {
         let Some(coverage) = coverage.get(&event.calendar()) else {
             continue;
         };
-        let is_resumed = after_start.is_some_and(|start| start >= part.start);
         // Of a series, only what has been read is known.
         let window = match event.series {
-            Some(_) if is_resumed => coverage.part_of(&resumed),
-            Some(_) => coverage.part_of(&part),
-            None => part,
+            Some(_) => coverage.part_of(&query.window),
+            None => query.window,
         };
-        seen.extend(occurrences(event, &window).0);
+        // Occurrences that start before the last item are on earlier pages.
+        let from = match &query.after {
+            Some((start, _)) => window.start.max(*start),
+            None => first_start(event, &window),
+        };
+        let (found, is_cut) = occurrences_from(event, &window, from, limit, &mut work);
+        expanded.occurrences.extend(found);
+        if is_cut {
+            warn!(event.id = %event.id, "a series took too much work to be shown whole");
+            expanded.cut.insert(event.calendar());
+        }
     }
+    expanded
+}
+
+/// Returns the occurrences that start up to the horizon, in order, without those of earlier pages.
+fn occurrences_until<'e>(
+    events: impl Iterator<Item = &'e Event>,
+    expanded: &Expanded<'e>,
+    query: &AgendaQuery<'_>,
+    coverage: &HashMap<CalendarId, Coverage>,
+    horizon: DateTime<Utc>,
+) -> Vec<Occurrence<'e>> {
+    let known = events.filter(|event| coverage.contains_key(&event.calendar()));
+    let mut seen: Vec<Occurrence<'e>> = known
+        .flat_map(|event| occurrences(event, &query.window).0)
+        .collect();
+    seen.extend(expanded.occurrences.iter().cloned());
     seen.retain(|one| one.starts_at <= horizon);
     if let Some((start, id)) = &query.after {
         seen.retain(|one| {

@@ -7,6 +7,7 @@ use super::event::Event;
 use super::ids::{EventId, OriginalStart};
 use super::recurrence::Expansion;
 use super::time::{EventTime, MAX_ZONE_SHIFT};
+use super::work::Work;
 
 /// A class of event durations. Each span has its own partitions in the agenda index, so that a window query reads
 /// little more than it returns: the span limits how long before the window an event can start and still overlap it.
@@ -123,25 +124,43 @@ pub struct Occurrence<'a> {
 /// Maximum number of occurrences of one series in one window.
 pub const MAX_OCCURRENCES: usize = 5_000;
 
-/// Returns the event or, for a series, its occurrences in a window. The flag is true if some had to be left out.
+/// Returns the event or, for a series, its first occurrences in a window, at most [`MAX_OCCURRENCES`]. The flag is true if
+/// some of these had to be left out because they would take too much work to find.
 pub fn occurrences<'a>(event: &'a Event, window: &Window) -> (Vec<Occurrence<'a>>, bool) {
+    let work = &mut Work::one_rule();
+    occurrences_from(
+        event,
+        window,
+        first_start(event, window),
+        MAX_OCCURRENCES,
+        work,
+    )
+}
+
+/// Returns the earliest start of an occurrence that can overlap the window.
+pub fn first_start(event: &Event, window: &Window) -> DateTime<Utc> {
+    let start = window.start.checked_sub_signed(event.duration());
+    start.unwrap_or(window.start)
+}
+
+/// As [`occurrences`], but of a series only the first `limit` that start at or after `from`, with a budget that several
+/// series share. The flag is true if some had to be left out before the limit was reached.
+pub fn occurrences_from<'a>(
+    event: &'a Event,
+    window: &Window,
+    from: DateTime<Utc>,
+    limit: usize,
+    work: &mut Work,
+) -> (Vec<Occurrence<'a>>, bool) {
     let Some(series) = &event.series else {
         return (single(event, window).into_iter().collect(), false);
     };
-    let duration = event.duration();
-    let from = window
-        .start
-        .checked_sub_signed(duration)
-        .unwrap_or(window.start);
-    let expansion = series.expand(event.start, from, window.end, window.zone, MAX_OCCURRENCES);
+    let expansion = series.expand_within(event.start, from, window.end, window.zone, limit, work);
+    let is_cut = expansion.truncated && expansion.starts.len() < limit;
     let starts = expansion.starts.iter();
     let shown = starts.map(|at| occurrence(event, &expansion, *at, window.zone));
-    (
-        shown
-            .filter(|one| window.shows(one.starts_at, one.end.instant(window.zone)))
-            .collect(),
-        expansion.truncated,
-    )
+    let shown = shown.filter(|one| window.shows(one.starts_at, one.end.instant(window.zone)));
+    (shown.collect(), is_cut)
 }
 
 fn single<'a>(event: &'a Event, window: &Window) -> Option<Occurrence<'a>> {

@@ -1,26 +1,24 @@
-//! Evaluates a recurrence rule on the wall clock: calendar arithmetic without time zones.
+//! Searches the starts of a recurrence rule on the wall clock: calendar arithmetic without time zones.
 
-use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use chrono::{Datelike, NaiveDateTime, NaiveTime, TimeDelta};
 
-use super::rule::{ByDay, Frequency, Rule, Until};
+use super::periods::{END, Periods, add_days};
+use super::rule::{Frequency, Rule, Until};
 use super::time::EventTime;
+use super::work::Work;
 
-/// Maximum number of days, or finer periods, that are examined for one rule and window: enough for a daily or a yearly
-/// rule since 1601.
-pub(super) const MAX_WORK: usize = 400_000;
-
-/// Evaluates one rule on the wall clock. A *period* is one year, month, week, day, hour, minute or second of the rule,
-/// counted in intervals from the one that contains the start.
+/// Evaluates one rule on the wall clock.
 pub(super) struct Generator<'a> {
-    rule: &'a Rule,
-    start: NaiveDateTime,
+    periods: Periods<'a>,
     /// The last wall-clock time at which an occurrence can start; `None` without `UNTIL`.
     pub(super) until: Option<NaiveDateTime>,
-    by_month: Vec<u8>,
-    by_month_day: Vec<i8>,
-    by_day: Vec<ByDay>,
-    /// Times of day of each matching day or, for rules finer than a day, of each period.
-    times: Vec<NaiveTime>,
+}
+
+/// Whether a search has looked at everything, or was stopped: by the one who searches, or because its work was used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Search {
+    Done,
+    Stopped,
 }
 
 impl<'a> Generator<'a> {
@@ -35,136 +33,313 @@ impl<'a> Generator<'a> {
             }
             (Until::Utc(at) | Until::Local(at), _) => at,
         });
-        let start = start.local();
-        let mut by_month = rule.by_month.clone();
-        let mut by_month_day = rule.by_month_day.clone();
-        let mut by_day = rule.by_day.clone();
-        if rule.by_week_no.is_empty()
-            && rule.by_year_day.is_empty()
-            && by_month_day.is_empty()
-            && by_day.is_empty()
-        {
-            // Information that the rule lacks comes from the start (RFC 5545 3.3.10).
-            let day = i8::try_from(start.day()).unwrap_or(1);
-            match rule.frequency {
-                Frequency::Yearly => {
-                    if by_month.is_empty() {
-                        by_month.push(u8::try_from(start.month()).unwrap_or(1));
-                    }
-                    by_month_day.push(day);
-                }
-                Frequency::Monthly => by_month_day.push(day),
-                Frequency::Weekly => by_day.push(ByDay {
-                    nth: 0,
-                    weekday: start.weekday(),
-                }),
-                _ => {}
-            }
-        }
-        let times = times(rule, start.time());
         Self {
-            rule,
-            start,
+            periods: Periods::new(rule, start.local()),
             until,
-            by_month,
-            by_month_day,
-            by_day,
-            times,
         }
     }
 
-    /// Adds the starts in `[low, high)` for which `wanted` is true, at most `room`. Returns whether it stopped early.
-    pub(super) fn collect(
+    /// Calls `each` with the starts in `[low, high)`, in order, until it returns false. A rule whose `COUNT` takes too much
+    /// work to count through yields nothing.
+    pub(super) fn search(
         &self,
         low: NaiveDateTime,
         high: NaiveDateTime,
-        room: usize,
-        wanted: &dyn Fn(NaiveDateTime) -> bool,
-        out: &mut Vec<NaiveDateTime>,
-    ) -> bool {
-        let mut period = 0;
-        let mut counted: u64 = 0;
-        match self.rule.count {
-            None => period = self.period_of(low).saturating_sub(1).max(0),
-            Some(_) if self.one_each_period() => {
-                period = self.period_of(low).saturating_sub(1).max(0);
-                counted = u64::try_from(period).unwrap_or(0);
-            }
-            Some(_) => {}
+        work: &mut Work,
+        each: &mut dyn FnMut(NaiveDateTime) -> bool,
+    ) -> Search {
+        let Some(last) = self.last(work) else {
+            return Search::Stopped;
+        };
+        let end = high.min(
+            last.checked_add_signed(TimeDelta::seconds(1))
+                .unwrap_or(last),
+        );
+        self.search_uncounted(low.max(self.periods.start), end, work, each)
+    }
+
+    /// Returns whether the rule yields a start at this time.
+    pub(super) fn yields(&self, at: NaiveDateTime, work: &mut Work) -> bool {
+        let mut is_found = false;
+        self.search(at, at + TimeDelta::seconds(1), work, &mut |_| {
+            is_found = true;
+            false
+        });
+        is_found
+    }
+
+    /// Returns a time after which the rule yields nothing, by `UNTIL` and `COUNT`. `None` if finding it takes too much work.
+    pub(super) fn last(&self, work: &mut Work) -> Option<NaiveDateTime> {
+        let until = self.until.map_or(END, |until| until.min(END));
+        match self.periods.rule.count {
+            Some(_) => Some(self.last_counted(work)?.min(until)),
+            None => Some(until),
         }
-        let before = out.len();
-        let end = self
-            .until
-            .map_or(high, |until| high.min(until + TimeDelta::seconds(1)));
-        let mut buffer = Vec::new();
-        let mut work = 0;
-        while work < MAX_WORK {
-            work += self.work_per_period();
-            if self
-                .rule
-                .count
-                .is_some_and(|count| counted >= u64::from(count))
-            {
-                return false;
+    }
+
+    /// Returns the last start of a rule with `COUNT`, or a time after it; `None` if finding it takes too much work.
+    fn last_counted(&self, work: &mut Work) -> Option<NaiveDateTime> {
+        if let Some((start, last)) = self.periods.rule.count_end.0.get()
+            && *start == self.periods.start
+        {
+            return Some(*last);
+        }
+        let count = u64::from(self.periods.rule.count?);
+        let last = if self.one_each_period() {
+            let period = i64::try_from(count - 1).ok()?;
+            match self.periods.period_start(period) {
+                Some(begin) => self.only_start_of(begin, work)?,
+                None => END,
             }
-            let Some(date) = self.period_start(period) else {
-                return false;
+        } else if self.periods.is_fine() {
+            self.last_by_search(count, work)?
+        } else {
+            self.last_by_periods(count, work)?
+        };
+        let last = last.clamp(self.periods.start, END);
+        // Set already if another start was asked for first.
+        self.periods
+            .rule
+            .count_end
+            .0
+            .set((self.periods.start, last))
+            .ok();
+        Some(last)
+    }
+
+    fn only_start_of(&self, begin: NaiveDateTime, work: &mut Work) -> Option<NaiveDateTime> {
+        if !self.periods.is_fine() {
+            return self.periods.starts_of(begin, work)?.get(0);
+        }
+        let mut starts = Vec::new();
+        self.periods.fill(begin, &mut starts);
+        starts.first().copied()
+    }
+
+    fn last_by_search(&self, count: u64, work: &mut Work) -> Option<NaiveDateTime> {
+        if 86_400 % (self.periods.interval() * self.periods.unit()) == 0
+            && !self.begins_within_a_cycle(work)
+        {
+            return Some(self.periods.start);
+        }
+        let (mut counted, mut last) = (0, self.periods.start);
+        let search = self.search_uncounted(self.periods.start, END, work, &mut |at| {
+            (counted, last) = (counted + 1, at);
+            counted < count
+        });
+        (search == Search::Done || counted == count).then_some(last)
+    }
+
+    /// Returns whether a rule that places the same periods on each day yields any start at all: the calendar repeats itself every
+    /// 400 years. True also if the work is used up.
+    fn begins_within_a_cycle(&self, work: &mut Work) -> bool {
+        let end = add_days(self.periods.start.date(), 146_097).unwrap_or(END);
+        let search = self.search_uncounted(self.periods.start, end, work, &mut |_| false);
+        search == Search::Stopped
+    }
+
+    /// Counts the starts of whole periods. The calendar repeats itself every 400 years, and so do the periods: one cycle is
+    /// counted through, and the others are skipped.
+    fn last_by_periods(&self, count: u64, work: &mut Work) -> Option<NaiveDateTime> {
+        let cycle = self.cycle();
+        let mut period = 0;
+        let (mut counted, mut first, mut last) = (0, 0, self.periods.start);
+        let mut is_in_first_cycle = true;
+        loop {
+            if is_in_first_cycle && period > cycle {
+                is_in_first_cycle = false;
+                let each_cycle = counted - first;
+                if each_cycle == 0 {
+                    return Some(last);
+                }
+                let cycles = (count - counted - 1) / each_cycle;
+                counted += cycles * each_cycle;
+                period = i64::try_from(cycles)
+                    .ok()?
+                    .checked_mul(cycle)?
+                    .checked_add(period)?;
+            }
+            let Some(begin) = self.periods.period_start(period) else {
+                return Some(END);
             };
-            if date >= end && date > self.start {
-                return false;
+            if self.periods.rule.frequency == Frequency::Daily
+                && let Some(next) = self.periods.after_month(begin)
+            {
+                work.spend(1)?;
+                period = self.periods.period_at_or_after(next).max(period + 1);
+                continue;
             }
-            buffer.clear();
-            let next = self.fill(period, date, &mut buffer);
-            for at in buffer.iter().copied().filter(|at| *at >= self.start) {
-                if self.until.is_some_and(|until| at > until)
-                    || self
-                        .rule
-                        .count
-                        .is_some_and(|count| counted >= u64::from(count))
-                {
-                    return false;
-                }
-                counted += 1;
-                if at >= high {
-                    return false;
-                }
-                if at >= low && wanted(at) {
-                    out.push(at);
-                    if out.len() - before >= room {
-                        return true;
+            let starts = self.periods.starts_of(begin, work)?;
+            let before = match period {
+                0 => starts.position(self.periods.start),
+                _ => 0,
+            };
+            let len = starts.len() - before;
+            if counted + len as u64 >= count {
+                let index = usize::try_from(count - counted - 1).ok()?;
+                return starts.get(before + index);
+            }
+            counted += len as u64;
+            if len > 0 {
+                last = starts.get(starts.len() - 1)?;
+            }
+            if period == 0 {
+                first = counted;
+            }
+            period += 1;
+        }
+    }
+
+    /// Returns the number of periods after which the calendar repeats itself.
+    fn cycle(&self) -> i64 {
+        // Of 400 years, which are a whole number of weeks.
+        let units: i64 = match self.periods.rule.frequency {
+            Frequency::Yearly => 400,
+            Frequency::Monthly => 4_800,
+            Frequency::Weekly => 20_871,
+            _ => 146_097,
+        };
+        units / greatest_common_divisor(units, self.periods.interval())
+    }
+
+    /// As [`Generator::search`], but without regard to `UNTIL` and `COUNT`. `low` is not before the start.
+    fn search_uncounted(
+        &self,
+        low: NaiveDateTime,
+        high: NaiveDateTime,
+        work: &mut Work,
+        each: &mut dyn FnMut(NaiveDateTime) -> bool,
+    ) -> Search {
+        let found = if self.periods.is_fine() {
+            self.search_fine(low, high, work, each)
+        } else if self.periods.rule.by_set_pos.is_empty() {
+            self.search_days(low, high, work, each)
+        } else {
+            self.search_positions(low, high, work, each)
+        };
+        found.unwrap_or(Search::Stopped)
+    }
+
+    /// Searches day by day: without `BYSETPOS`, each day of a period counts for itself. `None` when the work is used up.
+    fn search_days(
+        &self,
+        low: NaiveDateTime,
+        high: NaiveDateTime,
+        work: &mut Work,
+        each: &mut dyn FnMut(NaiveDateTime) -> bool,
+    ) -> Option<Search> {
+        let mut day = low.date().and_time(NaiveTime::MIN);
+        while day < high {
+            work.spend(1)?;
+            let next = if self.periods.is_in_period(day) {
+                self.periods.after_month(day)
+            } else {
+                Some(
+                    self.periods
+                        .period_start(self.periods.period_of(day) + 1)
+                        .unwrap_or(high),
+                )
+            };
+            if let Some(next) = next {
+                day = next;
+                continue;
+            }
+            if self.periods.allows(day.date()) {
+                let first = if day.date() == low.date() {
+                    self.periods
+                        .times
+                        .partition_point(|time| *time < low.time())
+                } else {
+                    0
+                };
+                for time in &self.periods.times[first..] {
+                    work.spend(1)?;
+                    let at = day.date().and_time(*time);
+                    if at >= high {
+                        return Some(Search::Done);
+                    }
+                    if !each(at) {
+                        return Some(Search::Stopped);
                     }
                 }
             }
-            period = next;
+            let Some(next) = add_days(day.date(), 1) else {
+                break;
+            };
+            day = next;
         }
-        true
+        Some(Search::Done)
     }
 
-    /// Returns the last start of a rule with `COUNT`, or a time after it; `None` if it is too far away to be found.
-    pub(super) fn last_counted(&self) -> Option<NaiveDateTime> {
-        if self.one_each_period() {
-            let count = i64::from(self.rule.count?);
-            return self.period_start(count);
+    /// Searches period by period: `BYSETPOS` selects among all starts of one. `None` when the work is used up.
+    fn search_positions(
+        &self,
+        low: NaiveDateTime,
+        high: NaiveDateTime,
+        work: &mut Work,
+        each: &mut dyn FnMut(NaiveDateTime) -> bool,
+    ) -> Option<Search> {
+        let mut period = self.periods.period_of(low).max(0);
+        while let Some(begin) = self
+            .periods
+            .period_start(period)
+            .filter(|begin| *begin < high)
+        {
+            let starts = self.periods.starts_of(begin, work)?;
+            for index in starts.position(low)..starts.len() {
+                work.spend(1)?;
+                let at = starts.get(index)?;
+                if at >= high {
+                    return Some(Search::Done);
+                }
+                if !each(at) {
+                    return Some(Search::Stopped);
+                }
+            }
+            period += 1;
         }
-        let count = usize::try_from(self.rule.count?).ok()?;
-        let mut found = Vec::new();
-        let stopped = self.collect(
-            self.start,
-            NaiveDateTime::MAX,
-            count.saturating_add(1).min(MAX_WORK),
-            &|_| true,
-            &mut found,
-        );
-        if stopped {
-            None
-        } else {
-            Some(found.last().copied().unwrap_or(self.start))
+        Some(Search::Done)
+    }
+
+    /// Searches the periods of a rule finer than a day. `None` when the work is used up.
+    fn search_fine(
+        &self,
+        low: NaiveDateTime,
+        high: NaiveDateTime,
+        work: &mut Work,
+        each: &mut dyn FnMut(NaiveDateTime) -> bool,
+    ) -> Option<Search> {
+        let mut period = self.periods.period_of(low).max(0);
+        let mut starts = Vec::new();
+        while let Some(begin) = self
+            .periods
+            .period_start(period)
+            .filter(|begin| *begin < high)
+        {
+            work.spend(1)?;
+            if let Some(next) = self.periods.after_mismatch(begin) {
+                period = self.periods.period_at_or_after(next).max(period + 1);
+                continue;
+            }
+            starts.clear();
+            self.periods.fill(begin, &mut starts);
+            for at in starts.iter().copied().filter(|at| *at >= low) {
+                work.spend(1)?;
+                if at >= high {
+                    return Some(Search::Done);
+                }
+                if !each(at) {
+                    return Some(Search::Stopped);
+                }
+            }
+            period += 1;
         }
+        Some(Search::Done)
     }
 
     /// Returns whether each period has exactly one start, so that starts can be counted without generating them.
     fn one_each_period(&self) -> bool {
-        let rule = self.rule;
+        let rule = self.periods.rule;
         let unfiltered = rule.by_month.is_empty()
             && rule.by_month_day.is_empty()
             && rule.by_year_day.is_empty()
@@ -176,329 +351,71 @@ impl<'a> Generator<'a> {
             && rule.by_set_pos.is_empty();
         unfiltered
             && match rule.frequency {
-                Frequency::Yearly => !(self.start.month() == 2 && self.start.day() == 29),
-                Frequency::Monthly => self.start.day() <= 28,
+                Frequency::Yearly => {
+                    !(self.periods.start.month() == 2 && self.periods.start.day() == 29)
+                }
+                Frequency::Monthly => self.periods.start.day() <= 28,
                 _ => true,
             }
     }
+}
 
-    /// Returns the number of days, or finer periods, that are examined for one period.
-    fn work_per_period(&self) -> usize {
-        match self.rule.frequency {
-            Frequency::Yearly => 366,
-            Frequency::Monthly => 31,
-            Frequency::Weekly => 7,
-            _ => 1,
-        }
+fn greatest_common_divisor(mut a: i64, mut b: i64) -> i64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
     }
+    a
+}
 
-    fn interval(&self) -> i64 {
-        i64::from(self.rule.interval)
-    }
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-    /// Returns the number of the period that contains `at`, rounded down to a whole interval.
-    fn period_of(&self, at: NaiveDateTime) -> i64 {
-        let start = self.start;
-        let months = |at: NaiveDateTime| i64::from(at.year()) * 12 + i64::from(at.month0());
-        let elapsed = match self.rule.frequency {
-            Frequency::Yearly => i64::from(at.year() - start.year()),
-            Frequency::Monthly => months(at) - months(start),
-            Frequency::Weekly => (at.date() - self.week_start(start.date()))
-                .num_days()
-                .div_euclid(7),
-            Frequency::Daily => (at.date() - start.date()).num_days(),
-            Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => (at
-                - self.truncated_start())
-            .num_seconds()
-            .div_euclid(self.unit()),
-        };
-        elapsed.div_euclid(self.interval())
-    }
+    use super::*;
 
-    /// Returns the beginning of a period; `None` after [`LAST_YEAR`].
-    fn period_start(&self, period: i64) -> Option<NaiveDateTime> {
-        let offset = period.checked_mul(self.interval())?;
-        let start = self.start;
-        match self.rule.frequency {
-            Frequency::Yearly => {
-                let year = i32::try_from(i64::from(start.year()).checked_add(offset)?).ok()?;
-                first_of(year, 1)
-            }
-            Frequency::Monthly => {
-                let months = (i64::from(start.year()) * 12 + i64::from(start.month0()))
-                    .checked_add(offset)?;
-                first_of(
-                    i32::try_from(months.div_euclid(12)).ok()?,
-                    u32::try_from(months.rem_euclid(12)).ok()? + 1,
-                )
-            }
-            Frequency::Weekly => add_days(self.week_start(start.date()), offset.checked_mul(7)?),
-            Frequency::Daily => add_days(start.date(), offset),
-            Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => {
-                let seconds = TimeDelta::try_seconds(offset.checked_mul(self.unit())?)?;
-                self.truncated_start()
-                    .checked_add_signed(seconds)
-                    .filter(|at| at.year() <= LAST_YEAR)
-            }
-        }
-    }
-
-    /// Adds the starts of one period in order. Returns the next period that can have any.
-    fn fill(&self, period: i64, begin: NaiveDateTime, out: &mut Vec<NaiveDateTime>) -> i64 {
-        let days = match self.rule.frequency {
-            Frequency::Yearly => days_in_year(begin.year()),
-            Frequency::Monthly => days_in_month(begin.year(), begin.month()),
-            Frequency::Weekly => 7,
-            Frequency::Daily => 1,
-            Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => {
-                return self.fill_within_day(period, begin, out);
-            }
-        };
-        let mut date = begin.date();
-        for _ in 0..days {
-            if self.allows(date) {
-                out.extend(self.times.iter().map(|time| date.and_time(*time)));
-            }
-            let Some(next) = date.succ_opt() else { break };
-            date = next;
-        }
-        self.pick_positions(out);
-        period + 1
-    }
-
-    fn fill_within_day(
-        &self,
-        period: i64,
-        begin: NaiveDateTime,
-        out: &mut Vec<NaiveDateTime>,
-    ) -> i64 {
-        let after = |at: Option<NaiveDateTime>| {
-            at.map_or(i64::MAX, |at| {
-                self.period_of(at - TimeDelta::seconds(1)) + 1
+    fn parts() -> impl Strategy<Value = String> {
+        let list = |name: &'static str, values: &'static [&'static str]| {
+            let some = prop::collection::vec(prop::sample::select(values), 1..4);
+            let some = prop::option::weighted(0.3, some);
+            some.prop_map(move |some| {
+                some.map_or(String::new(), |list| format!(";{name}={}", list.join(",")))
             })
-            .max(period + 1)
         };
-        if !self.allows(begin.date()) {
-            return after(add_days(begin.date(), 1));
-        }
-        let rule = self.rule;
-        if !rule.by_hour.is_empty()
-            && !rule
-                .by_hour
-                .iter()
-                .any(|hour| u32::from(*hour) == begin.hour())
-        {
-            return after(
-                begin
-                    .with_minute(0)
-                    .and_then(|at| at.with_second(0))
-                    .map(|at| at + TimeDelta::hours(1)),
-            );
-        }
-        let fine = rule.frequency != Frequency::Hourly;
-        if fine
-            && !rule.by_minute.is_empty()
-            && !rule
-                .by_minute
-                .iter()
-                .any(|minute| u32::from(*minute) == begin.minute())
-        {
-            return after(begin.with_second(0).map(|at| at + TimeDelta::minutes(1)));
-        }
-        if rule.frequency == Frequency::Secondly {
-            if rule.by_second.is_empty()
-                || rule
-                    .by_second
-                    .iter()
-                    .any(|second| u32::from(*second) == begin.second())
-            {
-                out.push(begin);
+        let lists = (
+            list("BYMONTH", &["1", "2", "3", "10", "12"]),
+            list("BYMONTHDAY", &["1", "15", "29", "31", "-1", "-31"]),
+            list("BYDAY", &["MO", "TU", "SU", "1MO", "-1FR", "5SA"]),
+            list("BYHOUR", &["0", "9", "23"]),
+            list("BYSETPOS", &["1", "-1", "2", "5"]),
+            list("BYYEARDAY", &["1", "100", "366", "-1"]),
+            list("BYWEEKNO", &["1", "20", "53"]),
+        );
+        lists.prop_map(|(a, b, c, d, e, f, g)| [a, b, c, d, e, f, g].concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn whole_periods_are_counted_as_one_by_one(
+            frequency in prop::sample::select(vec!["DAILY", "WEEKLY", "MONTHLY", "YEARLY"]),
+            interval in 1_u32..9, count in 1_u64..900, parts in parts(), minutes in 0_i64..3_000_000,
+        ) {
+            let rule: Rule = format!("FREQ={frequency};INTERVAL={interval};COUNT={count}{parts}").parse().unwrap();
+            let start = NaiveDateTime::default() + TimeDelta::minutes(minutes);
+            let generator = Generator::new(&rule, EventTime::Floating(start));
+            let last = generator.last(&mut Work::one_rule()).unwrap();
+            let (mut counted, mut walked) = (0, start);
+            let far = start + TimeDelta::days(60 * 366);
+            let search = generator.search_uncounted(start, far, &mut Work::one_rule(), &mut |at| {
+                (counted, walked) = (counted + 1, at);
+                counted < count
+            });
+            if counted == count {
+                prop_assert_eq!(last, walked);
+            } else {
+                prop_assert!(search == Search::Done && last >= walked);
             }
-        } else {
-            out.extend(self.times.iter().filter_map(|time| {
-                let minute = if rule.frequency == Frequency::Hourly {
-                    time.minute()
-                } else {
-                    begin.minute()
-                };
-                begin
-                    .with_minute(minute)
-                    .and_then(|at| at.with_second(time.second()))
-            }));
-        }
-        self.pick_positions(out);
-        period + 1
-    }
-
-    fn pick_positions(&self, out: &mut Vec<NaiveDateTime>) {
-        if self.rule.by_set_pos.is_empty() {
-            return;
-        }
-        let len = i64::try_from(out.len()).unwrap_or(i64::MAX);
-        let mut chosen: Vec<usize> = self
-            .rule
-            .by_set_pos
-            .iter()
-            .map(|pos| {
-                if *pos > 0 {
-                    i64::from(*pos) - 1
-                } else {
-                    len + i64::from(*pos)
-                }
-            })
-            .filter_map(|index| {
-                usize::try_from(index)
-                    .ok()
-                    .filter(|index| *index < out.len())
-            })
-            .collect();
-        chosen.sort_unstable();
-        chosen.dedup();
-        *out = chosen.into_iter().map(|index| out[index]).collect();
-    }
-
-    /// Returns whether the rule's BY parts allow this day.
-    fn allows(&self, date: NaiveDate) -> bool {
-        let in_month = || i32::try_from(days_in_month(date.year(), date.month())).unwrap_or(31);
-        let in_year = || i32::try_from(days_in_year(date.year())).unwrap_or(365);
-        let day = i32::try_from(date.day()).unwrap_or(1);
-        let ordinal = i32::try_from(date.ordinal()).unwrap_or(1);
-        (self.by_month.is_empty()
-            || self
-                .by_month
-                .iter()
-                .any(|month| u32::from(*month) == date.month()))
-            && (self.by_month_day.is_empty()
-                || self.by_month_day.iter().any(|want| {
-                    i32::from(*want) == day || i32::from(*want) == day - in_month() - 1
-                }))
-            && (self.rule.by_year_day.is_empty()
-                || self.rule.by_year_day.iter().any(|want| {
-                    i32::from(*want) == ordinal || i32::from(*want) == ordinal - in_year() - 1
-                }))
-            && (self.by_day.is_empty()
-                || self.by_day.iter().any(|want| self.is_weekday(*want, date)))
-            && (self.rule.by_week_no.is_empty() || {
-                let (week, weeks) = self.week_of(date);
-                self.rule
-                    .by_week_no
-                    .iter()
-                    .any(|want| i32::from(*want) == week || i32::from(*want) == week - weeks - 1)
-            })
-    }
-
-    fn is_weekday(&self, want: ByDay, date: NaiveDate) -> bool {
-        if want.weekday != date.weekday() {
-            return false;
-        }
-        if want.nth == 0 {
-            return true;
-        }
-        let by_year = self.rule.frequency == Frequency::Yearly && self.by_month.is_empty();
-        let (index, len) = if by_year {
-            (date.ordinal0(), days_in_year(date.year()))
-        } else {
-            (date.day0(), days_in_month(date.year(), date.month()))
-        };
-        let from_start = i64::from(index / 7 + 1);
-        let from_end = -i64::from((len - 1 - index) / 7 + 1);
-        i64::from(want.nth) == from_start || i64::from(want.nth) == from_end
-    }
-
-    /// Returns the number of the week that contains `date`, and the number of weeks in that week's year, by `WKST`.
-    fn week_of(&self, date: NaiveDate) -> (i32, i32) {
-        let middle = |date| self.week_start(date) + TimeDelta::days(3);
-        let number = |middle: NaiveDate| i32::try_from(middle.ordinal0() / 7).unwrap_or(0) + 1;
-        let this = middle(date);
-        let last = NaiveDate::from_ymd_opt(this.year(), 12, 31).map_or(this, middle);
-        let last = if last.year() == this.year() {
-            last
-        } else {
-            last - TimeDelta::days(7)
-        };
-        (number(this), number(last))
-    }
-
-    fn week_start(&self, date: NaiveDate) -> NaiveDate {
-        let back = date.weekday().days_since(self.rule.week_start);
-        date.checked_sub_days(Days::new(u64::from(back)))
-            .unwrap_or(date)
-    }
-
-    /// Returns the length of one period of a rule finer than a day, in seconds.
-    fn unit(&self) -> i64 {
-        match self.rule.frequency {
-            Frequency::Hourly => 3600,
-            Frequency::Minutely => 60,
-            _ => 1,
         }
     }
-
-    fn truncated_start(&self) -> NaiveDateTime {
-        let seconds = i64::from(self.start.num_seconds_from_midnight());
-        self.start - TimeDelta::seconds(seconds % self.unit())
-    }
-}
-
-/// The last year that is examined: RFC 3339 has four digits for the year.
-const LAST_YEAR: i32 = 9999;
-
-fn first_of(year: i32, month: u32) -> Option<NaiveDateTime> {
-    NaiveDate::from_ymd_opt(year, month, 1)
-        .filter(|_| year <= LAST_YEAR)
-        .map(|date| date.and_time(NaiveTime::MIN))
-}
-
-fn add_days(date: NaiveDate, days: i64) -> Option<NaiveDateTime> {
-    let date = date.checked_add_signed(TimeDelta::try_days(days)?)?;
-    (date.year() <= LAST_YEAR).then(|| date.and_time(NaiveTime::MIN))
-}
-
-fn days_in_year(year: i32) -> u32 {
-    if NaiveDate::from_ymd_opt(year, 2, 29).is_some() {
-        366
-    } else {
-        365
-    }
-}
-
-fn days_in_month(year: i32, month: u32) -> u32 {
-    match month {
-        2 => days_in_year(year) - 337,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Returns the times of day of a rule, in order. Parts finer than the frequency default to those of the start.
-fn times(rule: &Rule, start: NaiveTime) -> Vec<NaiveTime> {
-    let or_start = |list: &[u8], own: u32| -> Vec<u32> {
-        if list.is_empty() {
-            vec![own]
-        } else {
-            list.iter().map(|value| u32::from(*value)).collect()
-        }
-    };
-    let hours = match rule.frequency {
-        // The hour comes from the period itself.
-        Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => vec![0],
-        _ => or_start(&rule.by_hour, start.hour()),
-    };
-    let minutes = match rule.frequency {
-        Frequency::Minutely | Frequency::Secondly => vec![0],
-        _ => or_start(&rule.by_minute, start.minute()),
-    };
-    let seconds = or_start(&rule.by_second, start.second());
-    let mut times: Vec<NaiveTime> = hours
-        .iter()
-        .flat_map(|hour| minutes.iter().map(move |minute| (*hour, *minute)))
-        .flat_map(|(hour, minute)| {
-            seconds
-                .iter()
-                .filter_map(move |second| NaiveTime::from_hms_opt(hour, minute, *second))
-        })
-        .collect();
-    times.sort_unstable();
-    times.dedup();
-    times
 }

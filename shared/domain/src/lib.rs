@@ -15,12 +15,17 @@ pub mod grant;
 pub mod ids;
 pub mod link;
 pub mod merge;
+pub mod own_zone;
+mod periods;
 #[cfg(test)]
 mod properties;
 pub mod recurrence;
 pub mod rule;
+mod rule_parser;
 pub mod secret;
 pub mod slot;
+mod starts;
 pub mod sync_state;
 pub mod time;
+pub mod work;
 pub mod zones;

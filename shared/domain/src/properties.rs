@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use crate::recurrence::Series;
 use crate::rule::Rule;
 use crate::time::{EventTime, to_instant};
+use crate::work::Work;
 
 fn rules() -> impl Strategy<Value = String> {
     let frequency = prop::sample::select(vec!["DAILY", "WEEKLY", "MONTHLY", "YEARLY", "HOURLY"]);
@@ -29,6 +30,37 @@ fn rules() -> impl Strategy<Value = String> {
     (frequency, 1_u32..5, part, end).prop_map(|(frequency, interval, part, end)| {
         format!("FREQ={frequency};INTERVAL={interval}{part}{end}")
     })
+}
+
+/// Rules with full lists, in any combination.
+fn hostile() -> impl Strategy<Value = String> {
+    let frequencies = [
+        "SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY",
+    ];
+    let list = |name: &'static str, from: i32, to: i32| {
+        let all: Vec<String> = (from..=to).map(|number| number.to_string()).collect();
+        prop::sample::select(vec![String::new(), format!(";{name}={}", all.join(","))])
+    };
+    let lists = (
+        list("BYHOUR", 0, 23),
+        list("BYMINUTE", 0, 59),
+        list("BYSECOND", 0, 59),
+        list("BYMONTHDAY", 29, 31),
+        prop::sample::select(vec![
+            "",
+            ";BYMONTH=2",
+            ";BYDAY=MO,SU",
+            ";BYYEARDAY=366,-366",
+            ";BYWEEKNO=53",
+        ]),
+        prop::sample::select(vec!["", ";BYSETPOS=2", ";BYSETPOS=-366", ";BYSETPOS=366"]),
+    );
+    let end = prop::sample::select(vec!["", ";COUNT=7", ";COUNT=1000000", ";COUNT=4294967295"]);
+    (prop::sample::select(frequencies.to_vec()), 1_u32..100, end, lists).prop_map(
+        |(frequency, interval, end, (hour, minute, second, day, other, position))| {
+            format!("FREQ={frequency};INTERVAL={interval}{end}{hour}{minute}{second}{day}{other}{position}")
+        },
+    )
 }
 
 fn locals() -> impl Strategy<Value = chrono::NaiveDateTime> {
@@ -80,5 +112,22 @@ proptest! {
         let shown = to_instant(local, zone).with_timezone(&zone).naive_local();
         // Only a gap moves a wall-clock time: forward, and by at most one day (as in Pacific/Apia in 2011).
         prop_assert!(shown >= local && shown - local <= TimeDelta::days(1));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn any_rule_costs_little(rule in hostile(), local in locals(), since in 0_i64..425, ahead in 0_i64..100_000) {
+        let rule: Rule = rule.parse().unwrap();
+        let series = Series { rules: vec![rule.clone()], except_rules: vec![rule], ..Series::default() };
+        let start = EventTime::Floating(local - TimeDelta::days(since * 365));
+        let from = local.and_utc() + TimeDelta::days(ahead);
+        let mut work = Work::new(Work::REQUEST);
+        let is_costly = series.is_too_costly(start, &mut work);
+        let week = series.expand_within(start, from, from + TimeDelta::days(7), Tz::UTC, 1_000, &mut work);
+        prop_assert!(week.starts.len() <= 1);
+        prop_assert!(work.left() >= Work::REQUEST - 3 * Work::ONE_RULE, "{is_costly} {work:?}");
     }
 }

@@ -7,10 +7,12 @@ use chrono::{DateTime, Days, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::generator::{Generator, MAX_WORK};
+use super::generator::{Generator, Search};
 use super::ids::OriginalStart;
+use super::own_zone::OwnZone;
 use super::rule::{Frequency, Rule};
 use super::time::EventTime;
+use super::work::Work;
 
 /// The recurrence of an event: `RRULE`, `EXRULE`, `RDATE`, `EXDATE`, and the overridden occurrences.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,10 @@ pub struct Series {
     /// Shift of the later part of such a series from where the rule places its occurrences, in seconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub shift_seconds: i64,
+    /// The rules of a series in a zone that only its feed defines. Such a series has no other rules, and its times are in
+    /// UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_zone: Option<Box<OwnZone>>,
 }
 
 #[expect(
@@ -113,13 +119,28 @@ impl Series {
         reader: Tz,
         limit: usize,
     ) -> Expansion {
+        self.expand_within(start, from, to, reader, limit, &mut Work::one_rule())
+    }
+
+    /// As [`Series::expand`], with a budget that several series share.
+    pub fn expand_within(
+        &self,
+        start: EventTime,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        reader: Tz,
+        limit: usize,
+        work: &mut Work,
+    ) -> Expansion {
         let bounds = self.local_bounds(start, from, to, reader);
         let within = |at: NaiveDateTime| {
             let instant = self.shifted(start.with_local(at)).instant(reader);
             instant >= from && instant < to
         };
-        let (yielded, mut truncated) = self.yielded(start, bounds, &within, limit);
-        let mut starts: Vec<EventTime> = yielded.iter().map(|at| start.with_local(*at)).collect();
+        let (mut starts, mut truncated) = match &self.own_zone {
+            Some(own) => own.yielded(from, to, limit, work),
+            None => self.yielded(start, bounds, &within, limit, work),
+        };
         starts.extend(self.dates.iter().copied());
         let mut expansion = Expansion {
             doubled: doubled(&starts),
@@ -176,13 +197,14 @@ impl Series {
 
     /// Returns the starts that the rules yield within the bounds, without those of `except_rules`, and whether the
     /// search was stopped early.
-    fn yielded(
+    pub(super) fn yielded(
         &self,
         start: EventTime,
         (low, high): (NaiveDateTime, NaiveDateTime),
         within: &dyn Fn(NaiveDateTime) -> bool,
         limit: usize,
-    ) -> (Vec<NaiveDateTime>, bool) {
+        work: &mut Work,
+    ) -> (Vec<EventTime>, bool) {
         let mut truncated = false;
         let mut found: Vec<NaiveDateTime> = Vec::new();
         // DTSTART counts even if the rule does not yield it (RFC 5545, 3.8.5.3), but not if the rule ends before it.
@@ -197,17 +219,33 @@ impl Series {
             .len()
             .saturating_add(self.overridden.len());
         let room = limit.saturating_add(exceptions).saturating_add(1);
+        let excluding: Vec<_> = self
+            .except_rules
+            .iter()
+            .map(|rule| Generator::new(rule, start))
+            .collect();
+        // What the rules exclude is looked up while they are searched, from a share of its own.
+        let mut lent = (!excluding.is_empty()).then(|| work.lend());
+        let mut is_excluded = |at: NaiveDateTime| {
+            let excludes = |work: &mut Work| excluding.iter().any(|rule| rule.yields(at, work));
+            lent.as_mut().is_some_and(excludes)
+        };
+        found.retain(|at| !is_excluded(*at));
         for rule in &self.rules {
-            truncated |= Generator::new(rule, start).collect(low, high, room, &within, &mut found);
+            work.next_rule();
+            let mut left = room;
+            let search = Generator::new(rule, start).search(low, high, work, &mut |at| {
+                if within(at) && !is_excluded(at) {
+                    found.push(at);
+                    left -= 1;
+                }
+                left > 0
+            });
+            truncated |= search == Search::Stopped;
         }
-        let mut removed: Vec<NaiveDateTime> = Vec::new();
-        for rule in &self.except_rules {
-            let generator = Generator::new(rule, start);
-            truncated |= generator.collect(low, high, MAX_WORK, &within, &mut removed);
-        }
-        let removed: HashSet<NaiveDateTime> = removed.into_iter().collect();
-        found.retain(|at| !removed.contains(at));
-        (found, truncated)
+        truncated |= lent.is_some_and(|lent| work.take_back(&lent));
+        let starts = found.iter().map(|at| start.with_local(*at));
+        (starts.collect(), truncated)
     }
 
     /// Returns when the occurrence that the rule places at `at` takes place.
@@ -222,18 +260,59 @@ impl Series {
         at.with_local(local)
     }
 
+    /// Returns whether a rule takes too much work to evaluate: to find where its `COUNT` ends, or its first occurrences.
+    pub fn is_too_costly(&self, start: EventTime, work: &mut Work) -> bool {
+        let start = self
+            .own_zone
+            .as_ref()
+            .map_or(start, |own| EventTime::Floating(own.start));
+        let own_rules = self.own_zone.iter().flat_map(|own| &own.rules);
+        let mut rules = self.rules.iter().chain(own_rules);
+        rules.any(|rule| {
+            let generator = Generator::new(rule, start);
+            work.next_rule();
+            let mut is_found = false;
+            let week = start.local() + TimeDelta::days(7);
+            let search = generator.search(start.local(), week, work, &mut |_| {
+                is_found = true;
+                false
+            });
+            search == Search::Stopped && !is_found
+        })
+    }
+
+    /// Returns where the `COUNT` of each rule ends, in the order of the rules; empty if none has a `COUNT`, or if it takes too
+    /// much work.
+    pub fn count_ends(&self, start: EventTime) -> Vec<NaiveDateTime> {
+        let is_counted = self.rules.iter().any(|rule| rule.count.is_some());
+        let ends = self
+            .rules
+            .iter()
+            .map(|rule| Generator::new(rule, start).last(&mut Work::one_rule()));
+        let ends: Option<Vec<_>> = is_counted.then(|| ends.collect()).flatten();
+        ends.unwrap_or_default()
+    }
+
+    /// Notes what [`Series::count_ends`] has returned, so that the rules need not be counted through again.
+    pub fn note_count_ends(&self, start: EventTime, ends: &[NaiveDateTime]) {
+        for (rule, end) in self.rules.iter().zip(ends) {
+            if rule.count.is_some() {
+                rule.count_end.0.set((start.local(), *end)).ok();
+            }
+        }
+    }
+
     /// Returns a wall-clock time after which no occurrence starts, or `None` for a series without an end. It may be
     /// later than the start of the last occurrence, never earlier.
     pub fn last_start(&self, start: EventTime) -> Option<NaiveDateTime> {
         let mut last = start.local();
         for rule in &self.rules {
-            let generator = Generator::new(rule, start);
-            let end = match (rule.until, rule.count) {
-                (Some(_), _) => generator.until,
-                (None, Some(_)) => generator.last_counted(),
-                (None, None) => None,
-            };
-            last = last.max(end?);
+            let is_endless = rule.until.is_none() && rule.count.is_none();
+            let end = Generator::new(rule, start).last(&mut Work::one_rule());
+            last = last.max(end.filter(|_| !is_endless)?);
+        }
+        if let Some(own) = &self.own_zone {
+            last = last.max(own.last_start()?);
         }
         // An `RDATE` in another zone may be up to a day later on this clock.
         let dates = self
@@ -278,7 +357,7 @@ fn is_gone(
         || (at.is_in_gap() && gone.contains(&OriginalStart::Floating(at.local())))
 }
 
-mod rules {
+pub(super) mod rules {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use super::Rule;

@@ -1,9 +1,12 @@
 //! Recurrence rules (RFC 5545 3.3.10): parsed leniently, written canonically.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::str::FromStr;
+use std::sync::OnceLock;
 
 use chrono::{NaiveDate, NaiveDateTime, Weekday};
+
+use super::rule_parser::lookup;
 
 /// `FREQ`: the unit in which a rule repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub enum Frequency {
     Yearly,
 }
 
-const FREQUENCIES: [(&str, Frequency); 7] = [
+pub(super) const FREQUENCIES: [(&str, Frequency); 7] = [
     ("SECONDLY", Frequency::Secondly),
     ("MINUTELY", Frequency::Minutely),
     ("HOURLY", Frequency::Hourly),
@@ -34,7 +37,7 @@ const FREQUENCIES: [(&str, Frequency); 7] = [
     ("YEARLY", Frequency::Yearly),
 ];
 
-const WEEKDAYS: [(&str, Weekday); 7] = [
+pub(super) const WEEKDAYS: [(&str, Weekday); 7] = [
     ("MO", Weekday::Mon),
     ("TU", Weekday::Tue),
     ("WE", Weekday::Wed),
@@ -74,6 +77,9 @@ pub struct ByDay {
     pub weekday: Weekday,
 }
 
+/// Maximum length of a rule in its canonical form, in bytes.
+pub const MAX_RULE: usize = 1024;
+
 /// A recurrence rule: the value of one `RRULE` or `EXRULE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -105,7 +111,21 @@ pub struct Rule {
     pub by_second: Vec<u8>,
     /// `BYSETPOS`, ±1 to ±366.
     pub by_set_pos: Vec<i32>,
+    /// Where `COUNT` ends the rule, as far as it is known.
+    pub count_end: CountEnd,
 }
+
+/// The last start of a rule with `COUNT`, computed once for one start. It follows from the rule, so all are equal.
+#[derive(Clone, Debug, Default)]
+pub struct CountEnd(pub(super) OnceLock<(NaiveDateTime, NaiveDateTime)>);
+
+impl PartialEq for CountEnd {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for CountEnd {}
 
 /// Why a text is not a valid recurrence rule.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -113,6 +133,12 @@ pub enum InvalidRule {
     /// `FREQ` is missing.
     #[error("the rule has no FREQ")]
     NoFrequency,
+    /// The rule is longer than [`MAX_RULE`].
+    #[error("the rule is longer than {MAX_RULE} bytes")]
+    TooLong,
+    /// The rule would take too long to evaluate ([`Series::is_too_costly`](super::recurrence::Series::is_too_costly)).
+    #[error("the rule takes too long to evaluate")]
+    TooCostly,
     /// A part has a value that RFC 5545 does not allow.
     #[error("the rule's {part} is not valid: {value}")]
     Part {
@@ -141,6 +167,7 @@ impl Rule {
             by_minute: vec![],
             by_second: vec![],
             by_set_pos: vec![],
+            count_end: CountEnd::default(),
         }
     }
 
@@ -156,129 +183,11 @@ impl Rule {
     }
 }
 
-impl FromStr for Rule {
-    type Err = InvalidRule;
-
-    fn from_str(text: &str) -> Result<Self, InvalidRule> {
-        let upper = text.trim().to_ascii_uppercase();
-        let mut frequency = None;
-        let mut rule = Self::every(Frequency::Daily);
-        for part in upper.trim_start_matches("RRULE:").split(';') {
-            let Some((name, value)) = part.split_once('=') else {
-                continue;
-            };
-            let (name, value) = (name.trim(), value.trim());
-            let invalid = || InvalidRule::Part {
-                part: name.to_owned(),
-                value: value.chars().take(40).collect::<String>(),
-            };
-            match name {
-                "FREQ" => frequency = Some(lookup(&FREQUENCIES, value).ok_or_else(invalid)?),
-                "INTERVAL" => {
-                    rule.interval = value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?;
-                }
-                "COUNT" => {
-                    rule.count = Some(value.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?);
-                }
-                "UNTIL" => rule.until = Some(until(value).ok_or_else(invalid)?),
-                "WKST" => rule.week_start = lookup(&WEEKDAYS, value).ok_or_else(invalid)?,
-                "BYDAY" => {
-                    rule.by_day = value
-                        .split(',')
-                        .map(by_day)
-                        .collect::<Option<_>>()
-                        .ok_or_else(invalid)?;
-                }
-                "BYMONTH" => rule.by_month = numbers(value, 1, 12).ok_or_else(invalid)?,
-                "BYMONTHDAY" => rule.by_month_day = signed(value, 31).ok_or_else(invalid)?,
-                "BYYEARDAY" => rule.by_year_day = signed(value, 366).ok_or_else(invalid)?,
-                "BYWEEKNO" => rule.by_week_no = signed(value, 53).ok_or_else(invalid)?,
-                "BYHOUR" => rule.by_hour = numbers(value, 0, 23).ok_or_else(invalid)?,
-                "BYMINUTE" => rule.by_minute = numbers(value, 0, 59).ok_or_else(invalid)?,
-                "BYSECOND" => {
-                    rule.by_second = numbers::<u8>(value, 0, 60).ok_or_else(invalid)?;
-                    rule.by_second
-                        .iter_mut()
-                        .for_each(|second| *second = (*second).min(59));
-                }
-                "BYSETPOS" => rule.by_set_pos = signed(value, 366).ok_or_else(invalid)?,
-                _ => {}
-            }
-        }
-        rule.frequency = frequency.ok_or(InvalidRule::NoFrequency)?;
-        if !matches!(rule.frequency, Frequency::Monthly | Frequency::Yearly)
-            || !rule.by_week_no.is_empty()
-        {
-            // A number before a weekday has no meaning here (RFC 5545 3.3.10), so it is ignored.
-            rule.by_day.iter_mut().for_each(|day| day.nth = 0);
-        }
-        Ok(rule)
-    }
-}
-
-fn lookup<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
-    table
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, value)| *value)
-}
-
 fn name_of<T: PartialEq>(table: &[(&'static str, T)], value: &T) -> &'static str {
     table
         .iter()
         .find(|(_, known)| known == value)
         .map_or("", |(name, _)| name)
-}
-
-fn numbers<T: TryFrom<i32>>(value: &str, min: i32, max: i32) -> Option<Vec<T>> {
-    let one = |text: &str| {
-        let number: i32 = text.trim().parse().ok()?;
-        (min..=max)
-            .contains(&number)
-            .then(|| T::try_from(number).ok())
-            .flatten()
-    };
-    value
-        .split(',')
-        .filter(|text| !text.is_empty())
-        .map(one)
-        .collect()
-}
-
-fn signed<T: TryFrom<i32> + PartialEq + Default>(value: &str, max: i32) -> Option<Vec<T>> {
-    let list = numbers(value, -max, max)?;
-    (!list.contains(&T::default())).then_some(list)
-}
-
-fn by_day(text: &str) -> Option<ByDay> {
-    let text = text.trim();
-    let at = text
-        .len()
-        .checked_sub(2)
-        .filter(|at| text.is_char_boundary(*at))?;
-    let (nth, name) = text.split_at(at);
-    let nth = if nth.is_empty() {
-        0
-    } else {
-        nth.parse()
-            .ok()
-            .filter(|n| (-53..=53).contains(n) && *n != 0)?
-    };
-    Some(ByDay {
-        nth,
-        weekday: lookup(&WEEKDAYS, name)?,
-    })
-}
-
-fn until(text: &str) -> Option<Until> {
-    let local = |text: &str| NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%S").ok();
-    match text.strip_suffix('Z') {
-        Some(utc) => local(utc).map(Until::Utc),
-        None if text.contains('T') => local(text).map(Until::Local),
-        None => NaiveDate::parse_from_str(text, "%Y%m%d")
-            .ok()
-            .map(Until::Date),
-    }
 }
 
 impl fmt::Display for Rule {
@@ -322,6 +231,19 @@ fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, name: &str, values: &[T]) -
     Ok(())
 }
 
+impl Ord for ByDay {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |day: &Self| (day.nth, day.weekday.num_days_from_monday());
+        key(self).cmp(&key(other))
+    }
+}
+
+impl PartialOrd for ByDay {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl fmt::Display for ByDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.nth != 0 {
@@ -345,6 +267,52 @@ mod tests {
             "FREQ=MONTHLY;INTERVAL=2;COUNT=5;BYDAY=-1FR;WKST=SU"
         );
         assert_eq!(rule.to_string().parse(), Ok(rule));
+    }
+
+    #[test]
+    fn lists_are_sets() {
+        let rule: Rule = "FREQ=DAILY;BYHOUR=9,0,9,,23,9;BYDAY=FR,MO,FR"
+            .parse()
+            .unwrap();
+        assert_eq!(rule.to_string(), "FREQ=DAILY;BYDAY=MO,FR;BYHOUR=0,9,23");
+        let all: Vec<String> = (0..=59).map(|second| second.to_string()).collect();
+        let often = [all.join(","), all.join(","), all.join(",")].join(",");
+        let rule: Rule = format!("FREQ=DAILY;BYSECOND={often}").parse().unwrap();
+        assert_eq!(rule.by_second.len(), 60);
+        let days: Vec<String> = (1..=366).map(|day| day.to_string()).collect();
+        let long = format!("FREQ=YEARLY;BYYEARDAY={}", days.join(","));
+        assert_eq!(long.parse::<Rule>(), Err(InvalidRule::TooLong));
+    }
+
+    #[test]
+    fn slips_of_the_pen_cost_what_they_spoil() {
+        for (written, read) in [
+            ("FREQ=WEEKLY;BYDAY=MO;TU", "FREQ=WEEKLY;BYDAY=MO,TU"),
+            (
+                " FREQ = weekly ; ;BYDAY= MO , TU,;",
+                "FREQ=WEEKLY;BYDAY=MO,TU",
+            ),
+            (
+                "FREQ=MONTHLY;BYDAY=1 MO,+2 TU",
+                "FREQ=MONTHLY;BYDAY=1MO,2TU",
+            ),
+            ("FREQ=WEEKLY;BYDAY=MO,XX", "FREQ=WEEKLY;BYDAY=MO"),
+            (
+                "FREQ=DAILY;UNTIL=2026-12-31T23:59:59Z",
+                "FREQ=DAILY;UNTIL=20261231T235959Z",
+            ),
+            ("FREQ=DAILY;UNTIL=2026-12-31", "FREQ=DAILY;UNTIL=20261231"),
+            ("FREQ=DAILY;X-PART;NONSENSE=1", "FREQ=DAILY"),
+        ] {
+            let (rule, _) = Rule::parse_leniently(written).unwrap();
+            assert_eq!(rule.to_string(), read, "{written}");
+        }
+        let (_, slips) = Rule::parse_leniently("FREQ=WEEKLY;BYDAY=MO,XX").unwrap();
+        assert_eq!(slips[0].to_string(), "the rule's BYDAY is not valid: XX");
+        // Without any of the list, the rule would mean something else.
+        for bad in ["FREQ=WEEKLY;BYDAY=XX", "FREQ=DAILY;COUNT=many", "BYDAY=MO"] {
+            assert!(Rule::parse_leniently(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

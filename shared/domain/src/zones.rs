@@ -4,13 +4,9 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{NaiveDate, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use windows_timezones::WindowsTimezone;
-
-use super::recurrence::Series;
-use super::rule::{Frequency, Rule, Until};
-use super::time::EventTime;
 
 /// Names that CLDR's table lacks, or that Microsoft uses instead of one in it (measured; see `docs/api.md`).
 const BY_HAND: [(&str, Tz); 12] = [
@@ -163,21 +159,6 @@ fn has_same_clocks(a: Tz, b: Tz) -> bool {
         .all(|at| offset(a, &at) == offset(b, &at))
 }
 
-/// A `STANDARD` or `DAYLIGHT` component of a `VTIMEZONE` (RFC 5545 3.6.5). Offsets are in seconds east of UTC.
-#[derive(Clone, Debug)]
-pub struct Observance {
-    /// `DTSTART`: the first onset, in the local time before it.
-    pub start: NaiveDateTime,
-    /// `TZOFFSETFROM`
-    pub offset_from: i32,
-    /// `TZOFFSETTO`
-    pub offset_to: i32,
-    /// `RRULE`: the rule of further onsets.
-    pub rule: Option<Rule>,
-    /// `RDATE`: further onsets.
-    pub dates: Vec<NaiveDateTime>,
-}
-
 /// Zones that are preferred if several have the same offsets: the best known of each offset.
 const PREFERRED: [Tz; 16] = [
     Tz::Europe__Berlin,
@@ -198,131 +179,11 @@ const PREFERRED: [Tz; 16] = [
     Tz::UTC,
 ];
 
-static CANDIDATES: LazyLock<Vec<Tz>> =
+pub(super) static CANDIDATES: LazyLock<Vec<Tz>> =
     LazyLock::new(|| PREFERRED.into_iter().chain(TZ_VARIANTS).collect());
 
 /// The years over which the offsets of zones are compared.
-const COMPARED_YEARS: std::ops::Range<i32> = 2020..2032;
-
-/// The changes of a `VTIMEZONE`'s UTC offset, computed once.
-#[derive(Clone, Debug)]
-pub struct ZoneTransitions {
-    /// The offset before the first change, in seconds.
-    before: i32,
-    /// The local time before each change, and the offsets before and after it, in seconds.
-    changes: Vec<(NaiveDateTime, i32, i32)>,
-}
-
-/// The years from and up to which the changes of a `VTIMEZONE` are computed.
-const CLOCK_YEARS: (i32, i32) = (1900, 2100);
-
-impl ZoneTransitions {
-    /// Computes the changes of these observances; `None` if there are no observances.
-    pub fn of(observances: &[Observance]) -> Option<Self> {
-        let first = observances.iter().min_by_key(|part| part.start)?;
-        let mut changes: Vec<_> = observances
-            .iter()
-            .flat_map(|part| {
-                part.starts()
-                    .into_iter()
-                    .map(|at| (at, part.offset_from, part.offset_to))
-            })
-            .collect();
-        changes.sort_unstable();
-        Some(Self {
-            before: first.offset_from,
-            changes,
-        })
-    }
-
-    /// Returns the UTC offset at a wall-clock time, in seconds.
-    pub fn offset_of_local(&self, local: NaiveDateTime) -> i32 {
-        let index = self.changes.partition_point(|(at, ..)| *at <= local);
-        index
-            .checked_sub(1)
-            .map_or(self.before, |index| self.changes[index].2)
-    }
-
-    fn offset_at(&self, at: DateTime<Utc>) -> i32 {
-        let index = self
-            .changes
-            .partition_point(|(local, from, _)| utc(*local, *from) <= at);
-        index
-            .checked_sub(1)
-            .map_or(self.before, |index| self.changes[index].2)
-    }
-
-    /// Returns the first IANA zone whose offsets agree with these from 2020 to 2031. A series in a zone with a custom
-    /// name is then expanded by rules that are kept up to date.
-    pub fn matching(&self) -> Option<Tz> {
-        let noon = |year, month| Utc.with_ymd_and_hms(year, month, 1, 12, 0, 0).single();
-        let months =
-            COMPARED_YEARS.flat_map(|year| (1..=12).filter_map(move |month| noon(year, month)));
-        let edges = self
-            .changes
-            .iter()
-            .map(|(at, from, _)| utc(*at, *from))
-            .filter(|at| COMPARED_YEARS.contains(&at.year()));
-        let samples: Vec<_> = months
-            .chain(edges.flat_map(|at| [at - TimeDelta::seconds(1), at]))
-            .collect();
-        let agrees = |zone: &Tz| {
-            samples.iter().all(|at| {
-                zone.offset_from_utc_datetime(&at.naive_utc())
-                    .fix()
-                    .local_minus_utc()
-                    == self.offset_at(*at)
-            })
-        };
-        CANDIDATES.iter().copied().find(agrees)
-    }
-}
-
-fn utc(local: NaiveDateTime, offset: i32) -> DateTime<Utc> {
-    local
-        .checked_sub_signed(TimeDelta::seconds(i64::from(offset)))
-        .unwrap_or(local)
-        .and_utc()
-}
-
-impl Observance {
-    /// Returns all onsets, each in the local time before it.
-    fn starts(&self) -> Vec<NaiveDateTime> {
-        let mut starts = vec![self.start];
-        starts.extend(&self.dates);
-        let year = |year| {
-            NaiveDate::from_ymd_opt(year, 1, 1).map(|date| date.and_time(chrono::NaiveTime::MIN))
-        };
-        // Clocks change once or twice a year, so rules with any frequency but yearly and monthly are ignored.
-        let yearly = self
-            .rule
-            .clone()
-            .filter(|rule| matches!(rule.frequency, Frequency::Yearly | Frequency::Monthly));
-        if let (Some(mut rule), Some(from), Some(to)) =
-            (yearly, year(CLOCK_YEARS.0), year(CLOCK_YEARS.1))
-        {
-            // UNTIL of a VTIMEZONE is in UTC (RFC 5545 3.6.5). Convert it to the local time before the change.
-            if let Some(Until::Utc(at)) = rule.until {
-                rule.until = Some(Until::Local(
-                    at + TimeDelta::seconds(i64::from(self.offset_from)),
-                ));
-            }
-            let series = Series {
-                rules: vec![rule],
-                ..Series::default()
-            };
-            let found = series.expand(
-                EventTime::Floating(self.start),
-                from.and_utc(),
-                to.and_utc(),
-                Tz::UTC,
-                1_000,
-            );
-            starts.extend(found.starts.iter().map(EventTime::local));
-        }
-        starts
-    }
-}
+pub(super) const COMPARED_YEARS: std::ops::Range<i32> = 2020..2032;
 
 #[cfg(test)]
 mod tests {
@@ -402,45 +263,5 @@ mod tests {
         ] {
             assert_eq!(windows_name(zone), Some(name));
         }
-    }
-
-    #[test]
-    fn a_zone_of_the_feeds_own_is_recognised_by_its_rules() {
-        let part = |start: &str, from, to, rule: Option<&str>| Observance {
-            start: start.parse().unwrap(),
-            offset_from: from,
-            offset_to: to,
-            rule: rule.map(|rule| rule.parse().unwrap()),
-            dates: vec![],
-        };
-        let own = [
-            part(
-                "1601-01-01T03:00:00",
-                7200,
-                3600,
-                Some("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=10"),
-            ),
-            part(
-                "1601-01-01T02:00:00",
-                3600,
-                7200,
-                Some("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3"),
-            ),
-        ];
-        let own = ZoneTransitions::of(&own).unwrap();
-        assert_eq!(own.matching(), Some(Tz::Europe__Berlin));
-        assert_eq!(
-            own.offset_of_local("2026-07-01T09:00:00".parse().unwrap()),
-            7200
-        );
-        let fixed =
-            ZoneTransitions::of(&[part("1970-01-01T00:00:00", 20700, 20700, None)]).unwrap();
-        assert_eq!(fixed.matching(), Some(Tz::Asia__Kathmandu));
-        let odd = ZoneTransitions::of(&[part("1970-01-01T00:00:00", 1234, 1234, None)]).unwrap();
-        assert_eq!(odd.matching(), None);
-        assert_eq!(
-            odd.offset_of_local("2026-07-01T09:00:00".parse().unwrap()),
-            1234
-        );
     }
 }

@@ -6,6 +6,8 @@ use calweave_domain::details::EventStatus;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, OriginalStart};
 use calweave_domain::recurrence::Series;
+use calweave_domain::rule::InvalidRule;
+use calweave_domain::work::Work;
 use chrono::TimeDelta;
 
 use super::vevent::{Component, original_start, short};
@@ -28,7 +30,11 @@ pub(super) fn assemble(
             .push(component);
     }
     let mut events = BTreeMap::new();
-    for (uid, components) in by_uid {
+    let mut work = Work::new(Work::FEED);
+    for (uid, mut components) in by_uid {
+        for component in &mut components {
+            drop_costly_rules(component, &mut work, warnings);
+        }
         let (masters, overrides): (Vec<_>, Vec<_>) = components
             .into_iter()
             .partition(|component| component.replaces.is_none());
@@ -54,6 +60,19 @@ pub(super) fn assemble(
     let mut events: Vec<Event> = events.into_values().collect();
     events.retain_mut(|event| fits(event, warnings));
     events
+}
+
+/// Has an event take place once if its rules take too long to evaluate.
+fn drop_costly_rules(component: &mut Component, work: &mut Work, warnings: &mut Warnings) {
+    let start = component.start;
+    if let Some(series) = &component.series
+        && series.is_too_costly(start, work)
+    {
+        let title = short(&component.details.title);
+        let error = InvalidRule::TooCostly;
+        warnings.add(format!("The event {title:?} is shown once: {error}."));
+        component.series = None;
+    }
 }
 
 /// Maximum size of one event as JSON, in bytes. A DynamoDB item holds 400 KB, and needs more space for each value.

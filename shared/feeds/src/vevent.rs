@@ -9,6 +9,7 @@ use calcard::icalendar::{
 use calweave_domain::details::EventDetails;
 use calweave_domain::digest::digest_of;
 use calweave_domain::ids::OriginalStart;
+use calweave_domain::own_zone::OwnZone;
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::{Rule, Until};
 use calweave_domain::time::{EventTime, next_day};
@@ -17,7 +18,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta,
 use super::details::{detail, of_texts, reminders};
 use super::lines::Block;
 use super::wall::{Wall, wall};
-use super::zones::{Zones, by_transitions};
+use super::zones::Zones;
 use super::{Warnings, parse};
 
 /// A parsed `VEVENT`.
@@ -36,8 +37,6 @@ pub(super) struct Component {
 
 /// Maximum number of `RDATE`s, and of `EXDATE`s, of one event.
 const MAX_DATES: usize = 10_000;
-/// Maximum number of starts of a series that has to be expanded into dates.
-const MAX_WRITTEN_OUT: usize = 5_000;
 
 /// Reads a component. Returns `None`, with a warning, if it has no start that can be read.
 pub(super) fn read(
@@ -75,7 +74,7 @@ pub(super) fn read(
         &details.title,
     );
     if let Some(series) = &mut series {
-        reader.by_own_clocks(series, properties.own_start, &mut details);
+        reader.in_own_zone(series, properties.own_start, &mut details);
     }
     Some(Component {
         uid: uid(properties.uid, start, &details.title, warnings),
@@ -275,17 +274,25 @@ impl Reader<'_> {
         title: &str,
     ) -> Option<Box<Series>> {
         let mut read = |texts: &[String]| -> Vec<Rule> {
-            let read = texts.iter().filter_map(|text| match text.parse() {
-                Ok(rule) => Some(rule),
-                Err(error) => {
-                    self.warnings.add(format!(
+            let mut rules = Vec::with_capacity(texts.len());
+            for text in texts {
+                match Rule::parse_leniently(text) {
+                    Ok((rule, slips)) => {
+                        for slip in slips {
+                            let title = short(title);
+                            self.warnings.add(format!(
+                                "The event {title:?} may repeat differently: {slip}."
+                            ));
+                        }
+                        rules.push(rule);
+                    }
+                    Err(error) => self.warnings.add(format!(
                         "The event {:?} does not repeat: {error}.",
                         short(title)
-                    ));
-                    None
+                    )),
                 }
-            });
-            read.collect()
+            }
+            rules
         };
         let (rules, except_rules) = (read(rules), read(except_rules));
         let mut more: Vec<EventTime> = Vec::new();
@@ -321,60 +328,35 @@ impl Reader<'_> {
         }))
     }
 
-    /// Expands a series whose zone only the feed's own `VTIMEZONE` defines: its starts become dates in UTC.
-    fn by_own_clocks(
+    /// Keeps the zone of a series that only the feed's own `VTIMEZONE` defines beside its rules.
+    fn in_own_zone(
         &mut self,
         series: &mut Series,
         start: Option<(NaiveDateTime, &str)>,
         details: &mut EventDetails,
     ) {
-        let Some((start, clocks)) =
-            start.and_then(|(start, name)| Some((start, self.zones.own_transitions(name)?)))
-        else {
+        let own = start.and_then(|(start, name)| Some((start, self.zones.own_zone(name)?)));
+        let Some((start, (observances, transitions))) = own else {
             return;
         };
         let mut rules = std::mem::take(&mut series.rules);
         for rule in &mut rules {
             details.unknown.push(("RRULE".to_owned(), rule.to_string()));
             if let Some(Until::Utc(at)) = rule.until {
-                rule.until = Some(Until::Local(
-                    at + TimeDelta::seconds(i64::from(clocks.offset_of_local(at))),
-                ));
+                let offset = TimeDelta::seconds(i64::from(transitions.offset_of_local(at)));
+                rule.until = at.checked_add_signed(offset).map(Until::Local);
             }
         }
-        let by_rule = Series {
+        // In whole years, so that the same feed gives the same result from one day to the next.
+        let since = NaiveDate::from_ymd_opt(self.now.year() - 3, 1, 1).unwrap_or_default();
+        let since = since.and_time(NaiveTime::MIN).min(start);
+        let observances = observances.iter().map(|one| one.since(since));
+        series.own_zone = Some(Box::new(OwnZone {
+            start,
             rules,
             except_rules: std::mem::take(&mut series.except_rules),
-            ..Series::default()
-        };
-        // In whole years, so that the same feed gives the same result from one day to the next.
-        let year = |offset| {
-            NaiveDate::from_ymd_opt(self.now.year() + offset, 1, 1)
-                .map(|date| date.and_time(NaiveTime::MIN).and_utc())
-        };
-        let (Some(lately), Some(to)) = (year(-2), year(10)) else {
-            return;
-        };
-        let expand = |from| {
-            by_rule.expand(
-                EventTime::Floating(start),
-                from,
-                to,
-                chrono_tz::UTC,
-                MAX_WRITTEN_OUT,
-            )
-        };
-        let mut found = expand(start.and_utc());
-        if found.truncated {
-            // Too many to use all of them: start two years before this year.
-            found = expand(lately.max(start.and_utc()));
-        }
-        series.dates.extend(
-            found
-                .starts
-                .iter()
-                .map(|at| EventTime::Zoned(by_transitions(clocks, at.local()), chrono_tz::UTC)),
-        );
+            observances: observances.collect(),
+        }));
     }
 }
 

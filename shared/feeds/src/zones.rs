@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use calcard::icalendar::{
     ICalendarComponent, ICalendarComponentType, ICalendarEntry, ICalendarProperty, ICalendarValue,
 };
+use calweave_domain::own_zone::{Observance, ZoneTransitions};
+use calweave_domain::rule::Rule;
 use calweave_domain::time::EventTime;
-use calweave_domain::zones::{Observance, ZoneTransitions, resolve};
-use chrono::{NaiveDateTime, TimeDelta};
+use calweave_domain::zones::resolve;
+use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 
 use super::lines::CalendarFrame;
@@ -20,13 +22,6 @@ const MAX_TIMEZONES: usize = 100;
 const MAX_DATES: usize = 1_000;
 /// Maximum number of observances of one `VTIMEZONE`. Real ones have a handful.
 const MAX_OBSERVANCES: usize = 20;
-
-/// Converts a wall-clock time to UTC by these transitions.
-pub(super) fn by_transitions(clocks: &ZoneTransitions, local: NaiveDateTime) -> NaiveDateTime {
-    local
-        .checked_sub_signed(TimeDelta::seconds(i64::from(clocks.offset_of_local(local))))
-        .unwrap_or(local)
-}
 
 /// The zones of a feed. Each is resolved once.
 pub(super) struct Zones {
@@ -85,15 +80,15 @@ impl Zones {
                 let at = self
                     .clocks
                     .get(name)
-                    .map_or(local, |clocks| by_transitions(clocks, local));
+                    .map_or(local, |clocks| clocks.to_utc(local));
                 (EventTime::Zoned(at, Tz::UTC), false)
             }
         }
     }
 
-    /// Returns the transitions of a zone that only the feed's own `VTIMEZONE` defines.
-    pub fn own_transitions(&self, name: &str) -> Option<&ZoneTransitions> {
-        self.clocks.get(name)
+    /// Returns the observances of a zone that only the feed's own `VTIMEZONE` defines, and its transitions.
+    pub fn own_zone(&self, name: &str) -> Option<(&[Observance], &ZoneTransitions)> {
+        Some((self.own.get(name)?, self.clocks.get(name)?))
     }
 
     /// Returns a time without a zone: in the feed's default zone (`X-WR-TIMEZONE`) if it has one, otherwise floating.
@@ -109,7 +104,9 @@ impl Zones {
             warnings.add(format!("The time zone {name:?} is unknown; its times are read in another zone and may be wrong."));
         }
         for name in self.fixed.drain(..) {
-            warnings.add(format!("The time zone {name:?} is defined only by the feed; series in it are expanded for ten years ahead."));
+            warnings.add(format!(
+                "The time zone {name:?} is defined only by the feed; its times are shown in UTC."
+            ));
         }
     }
 
@@ -158,7 +155,8 @@ fn read_observance(component: &ICalendarComponent) -> Option<Observance> {
     ) {
         return None;
     }
-    let (mut start, mut offset_from, mut offset_to, mut rule) = (None, None, None, None);
+    let (mut start, mut offset_from, mut offset_to) = (None, None, None);
+    let mut rules = Vec::new();
     let mut dates = Vec::new();
     for entry in &component.entries {
         let value = entry.values.first();
@@ -167,9 +165,10 @@ fn read_observance(component: &ICalendarComponent) -> Option<Observance> {
             ICalendarProperty::Tzoffsetfrom => offset_from = value.and_then(offset),
             ICalendarProperty::Tzoffsetto => offset_to = value.and_then(offset),
             ICalendarProperty::Rrule => {
-                rule = match value {
-                    Some(ICalendarValue::RecurrenceRule(rule)) => rule.to_string().parse().ok(),
-                    _ => None,
+                if let Some(ICalendarValue::RecurrenceRule(rule)) = value {
+                    // Rules of any other frequency are ignored.
+                    let rule: Option<Rule> = rule.to_string().parse().ok();
+                    rules = rule.filter(Observance::is_usual).into_iter().collect();
                 }
             }
             ICalendarProperty::Rdate => {
@@ -182,7 +181,7 @@ fn read_observance(component: &ICalendarComponent) -> Option<Observance> {
         start: start?,
         offset_from: offset_from?,
         offset_to: offset_to?,
-        rule,
+        rules,
         dates,
     })
 }

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{
 use calweave_domain::agenda::index_position;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{CalendarId, EventId, UserId};
+use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
 
 use super::{Item, Result, Store, StoreError, from_item, keys, s, to_item};
@@ -60,11 +61,19 @@ pub(super) struct StoredEvent {
     /// Whether an edit could not be written to the provider.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_failed: bool,
+    /// Where the `COUNT` of each rule of a series ends, so that readers need not count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    count_ends: Vec<NaiveDateTime>,
 }
 
 impl StoredEvent {
     pub(super) fn read(self, operation: &'static str) -> Result<Event> {
-        serde_json::from_str(&self.body).map_err(|error| StoreError::new(operation, error))
+        let event: Event =
+            serde_json::from_str(&self.body).map_err(|error| StoreError::new(operation, error))?;
+        if let Some(series) = &event.series {
+            series.note_count_ends(event.start, &self.count_ends);
+        }
+        Ok(event)
     }
 }
 
@@ -338,6 +347,11 @@ pub(super) fn event_item(user: UserId, event: &Event) -> Result<Item> {
             .link
             .as_ref()
             .is_some_and(|link| link.failure.is_some()),
+        count_ends: event
+            .series
+            .as_ref()
+            .map(|series| series.count_ends(event.start))
+            .unwrap_or_default(),
     };
     let mut item = to_item(operation, keys::event(user, &event.id), &stored)?;
     if !event.is_visible() {

@@ -7,6 +7,7 @@ use calweave_domain::details::{Attendee, EventDetails, EventStatus, Reminder, Rs
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::Frequency;
 use calweave_domain::time::EventTime;
+use calweave_domain::work::Work;
 use chrono::{NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
 
@@ -196,6 +197,9 @@ fn unusable(series: &Series, start: EventTime, reader: Tz) -> Option<(&'static s
             "recurrenceRule",
             "must repeat DAILY, WEEKLY, MONTHLY or YEARLY",
         ));
+    }
+    if series.is_too_costly(start, &mut Work::one_rule()) {
+        return Some(("recurrenceRule", "takes too long to evaluate"));
     }
     let first = start.instant(reader);
     let far = first
