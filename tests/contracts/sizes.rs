@@ -25,10 +25,6 @@ const REASONS: [(&str, &str); 14] = [
         "the routes and the state behind them",
     ),
     (
-        "shared/domain/src/generator.rs",
-        "one algorithm: the starts of one rule",
-    ),
-    (
         "shared/feeds/src/lines.rs",
         "one state machine over the lines of a file",
     ),
