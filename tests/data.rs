@@ -84,7 +84,7 @@ fn expected(list: &Value) -> Vec<String> {
         .collect()
 }
 
-fn cases(folder: &std::path::Path, name: &str) -> Vec<Value> {
+pub(crate) fn cases(folder: &std::path::Path, name: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(folder.join(name)).unwrap();
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -96,7 +96,7 @@ fn cases(folder: &std::path::Path, name: &str) -> Vec<Value> {
 const SUPERSEDED: &str = "R1713";
 
 /// The folder of the data that is part of this project.
-fn own() -> PathBuf {
+pub(crate) fn own() -> PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
 }
 

@@ -13,6 +13,7 @@ mod costs;
 mod data;
 mod harness;
 mod journeys;
+mod reports;
 mod sandboxes;
 mod simulations;
 mod wire;

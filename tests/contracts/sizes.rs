@@ -7,7 +7,7 @@ use std::path::Path;
 const LINES: usize = 400;
 
 /// Files that are longer, and why they are not split.
-const REASONS: [(&str, &str); 14] = [
+const REASONS: [(&str, &str); 12] = [
     (
         "local/sandboxes/src/google/events.rs",
         "one resource of the API",
@@ -27,10 +27,6 @@ const REASONS: [(&str, &str); 14] = [
     (
         "shared/feeds/src/lines.rs",
         "one state machine over the lines of a file",
-    ),
-    (
-        "shared/feeds/src/vevent.rs",
-        "one component, read by one reader",
     ),
     (
         "shared/providers/src/microsoft/events.rs",

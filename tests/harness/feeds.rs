@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 
@@ -147,7 +147,8 @@ async fn serve(State(feeds): State<FeedServer>, request: Request) -> Response {
     for (name, value) in &feed.headers {
         response.headers_mut().insert(
             axum::http::HeaderName::try_from(name).unwrap(),
-            value.parse().unwrap(),
+            // Some servers send bytes that are not ASCII.
+            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
         );
     }
     if let Some(etag) = &feed.etag {

@@ -2,12 +2,14 @@
 
 use std::io::Write;
 
+use chrono::TimeDelta;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 
-use crate::harness::World;
+use crate::harness::account::synced;
 use crate::harness::feeds::{FeedResponse, Stream, calendar, daily};
+use crate::harness::{World, options_by_hand};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_feed_writes_no_event() {
@@ -152,6 +154,81 @@ async fn what_is_stored_survives_every_bad_answer() {
         world.events(&ada, "2026-03-01", "2026-05-01").await.len(),
         4
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_with_habits_of_their_own() {
+    let (options, clock) = options_by_hand("2026-03-01T00:00:00Z");
+    let world = World::with(options).await;
+    let ada = world.sign_up("ada").await;
+    let good = daily(3, "2026-03-02", "a");
+    let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
+    compressed.write_all(good.as_bytes()).unwrap();
+    let mut odd = FeedResponse::ics(compressed.finish().unwrap());
+    odd.headers
+        .push(("content-encoding".into(), "x-gzip".into()));
+    world.feeds.set("x-gzip", odd);
+    world.feeds.set_ics("webcal-target", good.clone());
+    let webcal = world
+        .feeds
+        .url("webcal-target")
+        .replace("http://", "webcal://");
+    world.feeds.set("webcal", FeedResponse::redirect(&webcal));
+    world.feeds.set_ics("kalender/%C3%A4.ics", good.clone());
+    world
+        .feeds
+        .set("raw", FeedResponse::redirect("/kalender/ä.ics"));
+    world.feeds.set_ics("welcome", good.clone());
+    let mut door = FeedResponse::redirect("/welcome");
+    door.headers
+        .push(("set-cookie".into(), "session=1; Path=/; HttpOnly".into()));
+    world.feeds.set("door", door);
+    for path in ["x-gzip", "webcal", "raw", "door"] {
+        let seen = world
+            .post(
+                &ada,
+                "/api/v1/calendar/ics/validate",
+                json!({ "url": world.feeds.url(path) }),
+            )
+            .await;
+        assert_eq!(seen.status, 200, "{path}: {}", seen.body);
+    }
+    assert_eq!(world.feeds.requests("welcome")[0]["cookie"], "session=1");
+    assert!(!world.feeds.requests("raw")[0].contains_key("cookie"));
+
+    // A date is not sent beside an ETag, and once a day neither.
+    let mut tagged = FeedResponse::ics(good);
+    tagged.headers.extend([
+        ("etag".into(), "\"1\"".into()),
+        (
+            "last-modified".into(),
+            "Sun, 01 Mar 2026 00:00:00 GMT".into(),
+        ),
+    ]);
+    world.feeds.set("tagged", tagged);
+    let made = world
+        .post(
+            &ada,
+            "/api/v1/calendar/ics/connect",
+            json!({ "url": world.feeds.url("tagged") }),
+        )
+        .await;
+    let id = made.body["id"].as_str().unwrap().to_owned();
+    world.stack.work().await;
+    world.feeds.set("tagged", FeedResponse::status(304));
+    clock.advance(TimeDelta::minutes(10));
+    let state = synced(&world, &ada, &id).await;
+    let asked = world.feeds.requests("tagged").pop().unwrap();
+    assert_eq!(asked["if-none-match"], "\"1\"");
+    assert!(!asked.contains_key("if-modified-since"));
+    assert_eq!(state["syncStatus"], "SYNCED");
+    clock.advance(TimeDelta::hours(25));
+    let ada = world.sign_in(&ada).await;
+    let state = synced(&world, &ada, &id).await;
+    let asked = world.feeds.requests("tagged").pop().unwrap();
+    assert!(!asked.contains_key("if-none-match"));
+    let word = "the server says that the feed has not changed, but was asked for all of it";
+    assert_eq!(state["lastError"], word);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use calweave_domain::calendar::{
 use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
 use calweave_domain::secret::Secret;
 use calweave_egress::address::{self, masked};
-use calweave_egress::fetch::{Fetched, fetch};
+use calweave_egress::fetch::{FOR_A_REQUEST, FetchOptions, Fetched, fetch};
 use calweave_feeds::{Feed, FeedTarget};
 use calweave_store::WriteOutcome;
 use calweave_vault::{FEED_URL, SecretLocation};
@@ -56,14 +56,20 @@ pub async fn preview_feed(context: &FeedContext, address: &str) -> Result<(Url, 
     let unusable = |error: &dyn std::fmt::Display| Error::FeedUnusable(error.to_string());
     let policy = context.policy;
     let url = address::parse(address, policy).map_err(|error| unusable(&error))?;
-    let fetched = fetch(&url, &Validators::default(), policy).await;
+    let now = context.clock.now();
+    let options = FetchOptions {
+        policy,
+        now,
+        timeout: FOR_A_REQUEST,
+    };
+    let fetched = fetch(&url, &Validators::default(), options).await;
     let Fetched::Body { bytes, charset, .. } = fetched.map_err(|error| unusable(&error))? else {
         return Err(unusable(&"the server did not return a calendar"));
     };
     let target = FeedTarget {
         calendar: CalendarId::new(&context.clock),
         zone: Tz::UTC,
-        now: context.clock.now(),
+        now,
     };
     let read = move || calweave_feeds::read(&bytes, charset.as_deref(), target);
     let read = tokio::task::spawn_blocking(read).await;

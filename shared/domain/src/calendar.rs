@@ -219,6 +219,9 @@ pub struct Validators {
     /// `Last-Modified` header, verbatim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
+    /// When the body was last fetched without conditions, or was another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<DateTime<Utc>>,
     /// Digest of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_hash: Option<String>,

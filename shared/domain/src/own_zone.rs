@@ -56,8 +56,10 @@ pub struct ZoneTransitions {
     changes: Vec<(NaiveDateTime, i32, i32)>,
 }
 
+/// Maximum number of observances that are kept beside an event.
+const MAX_OBSERVANCES: usize = 40;
 /// Maximum number of `RDATE`s of an observance that are kept beside an event.
-const MAX_DATES: usize = 60;
+const MAX_DATES: usize = 30;
 /// Maximum number of onsets of one rule in a stretch. Clocks change twice a year.
 const MAX_ONSETS: usize = 1_000;
 
@@ -234,9 +236,30 @@ impl Observance {
             .filter(move |at| (low <= *at && *at < high) || Some(*at) == last_before)
     }
 
+    /// Returns observances without what no longer matters at `at`: all onsets but the last one before it. At most
+    /// [`MAX_OBSERVANCES`], the latest.
+    pub fn all_since(observances: &[Self], at: NaiveDateTime) -> Vec<Self> {
+        let is_past = |one: &&Self| one.rules.is_empty() && one.last_date() <= at;
+        let past = observances.iter().filter(is_past);
+        let last_past = past.max_by_key(|one| one.last_date());
+        let rest = observances.iter().filter(|one| !is_past(one));
+        let mut kept: Vec<Self> = rest.chain(last_past).map(|one| one.since(at)).collect();
+        kept.sort_by_key(|one| std::cmp::Reverse(one.start));
+        kept.truncate(MAX_OBSERVANCES);
+        kept
+    }
+
+    /// Returns the last onset that is not by a rule.
+    fn last_date(&self) -> NaiveDateTime {
+        self.dates
+            .iter()
+            .copied()
+            .fold(self.start, NaiveDateTime::max)
+    }
+
     /// Returns the observance without the onsets that no longer matter at `at`: all but the last one before it.
     #[must_use]
-    pub fn since(&self, at: NaiveDateTime) -> Self {
+    fn since(&self, at: NaiveDateTime) -> Self {
         let mut dates = self.dates.clone();
         dates.push(self.start);
         let last_before = dates.iter().copied().filter(|date| *date <= at).max();

@@ -9,7 +9,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use windows_timezones::WindowsTimezone;
 
 /// Names that CLDR's table lacks, or that Microsoft uses instead of one in it (measured; see `docs/api.md`).
-const BY_HAND: [(&str, Tz); 12] = [
+const BY_HAND: [(&str, Tz); 33] = [
     ("tzone://Microsoft/Utc", Tz::UTC),
     ("Mid-Atlantic Standard Time", Tz::Etc__GMTPlus2),
     ("Kamchatka Standard Time", Tz::Asia__Kamchatka),
@@ -19,9 +19,30 @@ const BY_HAND: [(&str, Tz); 12] = [
     ("EDT", Tz::America__New_York),
     ("CST", Tz::America__Chicago),
     ("CDT", Tz::America__Chicago),
+    ("MST", Tz::America__Denver),
     ("MDT", Tz::America__Denver),
     ("PST", Tz::America__Los_Angeles),
     ("PDT", Tz::America__Los_Angeles),
+    ("AKST", Tz::America__Anchorage),
+    ("AKDT", Tz::America__Anchorage),
+    ("AST", Tz::America__Halifax),
+    ("ADT", Tz::America__Halifax),
+    ("NST", Tz::America__St_Johns),
+    ("NDT", Tz::America__St_Johns),
+    ("BST", Tz::Europe__London),
+    ("WEST", Tz::Europe__Lisbon),
+    ("CEST", Tz::Europe__Berlin),
+    ("MEZ", Tz::Europe__Berlin),
+    ("MESZ", Tz::Europe__Berlin),
+    ("EEST", Tz::Europe__Helsinki),
+    ("MSK", Tz::Europe__Moscow),
+    ("JST", Tz::Asia__Tokyo),
+    ("KST", Tz::Asia__Seoul),
+    ("AEST", Tz::Australia__Sydney),
+    ("AEDT", Tz::Australia__Sydney),
+    ("AWST", Tz::Australia__Perth),
+    ("NZST", Tz::Pacific__Auckland),
+    ("NZDT", Tz::Pacific__Auckland),
 ];
 
 /// Returns the IANA zone for `name`: an IANA name, also with a prefix (`/citadel.org/20210210_1/Europe/Berlin`), a
@@ -43,7 +64,15 @@ pub fn resolve(name: &str) -> Option<Tz> {
         .or_else(|| WindowsTimezone::from_str(name).ok().map(Tz::from))
         .or_else(|| behind_prefix(name))
         .or_else(|| display_name(name))
-        .or_else(|| hours_from_utc(name))
+        .or_else(|| whole_hours(name))
+        .or_else(|| numbered(name))
+}
+
+/// Outlook numbers names that a file has twice: `Eastern Standard Time 1`.
+fn numbered(name: &str) -> Option<Tz> {
+    let (name, number) = name.rsplit_once(' ')?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| resolve(name)).flatten()
 }
 
 fn behind_prefix(name: &str) -> Option<Tz> {
@@ -57,7 +86,35 @@ fn behind_prefix(name: &str) -> Option<Tz> {
     None
 }
 
+/// Display names in English, German, French and Spanish, and names of Exchange and Domino: a name in lower case, a tab, and the
+/// Windows or IANA name. A name that has had several meanings is listed with the offset in front too.
+const NAMES: &str = include_str!("zone_names.tsv");
+
+/// Resolves a name that people see: `(UTC+01:00) Amsterdam, Berlin`, also without the offset, or by one of its cities.
 fn display_name(name: &str) -> Option<Tz> {
+    let (offset, text) = match name.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        Some((offset, text)) => (Some(offset), text),
+        None => (None, name),
+    };
+    let text = text.replace("&amp;", "&").replace('\\', "").to_lowercase();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let with_offset = offset.map(|offset| {
+        let signed = offset.trim_start_matches(|sign: char| sign.is_ascii_alphabetic());
+        format!("{} {text}", signed.trim())
+    });
+    let listed = |wanted: &str| {
+        let mut lines = NAMES.lines().filter_map(|line| line.split_once('\t'));
+        let (_, zone) = lines.find(|(known, _)| *known == wanted)?;
+        let iana = Tz::from_str(zone).ok();
+        iana.or_else(|| WindowsTimezone::from_str(zone).ok().map(Tz::from))
+    };
+    let listed = with_offset
+        .and_then(|name| listed(&name))
+        .or_else(|| listed(&text));
+    listed.or_else(|| offset.and_then(|_| by_city(name)))
+}
+
+fn by_city(name: &str) -> Option<Tz> {
     let cities = name.strip_prefix('(')?.split_once(')')?.1;
     cities.split(',').find_map(|city| {
         let city = city.trim().replace(' ', "_");
@@ -70,23 +127,54 @@ fn display_name(name: &str) -> Option<Tz> {
     })
 }
 
-fn hours_from_utc(name: &str) -> Option<Tz> {
-    let rest = name
+/// Returns the offset of a zone that is named by it, in seconds: `UTC+02:00`, `GMT+0530`, `UTC-3:30`, `+02`, also in front of a
+/// display name (`(UTC+01:00) …`). `None` for any other name.
+pub fn named_offset(name: &str) -> Option<i32> {
+    let name = name.trim().trim_matches('"');
+    let (is_display, name) = match name.strip_prefix('(') {
+        Some(rest) => (true, rest.split_once(')')?.0),
+        None => (false, name),
+    };
+    let upper = name.trim().to_ascii_uppercase();
+    let rest = upper
         .strip_prefix("UTC")
-        .or_else(|| name.strip_prefix("GMT"))
-        .unwrap_or(name);
-    let (sign, digits) = match rest.split_at_checked(1)? {
-        ("+", digits) => ('-', digits),
-        ("-", digits) => ('+', digits),
+        .or_else(|| upper.strip_prefix("GMT"));
+    if is_display && rest == Some("") {
+        return Some(0);
+    }
+    let rest = rest.unwrap_or(&upper).trim_start().replace('\u{2212}', "-");
+    let sign = match rest.chars().next()? {
+        '+' => 1,
+        '-' => -1,
         _ => return None,
     };
-    let digits = digits
-        .strip_suffix(":00")
-        .or_else(|| digits.strip_suffix("00"))
-        .unwrap_or(digits);
-    let hours: u8 = digits.parse().ok()?;
-    // POSIX signs: Etc/GMT-2 is two hours ahead of UTC.
-    Tz::from_str(&format!("Etc/GMT{sign}{hours}")).ok()
+    let digits = &rest[1..];
+    let (hours, minutes) = match (digits.split_once(':'), digits.len()) {
+        (Some((hours, minutes)), _) => (hours, minutes),
+        (None, 3 | 4) => digits.split_at_checked(digits.len() - 2)?,
+        (None, _) => (digits, "0"),
+    };
+    let is_number = |text: &str| {
+        (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if !is_number(hours) || !is_number(minutes) {
+        return None;
+    }
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours <= 14 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+/// Returns the zone that is a whole number of hours from UTC.
+fn whole_hours(name: &str) -> Option<Tz> {
+    if name.starts_with('(') {
+        return None;
+    }
+    match named_offset(name)? {
+        0 => Some(Tz::UTC),
+        // POSIX signs: Etc/GMT-2 is two hours ahead of UTC.
+        offset if offset % 3600 == 0 => Tz::from_str(&format!("Etc/GMT{:+}", -offset / 3600)).ok(),
+        _ => None,
+    }
 }
 
 /// Zones that CLDR's table lists under an older name: the current name and the older one.
@@ -221,6 +309,51 @@ mod tests {
             "+",
         ] {
             assert_eq!(resolve(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn every_listed_name_is_that_of_a_zone() {
+        let mut names = NAMES.lines().map(|line| line.split_once('\t').unwrap());
+        assert!(names.clone().count() > 500);
+        let unknown = names.find(|(_, zone)| {
+            let windows = WindowsTimezone::from_str(zone).ok();
+            Tz::from_str(zone).is_err() && windows.is_none() && resolve(zone).is_none()
+        });
+        assert_eq!(unknown, None);
+        for (name, zone) in [
+            (
+                "(UTC-08:00) Pacific Time (US & Canada)",
+                Tz::America__Los_Angeles,
+            ),
+            (
+                "(GMT-08:00) Pacific Time (US &amp; Canada)",
+                Tz::America__Los_Angeles,
+            ),
+            (
+                "(UTC+01:00) Amsterdam\\, Berlin\\, Bern\\, Rome\\, Stockholm\\, Vienna",
+                Tz::Europe__Berlin,
+            ),
+            (
+                "Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna",
+                Tz::Europe__Berlin,
+            ),
+            (
+                "(UTC+01:00) Amsterdam, Berlin, Bern, Rom, Stockholm, Wien",
+                Tz::Europe__Berlin,
+            ),
+            (
+                "(UTC+01:00) Amsterdam, Berlin, Berne, Rome, Stockholm, Vienne",
+                Tz::Europe__Berlin,
+            ),
+            ("(UTC+09:00) Osaka, Sapporo, Tokio", Tz::Asia__Tokyo),
+            (
+                "(UTC) Dublin, Edinburgh, Lisbon, London",
+                Tz::Europe__London,
+            ),
+            ("(UTC+03:00) Minsk", Tz::Europe__Minsk),
+        ] {
+            assert_eq!(resolve(name), Some(zone), "{name}");
         }
     }
 

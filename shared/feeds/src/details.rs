@@ -3,15 +3,19 @@
 use calcard::icalendar::{
     ICalendar, ICalendarAction, ICalendarClassification, ICalendarEntry,
     ICalendarParameterName as Parameter, ICalendarParameterValue, ICalendarParticipationRole,
-    ICalendarParticipationStatus, ICalendarProperty, ICalendarStatus, ICalendarTransparency,
-    ICalendarValue, Uri,
+    ICalendarParticipationStatus, ICalendarProperty, ICalendarRelated, ICalendarStatus,
+    ICalendarTransparency, ICalendarValue, Uri,
 };
 use calweave_domain::details::{
     Attendee, EventDetails, EventStatus, Reminder, ReminderMethod, RsvpStatus, Transparency,
     Visibility,
 };
+use calweave_domain::time::EventTime;
+use chrono::TimeDelta;
+use chrono_tz::Tz;
 
 use super::lines::Texts;
+use super::wall::{Wall, wall};
 
 /// Maximum length of a title or location, in bytes.
 const MAX_TITLE: usize = 2 << 10;
@@ -193,9 +197,21 @@ fn attendee(entry: &ICalendarEntry, is_organizer: bool) -> Option<Attendee> {
 
 /// Decodes the carets that encode quotes and newlines in parameter values (RFC 6868).
 fn decode_caret(text: &str) -> String {
-    text.replace("^n", "\n")
-        .replace("^'", "\"")
-        .replace("^^", "^")
+    let mut decoded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('^') {
+        decoded.push_str(before);
+        let (sign, length) = match after.as_bytes().first() {
+            Some(b'n') => ('\n', 1),
+            Some(b'\'') => ('"', 1),
+            Some(b'^') => ('^', 1),
+            _ => ('^', 0),
+        };
+        decoded.push(sign);
+        rest = &after[length..];
+    }
+    decoded.push_str(rest);
+    decoded
 }
 
 /// Merges the last entry into an earlier one with the same address: the organizer is often also listed as an attendee.
@@ -217,19 +233,35 @@ fn merge_organizer(people: &mut Vec<Attendee>) {
     }
 }
 
-/// Returns the reminders of an event. Alarms with an absolute trigger are ignored.
-pub(super) fn reminders(calendar: &ICalendar) -> Vec<Reminder> {
+/// Returns the reminders of an event: alarms before its start, before its end, and at a time (RFC 5545 3.8.6.3).
+pub(super) fn reminders(calendar: &ICalendar, start: EventTime, end: EventTime) -> Vec<Reminder> {
+    let (start, end) = (start.instant(Tz::UTC), end.instant(Tz::UTC));
     let alarms = calendar
         .components
         .iter()
         .filter(|component| component.component_type.is_alarm());
     let reminder = |alarm: &calcard::icalendar::ICalendarComponent| {
-        let mut reminder = None;
+        let mut after_start = None;
         let mut method = ReminderMethod::Popup;
         for entry in &alarm.entries {
             match (&entry.name, entry.values.first()) {
                 (ICalendarProperty::Trigger, Some(ICalendarValue::Duration(duration))) => {
-                    reminder = Some(duration.as_seconds().div_euclid(60));
+                    let related = entry.parameter(&Parameter::Related);
+                    let is_to_end = matches!(
+                        related,
+                        Some(ICalendarParameterValue::Related(ICalendarRelated::End))
+                    );
+                    let base = if is_to_end {
+                        end - start
+                    } else {
+                        TimeDelta::zero()
+                    };
+                    after_start = Some(base + TimeDelta::seconds(duration.as_seconds()));
+                }
+                (ICalendarProperty::Trigger, Some(ICalendarValue::PartialDateTime(at))) => {
+                    if let Some(Wall::Utc(at) | Wall::Floating(at)) = wall(at) {
+                        after_start = Some(at.and_utc() - start);
+                    }
                 }
                 (
                     ICalendarProperty::Action,
@@ -238,9 +270,9 @@ pub(super) fn reminders(calendar: &ICalendar) -> Vec<Reminder> {
                 _ => {}
             }
         }
-        reminder.map(|minutes| Reminder {
+        after_start.map(|after| Reminder {
             method,
-            minutes_before: -minutes,
+            minutes_before: -after.num_seconds().div_euclid(60),
         })
     };
     alarms.filter_map(reminder).take(MAX_REMINDERS).collect()

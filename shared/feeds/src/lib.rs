@@ -1,7 +1,11 @@
 //! Parsing of ICS feeds: URLs that return a whole calendar (RFC 5545, RFC 7986).
 
+mod body;
 mod details;
 mod lines;
+mod overrides;
+mod parameters;
+mod recurrence;
 mod series;
 mod vevent;
 mod wall;
@@ -62,6 +66,24 @@ pub enum NotACalendar {
         "the address returned a web page instead of a calendar; the link may have expired or require a sign-in"
     )]
     Html,
+    /// A ZIP archive.
+    #[error(
+        "the address returned a ZIP archive instead of a calendar; the address of one calendar file in it is needed"
+    )]
+    Archive,
+    /// A compressed file that is broken, or larger than a feed may be.
+    #[error("the address returned a compressed file that cannot be read")]
+    Compressed,
+    /// JSON: jCal (RFC 7265), or an API.
+    #[error(
+        "the address returned JSON instead of a calendar in iCalendar format; look for an address that ends in .ics"
+    )]
+    Json,
+    /// XML: xCal (RFC 6321), Atom, or a WebDAV server.
+    #[error(
+        "the address returned XML instead of a calendar in iCalendar format; look for an address that ends in .ics"
+    )]
+    Xml,
     /// Anything else.
     #[error("the address returned something that is not a calendar")]
     Other,

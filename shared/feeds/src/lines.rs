@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::Encoding;
 
+use super::body::{Body, text_of};
+use super::parameters::mended;
 use super::{NotACalendar, Warnings};
 
 /// Maximum length of an unfolded line, in bytes.
@@ -16,6 +18,8 @@ const MAX_LINE: usize = 1 << 20;
 const MAX_RULES: usize = 16;
 /// Maximum length of the parameters before a value, and of a recurrence rule, in bytes.
 const MAX_HEADER: usize = 4 << 10;
+/// Maximum length of a parameter that is kept if all of a line's are too long, in bytes.
+const MAX_PARAMETER: usize = 512;
 /// Maximum number of parameters and parameter values of one line.
 const MAX_HEADER_PARTS: usize = 64;
 /// Maximum number of `VEVENT`s that are read (`docs/api.md`, limits).
@@ -91,7 +95,7 @@ const TIMEZONE_PROPERTIES: [&str; 6] = [
     "RRULE",
     "RDATE",
 ];
-const EVENT_PROPERTIES: [&str; 24] = [
+const EVENT_PROPERTIES: [&str; 28] = [
     "UID",
     "SUMMARY",
     "DESCRIPTION",
@@ -116,6 +120,10 @@ const EVENT_PROPERTIES: [&str; 24] = [
     "X-GOOGLE-CONFERENCE",
     "X-MICROSOFT-SKYPETEAMSMEETINGURL",
     "X-MICROSOFT-CDO-BUSYSTATUS",
+    "X-MICROSOFT-CDO-INTENDEDSTATUS",
+    "X-MICROSOFT-CDO-ALLDAYEVENT",
+    "X-MICROSOFT-MSNCALENDAR-ALLDAYEVENT",
+    "X-FUNAMBOL-ALLDAY",
 ];
 const ALARM_PROPERTIES: [&str; 2] = ["TRIGGER", "ACTION"];
 
@@ -126,14 +134,7 @@ pub(super) fn split(
     charset: Option<&str>,
     each: impl FnMut(Block, &CalendarFrame, &mut Warnings),
 ) -> Result<File, NotACalendar> {
-    let (body, encoding) = encoding_of(body, charset);
-    let body: Cow<'_, [u8]> = match encoding {
-        Some(wide) if wide == UTF_16LE || wide == UTF_16BE => {
-            Cow::Owned(wide.decode(body).0.into_owned().into_bytes())
-        }
-        _ => Cow::Borrowed(body),
-    };
-    check_kind(&body)?;
+    let body = Body::decode(body, charset)?;
     let mut splitter = Splitter {
         open: vec![],
         current: Block::default(),
@@ -142,39 +143,10 @@ pub(super) fn split(
         calendars: 0,
         each,
     };
-    for line in Unfold::new(&body) {
-        splitter.line(&line, encoding.unwrap_or(WINDOWS_1252));
+    for line in Unfold::new(&body.bytes) {
+        splitter.line(&line, body.encoding);
     }
     splitter.finish()
-}
-
-fn encoding_of<'a>(body: &'a [u8], charset: Option<&str>) -> (&'a [u8], Option<&'static Encoding>) {
-    match Encoding::for_bom(body) {
-        Some((encoding, length)) => (&body[length..], Some(encoding)),
-        None => (
-            body,
-            charset.and_then(|name| Encoding::for_label(name.as_bytes())),
-        ),
-    }
-}
-
-fn check_kind(body: &[u8]) -> Result<(), NotACalendar> {
-    let start = body.trim_ascii_start();
-    if start.is_empty() {
-        return Err(NotACalendar::Empty);
-    }
-    let head = start[..start.len().min(256)].to_ascii_lowercase();
-    let html = [
-        &b"<!doctype html"[..],
-        b"<html",
-        b"<head",
-        b"<body",
-        b"<script",
-    ];
-    if html.iter().any(|tag| head.starts_with(tag)) {
-        return Err(NotACalendar::Html);
-    }
-    Ok(())
 }
 
 /// Iterates over unfolded content lines (RFC 5545 3.1). Yields bytes, because a fold may split a character. Accepts any
@@ -201,6 +173,19 @@ impl<'a> Unfold<'a> {
     }
 }
 
+impl Unfold<'_> {
+    /// Returns whether the line goes on. Empty lines inside a folded line are skipped.
+    fn is_folded(&mut self) -> bool {
+        let is_end = |byte: &u8| *byte == b'\r' || *byte == b'\n';
+        let empty = self.rest.iter().take_while(|byte| is_end(byte)).count();
+        let is_folded = matches!(self.rest.get(empty), Some(b' ' | b'\t'));
+        if is_folded {
+            self.rest = &self.rest[empty..];
+        }
+        is_folded
+    }
+}
+
 impl<'a> Iterator for Unfold<'a> {
     type Item = Cow<'a, [u8]>;
 
@@ -209,7 +194,7 @@ impl<'a> Iterator for Unfold<'a> {
             return None;
         }
         let mut line = Cow::Borrowed(self.physical());
-        while let Some(b' ' | b'\t') = self.rest.first() {
+        while self.is_folded() {
             let more = &self.physical()[1..];
             // A line over the limit is not collected any further: its length already marks it as too long.
             if line.len() <= MAX_LINE {
@@ -240,10 +225,7 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
         if bytes.trim_ascii().is_empty() {
             return;
         }
-        let line = match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => fallback.decode_without_bom_handling(bytes).0,
-        };
+        let line = text_of(bytes, fallback);
         let has_nul = memchr::memchr(0, line.as_bytes()).is_some();
         let line = if has_nul {
             Cow::Owned(line.replace('\0', ""))
@@ -363,15 +345,19 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
         }
         // Most lines have no parameters: the value follows the name directly.
         let has_parameters = rest.starts_with(';');
-        let rest = if has_parameters {
-            quoted_zone(rest)
-        } else {
-            Cow::Borrowed(rest)
-        };
+        let rest = mended(&upper, rest);
         let header = if has_parameters {
             header_length(&rest)
         } else {
             0
+        };
+        // Thunderbird writes whole texts into a parameter.
+        let (rest, header) = if header > MAX_HEADER {
+            let short = short_parameters(&rest[..header]);
+            let length = short.len();
+            (Cow::Owned(short + &rest[header..]), length)
+        } else {
+            (rest, header)
         };
         let warnings = &mut self.file.warnings;
         if header > MAX_HEADER || rest[..header].matches([';', ',']).count() > MAX_HEADER_PARTS {
@@ -495,6 +481,17 @@ fn unescaped(value: &str) -> String {
     text
 }
 
+/// Returns the parameters that are not longer than usual.
+fn short_parameters(header: &str) -> String {
+    let mut is_quoted = false;
+    let parameters = header.split(|sign| {
+        is_quoted ^= sign == '"';
+        sign == ';' && !is_quoted
+    });
+    let parameters = parameters.filter(|one| !one.is_empty() && one.len() <= MAX_PARAMETER);
+    parameters.flat_map(|one| [";", one]).collect()
+}
+
 /// Returns the length of the parameters, which end at the first colon outside of quotes.
 fn header_length(rest: &str) -> usize {
     let mut quoted = false;
@@ -504,18 +501,4 @@ fn header_length(rest: &str) -> usize {
             byte == b':' && !quoted
         })
         .unwrap_or(rest.len())
-}
-
-/// Adds the quotes that Outlook omits in `TZID=(UTC+01:00) Amsterdam, Berlin`, and that the colon requires.
-fn quoted_zone(rest: &str) -> Cow<'_, str> {
-    // A parenthesis is cheap to search for, and nearly no line with parameters has one.
-    let Some((before, after)) =
-        memchr::memchr(b'(', rest.as_bytes()).and_then(|_| rest.split_once("TZID=("))
-    else {
-        return Cow::Borrowed(rest);
-    };
-    match after.rsplit_once(':') {
-        Some((zone, value)) => Cow::Owned(format!("{before}TZID=\"({zone}\":{value}")),
-        None => Cow::Borrowed(rest),
-    }
 }

@@ -1,16 +1,18 @@
 //! Assembles events from `VEVENT`s: those that share a `UID` form one series with its overrides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use calweave_domain::details::EventStatus;
 use calweave_domain::event::Event;
 use calweave_domain::ids::{EventId, OriginalStart};
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::InvalidRule;
+use calweave_domain::time::EventTime;
 use calweave_domain::work::Work;
 use chrono::TimeDelta;
 
-use super::vevent::{Component, original_start, short};
+use super::overrides::{latest, shared_out};
+use super::vevent::{Component, short};
 use super::{FeedTarget, Warnings};
 
 /// Maximum number of overrides that the stored item of a series can list.
@@ -38,24 +40,20 @@ pub(super) fn assemble(
         let (masters, overrides): (Vec<_>, Vec<_>) = components
             .into_iter()
             .partition(|component| component.replaces.is_none());
-        let mut segments = masters_of(&uid, masters, target, warnings);
-        let overrides = latest(overrides, segments.first());
-        if overrides.len() > MAX_OVERRIDES {
-            warnings.add(format!(
-                "A series has more than {MAX_OVERRIDES} changed occurrences; the others are not shown."
-            ));
-        }
-        for (original, component) in overrides.into_iter().take(MAX_OVERRIDES) {
-            place_override(
-                &uid,
-                original,
-                component,
-                &mut segments,
-                &mut events,
+        let masters = masters_of(&uid, masters, target, warnings);
+        for (overrides, master) in shared_out(overrides, masters, &mut work) {
+            let (segments, periods) = match master {
+                Some(master) => (vec![master.event], master.periods),
+                None => (vec![], vec![]),
+            };
+            let placing = Placing {
+                uid: &uid,
                 target,
-            );
+                segments,
+                events: &mut events,
+            };
+            placing.place_all(overrides, &periods, &mut work, warnings);
         }
-        events.extend(segments.into_iter().map(|event| (event.id.clone(), event)));
     }
     let mut events: Vec<Event> = events.into_values().collect();
     events.retain_mut(|event| fits(event, warnings));
@@ -98,6 +96,12 @@ fn fits(event: &mut Event, warnings: &mut Warnings) -> bool {
     fits
 }
 
+/// An event of a `UID` that is no override, and the periods among its `RDATE`s.
+pub(super) struct Master {
+    pub event: Event,
+    pub periods: Vec<(EventTime, EventTime)>,
+}
+
 /// Returns the events of one `UID` that are not overrides. Several are either versions of one event, of which the
 /// latest is kept, or different events of a producer that uses one `UID` for all: then all are kept.
 fn masters_of(
@@ -105,25 +109,31 @@ fn masters_of(
     mut masters: Vec<Component>,
     target: FeedTarget,
     warnings: &mut Warnings,
-) -> Vec<Event> {
+) -> Vec<Master> {
     if masters.len() > 1 {
         masters = versions(masters);
     }
-    if masters.len() > 1 {
+    if masters.len() > 1 && masters.iter().any(|master| master.has_uid) {
         warnings.add("Several events share one UID; all are shown.");
     }
-    let one = |(index, component): (usize, Component)| {
-        let key = if index == 0 {
-            uid.to_owned()
-        } else {
-            format!("{uid}\n{}\n{}", component.start, component.details.title)
+    let one = |(index, mut component): (usize, Component)| {
+        let key = match index {
+            0 => uid.to_owned(),
+            _ if component.has_uid => {
+                format!("{uid}\n{}\n{}", component.start, component.details.title)
+            }
+            _ => format!("{uid}\n{}", component.end),
         };
-        event(EventId::of(target.calendar, &key), component, target)
+        Master {
+            periods: std::mem::take(&mut component.periods),
+            event: event(EventId::of(target.calendar, &key), component, target),
+        }
     };
     masters.into_iter().enumerate().map(one).collect()
 }
 
-/// Returns each event once, in its latest version, sorted by start.
+/// Returns each event once, in its latest version, sorted by start. Two are versions of one event if they have the same start,
+/// or the same rule and title.
 fn versions(mut masters: Vec<Component>) -> Vec<Component> {
     masters.sort_by_key(|component| {
         (
@@ -133,77 +143,133 @@ fn versions(mut masters: Vec<Component>) -> Vec<Component> {
     });
     masters.dedup_by(|later, kept| {
         later.start == kept.start
+            && (later.has_uid || later.end == kept.end)
             && (later.version != kept.version || later.details == kept.details)
     });
-    if let Some(latest) = masters.iter().map(|component| component.version.0).max() {
-        masters.retain(|component| component.version.0 == latest);
+    let rule = |component: &Component| {
+        let series = component.series.as_ref()?;
+        let rules = series.rules.iter().map(ToString::to_string);
+        Some((rules.collect::<String>(), component.details.title.clone()))
+    };
+    let mut latest: BTreeMap<_, i64> = BTreeMap::new();
+    for component in &masters {
+        if let Some(rule) = rule(component) {
+            let sequence = latest.entry(rule).or_insert(component.version.0);
+            *sequence = component.version.0.max(*sequence);
+        }
     }
+    masters.retain(|component| {
+        rule(component).is_none_or(|rule| latest.get(&rule) == Some(&component.version.0))
+    });
     masters
 }
 
-/// Selects one override for each occurrence: of several, the latest version.
-fn latest(overrides: Vec<Component>, master: Option<&Event>) -> BTreeMap<OriginalStart, Component> {
-    let mut chosen: BTreeMap<OriginalStart, Component> = BTreeMap::new();
-    for component in overrides {
-        let Some((at, _)) = component.replaces else {
-            continue;
-        };
-        let original = original_start(master.map_or(at, |master| master.start), at);
-        match chosen.get(&original) {
-            Some(other) if other.version > component.version => {}
-            _ => {
-                chosen.insert(original, component);
-            }
-        }
-    }
-    chosen
+/// The events of one master and its overrides, as they are put together.
+struct Placing<'a> {
+    uid: &'a str,
+    target: FeedTarget,
+    /// The master, and the parts into which `RANGE=THISANDFUTURE` splits it. Empty without a master.
+    segments: Vec<Event>,
+    events: &'a mut BTreeMap<EventId, Event>,
 }
 
-fn place_override(
-    uid: &str,
-    original: OriginalStart,
-    component: Component,
-    segments: &mut Vec<Event>,
-    events: &mut BTreeMap<EventId, Event>,
-    target: FeedTarget,
-) {
-    // Overrides are placed in order, so the occurrence belongs to the last segment.
-    let segment = segments
-        .last_mut()
-        .filter(|segment| segment.series.is_some());
-    let following = component.replaces.is_some_and(|(_, following)| following);
-    let Some(segment) = segment else {
-        // An invitation to single occurrences comes without their series.
-        if component.details.status != EventStatus::Cancelled {
-            let id = EventId::of(target.calendar, uid).occurrence(original);
-            events.insert(
-                id.clone(),
-                Event {
-                    series: None,
-                    ..event(id, component, target)
-                },
+impl Placing<'_> {
+    fn place_all(
+        mut self,
+        overrides: Vec<Component>,
+        periods: &[(EventTime, EventTime)],
+        work: &mut Work,
+        warnings: &mut Warnings,
+    ) {
+        let (overrides, copies) = latest(overrides, self.segments.first(), work, warnings);
+        if overrides.len() > MAX_OVERRIDES {
+            warnings.add(format!(
+                "A series has more than {MAX_OVERRIDES} changed occurrences; the others are not shown."
+            ));
+        }
+        let changed: BTreeSet<OriginalStart> = overrides.keys().copied().collect();
+        for (original, component) in overrides.into_iter().take(MAX_OVERRIDES) {
+            self.place(original, component);
+        }
+        for component in copies {
+            let key = format!(
+                "{}\n{}\n{}",
+                self.uid, component.start, component.details.title
             );
-        }
-        return;
-    };
-    if following {
-        if let Some(later) = split_following(uid, original, component, segment, target) {
-            segments.push(later);
-        }
-        return;
-    }
-    let id = segment.id.occurrence(original);
-    if let Some(series) = &mut segment.series {
-        series.overridden.push(original);
-    }
-    if component.details.status != EventStatus::Cancelled {
-        events.insert(
-            id.clone(),
-            Event {
+            let id = EventId::of(self.target.calendar, &key);
+            let copy = Event {
                 series: None,
-                ..event(id, component, target)
-            },
-        );
+                ..event(id.clone(), component, self.target)
+            };
+            self.events.insert(id, copy);
+        }
+        for (start, end) in periods {
+            self.place_period(*start, *end, &changed);
+        }
+        for segment in self.segments {
+            self.events.insert(segment.id.clone(), segment);
+        }
+    }
+
+    fn place(&mut self, original: OriginalStart, component: Component) {
+        // Overrides are placed in order, so the occurrence belongs to the last segment.
+        let segment = self.segments.last_mut();
+        let following = component.replaces.is_some_and(|(_, following)| following);
+        let Some(segment) = segment.filter(|segment| segment.series.is_some()) else {
+            // An invitation to single occurrences comes without their series.
+            let id = EventId::of(self.target.calendar, self.uid).occurrence(original);
+            self.insert_override(id, component);
+            return;
+        };
+        if following {
+            let later = split_following(self.uid, original, component, segment, self.target);
+            self.segments.extend(later);
+            return;
+        }
+        let id = segment.id.occurrence(original);
+        if let Some(series) = &mut segment.series {
+            series.overridden.push(original);
+        }
+        self.insert_override(id, component);
+    }
+
+    fn insert_override(&mut self, id: EventId, component: Component) {
+        if component.details.status != EventStatus::Cancelled {
+            let changed = Event {
+                series: None,
+                ..event(id.clone(), component, self.target)
+            };
+            self.events.insert(id, changed);
+        }
+    }
+
+    /// Has the occurrence of an `RDATE` last as long as its period, like an override would.
+    fn place_period(
+        &mut self,
+        start: EventTime,
+        end: EventTime,
+        changed: &BTreeSet<OriginalStart>,
+    ) {
+        let original = start.original_start();
+        let Some(segment) = self.segments.first_mut() else {
+            return;
+        };
+        let id = segment.id.occurrence(original);
+        let Some(series) = &mut segment.series else {
+            return;
+        };
+        if changed.contains(&original) || series.except_dates.contains(&original) {
+            return;
+        }
+        series.overridden.push(original);
+        let period = Event {
+            id: id.clone(),
+            start,
+            end,
+            series: None,
+            ..segment.clone()
+        };
+        self.events.insert(id, period);
     }
 }
 

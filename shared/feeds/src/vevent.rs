@@ -1,22 +1,18 @@
 //! Converts one `VEVENT` to Calweave's own types.
 
-use std::collections::HashSet;
-
 use calcard::icalendar::{
     ICalendarDuration, ICalendarEntry, ICalendarParameterName as Parameter,
     ICalendarParameterValue, ICalendarPeriod, ICalendarProperty, ICalendarValue,
 };
 use calweave_domain::details::EventDetails;
 use calweave_domain::digest::digest_of;
-use calweave_domain::ids::OriginalStart;
-use calweave_domain::own_zone::OwnZone;
 use calweave_domain::recurrence::Series;
-use calweave_domain::rule::{Rule, Until};
 use calweave_domain::time::{EventTime, next_day};
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 
 use super::details::{detail, of_texts, reminders};
 use super::lines::Block;
+use super::recurrence::MAX_DATES;
 use super::wall::{Wall, wall};
 use super::zones::Zones;
 use super::{Warnings, parse};
@@ -24,6 +20,8 @@ use super::{Warnings, parse};
 /// A parsed `VEVENT`.
 pub(super) struct Component {
     pub uid: String,
+    /// Whether the uid is the feed's own, and not derived from title and start.
+    pub has_uid: bool,
     pub start: EventTime,
     pub end: EventTime,
     pub zone_guessed: bool,
@@ -33,10 +31,9 @@ pub(super) struct Component {
     pub replaces: Option<(EventTime, bool)>,
     /// `SEQUENCE`, then the later of `DTSTAMP` and `LAST-MODIFIED`: of two versions the greater one is used.
     pub version: (i64, NaiveDateTime),
+    /// The `RDATE`s that are periods with a duration of their own (RFC 5545 3.8.5.2).
+    pub periods: Vec<(EventTime, EventTime)>,
 }
-
-/// Maximum number of `RDATE`s, and of `EXDATE`s, of one event.
-const MAX_DATES: usize = 10_000;
 
 /// Reads a component. Returns `None`, with a warning, if it has no start that can be read.
 pub(super) fn read(
@@ -55,7 +52,6 @@ pub(super) fn read(
     };
     let mut details = Box::new(of_texts(block.texts));
     let properties = reader.properties(&event.entries, &mut details);
-    details.reminders = reminders(&calendar);
     let Some(start) = properties.start else {
         warnings.add(format!(
             "The event {:?} has no readable start and is not shown.",
@@ -65,6 +61,9 @@ pub(super) fn read(
     };
     let duration = properties.duration.as_ref();
     let end = reader.end(start, properties.end, duration, &details.title);
+    let all_day = properties.all_day.then(|| reader.whole_days(start, end));
+    let (start, end) = all_day.flatten().unwrap_or((start, end));
+    details.reminders = reminders(&calendar, start, end);
     let zone_guessed = reader.zone_guessed;
     let mut series = reader.series(
         [&block.rules, &block.except_rules],
@@ -76,7 +75,13 @@ pub(super) fn read(
     if let Some(series) = &mut series {
         reader.in_own_zone(series, properties.own_start, &mut details);
     }
+    let periods = match &series {
+        Some(_) => reader.periods(start, end, &properties.dates),
+        None => vec![],
+    };
     Some(Component {
+        has_uid: properties.uid.as_ref().is_some_and(|uid| !uid.is_empty()),
+        periods,
         uid: uid(properties.uid, start, &details.title, warnings),
         start,
         end,
@@ -116,12 +121,15 @@ struct Properties<'a> {
     written: NaiveDateTime,
     except: Vec<&'a ICalendarEntry>,
     dates: Vec<&'a ICalendarEntry>,
+    /// Whether a property says that the event is all-day if it lasts from midnight to midnight.
+    all_day: bool,
 }
 
-struct Reader<'a> {
-    zones: &'a mut Zones,
-    warnings: &'a mut Warnings,
-    now: DateTime<Utc>,
+/// Reads one `VEVENT`.
+pub(super) struct Reader<'a> {
+    pub zones: &'a mut Zones,
+    pub warnings: &'a mut Warnings,
+    pub now: DateTime<Utc>,
     zone_guessed: bool,
 }
 
@@ -143,6 +151,7 @@ impl Reader<'_> {
             written: NaiveDateTime::MIN,
             except: vec![],
             dates: vec![],
+            all_day: false,
         };
         for entry in entries {
             let value = entry.values.first();
@@ -155,7 +164,7 @@ impl Reader<'_> {
                     read.own_start = read.own_start.or_else(|| own_zone_start(entry));
                     read.start = read.start.or_else(|| self.time(entry));
                 }
-                (ICalendarProperty::Dtend, _) => read.end = self.time(entry),
+                (ICalendarProperty::Dtend, _) => read.end = read.end.or_else(|| self.time(entry)),
                 (ICalendarProperty::Duration, Some(ICalendarValue::Duration(value))) => {
                     read.duration = Some(value.clone());
                 }
@@ -187,14 +196,35 @@ impl Reader<'_> {
                 _ => detail(entry, details),
             }
         }
+        read.all_day = is_flagged_as_days(entries);
         read
+    }
+
+    /// Returns the dates of an event from midnight to midnight, in its own zone or where the feed is; `None` for any other.
+    fn whole_days(&self, start: EventTime, end: EventTime) -> Option<(EventTime, EventTime)> {
+        let days = |start: NaiveDateTime, end: NaiveDateTime| {
+            let is_midnight = |at: NaiveDateTime| at.time() == NaiveTime::MIN;
+            let is_whole = is_midnight(start) && is_midnight(end) && start < end;
+            is_whole.then(|| (EventTime::Date(start.date()), EventTime::Date(end.date())))
+        };
+        let in_zone = |at: EventTime, zone| at.instant(zone).with_timezone(&zone).naive_local();
+        match start.zone() {
+            Some(own) => {
+                let mut zones = [own, self.zones.home()].into_iter();
+                zones.find_map(|zone| days(in_zone(start, zone), in_zone(end, zone)))
+            }
+            None => days(start.local(), end.local()),
+        }
     }
 
     fn time(&mut self, entry: &ICalendarEntry) -> Option<EventTime> {
         self.times(entry).next()
     }
 
-    fn times<'e>(&'e mut self, entry: &'e ICalendarEntry) -> impl Iterator<Item = EventTime> + 'e {
+    pub fn times<'e>(
+        &'e mut self,
+        entry: &'e ICalendarEntry,
+    ) -> impl Iterator<Item = EventTime> + 'e {
         entry.values.iter().take(MAX_DATES).filter_map(|value| {
             let at = match value {
                 ICalendarValue::PartialDateTime(at) => wall(at)?,
@@ -233,6 +263,10 @@ impl Reader<'_> {
         };
         let end = match (end, duration) {
             (Some(end), _) => match (start, end) {
+                // A time is in the middle of the last day.
+                (EventTime::Date(_), end) if end.local().time() != NaiveTime::MIN => {
+                    EventTime::Date(next_day(end.local().date()))
+                }
                 (EventTime::Date(_), end) => EventTime::Date(end.local().date()),
                 (EventTime::Floating(_), end) => start.with_local(end.local()),
                 (EventTime::Zoned(..), EventTime::Zoned(..)) => end,
@@ -264,99 +298,37 @@ impl Reader<'_> {
         }
         end
     }
+}
 
-    fn series(
-        &mut self,
-        [rules, except_rules]: [&[String]; 2],
-        start: EventTime,
-        except: &[&ICalendarEntry],
-        dates: &[&ICalendarEntry],
-        title: &str,
-    ) -> Option<Box<Series>> {
-        let mut read = |texts: &[String]| -> Vec<Rule> {
-            let mut rules = Vec::with_capacity(texts.len());
-            for text in texts {
-                match Rule::parse_leniently(text) {
-                    Ok((rule, slips)) => {
-                        for slip in slips {
-                            let title = short(title);
-                            self.warnings.add(format!(
-                                "The event {title:?} may repeat differently: {slip}."
-                            ));
-                        }
-                        rules.push(rule);
-                    }
-                    Err(error) => self.warnings.add(format!(
-                        "The event {:?} does not repeat: {error}.",
-                        short(title)
-                    )),
-                }
-            }
-            rules
+/// Returns whether Outlook, or a program that imitates it, says that an event is all-day.
+fn is_flagged_as_days(entries: &[ICalendarEntry]) -> bool {
+    let (mut flag, mut has_intended_status) = (None, false);
+    for entry in entries {
+        let ICalendarProperty::Other(name) = &entry.name else {
+            continue;
         };
-        let (rules, except_rules) = (read(rules), read(except_rules));
-        let mut more: Vec<EventTime> = Vec::new();
-        for entry in dates {
-            more.extend(self.times(entry).map(|at| like(start, at)));
+        match name.as_str() {
+            // Outlook writes it for all-day events only.
+            "X-MICROSOFT-CDO-INTENDEDSTATUS" => has_intended_status = true,
+            "X-MICROSOFT-CDO-ALLDAYEVENT"
+            | "X-MICROSOFT-MSNCALENDAR-ALLDAYEVENT"
+            | "X-FUNAMBOL-ALLDAY" => flag = entry.values.first().and_then(truth),
+            _ => {}
         }
-        if rules.is_empty() && more.is_empty() {
-            return None;
-        }
-        let mut gone: Vec<OriginalStart> = Vec::new();
-        for entry in except {
-            gone.extend(self.times(entry).map(|at| original_start(start, at)));
-        }
-        let mut seen = HashSet::new();
-        gone.retain(|at| seen.insert(*at));
-        more.sort_by_key(EventTime::local);
-        more.dedup();
-        gone.sort_unstable();
-        if gone.len() > MAX_DATES || more.len() > MAX_DATES {
-            self.warnings.add(format!(
-                "The event {:?} has too many RDATEs or EXDATEs; only {MAX_DATES} are used.",
-                short(title)
-            ));
-            gone.truncate(MAX_DATES);
-            more.truncate(MAX_DATES);
-        }
-        Some(Box::new(Series {
-            rules,
-            except_rules,
-            dates: more,
-            except_dates: gone,
-            ..Series::default()
-        }))
     }
+    flag.unwrap_or(has_intended_status)
+}
 
-    /// Keeps the zone of a series that only the feed's own `VTIMEZONE` defines beside its rules.
-    fn in_own_zone(
-        &mut self,
-        series: &mut Series,
-        start: Option<(NaiveDateTime, &str)>,
-        details: &mut EventDetails,
-    ) {
-        let own = start.and_then(|(start, name)| Some((start, self.zones.own_zone(name)?)));
-        let Some((start, (observances, transitions))) = own else {
-            return;
-        };
-        let mut rules = std::mem::take(&mut series.rules);
-        for rule in &mut rules {
-            details.unknown.push(("RRULE".to_owned(), rule.to_string()));
-            if let Some(Until::Utc(at)) = rule.until {
-                let offset = TimeDelta::seconds(i64::from(transitions.offset_of_local(at)));
-                rule.until = at.checked_add_signed(offset).map(Until::Local);
-            }
-        }
-        // In whole years, so that the same feed gives the same result from one day to the next.
-        let since = NaiveDate::from_ymd_opt(self.now.year() - 3, 1, 1).unwrap_or_default();
-        let since = since.and_time(NaiveTime::MIN).min(start);
-        let observances = observances.iter().map(|one| one.since(since));
-        series.own_zone = Some(Box::new(OwnZone {
-            start,
-            rules,
-            except_rules: std::mem::take(&mut series.except_rules),
-            observances: observances.collect(),
-        }));
+/// Returns what a flag says; `None` if it says nothing that is known.
+fn truth(value: &ICalendarValue) -> Option<bool> {
+    match value {
+        ICalendarValue::Boolean(value) => Some(*value),
+        ICalendarValue::Integer(number) => Some(*number != 0),
+        value => match value.as_text()?.trim().to_ascii_uppercase().as_str() {
+            "TRUE" | "1" | "YES" => Some(true),
+            "FALSE" | "0" | "NO" => Some(false),
+            _ => None,
+        },
     }
 }
 
@@ -368,42 +340,6 @@ fn own_zone_start(entry: &ICalendarEntry) -> Option<(NaiveDateTime, &str)> {
             _ => None,
         },
         _ => None,
-    }
-}
-
-/// Converts `at` to the same kind of time as `start`, so that the two can be compared.
-fn like(start: EventTime, at: EventTime) -> EventTime {
-    match (start, at) {
-        (EventTime::Date(_), at) => EventTime::Date(at.local().date()),
-        (EventTime::Zoned(_, zone), EventTime::Zoned(local, _)) if at.zone() == Some(zone) => {
-            EventTime::Zoned(local, zone)
-        }
-        (EventTime::Zoned(_, zone), EventTime::Zoned(..)) => EventTime::Zoned(
-            at.instant(chrono_tz::UTC)
-                .with_timezone(&zone)
-                .naive_local(),
-            zone,
-        ),
-        (start, EventTime::Date(date)) => start.with_local(date.and_time(start.local().time())),
-        (start, at) => start.with_local(at.local()),
-    }
-}
-
-/// Returns the original start that `at` stands for in a series that begins at `start`. In a timed series, a date stands
-/// for the whole day.
-pub(super) fn original_start(start: EventTime, at: EventTime) -> OriginalStart {
-    match (start, at) {
-        (EventTime::Zoned(..) | EventTime::Floating(_), EventTime::Date(date)) => {
-            OriginalStart::Date(date)
-        }
-        (start, at) => {
-            let named = like(start, at);
-            // A feed names a time inside a gap as such: an hourly rule may place another occurrence at its instant.
-            if named.is_in_gap() {
-                return OriginalStart::Floating(named.local());
-            }
-            named.original_start()
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use calcard::icalendar::{
 use calweave_domain::own_zone::{Observance, ZoneTransitions};
 use calweave_domain::rule::Rule;
 use calweave_domain::time::EventTime;
-use calweave_domain::zones::resolve;
+use calweave_domain::zones::{named_offset, resolve};
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 
@@ -20,8 +20,10 @@ use super::{Header, Warnings, parse};
 const MAX_TIMEZONES: usize = 100;
 /// Maximum number of values of each `RDATE` of an observance.
 const MAX_DATES: usize = 1_000;
-/// Maximum number of observances of one `VTIMEZONE`. Real ones have a handful.
-const MAX_OBSERVANCES: usize = 20;
+/// Maximum number of observances of one `VTIMEZONE`. Some have one for each change of their clocks; the latest are read.
+const MAX_OBSERVANCES: usize = 200;
+/// Maximum number of observances with a rule. Real ones have a handful.
+const MAX_RULES: usize = 20;
 
 /// The zones of a feed. Each is resolved once.
 pub(super) struct Zones {
@@ -91,6 +93,11 @@ impl Zones {
         Some((self.own.get(name)?, self.clocks.get(name)?))
     }
 
+    /// Returns the zone where the feed is: its default zone (`X-WR-TIMEZONE`) if it has one, otherwise the reader's.
+    pub fn home(&self) -> Tz {
+        self.feed_zone.unwrap_or(self.reader)
+    }
+
     /// Returns a time without a zone: in the feed's default zone (`X-WR-TIMEZONE`) if it has one, otherwise floating.
     pub fn floating(&self, local: NaiveDateTime) -> EventTime {
         self.feed_zone.map_or(EventTime::Floating(local), |zone| {
@@ -110,6 +117,26 @@ impl Zones {
         }
     }
 
+    /// A zone that is named by its offset: a known one that has always had this offset of late, or one of the feed's own.
+    fn fixed_offset(&mut self, name: &str, offset: i32) -> Meaning {
+        let observances = vec![Observance {
+            start: NaiveDateTime::default(),
+            offset_from: offset,
+            offset_to: offset,
+            rules: vec![],
+            dates: vec![],
+        }];
+        let Some(clocks) = ZoneTransitions::of(&observances) else {
+            return Meaning::Guessed(self.home());
+        };
+        if let Some(zone) = clocks.matching() {
+            return Meaning::Known(zone);
+        }
+        self.own.insert(name.to_owned(), observances);
+        self.clocks.insert(name.to_owned(), clocks);
+        Meaning::Rules
+    }
+
     fn work_out(&mut self, name: &str) -> Meaning {
         let shown = || name.chars().take(60).collect();
         if let Some(zone) = resolve(name) {
@@ -126,8 +153,16 @@ impl Zones {
                 return Meaning::Rules;
             }
         }
+        let offset = named_offset(name);
+        if let Some(offset) = offset.filter(|_| !name.starts_with('(')) {
+            return self.fixed_offset(name, offset);
+        }
         self.guessed.push(shown());
-        Meaning::Guessed(self.feed_zone.unwrap_or(self.reader))
+        // The offset in front of an unknown display name says nothing of its summer time.
+        match offset.map(|offset| self.fixed_offset(name, offset)) {
+            Some(Meaning::Known(zone)) => Meaning::Guessed(zone),
+            _ => Meaning::Guessed(self.home()),
+        }
     }
 }
 
@@ -142,7 +177,14 @@ fn read_timezone(text: &str) -> Option<(String, Vec<Observance>)> {
     let name = entries.rfind(is_named)?.values.first();
     let name = name.and_then(ICalendarValue::as_text)?.to_owned();
     let observances = calendar.components.iter().filter_map(read_observance);
-    let observances: Vec<Observance> = observances.take(MAX_OBSERVANCES).collect();
+    let mut observances: Vec<Observance> = observances.collect();
+    observances.sort_by_key(|one| std::cmp::Reverse(one.start));
+    observances.truncate(MAX_OBSERVANCES);
+    let mut with_rule = 0;
+    observances.retain(|one| {
+        with_rule += usize::from(!one.rules.is_empty());
+        one.rules.is_empty() || with_rule <= MAX_RULES
+    });
     (!observances.is_empty()).then_some((name, observances))
 }
 

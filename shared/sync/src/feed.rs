@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use calweave_domain::calendar::{Calendar, FeedSource, SyncStats, Validators};
 use calweave_domain::ids::EventId;
 use calweave_egress::address::{self, AddressError, EgressPolicy};
-use calweave_egress::fetch::{FetchError, Fetched, fetch};
+use calweave_egress::fetch::{FOR_A_SYNC, FetchError, FetchOptions, Fetched, fetch};
 use calweave_feeds::{Feed, FeedTarget};
 use calweave_store::WriteOutcome;
 use calweave_store::cursors::{SyncReport, SyncSuccess};
@@ -43,12 +43,13 @@ pub(super) async fn run(
     let validators = Some(cursor.validators.clone());
     let validators = validators.filter(|known| known.feed.as_ref() == Some(&feed.fingerprint));
     match pull(context, calendar, zone, &validators.unwrap_or_default()).await? {
-        Ok(None) => {
+        Ok(Pulled::Unchanged(validators)) => {
             let interval = cursor
                 .refresh_seconds
                 .map_or(MIN_INTERVAL, TimeDelta::seconds);
             let success = SyncSuccess {
                 stats: unchanged(lease),
+                validators: Some(validators),
                 ..SyncSuccess::default()
             };
             Ok(report(
@@ -56,7 +57,7 @@ pub(super) async fn run(
                 started + with_jitter(interval, calendar),
             ))
         }
-        Ok(Some((read, validators))) => {
+        Ok(Pulled::Read(read, validators)) => {
             let validators = Validators {
                 feed: Some(feed.fingerprint.clone()),
                 ..validators
@@ -65,7 +66,7 @@ pub(super) async fn run(
             let interval = interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
             let success = SyncSuccess {
                 refresh_seconds: Some(interval.num_seconds()),
-                ..write(context, lease, calendar, read, validators).await?
+                ..write(context, lease, calendar, *read, validators).await?
             };
             let next_sync_at = context.clock.now() + with_jitter(interval, calendar);
             Ok(report(Ok(success), next_sync_at))
@@ -125,15 +126,19 @@ impl Failure {
     }
 }
 
-type Pulled = Result<Option<(Feed, Validators)>, Failure>;
+/// What fetching a feed has brought, and the validators for the next time.
+enum Pulled {
+    Unchanged(Validators),
+    Read(Box<Feed>, Validators),
+}
 
-/// Fetches and reads the feed; `Ok(None)` when it has not changed.
+/// Fetches and reads the feed.
 async fn pull(
     context: &SyncContext,
     calendar: &Calendar,
     zone: Tz,
     known: &Validators,
-) -> Result<Pulled, SyncError> {
+) -> Result<Result<Pulled, Failure>, SyncError> {
     let location = SecretLocation {
         user: calendar.user_id,
         connection: calendar.connection_id,
@@ -156,15 +161,20 @@ async fn read_feed(
     known: &Validators,
     policy: EgressPolicy,
     target: FeedTarget,
-) -> Pulled {
+) -> Result<Pulled, Failure> {
     let url = address::parse(address, policy)?;
-    let Fetched::Body {
-        bytes,
-        charset,
-        mut validators,
-    } = fetch(&url, known, policy).await?
-    else {
-        return Ok(None);
+    let options = FetchOptions {
+        policy,
+        now: target.now,
+        timeout: FOR_A_SYNC,
+    };
+    let (bytes, charset, mut validators) = match fetch(&url, known, options).await? {
+        Fetched::Unchanged(validators) => return Ok(Pulled::Unchanged(validators)),
+        Fetched::Body {
+            bytes,
+            charset,
+            validators,
+        } => (bytes, charset, validators),
     };
     // Reading ten megabytes takes a while: on a blocking thread other messages go on, and a panic stays contained.
     let feed = tokio::task::spawn_blocking(move || {
@@ -173,7 +183,7 @@ async fn read_feed(
     .await
     .map_err(|_| Failure::Crashed)??;
     validators.content_hash = Some(feed.content_hash());
-    Ok(Some((feed, validators)))
+    Ok(Pulled::Read(Box::new(feed), validators))
 }
 
 /// Writes what has changed.
