@@ -218,3 +218,65 @@ async fn keys_are_rotated_without_signing_anybody_out() {
         200
     );
 }
+
+/// Whatever a stranger sends, the answer names what is wrong with it: it never is an internal error.
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_requests_are_refused_and_break_nothing() {
+    let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    let long = "a".repeat(2_000);
+    let cursor = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let window = "start=2026-03-01&end=2026-04-01";
+    let cursors = [
+        json!({ "s": i64::MIN, "i": "x", "q": "" }),
+        json!({ "s": -8_334_601_228_800_000_i64, "i": "x", "q": "" }),
+        json!({ "s": i64::MAX, "i": long, "q": "" }),
+        json!([]),
+        json!(null),
+    ];
+    let mut paths: Vec<String> = cursors
+        .map(|value| format!("/api/v1/calendar/events?{window}&cursor={}", cursor(value)))
+        .into();
+    paths.extend([
+        format!("/api/v1/calendar/events/{long}"),
+        format!("/api/v1/calendar/calendars/{long}"),
+        format!("/api/v1/calendar/slots/{long}"),
+        format!("/api/v1/calendar/oauth/connections/{long}"),
+        format!("/api/v1/calendar/events?{window}&calendarIds={long}"),
+        format!("/api/v1/calendar/events?{window}&timezone={long}"),
+        "/api/v1/calendar/events/%ff".to_owned(),
+        "/api/v1/calendar/calendars/%00".to_owned(),
+        format!("/api/v1/calendar/events?{window}&limit=99999999999999999999"),
+        "/api/v1/calendar/events?start=9999-12-31&end=9999-12-31T23:59:59Z".to_owned(),
+        "/api/v1/calendar/events?start=-262143-01-01&end=%2B262142-12-31".to_owned(),
+        "/api/v1/calendar/events/upcoming?limit=-1".to_owned(),
+        "/%ff".to_owned(),
+    ]);
+    let bearer = ("authorization", format!("Bearer {}", ada.token));
+    for path in &paths {
+        for method in ["GET", "PUT", "DELETE", "PATCH"] {
+            let body = (method != "GET").then(|| "{}".to_owned());
+            let answer = world
+                .send(method, path, std::slice::from_ref(&bearer), body)
+                .await;
+            let shown = &path[..path.len().min(120)];
+            assert!(
+                (400..500).contains(&answer.status) || method == "GET",
+                "{method} {shown}: {answer:?}"
+            );
+            assert!(answer.status < 500, "{method} {shown}: {answer:?}");
+        }
+    }
+    for header in [
+        ("x-forwarded-proto", "javascript"),
+        ("x-forwarded-host", "["),
+        ("x-forwarded-port", "port"),
+        ("idempotency-key", &long),
+        ("accept-language", &long),
+        ("if-none-match", &long),
+    ] {
+        let odd = [bearer.clone(), (header.0, header.1.to_owned())];
+        let answer = world.send("GET", "/api/v1/auth/me", &odd, None).await;
+        assert!(answer.status < 500, "{header:?}: {answer:?}");
+    }
+}

@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::State;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use shared::domain::account::normalise_email;
 use shared::domain::secret::Secret;
@@ -12,7 +13,8 @@ use shared::http::extract::Form;
 use shared::http::limits::SignInLimit;
 use shared::http::{ApiResult, Json, Problem, ProblemType, Problems};
 use shared::store::WriteOutcome;
-use shared::store::counters::SignInAttempt;
+use shared::store::audit::ANONYMOUS;
+use shared::store::counters::{FROM_EVERYWHERE, FROM_ONE_NETWORK, SignInAttempt};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -41,8 +43,9 @@ pub struct LoginForm {
 
 /// Signs in with e-mail address and password.
 ///
-/// Five failed sign-ins lock an e-mail address for 30 minutes, whether or not an account has it (423 with
-/// `Retry-After`).
+/// Five failed sign-ins to an e-mail address from one network delay further ones from there: by a minute, and by twice as long
+/// after each further failure, up to 30 minutes (423 with `Retry-After`), whether or not an account has the address. After 100
+/// failures within a day, networks from which nobody has signed in to it are delayed too.
 #[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", request_body = LoginRequest,
     responses((status = 200, body = TokenPair), (status = 423, description = "Too many failed sign-ins for this e-mail address",
         content_type = "application/problem+json", body = shared::http::problem::ProblemBody), Problems))]
@@ -71,6 +74,26 @@ pub async fn login_form(
     Ok(Json(tokens.into()))
 }
 
+/// Begins an attempt. Returns until when it is refused: because of failures from the same network, or of very many from
+/// anywhere, unless somebody has signed in from this network before.
+async fn refused(
+    context: &Context,
+    email_digest: &str,
+    network: &str,
+    from_network: &str,
+) -> ApiResult<Option<DateTime<Utc>>> {
+    let store = &context.store;
+    if let Some(until) = store.locked_until(email_digest).await?
+        && !store.is_known_network(email_digest, network).await?
+    {
+        return Ok(Some(until));
+    }
+    match store.begin_attempt(from_network, FROM_ONE_NETWORK).await? {
+        SignInAttempt::Allowed => Ok(None),
+        SignInAttempt::LockedUntil(until) => Ok(Some(until)),
+    }
+}
+
 async fn sign_in(
     context: &Context,
     audit: &AuditLog,
@@ -80,9 +103,13 @@ async fn sign_in(
     // An invalid address is counted and refused in the same way as an unknown one.
     let email = normalise_email(email).unwrap_or_else(|| email.trim().to_lowercase());
     let email_digest = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, email.as_bytes()));
-    if let SignInAttempt::LockedUntil(until) = context.store.begin_attempt(&email_digest).await? {
-        audit.failure("anonymous", "LOGIN_FAILURE", "locked").await;
-        let wait = (until - context.clock.now()).num_seconds();
+    let network = audit.network();
+    let from_network = format!("{email_digest}#{network}");
+    if let Some(until) = refused(context, &email_digest, &network, &from_network).await? {
+        audit
+            .failure_of(ANONYMOUS, "LOGIN_FAILURE", &email_digest, "locked")
+            .await;
+        let wait = (until - context.clock.now()).num_seconds().max(1);
         return Err(
             Problem::because(ProblemType::AccountLocked, "try again later").retry_after(wait),
         );
@@ -94,13 +121,25 @@ async fn sign_in(
     };
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let right = password::verify(password, hash).await?;
-    let Some(user) = user.filter(|_| right) else {
+    let store = &context.store;
+    if !right || user.is_none() {
+        store.fail_attempt(&from_network, FROM_ONE_NETWORK).await?;
+        store.fail_attempt(&email_digest, FROM_EVERYWHERE).await?;
+        // The owner of an account sees who tries to get in.
+        let actor = user.map_or(ANONYMOUS.to_owned(), |user| user.id.to_string());
         audit
-            .failure("anonymous", "LOGIN_FAILURE", "wrong e-mail or password")
+            .failure_of(
+                actor,
+                "LOGIN_FAILURE",
+                &email_digest,
+                "wrong e-mail or password",
+            )
             .await;
         return Err(Problem::new(ProblemType::InvalidCredentials));
-    };
-    context.store.clear_attempts(&email_digest).await?;
+    }
+    let user = user.ok_or(Problem::new(ProblemType::InvalidCredentials))?;
+    store.clear_attempts(&from_network).await?;
+    store.remember_network(&email_digest, &network).await?;
     let (session, token) = begin(context, user.id);
     if context.store.create_session(&session).await? == WriteOutcome::ConditionFailed {
         return Err(Problem::new(ProblemType::InvalidCredentials));

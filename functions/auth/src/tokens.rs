@@ -93,6 +93,8 @@ pub fn begin(context: &Context, user: UserId) -> (Session, RefreshToken) {
         user_id: user,
         family_hash: token.family_hash(),
         current_hash: token.hash(),
+        previous_hash: None,
+        rotated_at: None,
         created_at: now,
         expires_at: (now + REFRESH_LIFETIME).timestamp(),
     };

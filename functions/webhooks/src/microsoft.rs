@@ -1,14 +1,16 @@
 //! `POST /api/v1/calendar/webhooks/microsoft` and `…/microsoft/lifecycle`
 //! (<https://learn.microsoft.com/graph/change-notifications-delivery-webhooks>)
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::future::try_join_all;
 use serde::Deserialize;
+use serde_json::Value;
 use shared::calendar::sync_requests::request_notified;
 use shared::domain::secret::secret_digest;
 use shared::http::{ApiResult, Problem, ProblemType, Problems, Query};
@@ -26,6 +28,12 @@ type Body = Result<Bytes, BytesRejection>;
 
 /// Maximum number of subscriptions in one request. Notifications of further ones are dropped.
 const MOST: usize = 100;
+/// Number of subscriptions that are looked up at once.
+const AT_ONCE: usize = 10;
+/// Number of subscriptions that are not valid after which the rest of a request is dropped.
+const MAX_INVALID: usize = 3;
+/// Maximum size of a request, in bytes.
+const MAX_BODY: usize = 64 << 10;
 
 /// The validation request that Microsoft sends when a subscription is created.
 #[derive(Deserialize, IntoParams)]
@@ -40,7 +48,7 @@ pub struct Handshake {
 #[derive(Deserialize)]
 struct Notifications {
     #[serde(default)]
-    value: Vec<serde_json::Value>,
+    value: Vec<Value>,
 }
 
 /// The part of a notification that identifies it. Further notifications with the same values are ignored.
@@ -67,7 +75,8 @@ pub async fn notify(
     if let Some(token) = handshake.validation_token {
         return echo(token);
     }
-    let body = body.map_err(|_| Problem::new(ProblemType::TooLarge))?;
+    let body = body.ok().filter(|body| body.len() <= MAX_BODY);
+    let body = body.ok_or(Problem::new(ProblemType::TooLarge))?;
     for verified in verified(&context, &body).await?.values() {
         request_notified(&context, *verified).await?;
     }
@@ -88,7 +97,8 @@ pub async fn lifecycle(
     if let Some(token) = handshake.validation_token {
         return echo(token);
     }
-    let body = body.map_err(|_| Problem::new(ProblemType::TooLarge))?;
+    let body = body.ok().filter(|body| body.len() <= MAX_BODY);
+    let body = body.ok_or(Problem::new(ProblemType::TooLarge))?;
     for (shown, verified) in verified(&context, &body).await? {
         let (user, calendar) = (verified.user(), verified.calendar());
         match shown.event.as_str() {
@@ -119,6 +129,9 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Verifies the notifications in a request body. Returns the valid ones, without duplicates.
+///
+/// Those of several channels are looked up at once. A request with several that are not valid is not from Microsoft: the rest
+/// of it is dropped without being looked up.
 async fn verified(
     context: &Context,
     body: &[u8],
@@ -127,39 +140,66 @@ async fn verified(
         info!("dropped notifications: the request body is not valid");
         return Ok(HashMap::new());
     };
-    let mut found: HashMap<NotificationProof, Option<VerifiedNotification>> = HashMap::new();
-    for one in value {
-        let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
-        let shown = NotificationProof {
-            client_state: text("clientState"),
-            subscription: text("subscriptionId"),
-            event: text("lifecycleEvent"),
-        };
-        if found.contains_key(&shown) {
-            continue;
+    let count = value.len();
+    let text = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
+    let mut seen = HashSet::new();
+    let shown = value.iter().map(|one| NotificationProof {
+        client_state: text(one, "clientState"),
+        subscription: text(one, "subscriptionId"),
+        event: text(one, "lifecycleEvent"),
+    });
+    let shown: Vec<NotificationProof> = shown.filter(|one| seen.insert(one.clone())).collect();
+    // Notifications of one channel are verified once.
+    let mut channels = HashSet::new();
+    let channel = |one: &NotificationProof| (one.client_state.clone(), one.subscription.clone());
+    let channels: Vec<_> = shown
+        .iter()
+        .map(channel)
+        .filter(|one| channels.insert(one.clone()))
+        .collect();
+    let mut valid: HashMap<(String, String), VerifiedNotification> = HashMap::new();
+    let (mut invalid, mut looked_up) = (0, 0);
+    for some in channels.chunks(AT_ONCE) {
+        if invalid > MAX_INVALID || looked_up >= MOST {
+            break;
         }
-        let verified = match shown.client_state.split_once('.') {
-            // Another form was not issued by this deployment, and is not looked up. The limit bounds the number of
-            // reads.
-            Some((channel, secret))
-                if is_ours(channel) && is_ours(secret) && found.len() < MOST =>
-            {
-                context
-                    .store
-                    .verify_notification(channel, &shown.subscription, &secret_digest(secret))
-                    .await?
+        looked_up += some.len();
+        let lookups = some
+            .iter()
+            .map(|(state, subscription)| verify(context, state, subscription));
+        let found = try_join_all(lookups).await?;
+        for (channel, found) in some.iter().zip(found) {
+            match found {
+                Some(found) => drop(valid.insert(channel.clone(), found)),
+                None => invalid += 1,
             }
-            _ => None,
-        };
-        if verified.is_none() {
-            info!(
-                "dropped a notification of an unknown subscription, or with a wrong secret or subscription id"
-            );
         }
-        found.insert(shown, verified);
     }
-    Ok(found
-        .into_iter()
-        .filter_map(|(shown, verified)| Some((shown, verified?)))
-        .collect())
+    if valid.len() < channels.len() {
+        info!(
+            notifications = count,
+            subscriptions = channels.len(),
+            valid = valid.len(),
+            "dropped notifications of unknown subscriptions, or with a wrong secret or subscription id"
+        );
+    }
+    let verified = |one: NotificationProof| Some((one.clone(), *valid.get(&channel(&one))?));
+    Ok(shown.into_iter().filter_map(verified).collect())
+}
+
+async fn verify(
+    context: &Context,
+    client_state: &str,
+    subscription: &str,
+) -> ApiResult<Option<VerifiedNotification>> {
+    match client_state.split_once('.') {
+        // Another form was not issued by this deployment, and is not looked up.
+        Some((channel, secret)) if is_ours(channel) && is_ours(secret) => {
+            let secret = secret_digest(secret);
+            let store = &context.store;
+            let found = store.verify_notification(channel, subscription, &secret);
+            Ok(found.await?)
+        }
+        _ => Ok(None),
+    }
 }

@@ -40,7 +40,7 @@ pub(super) fn run_in_background(
     background
 }
 
-/// Receives up to five messages. Waits up to `wait` seconds for them (long polling). Returns an
+/// Receives up to one message, which is the batch size of the template. Waits up to `wait` seconds for them (long polling). Returns an
 /// empty batch when the request fails.
 pub(super) async fn receive(
     sqs: &aws_sdk_sqs::Client,
@@ -50,7 +50,7 @@ pub(super) async fn receive(
     let answer = sqs
         .receive_message()
         .queue_url(queue)
-        .max_number_of_messages(5)
+        .max_number_of_messages(1)
         .wait_time_seconds(wait)
         .send()
         .await;

@@ -38,6 +38,12 @@ pub struct Session {
     pub family_hash: String,
     /// Digest of the only refresh token that can be used next.
     pub current_hash: String,
+    /// Digest of the refresh token that was used last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_hash: Option<String>,
+    /// When it was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<DateTime<Utc>>,
     /// When the user signed in.
     pub created_at: DateTime<Utc>,
     /// When the session expires, in Unix seconds (DynamoDB TTL).

@@ -35,10 +35,14 @@ pub(super) fn of_texts(texts: Texts) -> EventDetails {
     EventDetails {
         title: texts
             .summary
-            .and_then(|text| kept(text, MAX_TITLE))
+            .and_then(|text| kept(on_one_line(&text), MAX_TITLE))
             .unwrap_or_default(),
-        description: texts.description.and_then(|text| kept(text, MAX_TEXT)),
-        location: texts.location.and_then(|text| kept(text, MAX_TITLE)),
+        description: texts
+            .description
+            .and_then(|text| kept(clean(&text), MAX_TEXT)),
+        location: texts
+            .location
+            .and_then(|text| kept(clean(&text), MAX_TITLE)),
         ..EventDetails::default()
     }
 }
@@ -51,15 +55,18 @@ pub(super) fn detail(entry: &ICalendarEntry, details: &mut EventDetails) {
             .and_then(ICalendarValue::as_text)
             .map(str::trim)
             .filter(|text| !text.is_empty())?;
-        Some(cut(text, max).to_owned())
+        kept(clean(text), max)
     };
+    // A frontend makes a link of it, so nothing else than a web address will do.
     let link = || {
-        uri(value?)
-            .filter(|link| link.len() <= 4096)
-            .map(str::to_owned)
+        let link = uri(value?).filter(|link| link.len() <= 4096 && is_web_address(link))?;
+        Some(clean(link))
     };
     match &entry.name {
-        ICalendarProperty::Summary => details.title = text(MAX_TITLE).unwrap_or_default(),
+        ICalendarProperty::Summary => {
+            let title = text(MAX_TITLE).unwrap_or_default();
+            details.title = on_one_line(&title);
+        }
         ICalendarProperty::Description => details.description = text(MAX_TEXT),
         ICalendarProperty::Location => details.location = text(MAX_TITLE),
         ICalendarProperty::Url => details.url = link(),
@@ -182,7 +189,7 @@ fn attendee(entry: &ICalendarEntry, is_organizer: bool) -> Option<Attendee> {
         display_name: entry
             .parameter(&Parameter::Cn)
             .and_then(|name| name.as_text())
-            .map(|name| decode_caret(cut(name, 200))),
+            .map(|name| on_one_line(&decode_caret(cut(name, 200)))),
         rsvp_status,
         is_organizer,
         is_self: false,
@@ -278,6 +285,29 @@ pub(super) fn reminders(calendar: &ICalendar, start: EventTime, end: EventTime) 
     alarms.filter_map(reminder).take(MAX_REMINDERS).collect()
 }
 
+/// Returns a text without control characters, which terminals and logs would act upon. Line breaks and tabs stay.
+fn clean(text: &str) -> String {
+    let is_kept = |sign: &char| !sign.is_control() || matches!(sign, '\n' | '\t');
+    let text = text.replace("\r\n", "\n");
+    text.chars().filter(is_kept).collect()
+}
+
+/// Returns a short text on one line, without control characters.
+fn on_one_line(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    let words = text.split(|sign: char| sign.is_control() || sign == ' ');
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
+
+fn is_web_address(link: &str) -> bool {
+    let (scheme, rest) = link.split_once(':').unwrap_or_default();
+    let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    is_web && rest.starts_with("//")
+}
+
 /// Returns the text without surrounding white space, cut to `max` bytes; `None` if it is empty.
 fn kept(text: String, max: usize) -> Option<String> {
     let trimmed = cut(text.trim(), max);
@@ -291,4 +321,33 @@ fn kept(text: String, max: usize) -> Option<String> {
 /// Cuts a text to at most `max` bytes, at a character boundary.
 fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_carry_nothing_that_acts() {
+        assert_eq!(clean("a\u{1b}[31mb\r\n\u{0}c\td"), "a[31mb\nc\td");
+        assert_eq!(on_one_line("Board\r\nmeeting\u{7}"), "Board meeting");
+        for link in ["https://example.org/a", "HTTP://example.org"] {
+            assert!(is_web_address(link), "{link}");
+        }
+        for link in [
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "file:///etc/passwd",
+            "https:x",
+            "//example.org",
+            "",
+        ] {
+            assert!(!is_web_address(link), "{link}");
+        }
+    }
+
+    #[test]
+    fn carets_are_decoded_from_left_to_right() {
+        assert_eq!(decode_caret("a^nb^'c^^nd^x^"), "a\nb\"c^nd^x^");
+    }
 }

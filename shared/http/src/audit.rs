@@ -29,6 +29,25 @@ impl<S: HttpState> FromRequestParts<S> for AuditLog {
 }
 
 impl AuditLog {
+    /// Returns the network of the client.
+    pub fn network(&self) -> String {
+        self.origin.network()
+    }
+
+    /// Records a failed action of somebody who is not signed in. `subject` says whose account it is about: a user's id, or a
+    /// digest if there is no such account.
+    pub async fn failure_of(
+        &self,
+        actor: impl ToString,
+        action: &str,
+        subject: &str,
+        detail: &str,
+    ) {
+        let (subject, detail) = (Some(subject.to_owned()), Some(detail.to_owned()));
+        self.append(actor.to_string(), action, subject, "FAILURE", detail)
+            .await;
+    }
+
     /// Records a successful action.
     pub async fn success(&self, actor: impl ToString, action: &str, resource: Option<String>) {
         self.append(actor.to_string(), action, resource, "SUCCESS", None)

@@ -23,6 +23,11 @@ pub struct PageCursor {
     pub coverage: String,
 }
 
+/// Returns whether a cursor can have been issued: its start lies in the years from 1 to 9999, and its id is not too long.
+fn is_plausible(cursor: &PageCursor) -> bool {
+    (-62_135_596_800_000..=253_402_300_799_999).contains(&cursor.start) && cursor.id.len() <= 512
+}
+
 impl PageCursor {
     /// Encodes the cursor as base64url.
     pub fn encode(&self) -> String {
@@ -39,6 +44,9 @@ impl PageCursor {
             .ok()
             .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         match cursor {
+            Some(cursor) if !is_plausible(&cursor) => {
+                Err(Problem::field("cursor", "is not a valid cursor"))
+            }
             Some(cursor) if cursor.query == query => Ok(cursor),
             Some(_) => Err(Problem::field(
                 "cursor",

@@ -1,8 +1,16 @@
 //! The audit log. Entries are only added, never changed.
 
+use std::borrow::Cow;
+
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{Result, Store, keys, to_item};
+use super::{Result, Store, keys, n, to_item};
+
+/// The actor of an unauthenticated request.
+pub const ANONYMOUS: &str = "anonymous";
+/// How long entries of unauthenticated requests are kept.
+const ANONYMOUS_KEPT: TimeDelta = TimeDelta::days(90);
 
 /// An entry of the audit log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,11 +42,19 @@ impl Store {
         let operation = "write the audit log";
         let now = self.clock.now();
         let unique = calweave_domain::ids::SessionId::new(&self.clock).to_string();
-        let item = to_item(
-            operation,
-            keys::audit(&entry.actor, now, &unique["ses_".len()..]),
-            entry,
-        )?;
+        let unique = &unique["ses_".len()..];
+        let is_anonymous = entry.actor == ANONYMOUS;
+        let actor = if is_anonymous {
+            // Spread over several partitions: anybody can cause such entries.
+            Cow::Owned(format!("{ANONYMOUS}#{}", &unique[unique.len() - 1..]))
+        } else {
+            Cow::Borrowed(entry.actor.as_str())
+        };
+        let mut item = to_item(operation, keys::audit(&actor, now, unique), entry)?;
+        if is_anonymous {
+            let until = now + ANONYMOUS_KEPT;
+            item.insert(keys::TTL.to_owned(), n(until.timestamp()));
+        }
         self.put_item(operation, &self.audit, item).await
     }
 }

@@ -90,9 +90,17 @@ pub fn session(user: UserId, session: SessionId) -> Key {
 /// Prefix of the sort keys of a user's sessions.
 pub const SESSION_PREFIX: &str = "SESSION#";
 
-/// `identity`: the count of failed sign-ins for an address, whether or not an account has this address.
-pub fn lockout(email_digest: &str) -> Key {
-    Key::new(format!("LOCKOUT#{email_digest}"), "LOCKOUT")
+/// `identity`: the failed sign-ins of a subject, whether or not there is an account.
+pub fn lockout(subject: &str) -> Key {
+    Key::new(format!("LOCKOUT#{subject}"), "LOCKOUT")
+}
+
+/// `identity`: a network from which the owner of an e-mail address has signed in.
+pub fn known_network(email_digest: &str, network: &str) -> Key {
+    Key::new(
+        format!("LOCKOUT#{email_digest}"),
+        format!("NETWORK#{network}"),
+    )
 }
 
 /// `identity`: the count of calls for one rate-limit policy, subject and window.

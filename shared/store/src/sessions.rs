@@ -47,7 +47,10 @@ impl Store {
     pub async fn rotate_session(&self, session: &Session, old_hash: &str) -> Result<WriteOutcome> {
         let request = self
             .change(&self.identity, keys::session(session.user_id, session.id))
-            .update_expression("SET currentHash = :new, expiresAt = :expires")
+            .update_expression(
+                "SET currentHash = :new, previousHash = :old, rotatedAt = :at, expiresAt = :expires",
+            )
+            .expression_attribute_values(":at", s(self.clock.now().to_rfc3339()))
             .condition_expression("currentHash = :old")
             .expression_attribute_values(":new", s(&session.current_hash))
             .expression_attribute_values(":old", s(old_hash))

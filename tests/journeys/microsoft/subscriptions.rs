@@ -238,6 +238,29 @@ async fn notifications_prove_themselves_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_forged_notification_costs_little() {
+    let (world, _, _, _) = connected::<MicrosoftHarness>().await;
+    let forged = |number: usize| {
+        let state = format!("{number:043}.{}", "s".repeat(43));
+        json!({ "subscriptionId": "s", "clientState": state, "changeType": "updated" })
+    };
+    let meter = world.stack.context.store.meter();
+    let post = async |count: usize| {
+        let body = json!({ "value": (0..count).map(forged).collect::<Vec<_>>() });
+        world.call("POST", NOTIFY, None, Some(body)).await.status
+    };
+    meter.take();
+    assert_eq!(post(400).await, 202);
+    let (read_units, write_units, _) = meter.take();
+    // Ten are looked up at once, and no others after that.
+    assert!(
+        read_units <= 10.0 && write_units < 1.0,
+        "{read_units} {write_units}"
+    );
+    assert_eq!(post(900).await, 413, "larger than 64 KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_comes_back_is_watched_anew() {
     let (world, side, ada, calendar) = connected::<MicrosoftHarness>().await;
     world
