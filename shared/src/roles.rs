@@ -3,7 +3,7 @@
 //! A role requests only its own parts from the setup. A function therefore cannot access anything else, and its
 //! environment contains no other settings (`tests/contracts/environment.rs`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use calweave_base::clock::Deadline;
 use calweave_base::config::{HttpConfig, PasswordPolicy, ScheduleConfig, SyncWindow};
@@ -112,7 +112,12 @@ pub struct HealthContext {
     pub vault: Vault,
     /// The queue.
     pub queue: Queue,
+    /// The last check of the dependencies.
+    pub last_check: Arc<Mutex<Option<DependencyCheck>>>,
 }
+
+/// When the dependencies were called, in Unix seconds, and the names of those that did not answer.
+pub type DependencyCheck = (i64, Vec<&'static str>);
 
 impl Role for HealthContext {
     const HAS_CALLERS: bool = false;
@@ -122,6 +127,7 @@ impl Role for HealthContext {
             store: setup.store(),
             vault: setup.vault(),
             queue: setup.queue(),
+            last_check: Arc::default(),
         }
     }
 }

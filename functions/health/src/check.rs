@@ -69,19 +69,36 @@ pub struct Checks {
 
 /// Returns whether DynamoDB, KMS and the queue answer.
 ///
-/// Calls each of them. 503 if one does not answer; `checks` shows which one.
+/// Calls each of them, at most every ten seconds. 503 if one does not answer; `checks` shows which one.
 #[utoipa::path(get, path = "/api/v1/health/ready", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, description = "A dependency does not answer", body = Readiness)))]
 pub async fn ready(State(context): State<Context>) -> (StatusCode, Json<Readiness>) {
-    let checks = Checks {
-        dynamodb: outcome("DynamoDB", context.store.ping().await),
-        kms: outcome("KMS", context.vault.ping().await),
-        queue: outcome("the queue", context.queue.ping().await),
+    let now = context.http.clock.now().timestamp();
+    let last = context.last_check.lock();
+    let last = last.map_or(None, |last| last.clone());
+    let silent = match last.filter(|(at, _)| now - *at < KEPT) {
+        Some((_, silent)) => silent,
+        None => {
+            let silent = silent(&context).await;
+            if let Ok(mut last) = context.last_check.lock() {
+                *last = Some((now, silent.clone()));
+            }
+            silent
+        }
     };
-    let all = [checks.dynamodb, checks.kms, checks.queue]
-        .iter()
-        .all(|check| *check == "ok");
-    if all {
+    let outcome = |name| {
+        if silent.contains(&name) {
+            "unavailable"
+        } else {
+            "ok"
+        }
+    };
+    let checks = Checks {
+        dynamodb: outcome(DYNAMODB),
+        kms: outcome(KMS),
+        queue: outcome(QUEUE),
+    };
+    if silent.is_empty() {
         (
             StatusCode::OK,
             Json(Readiness {
@@ -100,12 +117,30 @@ pub async fn ready(State(context): State<Context>) -> (StatusCode, Json<Readines
     }
 }
 
-fn outcome<E: std::error::Error + 'static>(name: &str, answer: Result<(), E>) -> &'static str {
-    match answer {
-        Ok(()) => "ok",
-        Err(error) => {
-            tracing::error!(error.chain = %Chain(&error), "{name} does not answer: {}", Chain(&error));
-            "unavailable"
-        }
-    }
+const DYNAMODB: &str = "DynamoDB";
+const KMS: &str = "KMS";
+const QUEUE: &str = "the queue";
+/// How long the result of a check is kept, in seconds: anybody may ask for it.
+const KEPT: i64 = 10;
+
+/// Calls all dependencies. Returns the names of those that do not answer.
+async fn silent(context: &Context) -> Vec<&'static str> {
+    let answers = [
+        has_answered(DYNAMODB, context.store.ping().await),
+        has_answered(KMS, context.vault.ping().await),
+        has_answered(QUEUE, context.queue.ping().await),
+    ];
+    let names = [DYNAMODB, KMS, QUEUE].into_iter().zip(answers);
+    names
+        .filter(|(_, has_answered)| !has_answered)
+        .map(|(name, _)| name)
+        .collect()
+}
+
+fn has_answered<E: std::error::Error + 'static>(name: &str, answer: Result<(), E>) -> bool {
+    answer
+        .inspect_err(|error| {
+            tracing::error!(error.chain = %Chain(error), "{name} does not answer: {}", Chain(error));
+        })
+        .is_ok()
 }

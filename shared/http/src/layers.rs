@@ -167,7 +167,9 @@ async fn limit(
         .get::<RequestOrigin>()
         .map(|origin| origin.ip.clone())
         .unwrap_or_default();
-    if !http.config.rate_limits || address.is_empty() || is_uncounted(request.uri().path()) {
+    let route = request.extensions().get::<MatchedPath>();
+    let is_uncounted = route.is_some_and(|route| UNCOUNTED.contains(&route.as_str()));
+    if !http.config.rate_limits || address.is_empty() || is_uncounted {
         return next.run(request).await;
     }
     match steps.count(&http, &address).await {
@@ -184,13 +186,16 @@ async fn limit(
     }
 }
 
-fn is_uncounted(path: &str) -> bool {
-    matches!(
-        path,
-        "/health" | "/api/v1/health/live" | "/api/v1/health/ready"
-    ) || path.contains("/webhooks/google")
-        || path.contains("/webhooks/microsoft")
-}
+/// The routes that the broad limit does not count.
+const UNCOUNTED: [&str; 7] = [
+    "/health",
+    "/api/v1/health/live",
+    "/api/v1/health/ready",
+    "/api/v1/calendar/webhooks/google",
+    "/api/v1/webhooks/google-calendar",
+    "/api/v1/calendar/webhooks/microsoft",
+    "/api/v1/calendar/webhooks/microsoft/lifecycle",
+];
 
 /// Returns the CORS layer, which allows the configured origins only. Tokens are sent in a header; credentials are
 /// allowed for the one cookie that binds an OAuth authorization to its browser.
