@@ -2,8 +2,9 @@
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use shared::domain::calendar::SyncStatus;
 
-use crate::harness::account::{by_hand, insert, synced, titles};
+use crate::harness::account::{by_hand, insert, synced, titles, work_on};
 use crate::harness::{EventChange, InjectedFault, Person, ProviderHarness, World};
 
 with_each_provider!(
@@ -222,8 +223,11 @@ async fn a_stretch_that_cannot_be_read_costs_nothing_else<S: ProviderHarness>() 
     first["skip"] = json!(1);
     let faults = json!([first, broken, broken, broken]);
     side.control("faults", faults).await;
-    let state = synced(&world, &ada, &calendar).await;
-    assert_eq!(state["syncStatus"], "SYNCED", "{state}");
+    let cursor = work_on(&world, &ada, &calendar).await;
+    assert_eq!(
+        (cursor.status, cursor.last_error),
+        (SyncStatus::Synced, None)
+    );
     assert_eq!(titles(&world, &ada).await, ["There", "Here"]);
     assert!(side.titles().await.contains(&"Here".to_owned()));
 }

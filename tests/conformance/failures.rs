@@ -8,6 +8,7 @@ use crate::harness::{EventChange, InjectedFault, ProviderHarness};
 
 with_each_provider!(
     a_large_event_costs_nothing_else,
+    an_event_that_can_no_longer_be_read_stays,
     half_finished_push_then_retry,
     throttling_drops_events,
     what_is_refused_is_shown_and_kept,
@@ -280,4 +281,23 @@ async fn a_large_event_costs_nothing_else<S: ProviderHarness>() {
     let there = side.read(&id).await;
     assert_eq!(there.title, "Still large");
     assert!(there.raw.to_string().len() > thread.len());
+}
+
+async fn an_event_that_can_no_longer_be_read_stays<S: ProviderHarness>() {
+    let (world, side, ada, calendar, _) = by_hand::<S>().await;
+    let id = insert(&side, "Odd", 4).await;
+    insert(&side, "Plain", 5).await;
+    synced(&world, &ada, &calendar).await;
+    let which = json!({ "calendarId": side.primary(), "eventId": id });
+    side.control("garble", which).await;
+    let state = synced(&world, &ada, &calendar).await;
+    assert_eq!(state["syncStatus"], "SYNCED", "{state}");
+    assert_eq!(state["warnings"].as_array().unwrap().len(), 1, "{state}");
+    assert_eq!(titles(&world, &ada).await, ["Odd", "Plain"]);
+    // A full sync does not miss it either.
+    let expired = json!({ "calendarId": side.primary() });
+    side.control("expire", expired).await;
+    let state = synced(&world, &ada, &calendar).await;
+    assert_eq!(state["syncStatus"], "SYNCED", "{state}");
+    assert_eq!(titles(&world, &ada).await, ["Odd", "Plain"]);
 }

@@ -16,16 +16,24 @@ use crate::harness::{Person, ProviderHarness, World};
 const EVENTS: usize = 300;
 const SERIES: usize = 45;
 
-fn number(variable: &str) -> Option<u64> {
+fn text(variable: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
-    let text = std::env::var(variable).ok();
-    text.and_then(|text| text.parse().ok())
+    std::env::var(variable).ok()
 }
 
-/// Returns the counts of calls to run with: any number, and then a few, or all up to `CALWEAVE_INTERRUPTIONS`.
+fn number(variable: &str) -> Option<u64> {
+    text(variable)?.parse().ok()
+}
+
+/// Returns the counts of calls to run with: any number, and then a few; all up to `CALWEAVE_INTERRUPTIONS`, or those that it
+/// lists (`5,10,50`).
 fn calls() -> Vec<u64> {
-    let some = match number("CALWEAVE_INTERRUPTIONS") {
-        Some(most) => (1..=most).collect(),
+    let some = match text("CALWEAVE_INTERRUPTIONS") {
+        Some(list) if list.contains(',') => list
+            .split(',')
+            .map(|calls| calls.parse().unwrap())
+            .collect(),
+        Some(most) => (1..=most.parse().unwrap()).collect(),
         None => vec![1, 2, 3, 7],
     };
     [vec![u64::MAX], some].concat()

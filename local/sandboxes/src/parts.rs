@@ -1,7 +1,7 @@
 //! Code that both sandboxes share: the key that signs id tokens, faults, encodings, notification
 //! delivery.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -326,4 +326,24 @@ pub(crate) fn escaped(text: &str) -> String {
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
+}
+
+/// Takes the times from the events of an answer that have one of these ids, so that no client can read them.
+pub(crate) fn garble(answer: &mut Value, ids: &BTreeSet<String>) {
+    let is_garbled = |item: &Value| item["id"].as_str().is_some_and(|id| ids.contains(id));
+    let clear = |item: &mut Value| {
+        if is_garbled(item)
+            && let Some(fields) = item.as_object_mut()
+        {
+            fields.retain(|name, _| name != "start" && name != "end");
+        }
+    };
+    if ids.is_empty() {
+        return;
+    }
+    clear(answer);
+    for list in ["items", "value"] {
+        let items = answer.get_mut(list).and_then(Value::as_array_mut);
+        items.into_iter().flatten().for_each(clear);
+    }
 }

@@ -406,4 +406,43 @@ mod tests {
         let matches = match_families(&new.iter().collect::<Vec<_>>(), &old);
         assert_eq!((matches.same.len(), matches.superseded.len()), (28, 2));
     }
+
+    #[test]
+    fn a_new_event_alone_confirms_no_loss_of_most() {
+        let one = fetch(1, "a", 0);
+        let mut other = one[5..8].to_vec();
+        other.push(fetch(2, "b", 100).remove(0));
+        assert_eq!(
+            fetched(&[one.clone(), one[..3].to_vec(), other]),
+            [30, 30, 31]
+        );
+    }
+
+    #[test]
+    fn half_of_twenty_may_go_at_once() {
+        for (count, gone, is_empty, expected) in [
+            (19, 18, false, false),
+            (20, 10, false, false),
+            (20, 11, false, true),
+            (3, 3, true, true),
+            (0, 0, true, false),
+        ] {
+            assert_eq!(
+                is_doubtful(count, gone, is_empty),
+                expected,
+                "{gone} of {count}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_truncated_answer_shortens_counts_as_unchanged() {
+        let (old, new) = (events(0..3, "a"), events(0..3, "b"));
+        let remote = RemoteEvents {
+            complete: false,
+            ..remote(&new)
+        };
+        let plan = plan(stored(&old), remote, &[], None);
+        assert_eq!((plan.stats.unchanged, plan.stats.updated), (3, 0));
+    }
 }

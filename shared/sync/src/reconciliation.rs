@@ -270,6 +270,7 @@ mod tests {
     use super::*;
     use calweave_domain::details::{Attendee, EventDetails};
     use calweave_domain::ids::{CalendarId, EventId};
+    use calweave_domain::recurrence::Series;
     use calweave_domain::time::EventTime;
 
     fn event(title: &str, version: &str) -> Event {
@@ -497,5 +498,86 @@ mod tests {
             reconcile_removal(&edited(&event("a", "1"), "a", Operation::Delete), "Google"),
             Reconciliation::Remove
         );
+    }
+
+    #[test]
+    fn a_deletion_that_lost_is_kept_with_its_time() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::hours(1);
+        let leaving = edited(&event("a", "1"), "a", Operation::Delete);
+        let Reconciliation::Store(back) = reconcile_upsert(Some(&leaving), event("c", "2"), now)
+        else {
+            panic!("stored")
+        };
+        let kept = back.link.unwrap().kept.unwrap();
+        assert_eq!((kept.at, kept.fields), (now, vec!["deleted".to_owned()]));
+        assert_eq!(kept.content.details.title, "a");
+        assert_eq!(back.updated_at, now);
+        let stored = edited(&event("a", "1"), "b", Operation::Update);
+        let Reconciliation::Store(merged) = reconcile_upsert(Some(&stored), event("c", "2"), now)
+        else {
+            panic!("stored")
+        };
+        assert_eq!(merged.updated_at, now);
+    }
+
+    #[test]
+    fn an_echo_of_a_series_says_what_is_overridden() {
+        let weekly = |overridden: &[&str]| {
+            let mut event = event("a", "1");
+            event.series = Some(Box::new(Series {
+                rules: vec!["FREQ=WEEKLY".parse().unwrap()],
+                overridden: overridden
+                    .iter()
+                    .map(|text| text.parse().unwrap())
+                    .collect(),
+                ..Series::default()
+            }));
+            event.hash();
+            event
+        };
+        let stored = weekly(&["20260309T090000Z"]);
+        for operation in [Operation::Update, Operation::Delete] {
+            let stored = edited(&stored, "b", operation);
+            let echo = |overridden| reconcile_upsert(Some(&stored), weekly(overridden), NOW);
+            assert_eq!(
+                echo(&[]),
+                Reconciliation::Unchanged,
+                "what is hidden here stays hidden"
+            );
+            let Reconciliation::Store(hidden) = echo(&["20260316T090000Z"]) else {
+                panic!("stored")
+            };
+            assert_eq!(hidden.series.as_ref().unwrap().overridden.len(), 2);
+            assert_eq!(hidden.details.title, "b", "the edit waits as it was");
+            assert_ne!(hidden.content_hash, stored.content_hash);
+            assert_eq!(hidden.link, stored.link);
+        }
+    }
+
+    #[test]
+    fn the_name_at_the_provider_is_followed() {
+        let mut renamed = event("b", "2");
+        renamed.link.as_mut().unwrap().remote_id = Some("other".into());
+        let Reconciliation::Store(now) = reconcile_upsert(Some(&event("a", "1")), renamed, NOW)
+        else {
+            panic!("stored")
+        };
+        let link = now.link.unwrap();
+        assert_eq!(link.remote_id.as_deref(), Some("other"));
+        assert_eq!(link.version.as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_deletion_before_its_creation_was_confirmed_knows_what_is_there() {
+        let mut leaving = edited(&event("a", "1"), "a", Operation::Delete);
+        leaving.link.as_mut().unwrap().edit.as_mut().unwrap().base = None;
+        let there = event("c", "1");
+        let Reconciliation::Store(known) = reconcile_upsert(Some(&leaving), there.clone(), NOW)
+        else {
+            panic!("stored")
+        };
+        let edit = known.link.unwrap().edit.unwrap();
+        assert_eq!(edit.operation, Operation::Delete);
+        assert_eq!(edit.base.as_deref(), Some(&EventContent::of(&there)));
     }
 }

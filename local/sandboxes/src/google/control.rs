@@ -369,3 +369,20 @@ pub(super) async fn report(State(google): State<Shared>) -> Response {
     Json(json!({ "calls": state.calls, "unanswered": state.budget.unanswered, "isHolding": state.budget.is_holding(), "violations": state.violations, "channels": state.channels.len(), "grants": state.grants.len(), "mails": state.mails, "underWay": google.deliveries.under_way() }))
         .into_response()
 }
+
+/// Returns an event without its times from now on, as a change of it.
+pub(super) async fn garble(
+    State(google): State<Shared>,
+    Json(which): Json<WhichEvent>,
+) -> Response {
+    let mut state = google.state();
+    let version = state.next_version();
+    let calendar = state.calendars.get_mut(&which.calendar_id);
+    let Some(stored) = calendar.and_then(|calendar| calendar.events.get_mut(&which.event_id))
+    else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    stored.version = version;
+    state.garbled.insert(which.event_id);
+    StatusCode::NO_CONTENT.into_response()
+}

@@ -30,7 +30,9 @@ use shared::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::parts::{Deliveries, Fault, SigningKey, Turn, bearer, decoded, query_of, random_id};
+use crate::parts::{
+    Deliveries, Fault, SigningKey, Turn, bearer, decoded, garble, query_of, random_id,
+};
 
 pub use self::contract::GoogleContract;
 use self::errors::Refusal;
@@ -101,6 +103,7 @@ impl GoogleSandbox {
             .route("/sandbox/google/expire", post(control::expire))
             .route("/sandbox/google/faults", post(control::faults))
             .route("/sandbox/google/silence", post(control::silence))
+            .route("/sandbox/google/garble", post(control::garble))
             .route("/sandbox/google/mute", post(control::mute))
             .route("/sandbox/google/fault-rates", post(control::fault_rates))
             .route("/sandbox/google/quota", post(control::quota))
@@ -279,7 +282,10 @@ async fn api(State(google): State<Shared>, request: Request) -> Response {
                 google.state().violations.extend(wrong);
             }
             match answer {
-                Some(answer) => axum::Json(answer).into_response(),
+                Some(mut answer) => {
+                    garble(&mut answer, &google.state().garbled);
+                    axum::Json(answer).into_response()
+                }
                 None => StatusCode::NO_CONTENT.into_response(),
             }
         }

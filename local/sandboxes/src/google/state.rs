@@ -1,6 +1,6 @@
 //! The state of the sandbox: users, calendars, grants and push channels.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -25,6 +25,8 @@ pub(super) struct State {
     pub access: HashMap<String, Access>,
     /// By channel id.
     pub channels: BTreeMap<String, Channel>,
+    /// The ids of events that are returned without their times.
+    pub garbled: BTreeSet<String>,
     /// Queued faults.
     pub faults: VecDeque<Fault>,
     /// Requests and responses that do not conform to Google's discovery document.
@@ -154,6 +156,7 @@ impl State {
             grants: HashMap::new(),
             access: HashMap::new(),
             channels: BTreeMap::new(),
+            garbled: BTreeSet::new(),
             faults: VecDeque::new(),
             violations: Vec::new(),
             calls: BTreeMap::new(),

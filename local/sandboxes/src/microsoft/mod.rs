@@ -36,7 +36,7 @@ pub use self::contract::GraphContract;
 use self::errors::Refusal;
 use self::state::Person;
 use self::view::Preferences;
-use crate::parts::{Deliveries, SigningKey, bearer, decoded, query_of};
+use crate::parts::{Deliveries, SigningKey, bearer, decoded, garble, query_of};
 
 /// The state of the router.
 type Shared = Arc<MicrosoftSandbox>;
@@ -136,6 +136,7 @@ fn router(microsoft: Shared) -> Router {
         .route("/sandbox/microsoft/expire", post(oddities::expire))
         .route("/sandbox/microsoft/renumber", post(oddities::renumber))
         .route("/sandbox/microsoft/silence", post(oddities::silence))
+        .route("/sandbox/microsoft/garble", post(oddities::garble))
         .route("/sandbox/microsoft/endless", post(oddities::endless))
         .route("/sandbox/microsoft/days", post(oddities::days))
         .route("/sandbox/microsoft/move", post(oddities::relocate))
@@ -397,7 +398,7 @@ fn preferred(all: &[&str]) -> Preferences {
 
 fn answered(microsoft: &MicrosoftSandbox, name: &str, answer: Answer) -> Response {
     match answer {
-        Ok(Some(answer)) => {
+        Ok(Some(mut answer)) => {
             if let Some(contract) = &microsoft.contract {
                 let kind = match name {
                     "events.create" | "events.update" | "events.get" => "Event",
@@ -416,6 +417,7 @@ fn answered(microsoft: &MicrosoftSandbox, name: &str, answer: Answer) -> Respons
                 let wrong = contract.check(kind, value);
                 microsoft.state().violations.extend(wrong);
             }
+            garble(&mut answer, &microsoft.state().garbled);
             let status = if name.ends_with(".create") {
                 StatusCode::CREATED
             } else {

@@ -165,3 +165,17 @@ pub(super) async fn relocate(
     }
     StatusCode::NO_CONTENT.into_response()
 }
+
+/// Returns an event without its times from now on, as a change of it.
+pub(super) async fn garble(State(microsoft): State<Shared>, Json(which): Json<Which>) -> Response {
+    let mut state = microsoft.state();
+    let version = state.next_version();
+    let calendar = state.calendars.get_mut(&which.calendar_id);
+    let Some(stored) = calendar.and_then(|calendar| calendar.events.get_mut(&which.event_id))
+    else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    stored.version = version;
+    state.garbled.insert(which.event_id);
+    StatusCode::NO_CONTENT.into_response()
+}

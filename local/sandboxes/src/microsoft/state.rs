@@ -27,6 +27,8 @@ pub(super) struct State {
     pub deleted: BTreeMap<String, Deleted>,
     /// Tenants whose administrator has consented for all users.
     pub consented: BTreeSet<String>,
+    /// The ids of events that are returned without their times.
+    pub garbled: BTreeSet<String>,
     /// Queued faults.
     pub faults: VecDeque<Fault>,
     /// Requests and responses that do not conform to Microsoft's documentation.
@@ -185,6 +187,7 @@ impl State {
             subscriptions: BTreeMap::new(),
             deleted: BTreeMap::new(),
             consented: BTreeSet::new(),
+            garbled: BTreeSet::new(),
             faults: VecDeque::new(),
             violations: Vec::new(),
             calls: BTreeMap::new(),

@@ -226,3 +226,58 @@ pub(super) fn lies_within(event: &Event, (from, to): Interval) -> bool {
     };
     start < to && end > from
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use calweave_domain::details::EventDetails;
+    use calweave_domain::ids::CalendarId;
+    use calweave_domain::link::EventLink;
+    use calweave_domain::time::EventTime;
+
+    fn event(remote_id: &str) -> Event {
+        let start: EventTime = "2026-03-02T09:00:00[UTC]".parse().unwrap();
+        Event {
+            id: EventId::of(CalendarId::from_bytes([1; 16]), "a"),
+            uid: "a".into(),
+            start,
+            end: start.plus(chrono::TimeDelta::hours(1)),
+            series: None,
+            zone_guessed: false,
+            details: Box::new(EventDetails::default()),
+            link: Some(Box::new(EventLink {
+                remote_id: Some(remote_id.into()),
+                ..EventLink::default()
+            })),
+            content_hash: String::new(),
+            updated_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn the_removal_of_what_was_recreated_is_the_older_change() {
+        let upserted = |remote_id: &str| Change::Upserted(Box::new(event(remote_id)));
+        let removed = |remote_id: &str| Change::Removed {
+            id: event("a").id,
+            remote_id: remote_id.into(),
+        };
+        let is_there = |changes: Vec<Change>| {
+            let last = last_changes(changes);
+            assert_eq!(last.len(), 1);
+            matches!(last.values().next(), Some(Change::Upserted(_)))
+        };
+        assert!(is_there(vec![upserted("new"), removed("old")]));
+        assert!(is_there(vec![removed("old"), upserted("new")]));
+        assert!(!is_there(vec![upserted("same"), removed("same")]));
+        assert!(is_there(vec![removed("same"), upserted("same")]));
+    }
+
+    #[test]
+    fn the_edges_of_a_window_are_outside() {
+        let at = |hour: u32| format!("2026-03-02T{hour:02}:00:00Z").parse().unwrap();
+        for (from, to, expected) in [(8, 9, false), (8, 10, true), (9, 10, true), (10, 11, false)] {
+            let found = lies_within(&event("a"), (at(from), at(to)));
+            assert_eq!(found, expected, "{from} to {to}");
+        }
+    }
+}
