@@ -23,17 +23,18 @@ use crate::tokens::{TokenPair, begin, hand_out};
 #[serde(rename_all = "camelCase")]
 pub struct SignupRequest {
     /// E-mail address. Each address can have one account.
-    #[schema(example = "ada@example.org")]
+    #[schema(example = "ada@example.org", format = "email", max_length = 254)]
     email: String,
     /// Password, by default at least 8 characters and always at most 128. Common passwords are refused.
-    #[schema(example = "correct horse battery")]
+    #[schema(example = "correct horse battery", min_length = 8, max_length = 128)]
     password: String,
     /// Full name, at most 200 characters.
     #[serde(default, alias = "full_name")]
+    #[schema(max_length = 200)]
     full_name: Option<String>,
     /// IANA time zone in which the user's events are shown. Defaults to `UTC`.
     #[serde(default)]
-    #[schema(example = "Europe/Berlin")]
+    #[schema(example = "Europe/Berlin", max_length = 64)]
     timezone: Option<String>,
 }
 

@@ -25,6 +25,7 @@ pub struct DeleteQuery {
     send_updates: SendUpdates,
     /// Seconds to wait for the provider, at most 25. Defaults to 8; 0 does not wait.
     #[serde(default)]
+    #[param(minimum = 0, maximum = 25)]
     wait: Option<u64>,
 }
 

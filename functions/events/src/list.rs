@@ -26,22 +26,26 @@ use crate::view::{EventPage, EventView, etag};
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// Start of the window, inclusive: RFC 3339, or a date in the reader's zone.
-    #[param(example = "2026-03-01")]
+    #[param(example = "2026-03-01", max_length = 40)]
     start: String,
     /// End of the window, exclusive, in the same form; at most 366 days after `start`.
-    #[param(example = "2026-04-01")]
+    #[param(example = "2026-04-01", max_length = 40)]
     end: String,
     /// Calendar ids, separated by commas: `cal_…,cal_…`. Defaults to all connected calendars.
     #[serde(default)]
+    #[param(max_length = 4000, pattern = "^cal_[0-9A-Z]{26}(,cal_[0-9A-Z]{26})*$")]
     calendar_ids: Option<String>,
     /// Maximum number of events in the response, 1 to 2,500. Defaults to 500.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 2500)]
     limit: Option<u32>,
     /// `nextCursor` of the previous page. The other parameters except `limit` must be the same.
     #[serde(default)]
+    #[param(max_length = 2000, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
     /// IANA time zone of the reader. Defaults to the zone of the user's profile.
     #[serde(default)]
+    #[param(example = "Europe/Berlin", max_length = 64)]
     timezone: Option<String>,
 }
 

@@ -19,6 +19,7 @@ use crate::view::EventView;
 pub struct OneQuery {
     /// IANA time zone of the reader. Defaults to the zone of the user's profile.
     #[serde(default)]
+    #[param(example = "Europe/Berlin", max_length = 64)]
     timezone: Option<String>,
 }
 

@@ -18,9 +18,11 @@ use crate::view::{EventPage, EventView};
 pub struct UpcomingQuery {
     /// Maximum number of events, 1 to 100. Defaults to 10.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// IANA time zone of the reader. Defaults to the zone of the user's profile.
     #[serde(default)]
+    #[param(example = "Europe/Berlin", max_length = 64)]
     timezone: Option<String>,
 }
 

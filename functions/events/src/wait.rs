@@ -17,6 +17,7 @@ const MAX: u64 = 25;
 pub struct WaitQuery {
     /// Seconds to wait for the provider, at most 25. Defaults to 8; 0 does not wait.
     #[serde(default)]
+    #[param(minimum = 0, maximum = 25)]
     wait: Option<u64>,
 }
 

@@ -18,13 +18,15 @@ use crate::Context;
 #[serde(rename_all = "camelCase")]
 pub struct ConnectRequest {
     /// URL of the feed, `https://…` or `webcal://…`.
-    #[schema(example = "webcal://example.org/calendar.ics")]
+    #[schema(example = "webcal://example.org/calendar.ics", max_length = 2048)]
     url: String,
     /// Display name, at most 255 characters. Defaults to the name in the feed.
     #[serde(default, alias = "display_name")]
+    #[schema(min_length = 1, max_length = 255)]
     display_name: Option<String>,
     /// Colour as `#RGB` or `#RRGGBB`. Defaults to the colour in the feed.
     #[serde(default)]
+    #[schema(pattern = "^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$")]
     color: Option<String>,
 }
 

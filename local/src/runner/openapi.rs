@@ -1,9 +1,11 @@
 //! The OpenAPI document of all functions.
 
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr,
+    Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Schema,
+    ServerBuilder,
 };
 
 use crate::functions::{HTTP, HttpFunction};
@@ -25,7 +27,19 @@ pub fn document() -> OpenApi {
             "One API over a person's Google, Microsoft and ICS calendars.",
         ))
         .license(Some(license));
-    let mut document = OpenApiBuilder::new().info(info.build()).build();
+    let server = ServerBuilder::new()
+        .url("/")
+        .description(Some("The deployment that serves this document"));
+    let mut document = OpenApiBuilder::new()
+        .info(info.build())
+        .servers(Some([server.build()]))
+        .tags(Some(TAGS.map(|(name, description)| {
+            TagBuilder::new()
+                .name(name)
+                .description(Some(description))
+                .build()
+        })))
+        .build();
     for HttpFunction { name, openapi, .. } in HTTP {
         let mut part = openapi();
         for operation in part.paths.paths.values_mut().flat_map(operations) {
@@ -44,9 +58,62 @@ pub fn document() -> OpenApi {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         share_problems(operation, &mut components);
+        describe(operation);
     }
     document.components = Some(components);
     document
+}
+
+/// The groups of operations.
+const TAGS: [(&str, &str); 9] = [
+    ("auth", "Accounts and sessions"),
+    ("oauth", "Linking Google and Microsoft accounts"),
+    ("ics", "Connecting feeds"),
+    ("calendars", "Connected calendars"),
+    ("events", "Events, series and their occurrences"),
+    ("slots", "Bookable times"),
+    ("sync", "Syncing on request"),
+    ("webhooks", "Notifications of providers"),
+    ("health", "Health checks, and this document"),
+];
+
+/// Adds what every operation says: a description of each response, the form of the ids in its path, and that it needs no token
+/// if it does not name one.
+fn describe(operation: &mut Operation) {
+    operation.security.get_or_insert_default();
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        if response.description.is_empty() {
+            let description = match status.as_str() {
+                "200" => "Done; the result",
+                "201" => "Created",
+                "202" => "Accepted; it is carried out in the background",
+                "204" => "Done",
+                _ => "See the status code",
+            };
+            description.clone_into(&mut response.description);
+        }
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else {
+            continue;
+        };
+        let description = parameter.description.as_deref().unwrap_or_default();
+        let pattern = match parameter.parameter_in {
+            ParameterIn::Path if description.starts_with("Calendar id") => "^cal_[0-9A-Z]{26}$",
+            ParameterIn::Path if description.starts_with("Slot id") => "^slt_[0-9A-Z]{26}$",
+            ParameterIn::Path if description.starts_with("Event id") => {
+                "^evt_.+$"
+            }
+            ParameterIn::Path if description.starts_with("Provider") => "^(google|microsoft)$",
+            _ => continue,
+        };
+        if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema {
+            schema.pattern = Some(pattern.to_owned());
+        }
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -21,6 +21,7 @@ use super::{ApiResult, Json, Problem};
 pub struct Wait {
     /// Seconds to wait for the sync, at most 25. If omitted or 0, the request does not wait.
     #[serde(default)]
+    #[param(minimum = 0, maximum = 25)]
     pub wait: Option<u32>,
 }
 
