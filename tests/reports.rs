@@ -119,7 +119,7 @@ fn check(cases: &[Value], open: &[&str]) {
 #[test]
 fn feeds_of_public_reports() {
     let cases = cases(&own(), "reports.jsonl");
-    assert!(cases.len() >= 15, "{}", cases.len());
+    assert!(cases.len() >= 50, "{}", cases.len());
     check(&cases, &[]);
 }
 

@@ -9,7 +9,7 @@ use calweave_domain::own_zone::{Observance, ZoneTransitions};
 use calweave_domain::rule::Rule;
 use calweave_domain::time::EventTime;
 use calweave_domain::zones::{named_offset, resolve};
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
 use super::lines::CalendarFrame;
@@ -158,12 +158,26 @@ impl Zones {
             return self.fixed_offset(name, offset);
         }
         self.guessed.push(shown());
-        // The offset in front of an unknown display name says nothing of its summer time.
-        match offset.map(|offset| self.fixed_offset(name, offset)) {
+        // The offset in front of an unknown display name says nothing of its summer time: the zone where the feed is may be
+        // meant.
+        let is_home = |offset: &i32| standard_offset(self.home()) == *offset;
+        match offset
+            .filter(|offset| !is_home(offset))
+            .map(|offset| self.fixed_offset(name, offset))
+        {
             Some(Meaning::Known(zone)) => Meaning::Guessed(zone),
             _ => Meaning::Guessed(self.home()),
         }
     }
+}
+
+/// Returns the offset of a zone when it has no summer time, in seconds.
+fn standard_offset(zone: Tz) -> i32 {
+    let months = [1, 7].into_iter().filter_map(|month| {
+        let at = NaiveDate::from_ymd_opt(2026, month, 1)?.and_hms_opt(0, 0, 0)?;
+        Some(zone.offset_from_utc_datetime(&at).fix().local_minus_utc())
+    });
+    months.min().unwrap_or_default()
 }
 
 /// Returns the name and observances of one `VTIMEZONE`.
