@@ -7,26 +7,37 @@ use url::Url;
 
 use crate::Context;
 
-const COOKIE: &str = "calweave_oauth";
+/// Name of the cookie. With the prefix, browsers accept it from this host and over TLS only, so that no other host of the
+/// domain can set it.
+const COOKIE: &str = "__Host-calweave_oauth";
+/// Name of the cookie without TLS, in development.
+const LOCAL_COOKIE: &str = "calweave_oauth";
+/// Maximum number of secrets of one request that are compared.
+const MAX_SECRETS: usize = 5;
+
+fn name(own_base: &str) -> &'static str {
+    if own_base.starts_with("https:") {
+        COOKIE
+    } else {
+        LOCAL_COOKIE
+    }
+}
 
 /// Returns the cookie with the browser's secret. Over TLS it is sent across sites, because a frontend on another site
 /// can begin an authorization. The secret alone gives no access.
 pub fn cookie(secret: &str, own_base: &str, seconds: i64) -> String {
-    let site = if own_base.starts_with("https:") {
+    let name = name(own_base);
+    let site = if name == COOKIE {
         "SameSite=None; Secure"
     } else {
         "SameSite=Lax"
     };
-    let below = Url::parse(own_base)
-        .map(|url| url.path().trim_end_matches('/').to_owned())
-        .unwrap_or_default();
-    format!(
-        "{COOKIE}={secret}; Path={below}/api/v1/calendar/oauth; Max-Age={seconds}; HttpOnly; {site}"
-    )
+    format!("{name}={secret}; Path=/; Max-Age={seconds}; HttpOnly; {site}")
 }
 
 /// Returns the digests of the browser secrets in a request's cookies.
-pub fn shown(headers: &HeaderMap) -> Vec<String> {
+pub fn shown(headers: &HeaderMap, own_base: &str) -> Vec<String> {
+    let wanted = name(own_base);
     let cookies = headers
         .get_all(header::COOKIE)
         .iter()
@@ -35,8 +46,9 @@ pub fn shown(headers: &HeaderMap) -> Vec<String> {
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
     pairs
-        .filter(|(name, _)| *name == COOKIE)
+        .filter(|(name, _)| *name == wanted)
         .map(|(_, secret)| secret_digest(secret))
+        .take(MAX_SECRETS)
         .collect()
 }
 

@@ -54,7 +54,7 @@ pub async fn callback(
         state: query.state,
         error: query.error,
         is_admin_consent: query.admin_consent.as_ref().is_some_and(is_true),
-        browsers: shown(&headers),
+        browsers: shown(&headers, &own_base),
     };
     let page = match finish_link(&context, kind, &returned).await? {
         Some(finished) => finished_page(&audit, &finished).await,

@@ -1,12 +1,13 @@
 //! Pending OAuth authorizations, and the calendars that a user can choose from afterwards. Both can be used once and
 //! expire after minutes. Expired items are ignored until DynamoDB removes them (TTL).
 
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
 use calweave_domain::calendar::{AccountCalendar, ProviderKind};
 use calweave_domain::ids::{ConnectionId, UserId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Result, Store, from_item, keys, n, to_item};
+use super::{Result, Store, from_item, keys, n, refused, s, to_item};
 
 /// An OAuth authorization between the redirect to the provider and its callback.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,18 +59,38 @@ impl Store {
     }
 
     /// Removes a pending authorization and returns it, so that its `state` can be used once. `None` when it does not
-    /// exist or has expired.
+    /// exist, has expired, or was begun by none of these browsers, given by the digests of their secrets.
     pub async fn take_authorization(
         &self,
         state_digest: &str,
+        browsers: &[String],
     ) -> Result<Option<PendingAuthorization>> {
-        let found: Option<PendingAuthorization> = self
-            .take(
-                "end an authorization",
-                &self.calendar,
-                keys::authorization(state_digest),
-            )
-            .await?;
+        let operation = "end an authorization";
+        if browsers.is_empty() {
+            return Ok(None);
+        }
+        let names: Vec<String> = (0..browsers.len())
+            .map(|index| format!(":b{index}"))
+            .collect();
+        let mut request = self
+            .dynamo
+            .delete_item()
+            .table_name(&self.calendar)
+            .set_key(Some(keys::authorization(state_digest).attributes()))
+            .condition_expression(format!("browser IN ({})", names.join(", ")))
+            .return_values(ReturnValue::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        for (name, browser) in names.into_iter().zip(browsers) {
+            request = request.expression_attribute_values(name, s(browser));
+        }
+        let Some(answer) = refused(operation, request.send().await)? else {
+            return Ok(None);
+        };
+        self.meter.writes(answer.consumed_capacity());
+        let found: Option<PendingAuthorization> = answer
+            .attributes
+            .map(|item| from_item(operation, item))
+            .transpose()?;
         Ok(found.filter(|authorization| authorization.until > self.clock.now()))
     }
 

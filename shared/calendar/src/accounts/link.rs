@@ -207,9 +207,10 @@ pub async fn finish_link(
     returned: &CallbackParameters,
 ) -> Result<Option<FinishedLink>> {
     let state = secret_digest(returned.state.as_deref().unwrap_or_default());
-    let begun = context.store.take_authorization(&state).await?;
-    let begun =
-        begun.filter(|begun| begun.provider == kind && returned.browsers.contains(&begun.browser));
+    // The `state` is spent only by the browser that began: anybody may have seen it.
+    let store = &context.store;
+    let begun = store.take_authorization(&state, &returned.browsers).await?;
+    let begun = begun.filter(|begun| begun.provider == kind);
     let Some(begun) = begun else { return Ok(None) };
     let is_consent = returned.error.is_none() && returned.code.is_none();
     let outcome = if is_consent && returned.is_admin_consent {
