@@ -30,6 +30,7 @@ async fn somebody_signs_up_looks_at_themselves_and_signs_out() {
         ),
         (200, &json!("Ada"), &json!("Asia/Tokyo"))
     );
+    assert!(world.dump().await.contains("PROFILE_UPDATE"));
     let wrong = world
         .call(
             "PATCH",

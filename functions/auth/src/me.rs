@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
+use shared::http::AuditLog;
 use shared::http::{ApiResult, Caller, Json, Problem, Problems};
 use utoipa::ToSchema;
 
@@ -38,6 +39,7 @@ pub struct Profile {
 pub async fn patch(
     State(context): State<Context>,
     caller: Caller,
+    audit: AuditLog,
     Json(body): Json<Profile>,
 ) -> ApiResult<Json<UserView>> {
     let full_name = name(body.full_name).map_err(|error| Problem::fields(vec![error]))?;
@@ -52,5 +54,6 @@ pub async fn patch(
         .update_profile(caller.user(), full_name.as_deref(), timezone)
         .await?
         .ok_or_else(Problem::not_found)?;
+    audit.success(caller.user(), "PROFILE_UPDATE", None).await;
     Ok(Json(user.into()))
 }

@@ -29,6 +29,9 @@ pub async fn open(
     Id(id): Id<CalendarId>,
 ) -> ApiResult<Response> {
     set_watched(&context, caller.user(), id, true).await?;
+    audit
+        .success(caller.user(), "WEBHOOK_OPEN", Some(id.to_string()))
+        .await;
     sync_one(&context, &audit, caller.user(), id, wait).await
 }
 
@@ -48,5 +51,8 @@ pub async fn close(
     Id(id): Id<CalendarId>,
 ) -> ApiResult<Response> {
     set_watched(&context, caller.user(), id, false).await?;
+    audit
+        .success(caller.user(), "WEBHOOK_CLOSE", Some(id.to_string()))
+        .await;
     sync_one(&context, &audit, caller.user(), id, wait).await
 }

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use shared::calendar::events;
 use shared::domain::ids::EventId;
+use shared::http::AuditLog;
 use shared::http::limits::EventWriteLimit;
 use shared::http::{ApiResult, Caller, Id, Problems, Query};
 
@@ -23,11 +24,15 @@ pub async fn retry(
     State(context): State<Context>,
     caller: Caller,
     _: EventWriteLimit,
+    audit: AuditLog,
     Query(query): Query<WaitQuery>,
     Id(id): Id<EventId>,
 ) -> ApiResult<Response> {
     let limit = query.limit()?;
     let retried = events::retry(&context, caller.user(), &id).await?;
+    audit
+        .success(caller.user(), "EVENT_RETRY", Some(id.to_string()))
+        .await;
     let retried = retried.push(&context, limit).await?;
     Ok(EventView::updated(&retried).answer(retried.is_synced, StatusCode::OK))
 }

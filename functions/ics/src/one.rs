@@ -50,12 +50,19 @@ pub async fn put(
     State(context): State<Context>,
     caller: Caller,
     _: FeedLimit,
+    audit: AuditLog,
     Id(id): Id<CalendarId>,
     Json(body): Json<FeedUpdate>,
 ) -> ApiResult<Json<CalendarView>> {
     let details = FeedDetails::new(body.display_name, body.color.as_deref())?;
     let (user, url) = (caller.user(), body.url.as_deref());
     let state = change_feed(&context, user, id, url, &details).await?;
+    let action = if url.is_some() {
+        "FEED_ADDRESS_UPDATE"
+    } else {
+        "FEED_UPDATE"
+    };
+    audit.success(user, action, Some(id.to_string())).await;
     Ok(Json(state.into()))
 }
 

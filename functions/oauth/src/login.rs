@@ -5,6 +5,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use shared::calendar::accounts::{CONSENT_LIFETIME, begin_link, configured};
+use shared::http::AuditLog;
 use shared::http::limits::OAuthLimit;
 use shared::http::{ApiResult, Caller, Json, Problems, Query};
 use utoipa::{IntoParams, ToSchema};
@@ -47,6 +48,7 @@ pub async fn login(
     State(context): State<Context>,
     caller: Caller,
     _: OAuthLimit,
+    audit: AuditLog,
     Path(provider): Path<String>,
     Query(query): Query<LoginQuery>,
 ) -> ApiResult<Response> {
@@ -55,6 +57,14 @@ pub async fn login(
     let return_to = return_to(&context, own_base, query.return_to.as_deref())?;
     let (user, is_admin_consent) = (caller.user(), query.admin_consent);
     let begun = begin_link(&context, user, kind, is_admin_consent, return_to).await?;
+    let action = if is_admin_consent {
+        "ADMIN_CONSENT_START"
+    } else {
+        "CONNECTION_LINK_START"
+    };
+    audit
+        .success(user, action, Some(kind.path().to_owned()))
+        .await;
     let seconds = CONSENT_LIFETIME.num_seconds();
     let cookie = cookie(&begun.browser_secret, own_base, seconds);
     let body = Json(AuthorizationUrl {
