@@ -37,6 +37,9 @@ pub enum Error {
     /// The request conflicts with the stored state; the text is the reason.
     #[error("conflict: {0}")]
     Conflict(String),
+    /// A quota of the user is used up; the text names it.
+    #[error("quota: {0}")]
+    Quota(String),
     /// The event has changed since the caller read it.
     #[error("the event has changed since it was read")]
     Changed,

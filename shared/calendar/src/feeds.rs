@@ -14,7 +14,7 @@ use calweave_vault::{FEED_URL, SecretLocation};
 use chrono_tz::Tz;
 use url::Url;
 
-use crate::calendars::{check_color, connected_calendar};
+use crate::calendars::{check_color, check_quota, connected_calendar, connected_calendars};
 use crate::sync_requests::request_sync;
 use crate::{Context, Error, FeedContext, Result};
 
@@ -81,13 +81,14 @@ pub async fn preview_feed(context: &FeedContext, address: &str) -> Result<(Url, 
 /// id.
 ///
 /// # Errors
-/// [`Error::FeedUnusable`], or [`Error::Conflict`] when the user has connected the feed already.
+/// [`Error::FeedUnusable`], [`Error::Conflict`] when the user has connected the feed already, or [`Error::Quota`].
 pub async fn connect_feed(
     context: &FeedContext,
     user: UserId,
     address: &str,
     details: FeedDetails,
 ) -> Result<CalendarState> {
+    check_quota(&connected_calendars(context, user).await?, 1)?;
     let (url, feed) = preview_feed(context, address).await?;
     let fingerprint = context.vault.fingerprint(user, url.as_str()).await?;
     let known = context.store.calendar_of(user, &fingerprint).await?;

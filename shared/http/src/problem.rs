@@ -40,6 +40,8 @@ pub enum ProblemType {
     FeedUnusable,
     /// The resource is read-only.
     ReadOnly,
+    /// A quota of the user is used up; the detail names it.
+    QuotaExceeded,
     /// The resource has changed: its entity tag does not match `If-Match`.
     PreconditionFailed,
     /// Too many requests.
@@ -55,7 +57,7 @@ impl ProblemType {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::ValidationFailed | Self::FeedUnusable => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::ReadOnly | Self::QuotaExceeded => StatusCode::FORBIDDEN,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::Unauthenticated | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
             Self::AccountLocked => StatusCode::LOCKED,
@@ -85,6 +87,7 @@ impl ProblemType {
             Self::UnsupportedMediaType => "The media type is not supported",
             Self::FeedUnusable => "The feed cannot be used",
             Self::ReadOnly => "The resource is read-only",
+            Self::QuotaExceeded => "A quota is used up",
             Self::PreconditionFailed => "The resource has changed",
             Self::RateLimited => "Too many requests",
             Self::Internal => "Internal server error",
@@ -234,6 +237,7 @@ impl From<Error> for Problem {
             Error::ReadOnly(detail) => Self::because(ProblemType::ReadOnly, detail),
             Error::Invalid(FieldErrors(errors)) => Self::fields(errors),
             Error::Conflict(detail) => Self::because(ProblemType::Conflict, detail),
+            Error::Quota(detail) => Self::because(ProblemType::QuotaExceeded, detail),
             Error::Changed => Self::because(
                 ProblemType::PreconditionFailed,
                 "the event has changed since it was read; read it again",
@@ -258,7 +262,7 @@ pub enum Problems {
     /// The access token is missing or not valid.
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthenticated(ProblemBody),
-    /// The resource is read-only.
+    /// The resource is read-only, or a quota is used up.
     #[response(status = 403, content_type = "application/problem+json")]
     ReadOnly(ProblemBody),
     /// The resource does not exist, or belongs to another user.

@@ -8,7 +8,7 @@ use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
 use calweave_store::WriteOutcome;
 use calweave_store::authorizations::CalendarSelection;
 
-use crate::calendars::connected_calendar;
+use crate::calendars::{check_quota, connected_calendar, connected_calendars};
 use crate::sync_requests::request_sync;
 use crate::{Context, Error, Result};
 
@@ -79,6 +79,16 @@ pub async fn select_calendars(
         .filter(|offered| offered.provider.path() == provider)
         .ok_or(Error::NotFound)?;
     let chosen = choose(&offered, ids)?;
+    let connected = connected_calendars(context, user).await?;
+    let is_connected = |one: &AccountCalendar| {
+        let mut known = connected.values().map(|state| &state.calendar);
+        known.any(|calendar| {
+            calendar.connection_id == offered.connection_id
+                && calendar.source.remote_id() == one.remote_id
+        })
+    };
+    let new = chosen.iter().filter(|one| !is_connected(one)).count();
+    check_quota(&connected, new)?;
     // Atomic: of two concurrent requests, the second one finds no selection.
     let taken = store.take_selection(user, session).await?;
     let taken = taken.ok_or(Error::NotFound)?;
