@@ -3,6 +3,7 @@
 mod body;
 mod details;
 mod lines;
+mod nearest;
 mod overrides;
 mod parameters;
 mod recurrence;
@@ -145,6 +146,8 @@ pub fn read(body: &[u8], charset: Option<&str>, target: FeedTarget) -> Result<Fe
     }
     let header = Header::read(&file.frame);
     let mut warnings = file.warnings;
+    let mut assembled = series::assemble(events.components, target, &mut warnings);
+    nearest::keep_nearest(&mut assembled, target.now, &mut warnings);
     if let Some((mut zones, _)) = events.zones {
         zones.warn(&mut warnings);
     }
@@ -152,7 +155,7 @@ pub fn read(body: &[u8], charset: Option<&str>, target: FeedTarget) -> Result<Fe
         name: header.name,
         color: header.color,
         refresh: header.refresh,
-        events: series::assemble(events.components, target, &mut warnings),
+        events: assembled,
         vevent_count: file.event_count,
         complete: file.complete,
         warnings,

@@ -22,8 +22,8 @@ const MAX_HEADER: usize = 4 << 10;
 const MAX_PARAMETER: usize = 512;
 /// Maximum number of parameters and parameter values of one line.
 const MAX_HEADER_PARTS: usize = 64;
-/// Maximum number of `VEVENT`s that are read (`docs/api.md`, limits).
-const MAX_EVENTS: usize = 20_000;
+/// Maximum number of `VEVENT`s that are read, of which some are kept. A feed of 10 MiB has hardly more.
+const MAX_EVENTS: usize = 100_000;
 /// Maximum size of one event, in bytes. DynamoDB could not store a larger one in any case.
 const MAX_EVENT: usize = 4 << 20;
 
