@@ -157,6 +157,47 @@ async fn what_is_stored_survives_every_bad_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_never_ends_is_believed_the_second_time() {
+    let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    let whole = daily(6, "2026-03-02", "a");
+    let without_end = |text: &str| text.replace("END:VCALENDAR\r\n", "");
+    let without_ends = |text: &str| {
+        let lines = text.split_inclusive("\r\n");
+        lines
+            .filter(|line| !line.starts_with("END:"))
+            .collect::<String>()
+    };
+    world.feeds.set_ics("f.ics", whole.clone());
+    let id = world.connect(&ada, "f.ics").await;
+    let count = async || world.events(&ada, "2026-03-01", "2026-05-01").await.len();
+    let fewer = |count| daily(count, "2026-03-02", "a");
+    for (file, before, after) in [
+        (without_end(&fewer(5)), 6, 5),
+        (without_ends(&fewer(4)), 5, 4),
+    ] {
+        world.feeds.set_ics("f.ics", file);
+        let done = world.sync(&ada, &id).await;
+        assert!(
+            done["warnings"].to_string().contains("lacks its END"),
+            "{done}"
+        );
+        assert_eq!(count().await, before, "once is not enough");
+        world.sync(&ada, &id).await;
+        assert_eq!(count().await, after);
+    }
+    // One that breaks off in the middle of an event is not believed, however often it comes.
+    let cut = fewer(3);
+    world
+        .feeds
+        .set_ics("f.ics", cut[..cut.len() - 40].to_owned());
+    for _ in 0..3 {
+        world.sync(&ada, &id).await;
+        assert_eq!(count().await, 4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn servers_with_habits_of_their_own() {
     let (options, clock) = options_by_hand("2026-03-01T00:00:00Z");
     let world = World::with(options).await;

@@ -48,6 +48,9 @@ impl<'a> Generator<'a> {
         work: &mut Work,
         each: &mut dyn FnMut(NaiveDateTime) -> bool,
     ) -> Search {
+        if !self.periods.is_possible() {
+            return Search::Done;
+        }
         let Some(last) = self.last(work) else {
             return Search::Stopped;
         };
@@ -85,7 +88,9 @@ impl<'a> Generator<'a> {
             return Some(*last);
         }
         let count = u64::from(self.periods.rule.count?);
-        let last = if self.one_each_period() {
+        let last = if !self.periods.is_possible() {
+            self.periods.start
+        } else if self.one_each_period() {
             let period = i64::try_from(count - 1).ok()?;
             match self.periods.period_start(period) {
                 Some(begin) => self.only_start_of(begin, work)?,

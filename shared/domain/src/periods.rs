@@ -124,6 +124,22 @@ impl<'a> Periods<'a> {
             .then(|| whole(60) + TimeDelta::minutes(1))
     }
 
+    /// Returns whether one of the months has one of the days of the month. If not, the rule yields nothing.
+    pub(super) fn is_possible(&self) -> bool {
+        let has = |month: &u8| {
+            let days = match month {
+                2 => 29,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            self.by_month_day
+                .iter()
+                .any(|day| day.unsigned_abs() <= days)
+        };
+        let mut months = self.by_month.iter();
+        self.by_month_day.is_empty() || self.by_month.is_empty() || months.any(has)
+    }
+
     /// Returns whether the rule is finer than a day.
     pub(super) fn is_fine(&self) -> bool {
         matches!(

@@ -17,7 +17,7 @@ impl Work {
     /// The work of a request that shows events.
     pub const REQUEST: usize = 4_000_000;
     /// The work of reading a feed.
-    pub const FEED: usize = 20_000_000;
+    pub const FEED: usize = 8_000_000;
 
     /// Creates a budget.
     pub const fn new(units: usize) -> Self {

@@ -52,6 +52,8 @@ pub struct Feed {
     pub vevent_count: usize,
     /// False if the file ends before the calendar does: events that are missing may only have been cut off.
     pub complete: bool,
+    /// Whether the file only lacks its `END`, and seems complete otherwise: some producers never write it.
+    pub lacks_end: bool,
     /// Problems that were found.
     pub warnings: Warnings,
 }
@@ -158,6 +160,7 @@ pub fn read(body: &[u8], charset: Option<&str>, target: FeedTarget) -> Result<Fe
         events: assembled,
         vevent_count: file.event_count,
         complete: file.complete,
+        lacks_end: file.lacks_end,
         warnings,
     })
 }

@@ -64,6 +64,8 @@ pub(super) struct File {
     pub frame: CalendarFrame,
     pub event_count: usize,
     pub complete: bool,
+    /// Whether only the `END` is missing: that of the calendar, or every one.
+    pub lacks_end: bool,
     pub warnings: Warnings,
 }
 
@@ -141,6 +143,7 @@ pub(super) fn split(
         file: File::default(),
         components: 0,
         calendars: 0,
+        ends: 0,
         each,
     };
     for line in Unfold::new(&body.bytes) {
@@ -211,6 +214,7 @@ struct Splitter<F> {
     file: File,
     components: usize,
     calendars: usize,
+    ends: usize,
     each: F,
 }
 
@@ -283,6 +287,7 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
     }
 
     fn end(&mut self, rest: &str) {
+        self.ends += 1;
         let name = component_name(rest);
         let ends = match &*name {
             "VCALENDAR" => Component::Calendar,
@@ -429,6 +434,7 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
 
     fn finish(mut self) -> Result<File, NotACalendar> {
         self.file.complete = self.open.is_empty();
+        self.file.lacks_end = self.open == [Component::Calendar] || self.ends == 0;
         self.close_unended();
         if self.components == 0 {
             return Err(NotACalendar::Other);
@@ -440,7 +446,12 @@ impl<F: FnMut(Block, &CalendarFrame, &mut Warnings)> Splitter<F> {
                 .warnings
                 .add("The events are not inside a VCALENDAR.");
         }
-        if !self.file.complete {
+        self.file.lacks_end &= !self.file.complete && self.file.event_count > 0;
+        if self.file.lacks_end {
+            self.file.warnings.add(
+                "The file lacks its END; missing events are removed once a second fetch brings the same.",
+            );
+        } else if !self.file.complete {
             self.file
                 .warnings
                 .add("The file ends before its calendar does; missing events are not removed.");

@@ -220,17 +220,25 @@ async fn write(
     let stored = stored
         .into_iter()
         .map(|stored| (stored.id, stored.content_hash));
+    let known = lease.cursor().suspect.as_deref();
+    let unended = format!("unended {content_hash} ");
+    // A producer that never ends its files is believed once it has said the same twice.
+    let is_repeated = feed.lacks_end && known.is_some_and(|known| known.starts_with(&unended));
+    let suspect = known.map(|known| known.strip_prefix(&unended).unwrap_or(known).to_owned());
     let remote = RemoteEvents {
         events: &feed.events,
-        complete: feed.complete,
+        complete: feed.complete || is_repeated,
     };
     let stored: HashMap<EventId, String> = stored.collect();
     let replaced = replaced(&stored, remote);
     let replaced = store.events(calendar.user_id, &replaced).await?;
-    let plan = plan(stored, remote, &replaced, lease.cursor().suspect.as_deref());
+    let mut plan = plan(stored, remote, &replaced, suspect.as_deref());
     carry_out(context, lease, &plan).await?;
     if plan.suspect.is_some() {
         warnings.push(SUSPECT.to_owned());
+    }
+    if feed.lacks_end {
+        plan.suspect = Some(unended + &plan.suspect.unwrap_or_default());
     }
     // Without validators the next sync fetches the file again in full.
     let is_final = plan.suspect.is_none() && feed.complete;
