@@ -119,15 +119,37 @@ fn check(cases: &[Value], open: &[&str]) {
 #[test]
 fn feeds_of_public_reports() {
     let cases = cases(&own(), "reports.jsonl");
-    assert!(cases.len() >= 50, "{}", cases.len());
-    check(&cases, &[]);
+    assert!(cases.len() >= 130, "{}", cases.len());
+    check(&cases, &OPEN);
 }
 
-/// Kinds that are not read right yet.
-const OPEN: [&str; 0] = [];
+/// Kinds that are not read right yet, or where docs/api.md makes another choice.
+const OPEN: [&str; 21] = [
+    "all-day-override-named-by-instant-of-local-midnight",
+    "exdate-of-a-newer-version-than-the-override",
+    "utc-times-without-seconds",
+    "value-says-date-and-the-value-has-hours",
+    "days-as-duration-over-the-change-of-clocks",
+    "two-calendars-with-two-default-zones",
+    "zone-with-a-parameter-inside-the-quotes",
+    "zone-offsets-without-sign",
+    "windows-name-for-a-zone-without-summer-time",
+    "leap-day-with-skip",
+    "rule-in-the-chinese-calendar",
+    "exception-inside-the-rule",
+    "exceptions-without-separators",
+    "alarm-without-length",
+    "alarm-at-an-instant-without-value",
+    "organizer-with-email-parameter",
+    "organizer-with-a-colon-for-the-equals-sign",
+    "quoted-printable-without-charset",
+    "quoted-printable-over-several-lines",
+    "folds-with-a-no-break-space",
+    "tentative-only-by-microsofts-word",
+];
 
 #[test]
 fn feeds_of_public_reports_with_one_right_answer() {
     let Some(folder) = folder() else { return };
-    check(&cases(&folder, "cases/reports.jsonl"), &OPEN);
+    check(&cases(&folder, "cases/reports.jsonl"), &[]);
 }

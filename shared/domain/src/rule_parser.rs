@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{NaiveDate, NaiveDateTime};
+use chrono::{Datelike, NaiveDate, NaiveDateTime};
 
 use super::rule::{ByDay, FREQUENCIES, Frequency, InvalidRule, MAX_RULE, Rule, Until, WEEKDAYS};
 
@@ -50,7 +50,7 @@ fn read(text: &str, mut slips: Option<&mut Vec<InvalidRule>>) -> Result<Rule, In
             "COUNT" => rule.count = Some(positive().ok_or_else(|| invalid(value))?),
             "UNTIL" => rule.until = Some(until(value).ok_or_else(|| invalid(value))?),
             "WKST" => rule.week_start = lookup(&WEEKDAYS, value).ok_or_else(|| invalid(value))?,
-            "BYDAY" => rule.by_day = list.read(by_day)?,
+            "BYDAY" | "BYWEEKDAY" => rule.by_day = list.read(by_day)?,
             "BYMONTH" => rule.by_month = list.read(|text| number(text, 1, 12))?,
             "BYMONTHDAY" => rule.by_month_day = list.read(|text| signed(text, 31))?,
             "BYYEARDAY" => rule.by_year_day = list.read(|text| signed(text, 366))?,
@@ -65,6 +65,12 @@ fn read(text: &str, mut slips: Option<&mut Vec<InvalidRule>>) -> Result<Rule, In
             _ => {}
         }
     }
+    // Microsoft's way to say that there is no end.
+    let is_year_one = |until: &Until| match until {
+        Until::Date(date) => date.year() == 1,
+        Until::Local(at) | Until::Utc(at) => at.year() == 1,
+    };
+    rule.until = rule.until.filter(|until| !is_year_one(until));
     rule.frequency = frequency.ok_or(InvalidRule::NoFrequency)?;
     if !matches!(rule.frequency, Frequency::Monthly | Frequency::Yearly)
         || !rule.by_week_no.is_empty()
@@ -154,9 +160,7 @@ fn by_day(text: &str) -> Option<ByDay> {
     let nth = if nth.is_empty() {
         0
     } else {
-        nth.parse()
-            .ok()
-            .filter(|n| (-53..=53).contains(n) && *n != 0)?
+        nth.parse().ok().filter(|n| (-53..=53).contains(n))?
     };
     Some(ByDay {
         nth,

@@ -61,6 +61,7 @@ pub fn resolve(name: &str) -> Option<Tz> {
     by_hand()
         .or_else(|| Tz::from_str(name).ok())
         .or_else(|| Tz::from_str_insensitive(name).ok())
+        .or_else(|| Tz::from_str_insensitive(&name.replace('-', "/")).ok())
         .or_else(|| WindowsTimezone::from_str(name).ok().map(Tz::from))
         .or_else(|| behind_prefix(name))
         .or_else(|| display_name(name))
@@ -111,11 +112,12 @@ fn display_name(name: &str) -> Option<Tz> {
     let listed = with_offset
         .and_then(|name| listed(&name))
         .or_else(|| listed(&text));
-    listed.or_else(|| offset.and_then(|_| by_city(name)))
+    let is_list = offset.is_some() || name.contains(',');
+    listed.or_else(|| is_list.then(|| by_city(name)).flatten())
 }
 
 fn by_city(name: &str) -> Option<Tz> {
-    let cities = name.strip_prefix('(')?.split_once(')')?.1;
+    let cities = name.split_once(')').map_or(name, |(_, cities)| cities);
     cities.split(',').find_map(|city| {
         let city = city.trim().replace(' ', "_");
         TZ_VARIANTS.into_iter().find(|zone| {

@@ -70,7 +70,9 @@ pub(super) fn detail(entry: &ICalendarEntry, details: &mut EventDetails) {
         ICalendarProperty::Description => details.description = text(MAX_TEXT),
         ICalendarProperty::Location => details.location = text(MAX_TITLE),
         ICalendarProperty::Url => details.url = link(),
-        ICalendarProperty::Conference => details.conference_url = link(),
+        ICalendarProperty::Conference => {
+            details.conference_url = details.conference_url.take().or_else(link);
+        }
         ICalendarProperty::Categories => categories(entry, details),
         ICalendarProperty::Status | ICalendarProperty::Transp | ICalendarProperty::Class => {
             classify(&entry.name, value, details);
@@ -249,6 +251,15 @@ pub(super) fn reminders(calendar: &ICalendar, start: EventTime, end: EventTime) 
         .filter(|component| component.component_type.is_alarm());
     let reminder = |alarm: &calcard::icalendar::ICalendarComponent| {
         let mut after_start = None;
+        let is_none = |entry: &ICalendarEntry| {
+            let text = entry.values.first().and_then(ICalendarValue::as_text);
+            entry.name == ICalendarProperty::Action
+                && text.is_some_and(|text| text.eq_ignore_ascii_case("NONE"))
+        };
+        // Apple writes an alarm of this kind where there is to be none.
+        if alarm.entries.iter().any(is_none) {
+            return None;
+        }
         let mut method = ReminderMethod::Popup;
         for entry in &alarm.entries {
             match (&entry.name, entry.values.first()) {

@@ -5,6 +5,11 @@ use std::borrow::Cow;
 /// Returns the parameters and value of a property, `;TZID=…:2026…`, with the quotes that are missing.
 pub(super) fn mended<'a>(property: &str, rest: &'a str) -> Cow<'a, str> {
     match property {
+        "EXDATE" | "RDATE" if has_semicolons(rest) => {
+            let (header, value) = rest.rsplit_once(':').unwrap_or_default();
+            let rest = format!("{header}:{}", value.replace(';', ","));
+            Cow::Owned(mended(property, &rest).into_owned())
+        }
         "DTSTART" | "DTEND" | "RECURRENCE-ID" | "EXDATE" | "RDATE" => match zone_quoted(rest) {
             Cow::Borrowed(rest) => basic_dates(rest),
             Cow::Owned(rest) => Cow::Owned(basic_dates(&rest).into_owned()),
@@ -12,6 +17,12 @@ pub(super) fn mended<'a>(property: &str, rest: &'a str) -> Cow<'a, str> {
         "ORGANIZER" | "ATTENDEE" => names_quoted(rest),
         _ => Cow::Borrowed(rest),
     }
+}
+
+/// Returns whether a list of dates is separated by semicolons instead of commas.
+fn has_semicolons(rest: &str) -> bool {
+    rest.rsplit_once(':')
+        .is_some_and(|(_, value)| value.contains(';') && is_date(value))
 }
 
 /// Quotes the zone in `TZID=(UTC+01:00) Amsterdam, Berlin:2026…`: the value begins where a date does.

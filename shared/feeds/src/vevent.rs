@@ -9,6 +9,7 @@ use calweave_domain::digest::digest_of;
 use calweave_domain::recurrence::Series;
 use calweave_domain::time::{EventTime, next_day};
 use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 
 use super::details::{detail, of_texts, reminders};
 use super::lines::Block;
@@ -49,6 +50,7 @@ pub(super) fn read(
         warnings,
         now,
         zone_guessed: false,
+        start_zone: None,
     };
     let mut details = Box::new(of_texts(block.texts));
     let properties = reader.properties(&event.entries, &mut details);
@@ -131,6 +133,8 @@ pub(super) struct Reader<'a> {
     pub warnings: &'a mut Warnings,
     pub now: DateTime<Utc>,
     zone_guessed: bool,
+    /// The zone that the start names; times without a zone are in it too.
+    start_zone: Option<Tz>,
 }
 
 impl Reader<'_> {
@@ -153,6 +157,7 @@ impl Reader<'_> {
             dates: vec![],
             all_day: false,
         };
+        self.note_start_zone(entries);
         for entry in entries {
             let value = entry.values.first();
             match (&entry.name, value) {
@@ -200,6 +205,16 @@ impl Reader<'_> {
         read
     }
 
+    /// Notes the zone that the start names, which may stand behind other times.
+    fn note_start_zone(&mut self, entries: &[ICalendarEntry]) {
+        let is_start = |entry: &&ICalendarEntry| entry.name == ICalendarProperty::Dtstart;
+        let start = entries.iter().find(is_start);
+        if let Some(start) = start.filter(|start| start.tz_id().is_some()) {
+            let zone = self.time(start).and_then(|start| start.zone());
+            self.start_zone = zone.filter(|zone| *zone != Tz::UTC);
+        }
+    }
+
     /// Returns the dates of an event from midnight to midnight, in its own zone or where the feed is; `None` for any other.
     fn whole_days(&self, start: EventTime, end: EventTime) -> Option<(EventTime, EventTime)> {
         let days = |start: NaiveDateTime, end: NaiveDateTime| {
@@ -242,7 +257,10 @@ impl Reader<'_> {
                         self.zone_guessed |= guessed;
                         at
                     }
-                    None => self.zones.floating(local),
+                    None => match self.start_zone {
+                        Some(zone) => EventTime::Zoned(local, zone),
+                        None => self.zones.floating(local),
+                    },
                 },
             })
         })

@@ -158,6 +158,9 @@ impl Zones {
             return self.fixed_offset(name, offset);
         }
         self.guessed.push(shown());
+        if name.starts_with("(UTC)") {
+            return Meaning::Guessed(Tz::UTC);
+        }
         // The offset in front of an unknown display name says nothing of its summer time: the zone where the feed is may be
         // meant.
         let is_home = |offset: &i32| standard_offset(self.home()) == *offset;

@@ -46,9 +46,18 @@ impl From<BackendError> for SyncStop {
     }
 }
 
-/// Renews the lease, or stops the sync where another worker has taken it.
+/// Renews the lease when it is due, or stops the sync where another worker has taken it.
 pub(super) async fn renew_lease(context: &SyncContext, lease: &mut Lease) -> SyncResult<()> {
-    match context.store.renew_lease(lease).await? {
+    held(context.store.renew_lease(lease).await?)
+}
+
+/// Renews the lease at once, or stops the sync where another worker has taken it.
+pub(super) async fn confirm_lease(context: &SyncContext, lease: &mut Lease) -> SyncResult<()> {
+    held(context.store.confirm_lease(lease).await?)
+}
+
+fn held(outcome: WriteOutcome) -> SyncResult<()> {
+    match outcome {
         WriteOutcome::Written => Ok(()),
         WriteOutcome::ConditionFailed => Err(SyncError::LeaseLost.into()),
     }

@@ -13,7 +13,7 @@ use super::plan::{Interval, Page, PagePlan, Stored, last_changes, plan_page};
 use super::round::Seen;
 use crate::SyncError;
 use crate::names::{apply_alias, event_of, foreign_name, remote_id};
-use crate::stop::SyncResult;
+use crate::stop::{SyncResult, confirm_lease};
 
 /// What a full sync knows of the calendar as it is stored.
 pub(super) struct StoredIndex {
@@ -256,6 +256,12 @@ impl Pull<'_> {
     }
 
     async fn carry_out(&mut self, plan: PagePlan) -> SyncResult<()> {
+        // What was read long ago is not written over what another worker has read since.
+        let is_empty =
+            plan.hidden.is_empty() && plan.removals.is_empty() && plan.upserts.is_empty();
+        if !is_empty {
+            confirm_lease(self.context, self.lease).await?;
+        }
         for (event, originals) in plan.hidden {
             self.hide_occurrences(event, &originals).await?;
         }
