@@ -112,12 +112,9 @@ pub struct HealthContext {
     pub vault: Vault,
     /// The queue.
     pub queue: Queue,
-    /// The last check of the dependencies.
-    pub last_check: Arc<Mutex<Option<DependencyCheck>>>,
+    /// When all dependencies have answered last, in Unix seconds.
+    pub last_ready: Arc<Mutex<Option<i64>>>,
 }
-
-/// When the dependencies were called, in Unix seconds, and the names of those that did not answer.
-pub type DependencyCheck = (i64, Vec<&'static str>);
 
 impl Role for HealthContext {
     const HAS_CALLERS: bool = false;
@@ -127,7 +124,7 @@ impl Role for HealthContext {
             store: setup.store(),
             vault: setup.vault(),
             queue: setup.queue(),
-            last_check: Arc::default(),
+            last_ready: Arc::default(),
         }
     }
 }

@@ -69,23 +69,22 @@ pub struct Checks {
 
 /// Returns whether DynamoDB, KMS and the queue answer.
 ///
-/// Calls each of them, at most every ten seconds. 503 if one does not answer; `checks` shows which one.
+/// Calls each of them, while they answer at most every ten seconds. 503 if one does not answer; `checks` shows which one.
 #[utoipa::path(get, path = "/api/v1/health/ready", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, description = "A dependency does not answer", body = Readiness)))]
 pub async fn ready(State(context): State<Context>) -> (StatusCode, Json<Readiness>) {
     let now = context.http.clock.now().timestamp();
-    let last = context.last_check.lock();
-    let last = last.map_or(None, |last| last.clone());
-    let silent = match last.filter(|(at, _)| now - *at < KEPT) {
-        Some((_, silent)) => silent,
-        None => {
-            let silent = silent(&context).await;
-            if let Ok(mut last) = context.last_check.lock() {
-                *last = Some((now, silent.clone()));
-            }
-            silent
-        }
+    let last = context.last_ready.lock().map_or(None, |last| *last);
+    let silent = if last.is_some_and(|at| now - at < KEPT) {
+        vec![]
+    } else {
+        silent(&context).await
     };
+    if silent.is_empty()
+        && let Ok(mut last) = context.last_ready.lock()
+    {
+        *last = last.filter(|at| now - at < KEPT).or(Some(now));
+    }
     let outcome = |name| {
         if silent.contains(&name) {
             "unavailable"
@@ -120,7 +119,7 @@ pub async fn ready(State(context): State<Context>) -> (StatusCode, Json<Readines
 const DYNAMODB: &str = "DynamoDB";
 const KMS: &str = "KMS";
 const QUEUE: &str = "the queue";
-/// How long the result of a check is kept, in seconds: anybody may ask for it.
+/// How long it is kept that all dependencies answer, in seconds: anybody may ask for it.
 const KEPT: i64 = 10;
 
 /// Calls all dependencies. Returns the names of those that do not answer.
