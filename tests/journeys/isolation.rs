@@ -41,10 +41,17 @@ async fn every_id_of_somebody_else_is_not_found_on_every_route() {
                 "..",
                 "%00",
             ] {
+                // The client resolves it to another route: that of all events.
+                if id == ".." && path.ends_with("{id}/events") {
+                    continue;
+                }
                 let answer = world
                     .call(
                         &method.to_uppercase(),
-                        &path.replace("{id}", id),
+                        &format!(
+                            "{}?start=2026-03-01&end=2026-04-01",
+                            path.replace("{id}", id)
+                        ),
                         Some(&ada.token),
                         body.clone(),
                     )

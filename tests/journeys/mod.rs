@@ -9,6 +9,7 @@ mod google;
 mod isolation;
 mod leases;
 mod microsoft;
+mod reading;
 mod sign_in;
 mod slots;
 mod vault;

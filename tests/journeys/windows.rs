@@ -33,6 +33,34 @@ async fn a_window_costs_what_it_shows_and_not_what_is_stored() {
     }
     assert_eq!(units[0], units[1], "(read units, write units, calls)");
     assert!(units[0].0 < 20.0, "{units:?}");
+    assert_eq!(
+        units[0].2, 5,
+        "session with profile, calendars, and three spans"
+    );
+}
+
+/// Data are read while the session is checked; they are returned only if it is valid.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_beside_the_session_check_show_nothing_once_it_has_ended() {
+    let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    let calendar = calendar(&["UID:a\nDTSTART:20260214T230000Z\nSUMMARY:secret"]);
+    world.feeds.set_ics("f.ics", calendar);
+    world.connect(&ada, "f.ics").await;
+    let logout = world.post(&ada, "/api/v1/auth/logout", json!({}));
+    assert_eq!(logout.await.status, 204);
+    for path in [
+        "/api/v1/auth/me",
+        "/api/v1/calendar/calendars",
+        "/api/v1/calendar/calendars/stats",
+        "/api/v1/calendar/events?start=2026-02-01&end=2026-03-01",
+        "/api/v1/calendar/events?start=2026-02-01&end=2026-03-01&calendarIds=cal_00000000000000000000000000",
+        "/api/v1/calendar/events/upcoming",
+    ] {
+        let answer = world.get(&ada, path).await;
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(!answer.body.to_string().contains("secret"), "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use serde::Deserialize;
 use shared::http::AuditLog;
-use shared::http::{ApiResult, Caller, Json, Problem, Problems};
+use shared::http::{ApiResult, Bearer, Caller, Json, Problem, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -12,12 +12,9 @@ use crate::tokens::UserView;
 
 /// Returns the caller's profile.
 #[utoipa::path(get, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), responses((status = 200, body = UserView), Problems))]
-pub async fn get(State(context): State<Context>, caller: Caller) -> ApiResult<Json<UserView>> {
-    let user = context
-        .store
-        .user(caller.user())
-        .await?
-        .ok_or_else(Problem::not_found)?;
+pub async fn get(State(context): State<Context>, bearer: Bearer) -> ApiResult<Json<UserView>> {
+    let nothing = async |_| Ok::<_, Problem>(());
+    let (user, ()) = bearer.read_with_profile(&context.http, nothing).await?;
     Ok(Json(user.into()))
 }
 

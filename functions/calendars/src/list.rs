@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::domain::calendar::{CalendarState, ProviderKind, SyncStatus};
 use shared::http::views::CalendarView;
-use shared::http::{ApiResult, Caller, Json, Problems};
+use shared::http::{ApiResult, Bearer, Json, Problems};
 use utoipa::ToSchema;
 
 use crate::Context;
@@ -23,13 +23,10 @@ pub struct Calendars {
 /// Lists the connected calendars of the caller.
 #[utoipa::path(get, path = "/api/v1/calendar/calendars", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Calendars), Problems))]
-pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Calendars>> {
-    let connected = context
-        .store
-        .calendars(caller.user())
-        .await?
-        .into_iter()
-        .filter(|state| state.calendar.is_connected);
+pub async fn list(State(context): State<Context>, bearer: Bearer) -> ApiResult<Json<Calendars>> {
+    let all = bearer.read(&context.http, |user| context.store.calendars(user));
+    let all = all.await?.into_iter();
+    let connected = all.filter(|state| state.calendar.is_connected);
     Ok(Json(Calendars {
         calendars: connected.map(CalendarView::from).collect(),
         next_cursor: None,
@@ -66,8 +63,9 @@ pub struct ProviderCounts {
 /// Returns statistics of the caller's calendars.
 #[utoipa::path(get, path = "/api/v1/calendar/calendars/stats", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Stats), Problems))]
-pub async fn stats(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Stats>> {
-    let all = context.store.calendars(caller.user()).await?;
+pub async fn stats(State(context): State<Context>, bearer: Bearer) -> ApiResult<Json<Stats>> {
+    let all = bearer.read(&context.http, |user| context.store.calendars(user));
+    let all = all.await?;
     let connected: Vec<&CalendarState> = all
         .iter()
         .filter(|state| state.calendar.is_connected)

@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod delete;
+mod fields;
 mod if_match;
 mod list;
 mod one;
@@ -24,6 +25,7 @@ pub type Context = HandlerState<EventContext>;
 pub fn routes() -> OpenApiRouter<Context> {
     OpenApiRouter::new()
         .routes(routes!(list::list, create::create))
+        .routes(routes!(list::list_of_calendar))
         .routes(routes!(upcoming::upcoming))
         .routes(routes!(one::get, change::change, delete::delete))
         .routes(routes!(retry::retry))

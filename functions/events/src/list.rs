@@ -1,4 +1,4 @@
-//! `GET /api/v1/calendar/events`
+//! `GET /api/v1/calendar/events` and `GET /api/v1/calendar/calendars/{id}/events`
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -8,19 +8,33 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use shared::calendar::agenda::{AgendaQuery, WindowCoverage, cover_window, list_occurrences};
-use shared::calendar::calendars::{choose_calendars, connected_calendars, reader_zone};
+use shared::calendar::calendars::{choose_calendars, connected_calendars, zone_of};
+use shared::calendar::filter::EventFilter;
 use shared::domain::agenda::Window;
 use shared::domain::digest::digest_of;
+use shared::domain::ids::CalendarId;
 use shared::domain::time::to_instant;
 use shared::http::layers::conditional;
 use shared::http::page::PageCursor;
-use shared::http::{ApiResult, Caller, Problem, Problems, Query};
+use shared::http::{ApiResult, Bearer, Id, Problem, Problems, Query};
 use utoipa::IntoParams;
 
 use crate::Context;
+use crate::fields::Fields;
 use crate::view::{EventPage, EventView, etag};
 
-/// The parameters of the list.
+/// The parameter of the list over all calendars.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct CalendarsQuery {
+    /// Calendar ids, separated by commas: `cal_…,cal_…`. Defaults to all connected calendars.
+    #[serde(default)]
+    #[param(max_length = 4000, pattern = "^cal_[0-9A-Z]{26}(,cal_[0-9A-Z]{26})*$")]
+    calendar_ids: Option<String>,
+}
+
+/// The parameters of a list.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
@@ -31,15 +45,45 @@ pub struct ListQuery {
     /// End of the window, exclusive, in the same form; at most 366 days after `start`.
     #[param(example = "2026-04-01", max_length = 40)]
     end: String,
-    /// Calendar ids, separated by commas: `cal_…,cal_…`. Defaults to all connected calendars.
+    /// Words that an event must have, in its title, description, location, or its attendees' names and addresses; at most
+    /// 10. Upper and lower case are the same.
     #[serde(default)]
-    #[param(max_length = 4000, pattern = "^cal_[0-9A-Z]{26}(,cal_[0-9A-Z]{26})*$")]
-    calendar_ids: Option<String>,
+    #[param(max_length = 200, example = "budget review")]
+    q: Option<String>,
+    /// Statuses to include, separated by commas: `CONFIRMED,TENTATIVE`. Defaults to all.
+    #[serde(default)]
+    #[param(
+        max_length = 40,
+        pattern = "^(CONFIRMED|TENTATIVE|CANCELLED)(,(CONFIRMED|TENTATIVE|CANCELLED))*$"
+    )]
+    status: Option<String>,
+    /// E-mail address of an attendee or of the organizer.
+    #[serde(default)]
+    #[param(
+        max_length = 320,
+        pattern = "^[^@]+@[^@]+$",
+        example = "grace@example.org"
+    )]
+    attendee: Option<String>,
+    /// Include only events that Calweave has seen change at or after this time: RFC 3339.
+    #[serde(default)]
+    #[param(max_length = 40, example = "2026-03-01T00:00:00Z")]
+    updated_since: Option<String>,
+    /// Whether a series is listed as its occurrences, the default. With `false` it is listed once, at the place of its
+    /// first occurrence in the window, with `recurrence` and `overriddenStarts`; and beside it each occurrence that is an
+    /// event of its own.
+    #[serde(default)]
+    expand: Option<bool>,
+    /// Names of the fields of an event to return, separated by commas: `title,startTime,endTime`. `id` is always returned.
+    /// Defaults to all.
+    #[serde(default)]
+    #[param(max_length = 1000, pattern = "^[A-Za-z]+(,[A-Za-z]+)*$")]
+    fields: Option<String>,
     /// Maximum number of events in the response, 1 to 2,500. Defaults to 500.
     #[serde(default)]
     #[param(minimum = 1, maximum = 2500)]
     limit: Option<u32>,
-    /// `nextCursor` of the previous page. The other parameters except `limit` must be the same.
+    /// `nextCursor` of the previous page. The other parameters except `limit` and `fields` must be the same.
     #[serde(default)]
     #[param(max_length = 2000, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
@@ -56,23 +100,57 @@ const DEFAULT_LIMIT: u32 = 500;
 
 /// Lists the events that overlap a time window.
 ///
-/// Series are expanded into their occurrences. Events are sorted by start, then by id. Pages neither repeat nor skip an
-/// event, even if events are added in between. With `If-None-Match`, 304 if the response has not changed.
-#[utoipa::path(get, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), params(ListQuery),
+/// Series are expanded into their occurrences, unless `expand` is `false`. Events are sorted by start, then by id. Pages
+/// neither repeat nor skip an event, even if events are added in between. A page can have fewer events than `limit`, or none,
+/// before the last one: while `nextCursor` is not null, there may be more. With `If-None-Match`, 304 if the response has not
+/// changed.
+#[utoipa::path(get, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), params(CalendarsQuery, ListQuery),
     responses((status = 200, body = EventPage), (status = 304, description = "Not modified"), Problems))]
 pub async fn list(
     State(context): State<Context>,
-    caller: Caller,
+    bearer: Bearer,
     headers: HeaderMap,
+    Query(CalendarsQuery { calendar_ids }): Query<CalendarsQuery>,
     Query(query): Query<ListQuery>,
 ) -> ApiResult<Response> {
-    let zone = reader_zone(&context, caller.user(), query.timezone.as_deref()).await?;
+    read_page(&context, bearer, &headers, calendar_ids.as_deref(), query).await
+}
+
+/// Lists the events of one calendar that overlap a time window.
+///
+/// As the list over all calendars.
+#[utoipa::path(get, path = "/api/v1/calendar/calendars/{id}/events", tag = "events", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Calendar id, `cal_…`"), ListQuery),
+    responses((status = 200, body = EventPage), (status = 304, description = "Not modified"), Problems))]
+pub async fn list_of_calendar(
+    State(context): State<Context>,
+    bearer: Bearer,
+    headers: HeaderMap,
+    Id(id): Id<CalendarId>,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Response> {
+    let id = id.to_string();
+    read_page(&context, bearer, &headers, Some(&id), query).await
+}
+
+async fn read_page(
+    context: &Context,
+    bearer: Bearer,
+    headers: &HeaderMap,
+    calendar_ids: Option<&str>,
+    query: ListQuery,
+) -> ApiResult<Response> {
+    let read = bearer.read_with_profile(&context.http, |user| connected_calendars(context, user));
+    let (user, calendars) = read.await?;
+    let zone = zone_of(&user, query.timezone.as_deref())?;
     let window = window(&query, zone)?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::field("limit", "must be between 1 and 2500"));
     }
-    let digest = query_digest(&query, &window);
+    let filter = query.filter()?;
+    let fields = query.fields.as_deref().map(Fields::parse).transpose()?;
+    let digest = query_digest(&query, calendar_ids, &window);
     let cursor = query
         .cursor
         .as_deref()
@@ -81,16 +159,17 @@ pub async fn list(
     let first_coverage = cursor.as_ref().map(|cursor| cursor.coverage.clone());
     let after =
         cursor.and_then(|cursor| Some((DateTime::from_timestamp_millis(cursor.start)?, cursor.id)));
-    let calendars = connected_calendars(&context, caller.user()).await?;
-    let calendars = choose_calendars(calendars, query.calendar_ids.as_deref())?;
-    let covered = cover_window(&context, caller.user(), &calendars, &window).await?;
+    let calendars = choose_calendars(calendars, calendar_ids)?;
+    let covered = cover_window(context, user.id, &calendars, &window).await?;
     let coverage = coverage_digest(&covered);
     // More has been read since the first page: earlier pages may lack what lies between.
     let has_changed = first_coverage.is_some_and(|first| first != coverage);
     let wanted = AgendaQuery {
-        user: caller.user(),
+        user: user.id,
         window,
         calendars: &covered,
+        filter: &filter,
+        expands_series: query.expand.unwrap_or(true),
         after,
         limit: limit as usize,
     };
@@ -110,20 +189,50 @@ pub async fn list(
         .encode()
     });
     let page = EventPage::new(page, next_cursor, &covered, !has_changed);
-    let body = serde_json::to_string(&page)?;
+    let body = match fields {
+        Some(fields) => fields.reduce(serde_json::to_value(&page)?).to_string(),
+        None => serde_json::to_string(&page)?,
+    };
     let tag = etag(&body);
     Ok(conditional(
-        &headers,
+        headers,
         &tag,
         ([(CONTENT_TYPE, "application/json")], body),
     ))
 }
 
 /// Returns a digest of what all pages of a list have in common.
-fn query_digest(query: &ListQuery, window: &Window) -> String {
+fn query_digest(query: &ListQuery, calendar_ids: Option<&str>, window: &Window) -> String {
     let Window { start, end, zone } = window;
-    let calendars = query.calendar_ids.as_deref().unwrap_or("");
-    digest_of(format!("{start}|{end}|{zone}|{calendars}").as_bytes())
+    let calendars = calendar_ids.unwrap_or("");
+    let ListQuery {
+        q,
+        status,
+        attendee,
+        updated_since,
+        expand,
+        ..
+    } = query;
+    let conditions = format!("{q:?}|{status:?}|{attendee:?}|{updated_since:?}|{expand:?}");
+    digest_of(format!("{start}|{end}|{zone}|{calendars}|{conditions}").as_bytes())
+}
+
+impl ListQuery {
+    fn filter(&self) -> ApiResult<EventFilter> {
+        let Self {
+            q,
+            status,
+            attendee,
+            updated_since,
+            ..
+        } = self;
+        Ok(EventFilter::parse(
+            q.as_deref(),
+            status.as_deref(),
+            attendee.as_deref(),
+            updated_since.as_deref(),
+        )?)
+    }
 }
 
 /// Returns a digest of the stretches that have been read.

@@ -4,9 +4,10 @@ use axum::extract::State;
 use chrono::TimeDelta;
 use serde::Deserialize;
 use shared::calendar::agenda::{AgendaQuery, cover_window, list_occurrences};
-use shared::calendar::calendars::{connected_calendars, reader_zone};
+use shared::calendar::calendars::{connected_calendars, zone_of};
+use shared::calendar::filter::EventFilter;
 use shared::domain::agenda::Window;
-use shared::http::{ApiResult, Caller, Json, Problem, Problems, Query};
+use shared::http::{ApiResult, Bearer, Json, Problem, Problems, Query};
 use utoipa::IntoParams;
 
 use crate::Context;
@@ -37,26 +38,29 @@ const AHEAD: TimeDelta = TimeDelta::days(30);
     responses((status = 200, body = EventPage), Problems))]
 pub async fn upcoming(
     State(context): State<Context>,
-    caller: Caller,
+    bearer: Bearer,
     Query(query): Query<UpcomingQuery>,
 ) -> ApiResult<Json<EventPage>> {
     let limit = query.limit.unwrap_or(10);
     if !(1..=100).contains(&limit) {
         return Err(Problem::field("limit", "must be between 1 and 100"));
     }
-    let zone = reader_zone(&context, caller.user(), query.timezone.as_deref()).await?;
+    let read = bearer.read_with_profile(&context.http, |user| connected_calendars(&context, user));
+    let (user, calendars) = read.await?;
+    let zone = zone_of(&user, query.timezone.as_deref())?;
     let now = context.clock.now();
-    let calendars = connected_calendars(&context, caller.user()).await?;
     let window = Window {
         start: now,
         end: now + AHEAD,
         zone,
     };
-    let covered = cover_window(&context, caller.user(), &calendars, &window).await?;
+    let covered = cover_window(&context, user.id, &calendars, &window).await?;
     let wanted = AgendaQuery {
-        user: caller.user(),
+        user: user.id,
         window,
         calendars: &covered,
+        filter: &EventFilter::default(),
+        expands_series: true,
         after: None,
         limit: limit as usize,
     };

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use shared::calendar::agenda::{OccurrencePage, WindowCoverage};
 use shared::calendar::events::UpdatedEvent;
-use shared::domain::agenda::Occurrence;
+use shared::domain::agenda::{Occurrence, original_time};
 use shared::domain::calendar::{Calendar, ProviderKind, SyncStatus};
 use shared::domain::details::{
     Attendee, EventStatus, Importance, Reminder, Transparency, Visibility,
@@ -16,9 +16,12 @@ use shared::domain::digest::digest_of;
 use shared::domain::event::Event;
 use shared::domain::ids::{CalendarId, EventId};
 use shared::domain::link::{EventLink, KeptEdit, LinkStatus};
+use shared::domain::recurrence::Series;
 use shared::domain::time::EventTime;
 use shared::http::Json;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
 /// An event, or one occurrence of a series.
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,6 +80,13 @@ pub struct EventView {
     is_recurring: bool,
     /// Recurrence rule of the series: the value of its first `RRULE`.
     recurrence_rule: Option<String>,
+    /// The `RRULE`, `EXRULE`, `RDATE` and `EXDATE` lines of a series (RFC 5545); for series only, and missing where the
+    /// occurrences are not those of such lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recurrence: Option<Vec<String>>,
+    /// Original starts of the occurrences that are events of their own or were cancelled; for series only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overridden_starts: Option<Vec<String>>,
     /// Attendees, including the organizer.
     attendees: Vec<Attendee>,
     /// Reminders.
@@ -163,29 +173,39 @@ fn event_etag(event: &Event, calendar: &Calendar, sync_status: LinkStatus) -> St
     format!("\"{}-{sync_status:?}\"", digest_of(shown.as_bytes()))
 }
 
+/// Returns the first rule of a series. A rule that could not be parsed, or that was expanded into a list of starts, is stored
+/// in `unknown`.
+fn recurrence_rule(event: &Event) -> Option<String> {
+    let series = event.series.as_ref();
+    let rule = series.and_then(|series| series.rules.first());
+    let written_out = || {
+        let mut unknown = event.details.unknown.iter();
+        let rule = unknown.find(|(name, _)| name == "RRULE");
+        rule.map(|(_, rule)| rule.clone())
+    };
+    rule.map(ToString::to_string).or_else(written_out)
+}
+
+fn overridden_starts(series: &Series, start: EventTime, zone: Tz) -> Vec<String> {
+    let starts = series.overridden.iter();
+    starts
+        .map(|at| original_time(*at, start).to_api(zone))
+        .collect()
+}
+
 impl EventView {
     /// Renders an occurrence for a reader in `zone`.
     pub fn new(one: &Occurrence<'_>, calendar: &Calendar, zone: Tz) -> Self {
         let event = one.event;
         let details = &event.details;
         let is_occurrence = one.original_start.is_some();
-        let rule = event
-            .series
-            .as_ref()
-            .and_then(|series| series.rules.first());
-        let rule = rule.map(ToString::to_string);
         // For an occurrence without an override, `event` is its series, whose link is not shown on each occurrence.
         let link = event
             .link
             .as_deref()
             .filter(|_| !is_occurrence || event.original_start().is_some());
         let sync_status = link.map_or(LinkStatus::Synced, EventLink::status);
-        // A rule that could not be parsed, or that was expanded into a list of starts, is stored in `unknown`.
-        let written_out = || {
-            let mut unknown = details.unknown.iter();
-            let rule = unknown.find(|(name, _)| name == "RRULE");
-            rule.map(|(_, rule)| rule.clone())
-        };
+        let series = event.series.as_deref().filter(|_| !is_occurrence);
         Self {
             id: one.id.clone(),
             series_id: is_occurrence.then(|| one.id.series()),
@@ -208,7 +228,9 @@ impl EventView {
             is_busy: event.is_busy(),
             visibility: details.visibility,
             is_recurring: is_occurrence || event.series.is_some(),
-            recurrence_rule: rule.or_else(written_out),
+            recurrence_rule: recurrence_rule(event),
+            recurrence: series.and_then(|series| series.content_lines(event.start)),
+            overridden_starts: series.map(|series| overridden_starts(series, event.start, zone)),
             attendees: details.attendees.clone(),
             reminders: details.reminders.clone(),
             importance: details.importance,
@@ -243,6 +265,14 @@ impl EventView {
         };
         let tag = [(header::ETAG, self.etag.clone())];
         (status, tag, Json(self)).into_response()
+    }
+
+    /// Returns whether events have a field of this name.
+    pub fn has_field(name: &str) -> bool {
+        match Self::schema() {
+            RefOr::T(Schema::Object(event)) => event.properties.contains_key(name),
+            _ => false,
+        }
     }
 
     /// Returns the event's entity tag.

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use calweave_domain::agenda::{
     MAX_OCCURRENCES, Occurrence, Span, Window, first_start, occurrences, occurrences_from,
+    single_occurrence,
 };
 use calweave_domain::calendar::{CalendarState, SyncStatus};
 use calweave_domain::coverage::{AskedWindow, Coverage};
@@ -22,6 +23,7 @@ use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use crate::calendars::CalendarsById;
+use crate::filter::EventFilter;
 use crate::sync_requests::request_sync;
 use crate::{Context, Result as UseCaseResult};
 
@@ -34,6 +36,11 @@ pub struct AgendaQuery<'a> {
     pub window: Window,
     /// The calendars to include, with what is known of the window ([`cover_window`]).
     pub calendars: &'a [WindowCoverage<'a>],
+    /// The conditions that events must meet.
+    pub filter: &'a EventFilter,
+    /// Whether a series is included as its occurrences. Otherwise it is included once, at its first occurrence in the window,
+    /// and beside it each of its overrides in the window.
+    pub expands_series: bool,
     /// Start and id of the last occurrence of the previous page; `None` for the first page.
     pub after: Option<(DateTime<Utc>, String)>,
     /// Maximum number of occurrences.
@@ -45,7 +52,8 @@ pub struct AgendaQuery<'a> {
 pub struct OccurrencePage<T> {
     /// The occurrences, sorted by start and then by id.
     pub occurrences: Vec<T>,
-    /// Start and id of the last occurrence, from which the next page continues; `None` on the last page.
+    /// Start and id from which the next page continues; `None` on the last page. A page can have fewer occurrences than
+    /// requested and yet not be the last one, if few of the events meet the conditions.
     pub next: Option<(DateTime<Utc>, String)>,
     /// The calendars of which a series is missing occurrences, because it would take too much work to find them.
     pub cut: HashSet<CalendarId>,
@@ -111,6 +119,13 @@ async fn ask(
     Ok(())
 }
 
+/// Number of events read for one page, after which the page ends even if it is not full.
+const MAX_SCANNED: usize = 5_000;
+/// Minimum number of events read at once when some of them do not meet the conditions.
+const FILTERED_STEP: usize = 500;
+/// Sorts after the id of every event.
+const AFTER_ALL_IDS: &str = "~";
+
 /// Reads one page of the agenda. `view` converts each occurrence to the result type.
 pub async fn list_occurrences<T>(
     store: &Store,
@@ -120,77 +135,112 @@ pub async fn list_occurrences<T>(
     let calendars = query.calendars.iter();
     let coverage = calendars.map(|one| (one.state.calendar.id, one.coverage));
     let coverage: HashMap<CalendarId, Coverage> = coverage.collect();
-    let mut streams = Vec::new();
-    let mut rest: Vec<Event> = Vec::new();
-    for span in Span::ALL {
-        let (low, high) = bounds(&query, span);
-        let mut pages = store.span(query.user, span, low, high);
-        if span.reach().is_some() {
-            streams.push(Stream {
-                pages,
-                events: vec![],
-                read_to: None,
-            });
-        } else {
-            while !pages.is_done() {
-                rest.extend(pages.next(None).await?);
-            }
-        }
-    }
-    let expanded = expand(&rest, &query, &coverage);
-    let step = i32::try_from(query.limit + 1).unwrap_or(i32::MAX);
+    let step = step(&query);
+    let [mut day, mut month, mut lasting] = Span::ALL.map(|span| Stream::new(store, &query, span));
+    tokio::try_join!(
+        Box::pin(day.read(step)),
+        Box::pin(month.read(step)),
+        Box::pin(lasting.read_all())
+    )?;
+    let lasting = lasting.events;
+    let expanded = expand(&lasting, &query, &coverage);
+    let mut streams = [day, month];
     loop {
-        let lagging = streams
-            .iter_mut()
-            .filter(|stream| !stream.pages.is_done())
-            .min_by_key(|stream| stream.read_to);
-        let all_read = match lagging {
-            Some(stream) => {
-                stream.read(step).await?;
-                streams.iter().all(|stream| stream.pages.is_done())
-            }
-            None => true,
-        };
+        let all_read = streams.iter().all(|stream| stream.pages.is_done());
         let horizon = if all_read {
-            Some(query.window.end)
+            query.window.end
         } else {
             horizon(&streams)
         };
-        let Some(horizon) = horizon else { continue };
         let events = streams.iter().flat_map(|stream| &stream.events);
         let mut seen = occurrences_until(events, &expanded, &query, &coverage, horizon);
-        if seen.len() <= query.limit && !all_read {
+        if seen.len() <= query.limit && !all_read && !is_enough(&streams, &query, horizon) {
+            let unread = streams.iter_mut().filter(|one| !one.pages.is_done());
+            if let Some(lagging) = unread.min_by_key(|one| one.read_to) {
+                lagging.read(step).await?;
+            }
             continue;
         }
-        let more = seen.len() > query.limit;
+        let next = if seen.len() > query.limit {
+            let last = seen.get(query.limit - 1);
+            last.map(|one| (one.starts_at, one.id.to_string()))
+        } else {
+            (!all_read).then(|| (horizon, AFTER_ALL_IDS.to_owned()))
+        };
         seen.truncate(query.limit);
-        let last = seen
-            .last()
-            .filter(|_| more)
-            .map(|one| (one.starts_at, one.id.to_string()));
         return Ok(OccurrencePage {
             occurrences: seen.iter().map(view).collect(),
-            next: last,
+            next,
             cut: expanded.cut,
         });
     }
 }
 
+/// Returns how many events are read at once.
+fn step(query: &AgendaQuery<'_>) -> i32 {
+    let shown = query.limit + 1;
+    let step = if query.filter.is_empty() {
+        shown
+    } else {
+        shown.max(FILTERED_STEP)
+    };
+    i32::try_from(step).unwrap_or(i32::MAX)
+}
+
+/// Returns whether a page ends here although it is not full: much has been read for it, and the next page begins later.
+fn is_enough(streams: &[Stream<'_>], query: &AgendaQuery<'_>, horizon: DateTime<Utc>) -> bool {
+    let scanned: usize = streams.iter().map(|stream| stream.scanned).sum();
+    let after = query.after.as_ref();
+    let begins_at = after.map_or(query.window.start, |(start, _)| *start);
+    scanned >= MAX_SCANNED && horizon > begins_at
+}
+
 struct Stream<'a> {
     pages: SpanPages<'a>,
+    filter: &'a EventFilter,
+    /// The events that meet the conditions.
     events: Vec<Event>,
+    /// Number of all events that were read.
+    scanned: usize,
     /// Position in the index of the last event that was read.
     read_to: Option<DateTime<Utc>>,
 }
 
-impl Stream<'_> {
+impl<'a> Stream<'a> {
+    fn new(store: &'a Store, query: &AgendaQuery<'a>, span: Span) -> Self {
+        let (low, high) = bounds(query, span);
+        Self {
+            pages: store.span(query.user, span, low, high),
+            filter: query.filter,
+            events: vec![],
+            scanned: 0,
+            read_to: None,
+        }
+    }
+
     async fn read(&mut self, step: i32) -> Result<(), StoreError> {
         let events = self.pages.next(Some(step)).await?;
         self.read_to = events
             .last()
             .map(|event| event.start.instant(chrono_tz::UTC))
             .or(self.read_to);
-        self.events.extend(events);
+        self.add(events);
+        Ok(())
+    }
+
+    fn add(&mut self, events: Vec<Event>) {
+        self.scanned += events.len();
+        let matching = events
+            .into_iter()
+            .filter(|event| self.filter.matches(event));
+        self.events.extend(matching);
+    }
+
+    async fn read_all(&mut self) -> Result<(), StoreError> {
+        while !self.pages.is_done() {
+            let events = self.pages.next(None).await?;
+            self.add(events);
+        }
         Ok(())
     }
 }
@@ -210,11 +260,13 @@ fn bounds(query: &AgendaQuery<'_>, span: Span) -> (DateTime<Utc>, DateTime<Utc>)
     (low, window.index_end())
 }
 
-/// Returns the start up to which all streams have been read; `None` while one of them has not been read at all.
-fn horizon(streams: &[Stream<'_>]) -> Option<DateTime<Utc>> {
+/// Returns the start up to which all streams have been read.
+fn horizon(streams: &[Stream<'_>]) -> DateTime<Utc> {
     let unread = streams.iter().filter(|stream| !stream.pages.is_done());
-    let read: Option<Vec<_>> = unread.map(|stream| stream.read_to).collect();
-    read?.into_iter().min().map(|at| at - MAX_ZONE_SHIFT)
+    // Of a stream that gave nothing yet, nothing is known.
+    let read = unread.map(|stream| stream.read_to.unwrap_or(DateTime::<Utc>::MIN_UTC));
+    let read = read.min().unwrap_or(DateTime::<Utc>::MIN_UTC);
+    read.checked_sub_signed(MAX_ZONE_SHIFT).unwrap_or(read)
 }
 
 /// The occurrences of the series, and of the events that last longer than a month.
@@ -247,6 +299,12 @@ fn expand<'e>(
             Some(_) => coverage.part_of(&query.window),
             None => query.window,
         };
+        if event.series.is_some() && !query.expands_series {
+            expanded
+                .occurrences
+                .extend(whole_series(event, &window, &mut work));
+            continue;
+        }
         // Occurrences that start before the last item are on earlier pages.
         let from = match &query.after {
             Some((start, _)) => window.start.max(*start),
@@ -260,6 +318,22 @@ fn expand<'e>(
         }
     }
     expanded
+}
+
+/// Returns a series as one entry, at its first occurrence in the window, whether or not that is overridden; `None` if it has
+/// none.
+fn whole_series<'e>(event: &'e Event, window: &Window, work: &mut Work) -> Option<Occurrence<'e>> {
+    let series = event.series.as_ref()?;
+    let bare = Event {
+        series: Some(Box::new(series.without_overrides())),
+        ..event.clone()
+    };
+    let (first, _) = occurrences_from(&bare, window, first_start(event, window), 4, work);
+    let starts_at = first.first()?.starts_at;
+    Some(Occurrence {
+        starts_at,
+        ..single_occurrence(event, window.zone)
+    })
 }
 
 /// Returns the occurrences that start up to the horizon, in order, without those of earlier pages.

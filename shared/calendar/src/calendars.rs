@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use calweave_domain::account::User;
 use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, normalise_color};
 use calweave_domain::ids::{CalendarId, UserId};
 use chrono_tz::Tz;
@@ -104,6 +105,15 @@ pub async fn reader_zone(context: &Context, user: UserId, name: Option<&str>) ->
             Ok(user.ok_or(Error::NotFound)?.timezone)
         }
     }
+}
+
+/// As [`reader_zone`], for a user whose profile has been read.
+///
+/// # Errors
+/// [`Error::Invalid`] when `name` is not an IANA zone.
+pub fn zone_of(user: &User, name: Option<&str>) -> Result<Tz> {
+    let named = |name: &str| name.parse().map_err(|_| unknown_zone("timezone"));
+    name.map_or(Ok(user.timezone), named)
 }
 
 /// Returns the error for a field that is not an IANA zone.

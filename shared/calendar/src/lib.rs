@@ -10,6 +10,7 @@ mod context;
 mod error;
 pub mod events;
 pub mod feeds;
+pub mod filter;
 pub mod removal;
 pub mod slots;
 pub mod sync_requests;

@@ -17,15 +17,13 @@ pub enum Span {
     Day,
     /// Up to 31 days; sorted by start.
     Month,
-    /// Longer than 31 days; sorted by end.
-    Long,
-    /// A series; sorted by the end of its last occurrence.
-    Series,
+    /// A series, or longer than 31 days; sorted by the end of what is last of it.
+    Lasting,
 }
 
 impl Span {
     /// All spans.
-    pub const ALL: [Self; 4] = [Self::Day, Self::Month, Self::Long, Self::Series];
+    pub const ALL: [Self; 3] = [Self::Day, Self::Month, Self::Lasting];
 
     /// Returns how long before a window an event of this span can start; `None` if the span is sorted by end.
     pub fn reach(self) -> Option<TimeDelta> {
@@ -33,7 +31,7 @@ impl Span {
             // The end of summer time makes a day an hour longer. The rest is a margin for unusual zones.
             Self::Day => Some(TimeDelta::hours(27)),
             Self::Month => Some(TimeDelta::days(32)),
-            Self::Long | Self::Series => None,
+            Self::Lasting => None,
         }
     }
 
@@ -42,8 +40,7 @@ impl Span {
         match self {
             Self::Day => "DAY",
             Self::Month => "MONTH",
-            Self::Long => "LONG",
-            Self::Series => "SERIES",
+            Self::Lasting => "LASTING",
         }
     }
 }
@@ -60,11 +57,11 @@ pub fn index_position(event: &Event) -> (Span, DateTime<Utc>) {
             let end = last
                 .and_then(|last| last.checked_add_signed(event.duration()))
                 .unwrap_or(END_OF_TIME);
-            (Span::Series, end.min(END_OF_TIME))
+            (Span::Lasting, end.min(END_OF_TIME))
         }
         None if end - start <= TimeDelta::hours(25) => (Span::Day, start),
         None if end - start <= TimeDelta::days(31) => (Span::Month, start),
-        None => (Span::Long, end.min(END_OF_TIME)),
+        None => (Span::Lasting, end.min(END_OF_TIME)),
     }
 }
 
@@ -235,7 +232,7 @@ pub fn rule_yields(event: &Event, original: OriginalStart) -> bool {
 }
 
 /// Converts an original start to the same kind of time as the start of its series.
-fn original_time(original: OriginalStart, like: EventTime) -> EventTime {
+pub fn original_time(original: OriginalStart, like: EventTime) -> EventTime {
     match original {
         OriginalStart::Date(date) => EventTime::Date(date),
         OriginalStart::Floating(local) => like.with_local(local),

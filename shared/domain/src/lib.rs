@@ -5,6 +5,7 @@ pub mod agenda;
 pub mod calendar;
 pub mod connection;
 pub mod content;
+mod content_lines;
 pub mod coverage;
 pub mod details;
 pub mod digest;

@@ -15,7 +15,7 @@ pub mod token;
 pub mod views;
 
 pub use audit::AuditLog;
-pub use caller::Caller;
+pub use caller::{Bearer, Caller};
 pub use context::{HandlerState, HttpContext};
 pub use extract::{Id, Json, Query};
 pub use layers::{alias, service};

@@ -34,7 +34,7 @@ impl Store {
             .map(|id| keys::alias(user, id).attributes())
             .collect();
         Ok(self
-            .read_all("read event aliases", keys)
+            .read_all("read event aliases", &self.calendar, keys)
             .await?
             .iter()
             .filter_map(read)
@@ -86,7 +86,9 @@ impl Store {
             .iter()
             .map(|id| keys::alias(user, id).attributes())
             .collect();
-        let items = self.read_all("read tombstones", keys).await?;
+        let items = self
+            .read_all("read tombstones", &self.calendar, keys)
+            .await?;
         let found = items.iter().filter(|item| !item.contains_key("event"));
         let id = |item: &Item| item.get(keys::SK)?.as_s().ok()?.parse().ok();
         Ok(found.filter_map(id).collect())

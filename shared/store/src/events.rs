@@ -161,17 +161,18 @@ impl Store {
             .iter()
             .map(|id| keys::event(user, id).attributes())
             .collect();
-        let items = self.read_all(operation, keys).await?;
+        let items = self.read_all(operation, &self.calendar, keys).await?;
         items
             .into_iter()
             .map(|item| from_item::<StoredEvent>(operation, item)?.read(operation))
             .collect()
     }
 
-    /// Reads items of the `calendar` table by key. Keys without an item are skipped.
+    /// Reads items of a table by key. Keys without an item are skipped.
     pub(super) async fn read_all(
         &self,
         operation: &'static str,
+        table: &str,
         keys: Vec<Item>,
     ) -> Result<Vec<Item>> {
         let mut items = Vec::new();
@@ -186,10 +187,7 @@ impl Store {
                     .consistent_read(true)
                     .build();
                 let wanted = wanted.map_err(|error| StoreError::new(operation, error))?;
-                let request = self
-                    .dynamo
-                    .batch_get_item()
-                    .request_items(&self.calendar, wanted);
+                let request = self.dynamo.batch_get_item().request_items(table, wanted);
                 let answer = request
                     .return_consumed_capacity(ReturnConsumedCapacity::Total)
                     .send()

@@ -90,6 +90,12 @@ pub fn session(user: UserId, session: SessionId) -> Key {
 /// Prefix of the sort keys of a user's sessions.
 pub const SESSION_PREFIX: &str = "SESSION#";
 
+/// Returns whether an item of a user's partition is a session.
+pub fn is_session(item: &Item) -> bool {
+    let sort_key = item.get(SK).and_then(|value| value.as_s().ok());
+    sort_key.is_some_and(|sort_key| sort_key.starts_with(SESSION_PREFIX))
+}
+
 /// `identity`: the failed sign-ins of a subject, whether or not there is an account.
 pub fn lockout(subject: &str) -> Key {
     Key::new(format!("LOCKOUT#{subject}"), "LOCKOUT")

@@ -1,10 +1,10 @@
 //! Sessions. A session is valid only while it is stored, so logging out takes effect on all functions at once.
 
-use calweave_domain::account::Session;
+use calweave_domain::account::{Session, User};
 use calweave_domain::ids::{SessionId, UserId};
 
 use super::accounts::{check, put};
-use super::{Result, Store, WriteOutcome, from_item, keys, n, s, to_item};
+use super::{Item, Result, Store, WriteOutcome, from_item, keys, n, s, to_item};
 
 impl Store {
     /// Creates a session. The condition fails when the user no longer exists.
@@ -39,7 +39,30 @@ impl Store {
                 true,
             )
             .await?;
-        Ok(found.filter(|session| session.expires_at > self.clock.now().timestamp()))
+        Ok(found.filter(|session| self.is_valid(session)))
+    }
+
+    /// Returns the user, if the session has neither been ended nor has expired. Costs two consistent reads in one call.
+    pub async fn user_in_session(&self, user: UserId, session: SessionId) -> Result<Option<User>> {
+        let operation = "read a session and its user";
+        let keys = [keys::session(user, session), keys::user(user)];
+        let keys = keys.map(keys::Key::attributes).to_vec();
+        let items = self.read_all(operation, &self.identity, keys).await?;
+        let (sessions, users): (Vec<Item>, Vec<Item>) =
+            items.into_iter().partition(keys::is_session);
+        let Some(session) = sessions.into_iter().next() else {
+            return Ok(None);
+        };
+        let session: Session = from_item(operation, session)?;
+        if !self.is_valid(&session) {
+            return Ok(None);
+        }
+        let user = users.into_iter().next();
+        user.map(|item| from_item(operation, item)).transpose()
+    }
+
+    fn is_valid(&self, session: &Session) -> bool {
+        session.expires_at > self.clock.now().timestamp()
     }
 
     /// Replaces the refresh token with hash `old_hash`. The condition fails when that token is no longer the current

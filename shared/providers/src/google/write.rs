@@ -7,11 +7,9 @@ use calweave_domain::details::{
     Visibility,
 };
 use calweave_domain::event::Event;
-use calweave_domain::ids::OriginalStart;
 use calweave_domain::recurrence::Series;
 use calweave_domain::rule::{Rule, Until};
 use calweave_domain::time::{EventTime, rfc3339, to_instant};
-use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
@@ -173,35 +171,13 @@ fn reminder(reminder: &Reminder) -> Value {
 /// Converts a series to the content lines of `recurrence`. Exceptions are separate events at
 /// Google, and are not part of the lines.
 fn recurrence(series: &Series, start: EventTime) -> Vec<String> {
-    let rules = series
-        .rules
-        .iter()
-        .map(|rule| format!("RRULE:{}", for_google(rule, start)));
-    let except = series
-        .except_rules
-        .iter()
-        .map(|rule| format!("EXRULE:{}", for_google(rule, start)));
-    let dates = series.dates.iter().map(|date| match date {
-        EventTime::Date(date) => format!("RDATE;VALUE=DATE:{}", date.format("%Y%m%d")),
-        other => format!("RDATE:{}", utc(other.instant(Tz::UTC))),
-    });
-    let except_dates = series.except_dates.iter().map(|date| match date {
-        OriginalStart::Date(date) => format!("EXDATE;VALUE=DATE:{}", date.format("%Y%m%d")),
-        OriginalStart::Instant(at) => format!("EXDATE:{}", utc(*at)),
-        OriginalStart::Floating(local) => match start.zone() {
-            Some(zone) => format!(
-                "EXDATE;TZID={}:{}",
-                zone.name(),
-                local.format("%Y%m%dT%H%M%S")
-            ),
-            None => format!("EXDATE:{}", local.format("%Y%m%dT%H%M%S")),
-        },
-    });
-    rules
-        .chain(except)
-        .chain(dates)
-        .chain(except_dates)
-        .collect()
+    let rule = |rule: &Rule| for_google(rule, start);
+    let series = Series {
+        rules: series.rules.iter().map(rule).collect(),
+        except_rules: series.except_rules.iter().map(rule).collect(),
+        ..series.clone()
+    };
+    series.content_lines(start).unwrap_or_default()
 }
 
 /// Converts `UNTIL` to the form that Google requires: UTC for a timed series, a date for an all-day
@@ -223,10 +199,4 @@ fn for_google(rule: &Rule, start: EventTime) -> Rule {
         until,
         ..rule.clone()
     }
-}
-
-/// Formats an instant as an RFC 5545 date-time in UTC.
-fn utc(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
-        .replace(['-', ':'], "")
 }

@@ -279,11 +279,13 @@ impl<'a> Pull<'a> {
     async fn read_all_series(&mut self, window: Option<Interval>) -> SyncResult<()> {
         let from = window.map_or(self.now, |(from, _)| from);
         let store = &self.context.store;
-        let mut pages = store.span(self.user, Span::Series, from, from);
+        let mut pages = store.span(self.user, Span::Lasting, from, from);
         while !pages.is_done() {
             let mut remote_ids: Vec<String> = Vec::new();
             for series in pages.next(Some(SERIES_LOADED)).await? {
-                if series.id.calendar() != self.target.calendar || remote_id(&series).is_none() {
+                let is_here =
+                    series.series.is_some() && series.id.calendar() == self.target.calendar;
+                if !is_here || remote_id(&series).is_none() {
                     continue;
                 }
                 match self.provider.get_event(self.target, &series, None).await? {
