@@ -37,7 +37,7 @@ struct Arguments {
     /// Disable the rate limits
     #[arg(long)]
     no_rate_limits: bool,
-    /// Add a demo user with a bundled feed, and the Google and Microsoft sandboxes to link (implies
+    /// Add a demo user with a bundled feed, and accounts at Google and Microsoft sandboxes (implies
     /// --allow-loopback-feeds)
     #[arg(long)]
     demo: bool,
@@ -134,8 +134,8 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let stack = Stack::start(&template, options)
         .await
         .map_err(|error| error.to_string())?;
-    if arguments.demo {
-        demo::prepare(&stack).await?;
+    if let Some((google, microsoft)) = &urls {
+        demo::prepare(&stack, google, microsoft).await?;
     }
     say(&welcome(&stack, loopback, urls.as_ref()));
     tokio::signal::ctrl_c()

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedHttpClient};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, IdentityCache, Region, SharedHttpClient, StalledStreamProtectionConfig,
+};
 use aws_types::SdkConfig;
 use aws_types::sdk_config::{RetryConfig, SharedCredentialsProvider, TimeoutConfig};
 use calweave_base::clock::Clock;
@@ -155,6 +157,10 @@ impl<'a> Setup<'a> {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .retry_config(retries)
             .timeout_config(timeouts.build())
+            // Responses are small, and each attempt has a timeout.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // The credentials are fixed: Lambda starts another process before they expire.
+            .identity_cache(IdentityCache::no_cache())
             .build();
         self.aws = Some(aws);
         sdk

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod attacks;
+mod demo;
 mod edges;
 mod feeds;
 mod fetching;

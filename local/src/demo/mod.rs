@@ -1,8 +1,10 @@
-//! The `--demo` option: a user with a connected calendar, and provider sandboxes with accounts to
-//! link.
+//! The `--demo` option: a user with a connected feed, and an account at each provider's sandbox with a filled week.
+
+mod week;
 
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use sandboxes::google::GoogleSandbox;
 use sandboxes::microsoft::MicrosoftSandbox;
 use serde_json::json;
@@ -16,6 +18,9 @@ use crate::stack::Stack;
 pub const EMAIL: &str = "demo@example.org";
 /// The password of the demo user.
 pub const PASSWORD: &str = "demo calendar";
+
+/// The time zone of the demo user.
+const ZONE: Tz = Tz::Europe__Berlin;
 
 /// The path of the demo page.
 pub const PATH: &str = "/demo";
@@ -33,7 +38,7 @@ pub async fn google() -> Result<Arc<GoogleSandbox>, String> {
     google.add_person(
         "grace@example.org",
         "Grace",
-        "Europe/Berlin",
+        ZONE.name(),
         &["Team", "Garden"],
     );
     Ok(google)
@@ -49,13 +54,14 @@ pub async fn microsoft() -> Result<Arc<MicrosoftSandbox>, String> {
     Ok(microsoft)
 }
 
-/// Creates the demo user and connects the bundled feed, unless they exist from an earlier run.
+/// Creates the demo user and connects the bundled feed, unless they exist from an earlier run. Links the accounts of the
+/// sandboxes, which forget everything when they stop, and fills their calendars.
 ///
 /// # Errors
 /// Returns the API's response if it refuses a request.
-pub async fn prepare(stack: &Stack) -> Result<(), String> {
+pub async fn prepare(stack: &Stack, google: &str, microsoft: &str) -> Result<(), String> {
     let (auth, ics) = (&stack.functions["auth"], &stack.functions["ics"]);
-    let credentials = json!({ "email": EMAIL, "password": PASSWORD, "fullName": "Demo", "timezone": "Europe/Berlin" });
+    let credentials = json!({ "email": EMAIL, "password": PASSWORD, "fullName": "Demo", "timezone": ZONE.name() });
     let mut answer = post(auth, "/api/v1/auth/signup", None, &credentials).await?;
     if answer.0 == 409 {
         answer = post(auth, "/api/v1/auth/login", None, &credentials).await?;
@@ -66,9 +72,10 @@ pub async fn prepare(stack: &Stack) -> Result<(), String> {
         .to_owned();
     let feed = json!({ "url": format!("{}{DEMO_PATH}", stack.url), "displayName": "Demo" });
     match post(ics, "/api/v1/calendar/ics/connect", Some(&token), &feed).await? {
-        (201 | 409, _) => Ok(()),
-        (_, problem) => Err(format!("cannot connect the demo feed: {problem}")),
+        (201 | 409, _) => {}
+        (_, problem) => return Err(format!("cannot connect the demo feed: {problem}")),
     }
+    week::fill(&stack.url, google, microsoft).await
 }
 
 async fn post(

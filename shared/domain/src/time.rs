@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use chrono::{
     DateTime, Datelike, Days, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset,
-    TimeDelta, TimeZone, Timelike, Utc,
+    SecondsFormat, TimeDelta, TimeZone, Timelike, Utc,
 };
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -140,11 +140,10 @@ impl EventTime {
 /// Formats an instant as RFC 3339 in this zone: `2026-03-02T09:00:00+01:00`, with `Z` for UTC.
 pub fn rfc3339(at: DateTime<Utc>, zone: Tz) -> String {
     match zone {
-        Tz::UTC | Tz::Etc__UTC => at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        Tz::UTC | Tz::Etc__UTC => at.to_rfc3339_opts(SecondsFormat::Secs, true),
         _ => at
             .with_timezone(&zone)
-            .format("%Y-%m-%dT%H:%M:%S%:z")
-            .to_string(),
+            .to_rfc3339_opts(SecondsFormat::Secs, false),
     }
 }
 
