@@ -12,6 +12,7 @@ use calweave_base::config::Environment;
 use calweave_base::error_chain::Chain;
 use calweave_base::telemetry::init_json;
 use calweave_http::HandlerState;
+use calweave_http::deadline::RequestDeadline;
 use calweave_http::layers::service;
 use calweave_http::origin::RequestOrigin;
 use calweave_store::queue::Job;
@@ -55,7 +56,8 @@ pub fn http<R: Role>(routes: fn() -> OpenApiRouter<HandlerState<R>>) -> Result<(
     block_on(async move { lambda_http::run(router(routes(), web)).await })
 }
 
-/// Builds a function's router with all layers; the outermost one reads the request's origin from the API Gateway event.
+/// Builds a function's router with all layers; the outermost one reads the request's origin and
+/// deadline from the API Gateway event and the context of its invocation.
 pub(crate) fn router<C>(routes: OpenApiRouter<HandlerState<C>>, web: HandlerState<C>) -> Router
 where
     C: Clone + Send + Sync + 'static,
@@ -64,6 +66,10 @@ where
 }
 
 async fn origin(mut request: Request) -> Request {
+    let invocation = request.extensions().get::<lambda_runtime::Context>();
+    let ends_at = invocation.map_or(0, |invocation| invocation.deadline);
+    let deadline = RequestDeadline::from_epoch(ends_at, Clock::System.now());
+    request.extensions_mut().insert(deadline);
     let context = request.extensions().get::<RequestContext>();
     if let Some(RequestContext::ApiGatewayV2(context)) = context {
         let origin = RequestOrigin {

@@ -30,12 +30,25 @@ impl InProcess {
         &self,
         event: serde_json::Value,
     ) -> Result<serde_json::Value, serde_json::Error> {
+        self.invoke_until(event, 0).await
+    }
+
+    /// As [`InProcess::invoke`], with the time at which Lambda would end the invocation, in Unix milliseconds.
+    ///
+    /// # Errors
+    /// When the event is not an API Gateway event.
+    pub async fn invoke_until(
+        &self,
+        event: serde_json::Value,
+        ends_at: u64,
+    ) -> Result<serde_json::Value, serde_json::Error> {
         use lambda_http::Service;
         let request: lambda_http::request::LambdaRequest = serde_json::from_value(event)?;
         let router = self.0.lock().await.clone();
         // The adapter itself cannot be held across an await point; the future that it returns can.
-        let answer = lambda_http::Adapter::from(router)
-            .call(LambdaEvent::new(request, lambda_http::Context::default()));
+        let mut context = lambda_http::Context::default();
+        context.deadline = ends_at;
+        let answer = lambda_http::Adapter::from(router).call(LambdaEvent::new(request, context));
         match answer.await {
             Ok(answer) => serde_json::to_value(answer),
             Err(never) => match never {},

@@ -13,6 +13,7 @@ with_each_provider!(
     disconnect_removes_everything,
     an_account_that_ends_leaves_nothing,
     a_sign_in_is_bound_to_its_browser_and_good_once,
+    a_response_says_nothing_of_another_issuer_or_consent,
     tokens_in_plain_text,
     refresh_race_with_rotating_tokens,
     an_account_that_nobody_uses_is_free_again,
@@ -343,6 +344,42 @@ async fn a_sign_in_is_bound_to_its_browser_and_good_once<S: ProviderHarness>() {
         (elsewhere.status, &elsewhere.body["errors"][0]["field"]),
         (422, &json!("returnTo"))
     );
+}
+
+/// The code of another issuer is not sent to this one (RFC 9207), and an organisation has consented only where that was
+/// asked for.
+async fn a_response_says_nothing_of_another_issuer_or_consent<S: ProviderHarness>() {
+    let (world, side) = World::beside::<S>(options()).await;
+    let ada = world.sign_up("ada").await;
+    let path = format!("/api/v1/calendar/oauth/{}/login", S::PATH);
+    for change in ["iss", "admin_consent"] {
+        let login = world.get(&ada, &path).await;
+        let cookie = login.headers["set-cookie"].to_str().unwrap().to_owned();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let url = login.body["authUrl"].as_str().unwrap();
+        let back = side.consent(url, S::EMAIL, "allow", &[]).await;
+        let mut back = reqwest::Url::parse(&back).unwrap();
+        let kept: Vec<(String, String)> = back.query_pairs().into_owned().collect();
+        let is_kept =
+            |(name, _): &&(String, String)| name != "iss" && (change == "iss" || name != "code");
+        let value = if change == "iss" {
+            "https://accounts.example.org"
+        } else {
+            "True"
+        };
+        back.query_pairs_mut()
+            .clear()
+            .extend_pairs(
+                kept.iter()
+                    .filter(is_kept)
+                    .map(|(name, value)| (name, value)),
+            )
+            .append_pair(change, value);
+        let page = world.come_back(back.as_str(), &cookie).await;
+        assert_eq!(page.query(), Some("error=auth_failed"), "{change}");
+    }
+    let linked = world.get(&ada, "/api/v1/calendar/oauth/connections").await;
+    assert_eq!(linked.body["connections"], json!([]));
 }
 
 async fn tokens_in_plain_text<S: ProviderHarness>() {

@@ -1,5 +1,6 @@
 //! Template, code, documents and sample events say the same.
 
+mod dependencies;
 mod derived;
 mod environment;
 mod layers;

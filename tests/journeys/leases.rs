@@ -60,6 +60,7 @@ async fn a_lost_lease_writes_no_cursor() {
         next_sync_at: clock.now(),
         again_in: None,
         hold_until: None,
+        interruptions: 0,
     };
     let progress = FullSync {
         generation: 1,

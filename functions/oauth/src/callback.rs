@@ -1,5 +1,7 @@
 //! `GET /api/v1/calendar/oauth/{provider}/callback`
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,6 +9,7 @@ use serde::Deserialize;
 use shared::calendar::accounts::{
     CallbackParameters, FinishedLink, Linked, configured, finish_link,
 };
+use shared::http::deadline::RequestDeadline;
 use shared::http::{ApiResult, AuditLog, Problems, Query};
 use utoipa::IntoParams;
 
@@ -26,6 +29,9 @@ pub struct CallbackQuery {
     /// Error code, if there is no authorization code.
     #[serde(default)]
     error: Option<String>,
+    /// Issuer of the response (RFC 9207). The code of another issuer is not exchanged.
+    #[serde(default)]
+    iss: Option<String>,
     /// `True` if an administrator has consented for a whole organisation (Microsoft).
     #[serde(default)]
     admin_consent: Option<String>,
@@ -42,6 +48,7 @@ pub struct CallbackQuery {
 pub async fn callback(
     State(context): State<Context>,
     headers: HeaderMap,
+    deadline: RequestDeadline,
     audit: AuditLog,
     Path(provider): Path<String>,
     Query(query): Query<CallbackQuery>,
@@ -53,13 +60,23 @@ pub async fn callback(
         code: query.code,
         state: query.state,
         error: query.error,
+        issuer: query.iss,
         is_admin_consent: query.admin_consent.as_ref().is_some_and(is_true),
         browsers: shown(&headers, &own_base),
     };
-    let page = match finish_link(&context, kind, &returned).await? {
-        Some(finished) => finished_page(&audit, &finished).await,
-        // The `state` belongs to another browser, was used before, or has expired.
+    // The browser gets a page, not a problem, also where the provider takes too long.
+    let deadline = deadline.earlier(Duration::from_secs(1));
+    let linked = deadline
+        .limit(Box::pin(finish_link(&context, kind, &returned)))
+        .await;
+    let page = match linked.transpose()? {
         None => {
+            let page = return_to(&context, &own_base, None)?;
+            with(&page, "error", "auth_failed")
+        }
+        Some(Some(finished)) => finished_page(&audit, &finished).await,
+        // The `state` belongs to another browser, was used before, or has expired.
+        Some(None) => {
             let page = return_to(&context, &own_base, None)?;
             with(&page, "error", "invalid_state")
         }

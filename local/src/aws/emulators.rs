@@ -221,6 +221,10 @@ impl Keys {
 /// the folder is new, or after a `reset`.
 fn open(folder: &Path, reset: bool) -> Result<(Database, Keys, Option<fs::File>), String> {
     fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    // The database holds what people have in their calendars.
+    #[cfg(unix)]
+    fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .map_err(|error| error.to_string())?;
     let lock = fs::File::create(folder.join("lock")).map_err(|error| error.to_string())?;
     lock.try_lock()
         .map_err(|_| "another calweave is using it".to_owned())?;

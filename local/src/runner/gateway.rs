@@ -178,7 +178,16 @@ pub async fn handle(
         let page = crate::demo::PAGE
             .replace("{{EMAIL}}", crate::demo::EMAIL)
             .replace("{{PASSWORD}}", crate::demo::PASSWORD);
-        return axum::response::Html(page).into_response();
+        // The page has its script and style in itself, and calls the API only.
+        let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'";
+        let headers = [
+            (header::CONTENT_SECURITY_POLICY, policy),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::X_FRAME_OPTIONS, "DENY"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (header::CACHE_CONTROL, "no-store"),
+        ];
+        return (headers, axum::response::Html(page)).into_response();
     }
     if path == DEMO_PATH {
         return (

@@ -266,6 +266,8 @@ pub struct Cursor {
     pub leased_until: Option<i64>,
     /// When the lease of the last run expired, if that run was killed before it released it; else 0. In Unix milliseconds.
     pub expired_lease: i64,
+    /// Number of runs in a row that were killed and got no further than the one before.
+    pub interruptions: u32,
     /// Validators of a feed. Cleared while a sync writes, so that after an interrupted sync the next one skips nothing.
     pub validators: Validators,
     /// State for the next incremental sync of an account's calendar; absent before the first sync.

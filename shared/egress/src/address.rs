@@ -160,17 +160,31 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 /// Returns the URL with its secret parts hidden: the scheme, the host and, where it is harmless, the file name.
 pub fn masked(url: &Url) -> String {
+    const COMMON_NAMES: [&str; 12] = [
+        "basic",
+        "cal",
+        "calendar",
+        "events",
+        "export",
+        "feed",
+        "holidays",
+        "ical",
+        "icalexport",
+        "public",
+        "schedule",
+        "webcal",
+    ];
     let host = url.host_str().unwrap_or("");
     let name = url
         .path_segments()
         .and_then(|mut segments| segments.next_back())
         .unwrap_or("");
-    // A file name is harmless if it is too simple to be a secret: short, without digits, and ending in `.ics`.
-    let plain = !name.is_empty()
-        && name.len() <= 24
-        && name.to_ascii_lowercase().ends_with(".ics")
-        && !name.bytes().any(|b| b.is_ascii_digit());
-    if plain {
+    // Any other name can be the secret of the address, also one of letters only.
+    let stem = name.to_ascii_lowercase();
+    let is_common = stem
+        .strip_suffix(".ics")
+        .is_some_and(|stem| COMMON_NAMES.contains(&stem));
+    if is_common {
         format!("{}://{host}/…/{name}", url.scheme())
     } else {
         format!("{}://{host}/…", url.scheme())
@@ -283,9 +297,13 @@ mod tests {
     fn a_shown_address_holds_no_secret() {
         let url = Url::parse("https://calendar.google.com/calendar/ical/a%40b/private-0123456789abcdef/basic.ics?key=x").unwrap();
         assert_eq!(masked(&url), "https://calendar.google.com/…/basic.ics");
-        assert_eq!(
-            masked(&Url::parse("https://example.org/f/1a2b3c4d.ics").unwrap()),
-            "https://example.org/…"
-        );
+        for address in [
+            "https://example.org/f/1a2b3c4d.ics",
+            "https://example.org/f/qhzkwplmtbxa.ics",
+            "https://example.org/f/calendar",
+        ] {
+            let url = Url::parse(address).unwrap();
+            assert_eq!(masked(&url), "https://example.org/…");
+        }
     }
 }

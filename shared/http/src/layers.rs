@@ -15,6 +15,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::{Instrument, info, info_span};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use super::deadline;
 use super::idempotency;
 use super::limits::{LocalCounter, RateLimitHeaders};
 use super::origin::RequestOrigin;
@@ -38,6 +39,7 @@ where
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::new(ProblemType::MethodNotAllowed) })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(deadline::layer))
         .layer(middleware::from_fn_with_state(
             http.clone(),
             idempotency::layer,

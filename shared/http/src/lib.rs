@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod caller;
 mod context;
+pub mod deadline;
 pub mod extract;
 pub mod idempotency;
 pub mod layers;

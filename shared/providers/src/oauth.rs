@@ -48,6 +48,8 @@ pub struct AuthorizationCallback<'a> {
     pub verifier: &'a Secret,
     /// The value of [`AuthorizationRequest::nonce`].
     pub nonce: &'a str,
+    /// The issuer that the response names, if it names one (RFC 9207). The code of another issuer is not exchanged.
+    pub issuer: Option<&'a str>,
 }
 
 /// The account that was authorized, and its grant.

@@ -23,6 +23,9 @@ pub struct PendingAuthorization {
     pub verifier: String,
     /// The nonce that the ID token must contain.
     pub nonce: String,
+    /// Whether the consent of an administrator for a whole organisation was asked for.
+    #[serde(default)]
+    pub is_admin_consent: bool,
     /// The URL that the browser is redirected to at the end.
     pub return_to: String,
     /// When the authorization expires.

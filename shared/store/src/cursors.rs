@@ -25,7 +25,12 @@ pub struct SyncReport {
     pub again_in: Option<i32>,
     /// After a failure: until when no request is carried out.
     pub hold_until: Option<DateTime<Utc>>,
+    /// Number of interruptions that still count.
+    pub interruptions: u32,
 }
+
+/// What the owner of a calendar reads whose syncs were killed again and again.
+const SET_ASIDE: &str = "Reading this calendar takes too long: it was interrupted each time. It is tried again in some hours.";
 
 /// The longest delay of a message, in seconds (an SQS limit).
 pub const MAX_DELAY: i32 = 900;
@@ -40,6 +45,20 @@ impl SyncReport {
             next_sync_at: now + TimeDelta::seconds(i64::from(MAX_DELAY)),
             again_in: Some(seconds.min(MAX_DELAY)),
             hold_until: None,
+            interruptions: 0,
+        }
+    }
+
+    /// A sync that is not attempted for a while, because workers were killed by it.
+    pub fn set_aside(now: DateTime<Utc>, time: TimeDelta, interruptions: u32) -> Self {
+        let until = now + time;
+        Self {
+            success: None,
+            error: Some(SET_ASIDE.to_owned()),
+            next_sync_at: until,
+            again_in: None,
+            hold_until: Some(until),
+            interruptions,
         }
     }
 
@@ -90,7 +109,8 @@ impl Store {
             .set("completed", n(lease.cursor().requested))
             .set("nextSyncAt", value(operation, &report.next_sync_at)?)
             .copy("duePk", "dueIn")
-            .set("dueSk", s(due));
+            .set("dueSk", s(due))
+            .set("interruptions", n(report.interruptions));
         match &report.success {
             Some(success) => self.add_success(&mut update, success)?,
             None => {

@@ -144,6 +144,7 @@ impl Store {
         if let Some(state) = state {
             update.set("syncState", value(operation, state)?);
         }
+        update.remove("interruptions");
         self.done(operation, update.apply(self.update_as_holder(lease)))
             .await
     }

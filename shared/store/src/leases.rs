@@ -132,13 +132,18 @@ impl Store {
         }
     }
 
-    /// Records that the last sync was interrupted, as a failed sync. A successful sync clears it.
+    /// Records that the last sync was interrupted, as a failed sync. A successful sync clears it. Counts the interruptions until
+    /// a sync gets further ([`Store::checkpoint`]) or ends.
     pub async fn record_interruption(&self, lease: &mut Lease) -> Result<WriteOutcome> {
         let operation = "record an interrupted sync";
         lease.cursor.failures = lease.cursor.failures.saturating_add(1);
+        lease.cursor.interruptions = lease.cursor.interruptions.saturating_add(1);
         let request = self
             .update_as_holder(lease)
-            .update_expression("SET lastError = :error, failures = :failures")
+            .update_expression(
+                "SET lastError = :error, failures = :failures, interruptions = :interruptions",
+            )
+            .expression_attribute_values(":interruptions", n(lease.cursor.interruptions))
             .expression_attribute_values(":error", s(INTERRUPTED))
             .expression_attribute_values(":failures", n(lease.cursor.failures));
         self.done(operation, request).await

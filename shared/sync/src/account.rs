@@ -69,6 +69,7 @@ fn succeeded(
         error: None,
         next_sync_at: context.clock.now() + with_jitter(interval, calendar),
         hold_until: None,
+        interruptions: 0,
     }
 }
 
@@ -96,6 +97,7 @@ fn failed(
         next_sync_at: now + interval,
         again_in: retry_delay(failure, cursor.failures),
         hold_until: hold(failure, cursor.failures).map(|hold| now + hold),
+        interruptions: 0,
     }
 }
 

@@ -4,7 +4,7 @@
 //! wherever a sync is interrupted, the next one finds what is missing and writes it.
 
 use calweave_calendar::sync_requests::request_sync;
-use calweave_domain::calendar::{CalendarSource, CalendarState, Cursor};
+use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, Cursor};
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_store::WriteOutcome;
 use calweave_store::cursors::SyncReport;
@@ -57,6 +57,13 @@ pub async fn sync_calendar(
         return Ok(SyncOutcome::Gone);
     };
     let now = context.clock.now();
+    if lease.follows_interruption() && lease.cursor().interruptions >= most_interruptions(&calendar)
+    {
+        // The next try is the last one before the calendar is set aside again.
+        let still = most_interruptions(&calendar) - 1;
+        let report = SyncReport::set_aside(now, SET_ASIDE_FOR, still);
+        return finish(context, lease, &report).await;
+    }
     if let Some(left) = lease.cursor().held_until.map(|until| until - now)
         && left > TimeDelta::zero()
     {
@@ -77,6 +84,18 @@ pub async fn sync_calendar(
             drop(context.store.release_lease(lease).await);
             Err(error)
         }
+    }
+}
+
+/// For how long a calendar is set aside whose syncs are killed.
+const SET_ASIDE_FOR: TimeDelta = TimeDelta::hours(6);
+
+/// Returns after how many runs in a row that were killed, and got no further, a calendar is set aside. A feed is read as a whole,
+/// so a second run is killed by the same as the first. An account's calendar goes on where it was interrupted.
+fn most_interruptions(calendar: &Calendar) -> u32 {
+    match calendar.source {
+        CalendarSource::Feed(_) => 2,
+        CalendarSource::Account(_) => 10,
     }
 }
 

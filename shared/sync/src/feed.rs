@@ -95,6 +95,7 @@ fn report(outcome: Result<SyncSuccess, Failure>, next_sync_at: DateTime<Utc>) ->
         again_in: None,
         next_sync_at,
         hold_until: None,
+        interruptions: 0,
     }
 }
 

@@ -7,7 +7,7 @@ use local::stack::Options;
 use serde_json::json;
 use shared::clock::Clock;
 
-use crate::harness::feeds::daily;
+use crate::harness::feeds::{FeedResponse, Stream, daily};
 use crate::harness::{PASSWORD, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,4 +266,35 @@ async fn readiness_names_what_is_missing() {
             .unwrap()
             .contains("script-src 'self'")
     );
+}
+
+/// A handler stops before Lambda ends its invocation: there is a response, and the idempotency key is free again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_ends_before_its_invocation() {
+    let world = World::new().await;
+    let ada = world.sign_up("ada").await;
+    let slow = FeedResponse {
+        stream: Some(Stream::BytePerSecond),
+        ..FeedResponse::ics("")
+    };
+    world.feeds.set("slow.ics", slow);
+    let path = "/api/v1/calendar/ics/connect";
+    let event = json!({
+        "version": "2.0", "routeKey": format!("POST {path}"), "rawPath": path, "rawQueryString": "", "isBase64Encoded": false,
+        "headers": { "host": "localhost", "content-type": "application/json", "idempotency-key": "once", "authorization": format!("Bearer {}", ada.token) },
+        "body": json!({ "url": world.feeds.url("slow.ics") }).to_string(),
+        "requestContext": {
+            "accountId": "1", "apiId": "a", "domainName": "localhost", "domainPrefix": "a", "requestId": "r", "routeKey": "r",
+            "stage": "$default", "time": "01/Jan/2026:00:00:00 +0000", "timeEpoch": 0,
+            "http": { "method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "test" }
+        }
+    });
+    for _ in 0..2 {
+        let ends_at = Clock::System.now().timestamp_millis() + 2_500;
+        let function = &world.stack.functions["ics"];
+        let answer = function.invoke_until(event.clone(), ends_at.try_into().unwrap());
+        let answer = answer.await.unwrap();
+        assert_eq!(answer["statusCode"], 503, "{answer}");
+        assert!(answer["body"].as_str().unwrap().contains("took too long"));
+    }
 }

@@ -238,7 +238,24 @@ async fn a_killed_run_leaves_word_and_its_request_is_heard() {
     let status = cursor().await;
     assert!(status.last_error.unwrap().contains("interrupted"));
     assert_eq!(status.failures, 1);
+    // Two runs in a row were killed: the calendar is set aside, whoever asks for it.
     clock.advance(TimeDelta::seconds(62));
+    for job in visible_jobs(&world).await {
+        let app = world.stack.context.clone();
+        Box::pin(sync_worker::handle(app, job, Deadline::Never))
+            .await
+            .unwrap();
+    }
+    let aside = cursor().await;
+    assert!(aside.last_error.unwrap().contains("takes too long"));
+    assert_eq!(aside.held_until, Some(clock.now() + TimeDelta::hours(6)));
+    let ada = world.sign_in(&ada).await;
+    assert_eq!(world.post(&ada, &path, json!({})).await.status, 202);
+    world.stack.work().await;
+    assert!(cursor().await.last_error.is_some());
+    clock.advance(TimeDelta::hours(6));
+    let ada = world.sign_in(&ada).await;
+    assert_eq!(world.post(&ada, &path, json!({})).await.status, 202);
     for job in visible_jobs(&world).await {
         let app = world.stack.context.clone();
         Box::pin(sync_worker::handle(app, job, Deadline::Never))

@@ -11,18 +11,18 @@ use calweave_providers::oauth::{AuthorizationCallback, AuthorizedAccount};
 use calweave_providers::{Credentials, OAuthProvider, ProviderError, Providers, Refusal};
 use calweave_store::WriteOutcome;
 use calweave_store::authorizations::{CalendarSelection, PendingAuthorization};
-use calweave_store::connections::AccountOwner;
 use calweave_vault::SecretLocation;
 use chrono::TimeDelta;
 
 use super::access::renew_at;
+use super::claim::claim;
 use crate::sync_requests::request_sync;
 use crate::{AccountContext, BackendError, Error, Result};
 
 /// How long a pending authorization is valid.
 pub const CONSENT_LIFETIME: TimeDelta = TimeDelta::minutes(15);
 /// How long a selection of calendars is valid.
-const SELECTION_LIFETIME: TimeDelta = TimeDelta::minutes(10);
+pub(super) const SELECTION_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 /// Maximum length of an authorization code, in bytes.
 const MAX_CODE: usize = 4_096;
 
@@ -93,6 +93,7 @@ pub async fn begin_link(
         browser: secret_digest(&browser_secret),
         verifier: verifier.await?,
         nonce: authorize.nonce,
+        is_admin_consent,
         return_to,
         until: context.clock.now() + CONSENT_LIFETIME,
     };
@@ -117,6 +118,8 @@ pub struct CallbackParameters {
     pub state: Option<String>,
     /// The provider's error code (RFC 6749 4.1.2.1).
     pub error: Option<String>,
+    /// The issuer of the response (RFC 9207).
+    pub issuer: Option<String>,
     /// Whether an administrator has consented for a whole organisation.
     pub is_admin_consent: bool,
     /// Digests of the browser secrets in the request's cookies.
@@ -213,7 +216,7 @@ pub async fn finish_link(
     let begun = begun.filter(|begun| begun.provider == kind);
     let Some(begun) = begun else { return Ok(None) };
     let is_consent = returned.error.is_none() && returned.code.is_none();
-    let outcome = if is_consent && returned.is_admin_consent {
+    let outcome = if begun.is_admin_consent && is_consent && returned.is_admin_consent {
         Ok(Linked::Organisation)
     } else {
         link(context, &begun, returned).await?
@@ -253,6 +256,7 @@ async fn link(
         code,
         verifier: &verifier,
         nonce: &begun.nonce,
+        issuer: returned.issuer.as_deref(),
     };
     let signed_in = match provider.exchange(callback, context.clock.now()).await {
         Ok(signed_in) => signed_in,
@@ -329,65 +333,6 @@ async fn store(
         }
     }
     Ok(Ok(id))
-}
-
-/// Claims the account for this user. Returns the id of its connection, or `None` when the account belongs to another
-/// user.
-async fn claim(
-    context: &AccountContext,
-    user: UserId,
-    kind: ProviderKind,
-    signed_in: &AuthorizedAccount,
-    known: Option<&Connection>,
-) -> Result<Option<ConnectionId>, BackendError> {
-    let (store, account) = (&context.store, &signed_in.account_id);
-    // Reuses the claim of an earlier attempt that was interrupted after it had claimed the account.
-    let claimed = store.account_owner(kind, account).await?;
-    let claimed = claimed.filter(|owner| owner.user_id == user);
-    let id = claimed
-        .map(|owner| owner.connection_id)
-        .or(known.map(|known| known.id))
-        .unwrap_or_else(|| ConnectionId::new(&context.clock));
-    let owner = AccountOwner {
-        user_id: user,
-        connection_id: id,
-    };
-    if store.claim_account(kind, account, owner).await? == WriteOutcome::Written {
-        return Ok(Some(id));
-    }
-    let other = store.account_owner(kind, account).await?;
-    if other.is_some_and(|other| other.user_id == user && other.connection_id == id) {
-        return Ok(Some(id));
-    }
-    if !release_unused(context, other).await? {
-        return Ok(None);
-    }
-    let claimed = store.claim_account(kind, account, owner).await?;
-    Ok((claimed == WriteOutcome::Written).then_some(id))
-}
-
-/// Releases an account whose owner has no connected calendar of it, once the time to choose calendars is over. Returns
-/// whether the account is free.
-async fn release_unused(
-    context: &AccountContext,
-    owner: Option<AccountOwner>,
-) -> Result<bool, BackendError> {
-    let Some(owner) = owner else { return Ok(true) };
-    let (store, user) = (&context.store, owner.user_id);
-    let Some(connection) = store.connection(user, owner.connection_id).await? else {
-        return Ok(false);
-    };
-    let calendars = store.calendars(user).await?;
-    let is_used = calendars
-        .iter()
-        .any(|state| state.calendar.connection_id == connection.id && state.calendar.is_connected);
-    if is_used || context.clock.now() - connection.granted_at < SELECTION_LIFETIME {
-        return Ok(false);
-    }
-    if store.end_connection(&connection).await? == WriteOutcome::Written {
-        store.release_account(&connection).await?;
-    }
-    Ok(true)
 }
 
 /// Returns the vault location of the PKCE code verifier. No connection exists at that time, so its id is zero.

@@ -1,6 +1,7 @@
 //! Accounts with providers: linking an account, choosing its calendars, its access tokens, and revoking its grant.
 
 mod access;
+mod claim;
 mod link;
 mod revocation;
 mod selection;

@@ -54,6 +54,14 @@ impl Google {
         callback: AuthorizationCallback<'_>,
         now: DateTime<Utc>,
     ) -> Result<AuthorizedAccount> {
+        let own = self
+            .client
+            .endpoint
+            .clone()
+            .unwrap_or_else(|| "https://accounts.google.com".to_owned());
+        if callback.issuer.is_some_and(|issuer| issuer != own) {
+            return Err(malformed(&"the response is of another issuer"));
+        }
         let endpoints = self.endpoints()?;
         let tokens = endpoints
             .exchange(callback.code, callback.verifier, now, failure)
@@ -62,11 +70,6 @@ impl Google {
             .id_token
             .as_deref()
             .ok_or_else(|| malformed(&"no id token"))?;
-        let own = self
-            .client
-            .endpoint
-            .clone()
-            .unwrap_or_else(|| "https://accounts.google.com".to_owned());
         // Google uses two issuer names: with `https://` and without.
         let issuer = |claims: &serde_json::Value| {
             let issuer = claims["iss"].as_str()?;

@@ -4,7 +4,6 @@
 use calweave_domain::grant::Grant;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use url::Url;
 
 use super::super::oauth::{
     AuthorizationCallback, AuthorizationRequest, AuthorizedAccount, Endpoints, TokenErrorResponse,
@@ -86,6 +85,9 @@ impl Microsoft {
         callback: AuthorizationCallback<'_>,
         now: DateTime<Utc>,
     ) -> Result<AuthorizedAccount> {
+        if callback.issuer.is_some_and(|issuer| !self.is_own(issuer)) {
+            return Err(malformed(&"the response is of another issuer"));
+        }
         let endpoints = self.endpoints()?;
         let tokens = endpoints
             .exchange(callback.code, callback.verifier, now, failure)
@@ -156,13 +158,21 @@ impl Microsoft {
         if !is_welcome || claims["ver"] != "2.0" {
             return None;
         }
-        let base = self
-            .url("login.microsoftonline.com", "/")
-            .ok()
-            .as_ref()
-            .map(Url::origin)?
-            .ascii_serialization();
-        Some(format!("{base}/{tenant}/v2.0"))
+        Some(format!("{}/{tenant}/v2.0", self.issuer_base()?))
+    }
+
+    /// Returns whether an issuer is one of the tenants.
+    fn is_own(&self, issuer: &str) -> bool {
+        let tenant = self
+            .issuer_base()
+            .and_then(|base| issuer.strip_prefix(base.as_str())?.strip_prefix('/'));
+        let tenant = tenant.and_then(|rest| rest.strip_suffix("/v2.0"));
+        tenant.is_some_and(is_guid)
+    }
+
+    fn issuer_base(&self) -> Option<String> {
+        let base = self.url("login.microsoftonline.com", "/").ok()?;
+        Some(base.origin().ascii_serialization())
     }
 }
 
