@@ -6,8 +6,8 @@
 use std::sync::{Arc, Mutex};
 
 use calweave_base::clock::Deadline;
-use calweave_base::config::{HttpConfig, PasswordPolicy, ScheduleConfig, SyncWindow};
-use calweave_calendar::{AccountContext, Context, EventContext, FeedContext};
+use calweave_base::config::{HttpConfig, PasswordPolicy, Quotas, ScheduleConfig, SyncWindow};
+use calweave_calendar::{AccountContext, Context, EventContext, FeedContext, LinkContext};
 pub use calweave_http::HandlerState;
 use calweave_http::HttpContext;
 use calweave_store::Store;
@@ -43,6 +43,16 @@ impl Role for FeedContext {
             context: Context::build(setup),
             vault: setup.vault(),
             policy: setup.feed_policy(),
+            quotas: Quotas::read(&mut setup.env),
+        }
+    }
+}
+
+impl Role for LinkContext {
+    fn build(setup: &mut Setup<'_>) -> Self {
+        Self {
+            accounts: AccountContext::build(setup),
+            quotas: Quotas::read(&mut setup.env),
         }
     }
 }
@@ -63,6 +73,7 @@ impl Role for SyncContext {
             accounts: AccountContext::build(setup),
             window: SyncWindow::read(&mut setup.env),
             policy: setup.feed_policy(),
+            quotas: Quotas::read(&mut setup.env),
             deadline: Deadline::Never,
         }
     }
@@ -84,6 +95,8 @@ pub struct IdentityContext {
     pub accounts: AccountContext,
     /// Requirements for passwords.
     pub passwords: PasswordPolicy,
+    /// What one user may use.
+    pub quotas: Quotas,
 }
 
 impl std::ops::Deref for IdentityContext {
@@ -99,6 +112,7 @@ impl Role for IdentityContext {
         Self {
             accounts: AccountContext::build(setup),
             passwords: PasswordPolicy::read(&mut setup.env),
+            quotas: Quotas::read(&mut setup.env),
         }
     }
 }

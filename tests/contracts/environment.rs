@@ -40,7 +40,7 @@ fn a_function_is_given_what_it_reads_and_no_more() {
         let value = |name: &str| match name {
             "JWT_KEYS" => r#"{"kid":"a","secret":"0123456789abcdef0123456789abcdef"}"#.to_owned(),
             "CORS_ORIGINS" => "https://app.example.org".to_owned(),
-            name if ["_DAYS", "_LENGTH", "_RUN"]
+            name if ["_DAYS", "_LENGTH", "_QUOTA", "_RUN"]
                 .iter()
                 .any(|end| name.ends_with(end)) =>
             {

@@ -6,9 +6,7 @@ use chrono::TimeDelta;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use local::stack::Options;
 use serde_json::{Value, json};
-use shared::calendar::calendars::MAX_CALENDARS;
 
-use crate::harness::feeds::calendar;
 use crate::harness::{Person, World, options_by_hand};
 
 fn claims(token: &str) -> Value {
@@ -281,40 +279,4 @@ async fn odd_requests_are_refused_and_break_nothing() {
         let answer = world.send("GET", "/api/v1/auth/me", &odd, None).await;
         assert!(answer.status < 500, "{header:?}: {answer:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_connects_calendars_without_end() {
-    let world = World::new().await;
-    let ada = world.sign_up("ada").await;
-    let grace = world.sign_up("grace").await;
-    let connect = async |person: &Person, number: usize| {
-        let path = format!("{number}.ics");
-        world.feeds.set_ics(&path, calendar(&[]));
-        let body = json!({ "url": world.feeds.url(&path) });
-        world
-            .post(person, "/api/v1/calendar/ics/connect", body)
-            .await
-    };
-    let mut first = String::new();
-    for number in 0..MAX_CALENDARS {
-        let made = connect(&ada, number).await;
-        assert_eq!(made.status, 201, "{made:?}");
-        first = made.body["id"].as_str().unwrap().to_owned();
-    }
-    let refused = connect(&ada, MAX_CALENDARS).await;
-    assert_eq!(
-        (refused.status, &refused.body["type"]),
-        (403, &json!("quota-exceeded"))
-    );
-    let requests = world.feeds.requests(&format!("{MAX_CALENDARS}.ics"));
-    assert!(requests.is_empty(), "what is refused is not fetched");
-    assert_eq!(
-        connect(&grace, 0).await.status,
-        201,
-        "each user has a quota"
-    );
-    let path = format!("/api/v1/calendar/calendars/{first}");
-    world.call("DELETE", &path, Some(&ada.token), None).await;
-    assert_eq!(connect(&ada, MAX_CALENDARS).await.status, 201);
 }

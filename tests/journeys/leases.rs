@@ -61,6 +61,7 @@ async fn a_lost_lease_writes_no_cursor() {
         again_in: None,
         hold_until: None,
         interruptions: 0,
+        written: None,
     };
     let progress = FullSync {
         generation: 1,

@@ -10,6 +10,7 @@ mod google;
 mod isolation;
 mod leases;
 mod microsoft;
+mod quotas;
 mod reading;
 mod sign_in;
 mod slots;

@@ -7,13 +7,13 @@ mod login;
 mod select;
 mod session;
 
-use shared::calendar::AccountContext;
+use shared::calendar::LinkContext;
 use shared::roles::HandlerState;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// The state of the router.
-pub type Context = HandlerState<AccountContext>;
+pub type Context = HandlerState<LinkContext>;
 
 /// Returns the routes of this function.
 pub fn routes() -> OpenApiRouter<Context> {

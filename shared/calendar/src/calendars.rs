@@ -47,24 +47,6 @@ pub async fn connected_calendars(context: &Context, user: UserId) -> Result<Cale
     Ok(connected.map(|state| (state.calendar.id, state)).collect())
 }
 
-/// Maximum number of connected calendars of a user, feeds included.
-pub const MAX_CALENDARS: usize = 50;
-
-/// Checks that a user may connect some more calendars. Two requests at once may exceed the quota by what one of them
-/// connects.
-///
-/// # Errors
-/// [`Error::Quota`].
-pub(crate) fn check_quota(connected: &CalendarsById, more: usize) -> Result<()> {
-    if connected.len() + more <= MAX_CALENDARS {
-        return Ok(());
-    }
-    let count = connected.len();
-    Err(Error::Quota(format!(
-        "at most {MAX_CALENDARS} calendars can be connected, and {count} are; disconnect some first"
-    )))
-}
-
 /// Calendars with the state of their sync, in the order of their ids.
 pub type CalendarsById = BTreeMap<CalendarId, CalendarState>;
 

@@ -4,7 +4,7 @@
 use std::ops::Deref;
 
 use calweave_base::clock::Clock;
-use calweave_base::config::SyncWindow;
+use calweave_base::config::{Quotas, SyncWindow};
 use calweave_egress::address::EgressPolicy;
 use calweave_providers::Providers;
 use calweave_store::Store;
@@ -40,6 +40,8 @@ pub struct FeedContext {
     pub vault: Vault,
     /// The addresses that may be fetched.
     pub policy: EgressPolicy,
+    /// What one user may use.
+    pub quotas: Quotas,
 }
 
 /// The dependencies of use cases that call providers on behalf of an account.
@@ -51,6 +53,23 @@ pub struct AccountContext {
     pub vault: Vault,
     /// The providers that this deployment is registered with.
     pub providers: Providers,
+}
+
+/// The dependencies of use cases that link accounts and connect their calendars.
+#[derive(Clone)]
+pub struct LinkContext {
+    /// Tables, queue, clock, vault and providers.
+    pub accounts: AccountContext,
+    /// What one user may use.
+    pub quotas: Quotas,
+}
+
+impl Deref for LinkContext {
+    type Target = AccountContext;
+
+    fn deref(&self) -> &AccountContext {
+        &self.accounts
+    }
 }
 
 macro_rules! deref_to_context {

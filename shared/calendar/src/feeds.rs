@@ -14,7 +14,8 @@ use calweave_vault::{FEED_URL, SecretLocation};
 use chrono_tz::Tz;
 use url::Url;
 
-use crate::calendars::{check_color, check_quota, connected_calendar, connected_calendars};
+use crate::calendars::{check_color, connected_calendar, connected_calendars};
+use crate::quotas::{check_calendars, count_feed_connect};
 use crate::sync_requests::request_sync;
 use crate::{Context, Error, FeedContext, Result};
 
@@ -88,7 +89,12 @@ pub async fn connect_feed(
     address: &str,
     details: FeedDetails,
 ) -> Result<CalendarState> {
-    check_quota(&connected_calendars(context, user).await?, 1)?;
+    check_calendars(
+        &context.quotas,
+        &connected_calendars(context, user).await?,
+        1,
+    )?;
+    count_feed_connect(context, &context.quotas, user).await?;
     let (url, feed) = preview_feed(context, address).await?;
     let fingerprint = context.vault.fingerprint(user, url.as_str()).await?;
     let known = context.store.calendar_of(user, &fingerprint).await?;

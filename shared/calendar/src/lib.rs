@@ -11,10 +11,11 @@ mod error;
 pub mod events;
 pub mod feeds;
 pub mod filter;
+pub mod quotas;
 pub mod removal;
 pub mod slots;
 pub mod sync_requests;
 
 pub use calweave_domain::field::FieldError;
-pub use context::{AccountContext, Context, EventContext, FeedContext};
+pub use context::{AccountContext, Context, EventContext, FeedContext, LinkContext};
 pub use error::{BackendError, Error, FieldErrors, Result};

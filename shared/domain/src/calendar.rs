@@ -1,6 +1,6 @@
 //! Calendars and the state of their sync.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -190,6 +190,28 @@ pub enum SyncStatus {
     Failed,
 }
 
+/// How many events of a calendar syncs have written in a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenToday {
+    /// The day (UTC).
+    pub day: NaiveDate,
+    /// Number of events that were added, changed or removed.
+    pub count: u64,
+}
+
+impl WrittenToday {
+    /// Adds the events of a sync to the count of its day.
+    pub fn after(before: Option<Self>, day: NaiveDate, stats: &SyncStats) -> Self {
+        let before = before.filter(|before| before.day == day);
+        let written = [stats.created, stats.updated, stats.deleted];
+        let written: u64 = written.map(u64::from).iter().sum();
+        Self {
+            day,
+            count: before.map_or(0, |before| before.count) + written,
+        }
+    }
+}
+
 /// The number of events that one sync added, changed and removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -266,6 +288,9 @@ pub struct Cursor {
     pub leased_until: Option<i64>,
     /// When the lease of the last run expired, if that run was killed before it released it; else 0. In Unix milliseconds.
     pub expired_lease: i64,
+    /// How many events syncs have written today.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<WrittenToday>,
     /// Number of runs in a row that were killed and got no further than the one before.
     pub interruptions: u32,
     /// Validators of a feed. Cleared while a sync writes, so that after an interrupted sync the next one skips nothing.

@@ -6,6 +6,9 @@ use serde::Deserialize;
 
 use super::{Result, Store, from_item, keys, n};
 
+/// Length of a window of one day.
+pub const DAY_SECONDS: i64 = 86_400;
+
 /// How failed sign-ins of one subject delay further ones.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptPolicy {
@@ -203,5 +206,19 @@ impl Store {
             .return_values(ReturnValue::UpdatedNew);
         let item = self.update(operation, request).await?.unwrap_or_default();
         from_item::<Count>(operation, item).map(|count| count.count)
+    }
+
+    /// Returns how many calls have been counted in a window.
+    pub async fn counted_calls(
+        &self,
+        policy: &str,
+        subject: &str,
+        window_start: i64,
+    ) -> Result<u64> {
+        let key = keys::rate(policy, subject, window_start);
+        let count: Option<Count> = self
+            .get("read a count of calls", &self.identity, key, false)
+            .await?;
+        Ok(count.map_or(0, |count| count.count))
     }
 }

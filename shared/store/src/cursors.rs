@@ -2,7 +2,9 @@
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValue;
-use calweave_domain::calendar::{ChannelState, Cursor, SyncStats, SyncStatus, Validators};
+use calweave_domain::calendar::{
+    ChannelState, Cursor, SyncStats, SyncStatus, Validators, WrittenToday,
+};
 use calweave_domain::coverage::AskedWindow;
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_domain::sync_state::SyncState;
@@ -27,6 +29,8 @@ pub struct SyncReport {
     pub hold_until: Option<DateTime<Utc>>,
     /// Number of interruptions that still count.
     pub interruptions: u32,
+    /// How many events have been written today, if that is known; `None` keeps the stored count.
+    pub written: Option<WrittenToday>,
 }
 
 /// What the owner of a calendar reads whose syncs were killed again and again.
@@ -46,6 +50,7 @@ impl SyncReport {
             again_in: Some(seconds.min(MAX_DELAY)),
             hold_until: None,
             interruptions: 0,
+            written: None,
         }
     }
 
@@ -59,6 +64,7 @@ impl SyncReport {
             again_in: None,
             hold_until: Some(until),
             interruptions,
+            written: None,
         }
     }
 
@@ -121,6 +127,9 @@ impl Store {
                     .set("failures", n(failures))
                     .set("lastError", s(error));
             }
+        }
+        if let Some(written) = &report.written {
+            update.set("written", value(operation, written)?);
         }
         match &report.hold_until {
             Some(until) => update.set("heldUntil", value(operation, until)?),

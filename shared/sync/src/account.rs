@@ -70,6 +70,7 @@ fn succeeded(
         next_sync_at: context.clock.now() + with_jitter(interval, calendar),
         hold_until: None,
         interruptions: 0,
+        written: None,
     }
 }
 
@@ -98,6 +99,7 @@ fn failed(
         again_in: retry_delay(failure, cursor.failures),
         hold_until: hold(failure, cursor.failures).map(|hold| now + hold),
         interruptions: 0,
+        written: None,
     }
 }
 

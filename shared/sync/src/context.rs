@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use calweave_base::clock::Deadline;
-use calweave_base::config::{ScheduleConfig, SyncWindow};
+use calweave_base::config::{Quotas, ScheduleConfig, SyncWindow};
 use calweave_calendar::{AccountContext, Context};
 use calweave_egress::address::EgressPolicy;
 
@@ -16,6 +16,8 @@ pub struct SyncContext {
     pub window: SyncWindow,
     /// Which addresses may be fetched.
     pub policy: EgressPolicy,
+    /// How much of a calendar is written in one day.
+    pub quotas: Quotas,
     /// When the invocation has to come to an end.
     pub deadline: Deadline,
 }

@@ -4,7 +4,7 @@
 //! wherever a sync is interrupted, the next one finds what is missing and writes it.
 
 use calweave_calendar::sync_requests::request_sync;
-use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, Cursor};
+use calweave_domain::calendar::{Calendar, CalendarSource, CalendarState, Cursor, WrittenToday};
 use calweave_domain::ids::{CalendarId, UserId};
 use calweave_store::WriteOutcome;
 use calweave_store::cursors::SyncReport;
@@ -78,12 +78,39 @@ pub async fn sync_calendar(
         }
     };
     match ended {
-        Ok(report) => finish(context, lease, &report).await,
+        Ok(report) => {
+            let report = count_written(context, &lease, report);
+            finish(context, lease, &report).await
+        }
         Err(error) => {
             // The next try need not wait for the lease to expire. Should this fail too, it does.
             drop(context.store.release_lease(lease).await);
             Err(error)
         }
+    }
+}
+
+/// The interval of syncs of a calendar that has changed more than its quota of the day.
+const SLOW_INTERVAL: TimeDelta = TimeDelta::hours(6);
+
+/// Counts what a sync has written. After more than the quota of a day, the next sync has to wait.
+fn count_written(context: &SyncContext, lease: &Lease, report: SyncReport) -> SyncReport {
+    let Some(success) = &report.success else {
+        return report;
+    };
+    let (id, now) = (lease.calendar(), context.clock.now());
+    let written = WrittenToday::after(lease.cursor().written, now.date_naive(), &success.stats);
+    let is_over = written.count > context.quotas.changes && !success.is_unfinished;
+    if is_over {
+        let count = written.count;
+        warn!(calendar.id = %id, "{id} has changed {count} events today, more than its quota; it is synced less often");
+    }
+    let slow = is_over.then(|| now + SLOW_INTERVAL);
+    SyncReport {
+        written: Some(written),
+        next_sync_at: slow.map_or(report.next_sync_at, |slow| report.next_sync_at.max(slow)),
+        hold_until: report.hold_until.max(slow),
+        ..report
     }
 }
 

@@ -96,6 +96,7 @@ fn report(outcome: Result<SyncSuccess, Failure>, next_sync_at: DateTime<Utc>) ->
         next_sync_at,
         hold_until: None,
         interruptions: 0,
+        written: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod environment;
 mod http;
 mod jwt;
 mod oauth;
+mod quotas;
 mod storage;
 mod sync;
 
@@ -14,5 +15,6 @@ pub use environment::{Environment, InvalidConfig};
 pub use http::{HttpConfig, PasswordPolicy};
 pub use jwt::{JwtKey, JwtKeys};
 pub use oauth::OAuthClient;
+pub use quotas::Quotas;
 pub use storage::{KeyConfig, QueueConfig, TableNames};
 pub use sync::{FeedsConfig, ScheduleConfig, SyncWindow};

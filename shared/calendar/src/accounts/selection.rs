@@ -8,9 +8,10 @@ use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
 use calweave_store::WriteOutcome;
 use calweave_store::authorizations::CalendarSelection;
 
-use crate::calendars::{check_quota, connected_calendar, connected_calendars};
+use crate::calendars::{connected_calendar, connected_calendars};
+use crate::quotas::check_calendars;
 use crate::sync_requests::request_sync;
-use crate::{Context, Error, Result};
+use crate::{Context, Error, LinkContext, Result};
 
 /// The calendars that a user can choose from.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ pub struct SelectedCalendars {
 /// [`Error::NotFound`] when the selection does not exist or has expired, [`Error::Invalid`] for an id that it does not
 /// offer.
 pub async fn select_calendars(
-    context: &Context,
+    context: &LinkContext,
     user: UserId,
     provider: &str,
     session: &str,
@@ -88,7 +89,7 @@ pub async fn select_calendars(
         })
     };
     let new = chosen.iter().filter(|one| !is_connected(one)).count();
-    check_quota(&connected, new)?;
+    check_calendars(&context.quotas, &connected, new)?;
     // Atomic: of two concurrent requests, the second one finds no selection.
     let taken = store.take_selection(user, session).await?;
     let taken = taken.ok_or(Error::NotFound)?;
