@@ -2,7 +2,7 @@
 //! variable this compares.
 //!
 //! From `template.yaml`: the functions' entries in the manifests, the list of functions in `local`, the routes of
-//! `cargo lambda watch`, the sample events of jobs, and the tables of the documents. From the code: the OpenAPI document. From
+//! `cargo lambda watch`, the sample events of jobs, and the tables of the documents. From the code: the OpenAPI document, and the paths of the API. From
 //! the manifests: the picture of the crates.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,11 +131,9 @@ fn manifest(functions: &[Function]) -> (PathBuf, String) {
 fn router(functions: &[Function]) -> String {
     let mut routes: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for function in functions {
-        // `cargo lambda watch` answers preflights by itself.
-        let routed = function
-            .routes
-            .iter()
-            .filter(|(method, _)| method != "OPTIONS");
+        // `cargo lambda watch` answers preflights and what no route matches by itself.
+        let all = function.routes.iter();
+        let routed = all.filter(|(_, path)| !path.ends_with("{proxy+}"));
         for (method, path) in routed {
             let name = &function.name;
             let entry = format!("{{ method = \"{method}\", function = \"{name}\" }}");
@@ -332,6 +330,23 @@ fn crates() -> String {
     lines
 }
 
+/// The paths of the API with their methods, for requests that no route matches.
+fn paths() -> (PathBuf, String) {
+    let document = serde_json::to_value(openapi::document()).unwrap();
+    let mut lines = String::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let methods = methods.as_object().unwrap().keys();
+        let methods: BTreeSet<String> = methods.map(|method| method.to_uppercase()).collect();
+        let methods: Vec<String> = methods.into_iter().collect();
+        lines += &format!("    (\"{path}\", \"{}\"),\n", methods.join(", "));
+    }
+    let count = lines.lines().count();
+    let text = format!(
+        "//! The paths of the API with their methods (derived).\n\n/// Path pattern, and its methods as in the `Allow` header.\n#[rustfmt::skip]\npub const PATHS: [(&str, &str); {count}] = [\n{lines}];\n"
+    );
+    (root().join("functions/health/src/paths.rs"), text)
+}
+
 #[test]
 fn what_is_derived_is_up_to_date() {
     let functions = functions();
@@ -351,6 +366,7 @@ fn what_is_derived_is_up_to_date() {
     let document = openapi::document().to_pretty_json().unwrap();
     let openapi = root().join("functions/health/src/openapi.json");
     files.push((openapi, format!("{document}\n")));
+    files.push(paths());
     let is_stale =
         |(path, text): &(PathBuf, String)| fs::read_to_string(path).ok().as_ref() != Some(text);
     let stale: Vec<_> = files.into_iter().filter(is_stale).collect();

@@ -1,8 +1,11 @@
-//! Health checks, and the documentation of the API.
+//! Health checks, the documentation of the API, and requests that no route matches.
 
 mod check;
 mod docs;
+mod paths;
+mod unmatched;
 
+use axum::routing::any;
 use shared::http::alias;
 use shared::roles::HandlerState;
 use shared::roles::HealthContext;
@@ -24,4 +27,5 @@ pub fn routes() -> OpenApiRouter<Context> {
         .routes(routes!(docs::page))
         .routes(routes!(docs::style))
         .routes(routes!(docs::script))
+        .route("/{*path}", any(unmatched::unmatched))
 }

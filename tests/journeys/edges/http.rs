@@ -298,3 +298,48 @@ async fn a_request_ends_before_its_invocation() {
         assert!(answer["body"].as_str().unwrap().contains("took too long"));
     }
 }
+
+/// Whatever the path has of methods, the others are 405 with `Allow`; a path that does not exist is 404. Both are problems.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wrong_method_is_told_the_right_ones() {
+    let world = World::new().await;
+    let document = world.call("GET", "/api/v1/openapi.json", None, None).await;
+    let mut asked = 0;
+    for (path, methods) in document.body["paths"].as_object().unwrap() {
+        let mut allowed: Vec<String> = methods
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|method| method.to_uppercase())
+            .collect();
+        allowed.sort();
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if allowed.iter().any(|allowed| allowed == method) {
+                continue;
+            }
+            let path = path.replace("{id}", "x").replace("{provider}", "google");
+            let answer = world.call(method, &path, None, None).await;
+            assert_eq!(answer.status, 405, "{method} {path}");
+            assert_eq!(answer.body["type"], "method-not-allowed", "{method} {path}");
+            assert_eq!(answer.headers["content-type"], "application/problem+json");
+            let told = answer.headers["allow"].to_str().unwrap().split(',');
+            let told: Vec<&str> = told.map(str::trim).collect();
+            let missing: Vec<&String> = allowed
+                .iter()
+                .filter(|allowed| !told.contains(&allowed.as_str()))
+                .collect();
+            assert!(
+                missing.is_empty(),
+                "{method} {path}: {told:?} lacks {missing:?}"
+            );
+            asked += 1;
+        }
+    }
+    assert!(asked > 150, "{asked}");
+    let nowhere = world.call("GET", "/api/v1/nowhere", None, None).await;
+    assert_eq!(
+        (nowhere.status, &nowhere.body["type"]),
+        (404, &json!("not-found"))
+    );
+    assert!(nowhere.headers.contains_key("x-request-id"));
+}
