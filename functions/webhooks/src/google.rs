@@ -12,14 +12,14 @@ use crate::Context;
 /// Receives a push notification of Google.
 ///
 /// The body is empty; the headers contain the channel, the watched resource, and the channel's secret. A notification
-/// that cannot be verified is acknowledged and dropped, so that it is not sent again and the sender learns nothing. An
+/// that cannot be verified, such as one without a header, is acknowledged and dropped, so that it is not sent again and the sender learns nothing. An
 /// internal error returns 5xx, and Google sends the notification again.
 #[utoipa::path(post, path = "/api/v1/calendar/webhooks/google", tag = "webhooks",
     params(
-        ("X-Goog-Channel-ID" = String, Header, description = "Channel id"),
+        ("X-Goog-Channel-ID" = Option<String>, Header, description = "Channel id"),
         ("X-Goog-Channel-Token" = Option<String>, Header, description = "Secret of the channel"),
-        ("X-Goog-Resource-ID" = String, Header, description = "Id of the watched resource"),
-        ("X-Goog-Resource-State" = String, Header, description = "`sync`, `exists` or `not_exists`"),
+        ("X-Goog-Resource-ID" = Option<String>, Header, description = "Id of the watched resource"),
+        ("X-Goog-Resource-State" = Option<String>, Header, description = "`sync`, `exists` or `not_exists`"),
     ),
     responses((status = 204, description = "Acknowledged"), Problems))]
 pub async fn notify(State(context): State<Context>, headers: HeaderMap) -> ApiResult<StatusCode> {

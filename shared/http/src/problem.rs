@@ -274,13 +274,25 @@ pub enum Problems {
     /// The resource has changed: its entity tag does not match `If-Match`.
     #[response(status = 412, content_type = "application/problem+json")]
     PreconditionFailed(ProblemBody),
+    /// The request body is too large.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemBody),
+    /// The media type of the request body is not supported.
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(ProblemBody),
     /// One or more fields are invalid.
     #[response(status = 422, content_type = "application/problem+json")]
     ValidationFailed(ProblemBody),
+    /// Too many failed sign-ins for this e-mail address.
+    #[response(status = 423, content_type = "application/problem+json")]
+    Locked(ProblemBody),
     /// Too many requests; `Retry-After` contains the number of seconds to wait.
     #[response(status = 429, content_type = "application/problem+json")]
     RateLimited(ProblemBody),
     /// An internal error.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(ProblemBody),
+    /// The service, or a part of it that the request needs, is not available.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(ProblemBody),
 }
