@@ -54,11 +54,23 @@ fn operation_ids_are_unique() {
     let mut ids = BTreeSet::new();
     for methods in document["paths"].as_object().unwrap().values() {
         for operation in methods.as_object().unwrap().values() {
-            assert!(
-                ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
-                "an operation id stands twice: {}",
-                operation["operationId"]
-            );
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id.to_owned()), "{id} stands twice");
+            // They become the names of methods in generated clients.
+            let is_name = id.starts_with(|c: char| c.is_ascii_lowercase())
+                && id.chars().all(|c| c.is_ascii_alphanumeric());
+            assert!(is_name, "{id}: give the operation an id such as listEvents");
+            for content in operation["requestBody"]["content"]
+                .as_object()
+                .into_iter()
+                .flatten()
+            {
+                let has_example = content.1.get("example").is_some();
+                assert!(
+                    has_example,
+                    "{id} has no example in local/src/runner/examples.json"
+                );
+            }
         }
     }
 }

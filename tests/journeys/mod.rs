@@ -4,6 +4,7 @@ mod accounts;
 mod attacks;
 mod demo;
 mod edges;
+mod examples;
 mod feeds;
 mod fetching;
 mod google;

@@ -12,7 +12,7 @@ use crate::Context;
 ///
 /// When this returns, no token of the account is valid, the e-mail address can be used again, and no stored secret can
 /// be decrypted. Calendars and events are removed within minutes.
-#[utoipa::path(delete, path = "/api/v1/auth/account", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
+#[utoipa::path(delete, path = "/api/v1/auth/account", operation_id = "deleteAccount", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
 pub async fn delete(
     State(context): State<Context>,
     caller: Caller,

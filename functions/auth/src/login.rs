@@ -46,7 +46,7 @@ pub struct LoginForm {
 /// Five failed sign-ins to an e-mail address from one network delay further ones from there: by a minute, and by twice as long
 /// after each further failure, up to 30 minutes (423 with `Retry-After`), whether or not an account has the address. After 100
 /// failures within a day, networks from which nobody has signed in to it are delayed too.
-#[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", request_body = LoginRequest,
+#[utoipa::path(post, path = "/api/v1/auth/login", operation_id = "signIn", tag = "auth", request_body = LoginRequest,
     responses((status = 200, body = TokenPair), (status = 423, description = "Too many failed sign-ins for this e-mail address",
         content_type = "application/problem+json", body = shared::http::problem::ProblemBody), Problems))]
 pub async fn login(
@@ -61,7 +61,7 @@ pub async fn login(
 }
 
 /// Signs in with the form of the OAuth 2.0 password grant.
-#[utoipa::path(post, path = "/api/v1/auth/jwt/login", tag = "auth",
+#[utoipa::path(post, path = "/api/v1/auth/jwt/login", operation_id = "signInWithForm", tag = "auth",
     request_body(content = LoginForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, body = OAuthTokens), Problems))]
 pub async fn login_form(

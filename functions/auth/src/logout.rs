@@ -10,7 +10,7 @@ use crate::Context;
 /// Signs out: ends this session.
 ///
 /// The session's tokens are no longer valid when this returns.
-#[utoipa::path(post, path = "/api/v1/auth/logout", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
+#[utoipa::path(post, path = "/api/v1/auth/logout", operation_id = "signOut", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
 pub async fn logout(
     State(context): State<Context>,
     caller: Caller,
@@ -27,7 +27,7 @@ pub async fn logout(
 }
 
 /// Signs out on all devices: ends all sessions of the caller.
-#[utoipa::path(post, path = "/api/v1/auth/revoke-all", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
+#[utoipa::path(post, path = "/api/v1/auth/revoke-all", operation_id = "endAllSessions", tag = "auth", security(("bearer" = [])), responses((status = 204), Problems))]
 pub async fn revoke_all(
     State(context): State<Context>,
     caller: Caller,

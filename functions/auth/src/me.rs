@@ -60,7 +60,7 @@ impl UsageView {
 }
 
 /// Returns the caller's profile, and what they have used of their quotas.
-#[utoipa::path(get, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), responses((status = 200, body = Me), Problems))]
+#[utoipa::path(get, path = "/api/v1/auth/me", operation_id = "getProfile", tag = "auth", security(("bearer" = [])), responses((status = 200, body = Me), Problems))]
 pub async fn get(State(context): State<Context>, bearer: Bearer) -> ApiResult<Json<Me>> {
     let read = bearer.read_with_profile(&context.http, |user| usage(&context, user));
     let (user, used) = read.await?;
@@ -83,7 +83,7 @@ pub struct Profile {
 }
 
 /// Updates the caller's name or time zone.
-#[utoipa::path(patch, path = "/api/v1/auth/me", tag = "auth", security(("bearer" = [])), request_body = Profile,
+#[utoipa::path(patch, path = "/api/v1/auth/me", operation_id = "updateProfile", tag = "auth", security(("bearer" = [])), request_body = Profile,
     responses((status = 200, body = UserView), Problems))]
 pub async fn patch(
     State(context): State<Context>,

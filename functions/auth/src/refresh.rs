@@ -32,7 +32,7 @@ pub struct RefreshRequest {
 /// A refresh token is valid for one use. A second use means that the token was copied: the session ends at once with
 /// all of its tokens, and the user has to sign in again. Within ten seconds it is refused only, as two tabs of a browser may
 /// refresh at the same time. A session ends 90 days after the user has signed in.
-#[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", request_body = RefreshRequest,
+#[utoipa::path(post, path = "/api/v1/auth/refresh", operation_id = "refreshTokens", tag = "auth", request_body = RefreshRequest,
     responses((status = 200, body = TokenPair), Problems))]
 pub async fn refresh(
     State(context): State<Context>,

@@ -41,7 +41,7 @@ pub struct SignupRequest {
 /// Creates an account and signs in.
 ///
 /// 409 if an account with this e-mail address exists.
-#[utoipa::path(post, path = "/api/v1/auth/signup", tag = "auth", request_body = SignupRequest,
+#[utoipa::path(post, path = "/api/v1/auth/signup", operation_id = "signUp", tag = "auth", request_body = SignupRequest,
     responses((status = 201, body = TokenPair), Problems))]
 pub async fn signup(
     State(context): State<Context>,

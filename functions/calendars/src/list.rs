@@ -21,7 +21,7 @@ pub struct Calendars {
 }
 
 /// Lists the connected calendars of the caller.
-#[utoipa::path(get, path = "/api/v1/calendar/calendars", tag = "calendars", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/calendar/calendars", operation_id = "listCalendars", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Calendars), Problems))]
 pub async fn list(State(context): State<Context>, bearer: Bearer) -> ApiResult<Json<Calendars>> {
     let all = bearer.read(&context.http, |user| context.store.calendars(user));
@@ -61,7 +61,7 @@ pub struct ProviderCounts {
 }
 
 /// Returns statistics of the caller's calendars.
-#[utoipa::path(get, path = "/api/v1/calendar/calendars/stats", tag = "calendars", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/calendar/calendars/stats", operation_id = "getCalendarStats", tag = "calendars", security(("bearer" = [])),
     responses((status = 200, body = Stats), Problems))]
 pub async fn stats(State(context): State<Context>, bearer: Bearer) -> ApiResult<Json<Stats>> {
     let all = bearer.read(&context.http, |user| context.store.calendars(user));

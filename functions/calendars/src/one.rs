@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::Context;
 
 /// Returns a connected calendar.
-#[utoipa::path(get, path = "/api/v1/calendar/calendars/{id}", tag = "calendars", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/calendar/calendars/{id}", operation_id = "getCalendar", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "Calendar id, `cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn get(
     State(context): State<Context>,
@@ -32,7 +32,7 @@ pub async fn get(
 ///
 /// The calendar and its events disappear at once; the stored events are removed shortly after. The URL of a feed is
 /// deleted at once. After the last calendar of an account, the account's grant is removed too.
-#[utoipa::path(delete, path = "/api/v1/calendar/calendars/{id}", tag = "calendars", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/api/v1/calendar/calendars/{id}", operation_id = "disconnectCalendar", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "Calendar id, `cal_…`")), responses((status = 204), Problems))]
 pub async fn delete(
     State(context): State<Context>,
@@ -52,7 +52,7 @@ pub struct Color {
 }
 
 /// Changes the colour of a calendar in Calweave.
-#[utoipa::path(patch, path = "/api/v1/calendar/calendars/{id}/color", tag = "calendars", security(("bearer" = [])), request_body = Color,
+#[utoipa::path(patch, path = "/api/v1/calendar/calendars/{id}/color", operation_id = "updateCalendarColor", tag = "calendars", security(("bearer" = [])), request_body = Color,
     params(("id" = String, Path, description = "Calendar id, `cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn color(
     State(context): State<Context>,

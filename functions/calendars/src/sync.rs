@@ -15,7 +15,7 @@ use crate::Context;
 ///
 /// 202 at once. With `?wait=20`, waits up to that many seconds: 200 with the result if the sync is completed by then,
 /// else 202. A sync that failed is completed too; see `syncStatus`.
-#[utoipa::path(post, path = "/api/v1/calendar/calendars/{id}/sync", tag = "calendars", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/calendar/calendars/{id}/sync", operation_id = "syncCalendar", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "Calendar id, `cal_…`"), Wait),
     responses((status = 200, body = SyncView), (status = 202, body = SyncView), Problems))]
 pub async fn one(
@@ -32,7 +32,7 @@ pub async fn one(
 /// Requests a sync of all connected calendars.
 ///
 /// 202 at once. With `?wait=20`, waits up to that many seconds: 200 if all syncs are completed by then, else 202.
-#[utoipa::path(post, path = "/api/v1/calendar/calendars/sync-all", tag = "calendars", security(("bearer" = [])), params(Wait),
+#[utoipa::path(post, path = "/api/v1/calendar/calendars/sync-all", operation_id = "syncAllCalendars", tag = "calendars", security(("bearer" = [])), params(Wait),
     responses((status = 200, body = SyncAll), (status = 202, body = SyncAll), Problems))]
 pub async fn all(
     State(context): State<Context>,

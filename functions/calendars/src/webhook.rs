@@ -17,7 +17,7 @@ use crate::Context;
 /// Push is on by default. If a channel could not be opened before, the requested sync tries again. With `?wait=20`,
 /// waits up to that many seconds for this sync: 200 if it is completed by then, else 202. `hasWebhook` of the calendar
 /// shows whether a channel is open.
-#[utoipa::path(post, path = "/api/v1/calendar/calendars/{id}/webhook", tag = "calendars", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/calendar/calendars/{id}/webhook", operation_id = "openChannel", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "Calendar id, `cal_…`"), Wait),
     responses((status = 200, body = SyncView), (status = 202, body = SyncView), Problems))]
 pub async fn open(
@@ -39,7 +39,7 @@ pub async fn open(
 ///
 /// The calendar is polled from then on. With `?wait=20`, waits up to that many seconds for the sync that applies the
 /// change: 200 if it is completed by then, else 202.
-#[utoipa::path(delete, path = "/api/v1/calendar/calendars/{id}/webhook", tag = "calendars", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/api/v1/calendar/calendars/{id}/webhook", operation_id = "closeChannel", tag = "calendars", security(("bearer" = [])),
     params(("id" = String, Path, description = "Calendar id, `cal_…`"), Wait),
     responses((status = 200, body = SyncView), (status = 202, body = SyncView), Problems))]
 pub async fn close(

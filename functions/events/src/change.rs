@@ -17,7 +17,7 @@ use crate::wait::WaitQuery;
 ///
 /// Omitted fields keep their values. 200 if the provider has the change within `wait` seconds, else 202: the change is
 /// stored, and is written to the provider later. With `If-Match`, 412 if the event has changed since it was read.
-#[utoipa::path(put, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])), request_body = EventDraft,
+#[utoipa::path(put, path = "/api/v1/calendar/events/{id}", operation_id = "updateEvent", tag = "events", security(("bearer" = [])), request_body = EventDraft,
     params(("id" = String, Path, description = "Event id, `evt_…`"), ("If-Match" = Option<String>, Header, description = "Entity tag: `etag` of the event"), WaitQuery),
     responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn change(

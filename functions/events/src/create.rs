@@ -17,7 +17,7 @@ use crate::wait::WaitQuery;
 /// 201 if the provider has the event within `wait` seconds, else 202: the event is stored, and is written to the
 /// provider later. If the provider does not support the recurrence of a series and `whenInexpressible` is `EXPAND`,
 /// each occurrence becomes a single event: the response is the first of them, and `expandedInto` lists the ids of all.
-#[utoipa::path(post, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), request_body = EventDraft, params(WaitQuery),
+#[utoipa::path(post, path = "/api/v1/calendar/events", operation_id = "createEvent", tag = "events", security(("bearer" = [])), request_body = EventDraft, params(WaitQuery),
     responses((status = 201, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn create(
     State(context): State<Context>,

@@ -44,7 +44,7 @@ pub struct Deleted {
 ///
 /// The event disappears from this API at once. 200 if the provider has deleted it within `wait` seconds, else 202. With
 /// `If-Match`, 412 if the event has changed since it was read.
-#[utoipa::path(delete, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/api/v1/calendar/events/{id}", operation_id = "deleteEvent", tag = "events", security(("bearer" = [])),
     params(("id" = String, Path, description = "Event id, `evt_…`"), ("If-Match" = Option<String>, Header, description = "Entity tag: `etag` of the event"), DeleteQuery),
     responses((status = 200, body = Deleted), (status = 202, body = Deleted), Problems))]
 pub async fn delete(

@@ -104,7 +104,7 @@ const DEFAULT_LIMIT: u32 = 500;
 /// neither repeat nor skip an event, even if events are added in between. A page can have fewer events than `limit`, or none,
 /// before the last one: while `nextCursor` is not null, there may be more. With `If-None-Match`, 304 if the response has not
 /// changed.
-#[utoipa::path(get, path = "/api/v1/calendar/events", tag = "events", security(("bearer" = [])), params(CalendarsQuery, ListQuery),
+#[utoipa::path(get, path = "/api/v1/calendar/events", operation_id = "listEvents", tag = "events", security(("bearer" = [])), params(CalendarsQuery, ListQuery),
     responses((status = 200, body = EventPage), (status = 304, description = "Not modified"), Problems))]
 pub async fn list(
     State(context): State<Context>,
@@ -119,7 +119,7 @@ pub async fn list(
 /// Lists the events of one calendar that overlap a time window.
 ///
 /// As the list over all calendars.
-#[utoipa::path(get, path = "/api/v1/calendar/calendars/{id}/events", tag = "events", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/calendar/calendars/{id}/events", operation_id = "listCalendarEvents", tag = "events", security(("bearer" = [])),
     params(("id" = String, Path, description = "Calendar id, `cal_…`"), ListQuery),
     responses((status = 200, body = EventPage), (status = 304, description = "Not modified"), Problems))]
 pub async fn list_of_calendar(

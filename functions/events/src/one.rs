@@ -26,7 +26,7 @@ pub struct OneQuery {
 /// Returns an event, a series, or one occurrence of a series.
 ///
 /// With `If-None-Match`, 304 if it has not changed.
-#[utoipa::path(get, path = "/api/v1/calendar/events/{id}", tag = "events", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/calendar/events/{id}", operation_id = "getEvent", tag = "events", security(("bearer" = [])),
     params(("id" = String, Path, description = "Event id, `evt_…`"), OneQuery),
     responses((status = 200, body = EventView), (status = 304, description = "Not modified"), Problems))]
 pub async fn get(

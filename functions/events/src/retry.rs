@@ -17,7 +17,7 @@ use crate::wait::WaitQuery;
 ///
 /// An event that was deleted at the provider is recreated. 200 if the provider has the change within `wait` seconds,
 /// else 202. 409 if there is no change to write.
-#[utoipa::path(post, path = "/api/v1/calendar/events/{id}/retry-sync", tag = "events", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/calendar/events/{id}/retry-sync", operation_id = "retryEvent", tag = "events", security(("bearer" = [])),
     params(("id" = String, Path, description = "Event id, `evt_…`"), WaitQuery),
     responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn retry(

@@ -53,7 +53,7 @@ fn yes() -> bool {
 ///
 /// 200 if the provider has the response within `wait` seconds, else 202. Microsoft removes a declined event from the
 /// calendar.
-#[utoipa::path(post, path = "/api/v1/calendar/events/{id}/rsvp", tag = "events", security(("bearer" = [])), request_body = Rsvp,
+#[utoipa::path(post, path = "/api/v1/calendar/events/{id}/rsvp", operation_id = "respondToEvent", tag = "events", security(("bearer" = [])), request_body = Rsvp,
     params(("id" = String, Path, description = "Event id, `evt_…`"), WaitQuery),
     responses((status = 200, body = EventView), (status = 202, body = EventView), Problems))]
 pub async fn respond(

@@ -34,7 +34,7 @@ const AHEAD: TimeDelta = TimeDelta::days(30);
 ///
 /// These are the events that overlap the next 30 days, sorted by start, then by id. Series are expanded into their
 /// occurrences. The list has one page.
-#[utoipa::path(get, path = "/api/v1/calendar/events/upcoming", tag = "events", security(("bearer" = [])), params(UpcomingQuery),
+#[utoipa::path(get, path = "/api/v1/calendar/events/upcoming", operation_id = "listUpcomingEvents", tag = "events", security(("bearer" = [])), params(UpcomingQuery),
     responses((status = 200, body = EventPage), Problems))]
 pub async fn upcoming(
     State(context): State<Context>,

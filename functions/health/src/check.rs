@@ -23,7 +23,7 @@ pub struct Health {
 /// Returns whether the service answers.
 ///
 /// Checks no dependency.
-#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/health", operation_id = "getHealth", tag = "health", responses((status = 200, body = Health)))]
 pub async fn health() -> Json<Health> {
     Json(Health {
         status: "healthy",
@@ -42,7 +42,7 @@ pub struct Liveness {
 /// Returns whether the process is alive.
 ///
 /// Checks no dependency.
-#[utoipa::path(get, path = "/api/v1/health/live", tag = "health", responses((status = 200, body = Liveness)))]
+#[utoipa::path(get, path = "/api/v1/health/live", operation_id = "getLiveness", tag = "health", responses((status = 200, body = Liveness)))]
 pub async fn live() -> Json<Liveness> {
     Json(Liveness { status: "alive" })
 }
@@ -70,7 +70,7 @@ pub struct Checks {
 /// Returns whether DynamoDB, KMS and the queue answer.
 ///
 /// Calls each of them, while they answer at most every ten seconds. 503 if one does not answer; `checks` shows which one.
-#[utoipa::path(get, path = "/api/v1/health/ready", tag = "health",
+#[utoipa::path(get, path = "/api/v1/health/ready", operation_id = "getReadiness", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, description = "A dependency does not answer", body = Readiness)))]
 pub async fn ready(State(context): State<Context>) -> (StatusCode, Json<Readiness>) {
     let now = context.http.clock.now().timestamp();

@@ -35,7 +35,7 @@ pub struct ConnectRequest {
 /// Fetches the feed once to validate it, and requests a sync, which adds the events within seconds. 409 if the user has
 /// connected the feed already. A feed that was disconnected is connected again under its old id. 422 if the URL cannot
 /// be used; `detail` contains the reason.
-#[utoipa::path(post, path = "/api/v1/calendar/ics/connect", tag = "ics", security(("bearer" = [])), request_body = ConnectRequest,
+#[utoipa::path(post, path = "/api/v1/calendar/ics/connect", operation_id = "connectFeed", tag = "ics", security(("bearer" = [])), request_body = ConnectRequest,
     responses((status = 201, body = CalendarView), Problems))]
 pub async fn connect(
     State(context): State<Context>,

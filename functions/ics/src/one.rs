@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::Context;
 
 /// Returns a connected feed.
-#[utoipa::path(get, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/calendar/ics/{id}", operation_id = "getFeed", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "Calendar id, `cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn get(
     State(context): State<Context>,
@@ -44,7 +44,7 @@ pub struct FeedUpdate {
 }
 
 /// Updates the URL, name or colour of a connected feed.
-#[utoipa::path(put, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])), request_body = FeedUpdate,
+#[utoipa::path(put, path = "/api/v1/calendar/ics/{id}", operation_id = "updateFeed", tag = "ics", security(("bearer" = [])), request_body = FeedUpdate,
     params(("id" = String, Path, description = "Calendar id, `cal_…`")), responses((status = 200, body = CalendarView), Problems))]
 pub async fn put(
     State(context): State<Context>,
@@ -69,7 +69,7 @@ pub async fn put(
 /// Disconnects a feed.
 ///
 /// Its URL is deleted at once. Its events disappear at once; they are removed from storage shortly after.
-#[utoipa::path(delete, path = "/api/v1/calendar/ics/{id}", tag = "ics", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/api/v1/calendar/ics/{id}", operation_id = "disconnectFeed", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "Calendar id, `cal_…`")), responses((status = 204), Problems))]
 pub async fn delete(
     State(context): State<Context>,
@@ -85,7 +85,7 @@ pub async fn delete(
 ///
 /// 202 at once. With `?wait=20`, waits up to that many seconds: 200 with the result if the sync is completed by then,
 /// else 202. A sync that failed is completed too; see `syncStatus`.
-#[utoipa::path(post, path = "/api/v1/calendar/ics/{id}/sync", tag = "ics", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/calendar/ics/{id}/sync", operation_id = "syncFeed", tag = "ics", security(("bearer" = [])),
     params(("id" = String, Path, description = "Calendar id, `cal_…`"), Wait),
     responses((status = 200, body = SyncView), (status = 202, body = SyncView), Problems))]
 pub async fn sync(

@@ -37,7 +37,7 @@ pub struct Validation {
 /// Validates a feed without connecting it.
 ///
 /// Fetches the feed and stores nothing. 200 also if the feed cannot be used: `valid` and `error` contain the result.
-#[utoipa::path(post, path = "/api/v1/calendar/ics/validate", tag = "ics", security(("bearer" = [])), request_body = Validate,
+#[utoipa::path(post, path = "/api/v1/calendar/ics/validate", operation_id = "validateFeed", tag = "ics", security(("bearer" = [])), request_body = Validate,
     responses((status = 200, body = Validation), Problems))]
 pub async fn validate(
     State(context): State<Context>,

@@ -42,7 +42,7 @@ pub struct CallbackQuery {
 /// Redirects the browser to the page that began it (`returnTo`) with one of these parameters: `session` (see
 /// `GET /oauth/session/{id}`), `adminConsent=granted`, or `error`. Errors are `access_denied`, `consent_required` (an
 /// administrator has to consent first), `invalid_state`, `missing_scopes`, `account_taken` and `auth_failed`.
-#[utoipa::path(get, path = "/api/v1/calendar/oauth/{provider}/callback", tag = "oauth",
+#[utoipa::path(get, path = "/api/v1/calendar/oauth/{provider}/callback", operation_id = "finishLink", tag = "oauth",
     params(("provider" = String, Path, description = "Provider: `google` or `microsoft`"), CallbackQuery),
     responses((status = 303, description = "Redirect to the page that began it"), Problems))]
 pub async fn callback(

@@ -63,7 +63,7 @@ impl From<Connection> for ConnectionView {
 /// Lists the accounts that the caller has linked.
 ///
 /// If the status of an account is `NEEDS_REAUTH`, link it again in the same way as the first time.
-#[utoipa::path(get, path = "/api/v1/calendar/oauth/connections", tag = "oauth", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/calendar/oauth/connections", operation_id = "listConnections", tag = "oauth", security(("bearer" = [])),
     responses((status = 200, body = Connections), Problems))]
 pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Connections>> {
     let linked = context.store.connections(caller.user()).await?.into_iter();

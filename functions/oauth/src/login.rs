@@ -41,7 +41,7 @@ pub struct AuthorizationUrl {
 ///
 /// The response sets a cookie that binds the authorization to this browser. A page of another origin must call with
 /// `credentials: "include"`; without the cookie, the callback fails with `invalid_state`.
-#[utoipa::path(get, path = "/api/v1/calendar/oauth/{provider}/login", tag = "oauth", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/calendar/oauth/{provider}/login", operation_id = "beginLink", tag = "oauth", security(("bearer" = [])),
     params(("provider" = String, Path, description = "Provider: `google` or `microsoft`"), LoginQuery),
     responses((status = 200, body = AuthorizationUrl), Problems))]
 pub async fn login(

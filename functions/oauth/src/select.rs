@@ -36,7 +36,7 @@ pub struct SelectResponse {
 ///
 /// The session is then no longer valid. Calendars that are connected already do not change; a calendar that was
 /// disconnected is connected again under its old id.
-#[utoipa::path(post, path = "/api/v1/calendar/oauth/{provider}/select", tag = "oauth", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/calendar/oauth/{provider}/select", operation_id = "selectCalendars", tag = "oauth", security(("bearer" = [])),
     params(("provider" = String, Path, description = "Provider: `google` or `microsoft`")), request_body = SelectRequest,
     responses((status = 201, body = SelectResponse), Problems))]
 pub async fn select(

@@ -49,7 +49,7 @@ struct Offered {
 /// Lists the calendars of an account that was just linked.
 ///
 /// The session stays valid until a selection is made or it expires.
-#[utoipa::path(get, path = "/api/v1/calendar/oauth/session/{id}", tag = "oauth", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/calendar/oauth/session/{id}", operation_id = "getSelection", tag = "oauth", security(("bearer" = [])),
     params(("id" = String, Path, description = "Session id, from the parameter `session` of the redirect")), responses((status = 200, body = CalendarOffer), Problems))]
 pub async fn get(
     State(context): State<Context>,

@@ -27,7 +27,7 @@ pub struct Slots {
 /// Lists the slots of the caller.
 ///
 /// A slot with an event takes its time and title from the event. If the event was deleted, the slot is left out.
-#[utoipa::path(get, path = "/api/v1/slots", tag = "slots", security(("bearer" = [])), responses((status = 200, body = Slots), Problems))]
+#[utoipa::path(get, path = "/api/v1/slots", operation_id = "listSlots", tag = "slots", security(("bearer" = [])), responses((status = 200, body = Slots), Problems))]
 pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Slots>> {
     let slots = list_slots(&context, caller.user()).await?;
     Ok(Json(Slots {
@@ -37,7 +37,7 @@ pub async fn list(State(context): State<Context>, caller: Caller) -> ApiResult<J
 }
 
 /// Returns a slot.
-#[utoipa::path(get, path = "/api/v1/slots/{id}", tag = "slots", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/slots/{id}", operation_id = "getSlot", tag = "slots", security(("bearer" = [])),
     params(("id" = String, Path, description = "Slot id, `slt_…`")), responses((status = 200, body = SlotView), Problems))]
 pub async fn get(
     State(context): State<Context>,
@@ -52,7 +52,7 @@ pub async fn get(
 ///
 /// With `calendarId`, also creates an event in that calendar. 409 if another slot overlaps; of several concurrent
 /// requests for the same time, one succeeds.
-#[utoipa::path(post, path = "/api/v1/slots", tag = "slots", security(("bearer" = [])), request_body = SlotDraft,
+#[utoipa::path(post, path = "/api/v1/slots", operation_id = "createSlot", tag = "slots", security(("bearer" = [])), request_body = SlotDraft,
     responses((status = 201, body = SlotView), Problems))]
 pub async fn create(
     State(context): State<Context>,
@@ -70,7 +70,7 @@ pub async fn create(
 /// Updates a slot and its event.
 ///
 /// Omitted fields keep their values. 409 if another slot overlaps the new time.
-#[utoipa::path(put, path = "/api/v1/slots/{id}", tag = "slots", security(("bearer" = [])), request_body = SlotDraft,
+#[utoipa::path(put, path = "/api/v1/slots/{id}", operation_id = "updateSlot", tag = "slots", security(("bearer" = [])), request_body = SlotDraft,
     params(("id" = String, Path, description = "Slot id, `slt_…`")), responses((status = 200, body = SlotView), Problems))]
 pub async fn change(
     State(context): State<Context>,
@@ -87,7 +87,7 @@ pub async fn change(
 }
 
 /// Deletes a slot and its event.
-#[utoipa::path(delete, path = "/api/v1/slots/{id}", tag = "slots", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/api/v1/slots/{id}", operation_id = "deleteSlot", tag = "slots", security(("bearer" = [])),
     params(("id" = String, Path, description = "Slot id, `slt_…`")), responses((status = 204), Problems))]
 pub async fn delete(
     State(context): State<Context>,

@@ -24,7 +24,7 @@ pub struct PushResponse {
 /// Retries all failed local changes in the caller's writable calendars.
 ///
 /// Reads all events of these calendars, and requests their sync.
-#[utoipa::path(post, path = "/api/v1/sync/push-all", tag = "sync", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/sync/push-all", operation_id = "retryFailedChanges", tag = "sync", security(("bearer" = [])),
     responses((status = 202, body = PushResponse), Problems))]
 pub async fn push_all(
     State(context): State<Context>,

@@ -22,7 +22,7 @@ pub struct ResetResponse {
 /// Requests a full sync of all connected calendars.
 ///
 /// No event is removed beforehand, and unchanged events are not written again.
-#[utoipa::path(post, path = "/api/v1/sync/reset", tag = "sync", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/sync/reset", operation_id = "resetSync", tag = "sync", security(("bearer" = [])),
     responses((status = 202, body = ResetResponse), Problems))]
 pub async fn reset(
     State(context): State<Context>,

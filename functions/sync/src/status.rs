@@ -61,7 +61,7 @@ struct Webhook {
 }
 
 /// Returns the sync status of the caller's connected calendars.
-#[utoipa::path(get, path = "/api/v1/sync/status", tag = "sync", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/sync/status", operation_id = "getSyncStatus", tag = "sync", security(("bearer" = [])),
     responses((status = 200, body = Status), Problems))]
 pub async fn status(State(context): State<Context>, caller: Caller) -> ApiResult<Json<Status>> {
     let user = caller.user();

@@ -12,7 +12,7 @@ use crate::Context;
 /// Requests a sync of all connected calendars, in both directions.
 ///
 /// 202 at once. With `?wait=20`, waits up to that many seconds: 200 if all syncs are completed by then, else 202.
-#[utoipa::path(post, path = "/api/v1/sync/trigger", tag = "sync", security(("bearer" = [])), params(Wait),
+#[utoipa::path(post, path = "/api/v1/sync/trigger", operation_id = "triggerSync", tag = "sync", security(("bearer" = [])), params(Wait),
     responses((status = 200, body = SyncAll), (status = 202, body = SyncAll), Problems))]
 pub async fn trigger(
     State(context): State<Context>,

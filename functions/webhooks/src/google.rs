@@ -14,7 +14,7 @@ use crate::Context;
 /// The body is empty; the headers contain the channel, the watched resource, and the channel's secret. A notification
 /// that cannot be verified, such as one without a header, is acknowledged and dropped, so that it is not sent again and the sender learns nothing. An
 /// internal error returns 5xx, and Google sends the notification again.
-#[utoipa::path(post, path = "/api/v1/calendar/webhooks/google", tag = "webhooks",
+#[utoipa::path(post, path = "/api/v1/calendar/webhooks/google", operation_id = "notifyFromGoogle", tag = "webhooks",
     params(
         ("X-Goog-Channel-ID" = Option<String>, Header, description = "Channel id"),
         ("X-Goog-Channel-Token" = Option<String>, Header, description = "Secret of the channel"),

@@ -65,7 +65,7 @@ struct NotificationProof {
 /// (`clientState`). A notification that cannot be verified is acknowledged and dropped. An internal error returns 5xx,
 /// and Microsoft sends the notifications again. A request with `validationToken` validates the endpoint, and returns
 /// the token.
-#[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft", operation_id = "notify_microsoft", tag = "webhooks", params(Handshake),
+#[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft", operation_id = "notifyFromMicrosoft", tag = "webhooks", params(Handshake),
     responses((status = 200, description = "The validation token, as text/plain", body = String), (status = 202, description = "Acknowledged"), Problems))]
 pub async fn notify(
     State(context): State<Context>,
@@ -87,7 +87,7 @@ pub async fn notify(
 ///
 /// They report that a subscription must be reauthorised or was removed, or that notifications were missed. Each of them
 /// requests a sync. A request with `validationToken` validates the endpoint, and returns the token.
-#[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft/lifecycle", tag = "webhooks", params(Handshake),
+#[utoipa::path(post, path = "/api/v1/calendar/webhooks/microsoft/lifecycle", operation_id = "notifyLifecycleFromMicrosoft", tag = "webhooks", params(Handshake),
     responses((status = 200, description = "The validation token, as text/plain", body = String), (status = 202, description = "Acknowledged"), Problems))]
 pub async fn lifecycle(
     State(context): State<Context>,

@@ -22,7 +22,7 @@ pub struct WatchResponse {
 /// Turns push on for all connected calendars of the caller's accounts.
 ///
 /// Push is on by default. If a channel could not be opened before, the requested sync of the calendar tries again.
-#[utoipa::path(post, path = "/api/v1/webhooks/setup", tag = "webhooks", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/webhooks/setup", operation_id = "openAllChannels", tag = "webhooks", security(("bearer" = [])),
     responses((status = 202, body = WatchResponse), Problems))]
 pub async fn setup(
     State(context): State<Context>,

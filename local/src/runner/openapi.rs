@@ -1,5 +1,8 @@
 //! The OpenAPI document of all functions.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
@@ -40,15 +43,8 @@ pub fn document() -> OpenApi {
                 .build()
         })))
         .build();
-    for HttpFunction { name, openapi, .. } in HTTP {
-        let mut part = openapi();
-        for operation in part.paths.paths.values_mut().flat_map(operations) {
-            // A handler's name is only unique within its function, so the function's name is
-            // prepended.
-            let id = operation.operation_id.take();
-            operation.operation_id = id.map(|id| format!("{name}_{id}"));
-        }
-        document.merge(part);
+    for HttpFunction { openapi, .. } in HTTP {
+        document.merge(openapi());
     }
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -56,9 +52,11 @@ pub fn document() -> OpenApi {
         .build();
     let mut components = document.components.take().unwrap_or_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let examples = examples();
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         share_problems(operation, &mut components);
         describe(operation);
+        give_example(operation, &examples);
     }
     document.components = Some(components);
     document
@@ -76,6 +74,33 @@ const TAGS: [(&str, &str); 9] = [
     ("webhooks", "Notifications of providers"),
     ("health", "Health checks, and this document"),
 ];
+
+/// Returns the examples of request bodies, by the id of their operation. A test sends each of them.
+///
+/// # Panics
+/// When `examples.json` is not valid.
+#[expect(
+    clippy::expect_used,
+    reason = "the file is compiled in, and each test reads it"
+)]
+pub fn examples() -> BTreeMap<String, Value> {
+    serde_json::from_str(include_str!("examples.json")).expect("examples by operation")
+}
+
+fn give_example(operation: &mut Operation, examples: &BTreeMap<String, Value>) {
+    let id = operation.operation_id.as_deref().unwrap_or_default();
+    // The alias of an operation has the same body.
+    let id = id.split("At").next().unwrap_or(id);
+    let (Some(RefOr::T(body)), Some(example)) = (&mut operation.request_body, examples.get(id))
+    else {
+        return;
+    };
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content {
+            content.example = Some(example.clone());
+        }
+    }
+}
 
 /// Adds what every operation says: a description of each response, the form of the ids in its path, and that it needs no token
 /// if it does not name one.

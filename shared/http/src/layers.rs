@@ -56,17 +56,19 @@ where
         .with_state(web)
 }
 
-/// Mounts an endpoint at another path, in the router and in the OpenAPI document. The path is appended to the operation
-/// id.
+/// Mounts an endpoint at another path, in the router and in the OpenAPI document. The operation id ends with the path there, as
+/// in `signUpAtRegister`.
 pub fn alias<S>(
     (schemas, mut paths, methods): UtoipaMethodRouter<S>,
     path: &str,
 ) -> UtoipaMethodRouter<S> {
-    let suffix: String = path
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("_");
+    let path_below_version = path.strip_prefix("/api/v1").unwrap_or(path);
+    let words = path_below_version.split(|c: char| !c.is_ascii_alphanumeric());
+    let capitalized = |word: &str| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        format!("{}{rest}", first.to_ascii_uppercase())
+    };
+    let suffix: String = words.map(capitalized).collect();
     for (_, mut item) in std::mem::take(&mut paths.paths) {
         for operation in [
             &mut item.get,
@@ -79,7 +81,7 @@ pub fn alias<S>(
         .flatten()
         {
             if let Some(id) = &mut operation.operation_id {
-                id.push_str("__");
+                id.push_str("At");
                 id.push_str(&suffix);
             }
         }
