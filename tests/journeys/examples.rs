@@ -126,7 +126,7 @@ async fn every_example_is_accepted() {
         .query_pairs_mut()
         .extend_pairs(pairs.map(|(name, value)| (name, value.as_str().unwrap())));
     let (_, path) = &examples.paths["signInWithForm"];
-    let request = reqwest::Client::new().post(format!("{}{path}", world.stack.url));
+    let request = google.client().post(format!("{}{path}", world.stack.url));
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     let answer = request
         .body(fields.query().unwrap().to_owned())
