@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use local::openapi;
+use local::stack::Options;
 use serde_json::{Value, json};
 
 use crate::harness::feeds::daily;
@@ -59,7 +60,12 @@ const URL: &str = "https://calendar.example.org/holidays.ics";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_is_accepted() {
-    let (world, google) = World::beside::<GoogleHarness>(options()).await;
+    send_all(options()).await;
+}
+
+/// Sends all examples to a world with these options. Returns the world, and who has sent them.
+pub async fn send_all(options: Options) -> (World, GoogleHarness, Person) {
+    let (world, google) = World::beside::<GoogleHarness>(options).await;
     let document = world.call("GET", "/api/v1/openapi.json", None, None).await;
     let mut examples = Examples::new(&world, &document.body);
     let signed_up = examples.send("signUp", None, "", &[]).await;
@@ -138,4 +144,6 @@ async fn every_example_is_accepted() {
         json!({}),
         "an example that is not sent"
     );
+    drop(examples);
+    (world, google, person)
 }

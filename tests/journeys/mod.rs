@@ -11,6 +11,7 @@ mod google;
 mod isolation;
 mod leases;
 mod microsoft;
+mod permissions;
 mod quotas;
 mod reading;
 mod sign_in;

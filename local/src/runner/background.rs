@@ -33,7 +33,13 @@ pub(super) fn run_in_background(
     for job in functions::SCHEDULED {
         let function = template.functions.get(job.name);
         if let Some(seconds) = function.and_then(|function| function.every) {
-            let repeated = repeat(context.clone(), job.run, seconds, stop.subscribe());
+            let repeated = repeat(
+                job.name,
+                context.clone(),
+                job.run,
+                seconds,
+                stop.subscribe(),
+            );
             background.push(tokio::spawn(repeated));
         }
     }
@@ -73,13 +79,9 @@ pub(super) async fn work_on(
     let Ok(event) = serde_json::from_value::<SqsEvent>(event) else {
         return;
     };
-    let answer = messages(
-        context,
-        sync_worker::handle,
-        event,
-        Deadline::after(WORK_TIME),
-    )
-    .await;
+    let deadline = Deadline::after(WORK_TIME);
+    let work = messages(context, sync_worker::handle, event, deadline);
+    let answer = functions::run_as(functions::WORKER, work).await;
     let failed: Vec<String> = answer
         .batch_item_failures
         .into_iter()
@@ -152,6 +154,7 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 async fn repeat(
+    name: &'static str,
     context: SyncContext,
     run: fn(SyncContext) -> functions::Run,
     seconds: u64,
@@ -160,7 +163,10 @@ async fn repeat(
     let mut timer = tokio::time::interval(Duration::from_secs(seconds));
     loop {
         tokio::select! {
-            _ = timer.tick() => drop(tick(context.clone(), run).await),
+            _ = timer.tick() => {
+                let work = tick(context.clone(), run);
+                drop(functions::run_as(name, work).await);
+            }
             () = stopped(&mut stop) => return,
         }
     }

@@ -103,6 +103,21 @@ impl JobRole for ScheduleContext {
     }
 }
 
+tokio::task_local! {
+    /// The function that runs in the current task.
+    static RUNNING: String;
+}
+
+/// Runs a function's work as that function.
+pub(super) async fn run_as<T>(name: &str, work: impl Future<Output = T>) -> T {
+    RUNNING.scope(name.to_owned(), work).await
+}
+
+/// Returns the name of the function that runs in the current task, so that a test can tell which one calls AWS.
+pub fn running() -> Option<String> {
+    RUNNING.try_with(Clone::clone).ok()
+}
+
 /// The name of the function that processes the queue's messages.
 pub const WORKER: &str = "sync_worker";
 

@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::in_process::InProcess;
 
+use super::functions::run_as;
+
 /// The maximum size of a request body at API Gateway, in bytes.
 const MAX_BODY: usize = 10 << 20;
 /// The maximum size of the request line and headers at API Gateway, in bytes.
@@ -217,7 +219,7 @@ pub async fn handle(
     let Some(function) = gateway.functions.get(&route.function) else {
         return message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
     };
-    match function.invoke(event).await {
+    match run_as(&route.function, function.invoke(event)).await {
         Ok(answer) => respond(&answer),
         Err(error) => {
             tracing::error!(
