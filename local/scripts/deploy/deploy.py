@@ -127,9 +127,11 @@ def package(binaries, template_text):
 def deploy(template_text):
     cloudformation = client("cloudformation")
     machine = {"x86_64": "x86_64", "aarch64": "arm64"}[os.uname().machine]
+    # A template of this size is read from a bucket, as SAM does it too.
+    client("s3").put_object(Bucket="code", Key="template.yaml", Body=template_text.encode())
     cloudformation.create_stack(
         StackName=STACK,
-        TemplateBody=template_text,
+        TemplateURL=f"{ENDPOINT}/code/template.yaml",
         Parameters=[{"ParameterKey": "Architecture", "ParameterValue": machine}, {"ParameterKey": "LogLevel", "ParameterValue": "debug"}],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
