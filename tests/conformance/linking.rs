@@ -13,6 +13,7 @@ with_each_provider!(
     disconnect_removes_everything,
     an_account_that_ends_leaves_nothing,
     a_sign_in_is_bound_to_its_browser_and_good_once,
+    more_or_fewer_calendars_are_chosen_later,
     a_response_says_nothing_of_another_issuer_or_consent,
     tokens_in_plain_text,
     refresh_race_with_rotating_tokens,
@@ -344,6 +345,85 @@ async fn a_sign_in_is_bound_to_its_browser_and_good_once<S: ProviderHarness>() {
         (elsewhere.status, &elsewhere.body["errors"][0]["field"]),
         (422, &json!("returnTo"))
     );
+}
+
+async fn more_or_fewer_calendars_are_chosen_later<S: ProviderHarness>() {
+    let (world, side, ada, primary) = connected::<S>().await;
+    insert(&side, "Kept", 4).await;
+    world.sync_calendar(&ada, &primary).await;
+    let team = side.add_calendar("Team").await;
+    let linked = world.get(&ada, "/api/v1/calendar/oauth/connections").await;
+    let id = linked.body["connections"][0]["id"].as_str().unwrap();
+    let path = format!("/api/v1/calendar/oauth/connections/{id}/calendars");
+    let listed = async |world: &World| {
+        let answer = world.get(&ada, &path).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let calendars = answer.body["calendars"].as_array().unwrap().clone();
+        let one = |one: &Value| {
+            (
+                one["name"].as_str().unwrap().to_owned(),
+                one["isSelected"] == true,
+            )
+        };
+        calendars.iter().map(one).collect::<Vec<_>>()
+    };
+    let before = listed(&world).await;
+    assert_eq!(
+        (before.len(), before[0].1, before[1].clone()),
+        (2, true, ("Team".to_owned(), false))
+    );
+    let choose = async |world: &World, chosen: &[&str]| {
+        let body = json!({ "selectedCalendarIds": chosen });
+        world.call("PUT", &path, Some(&ada.token), Some(body)).await
+    };
+    // More: the known calendar keeps its id and its events.
+    let both = choose(&world, &[&side.primary(), &team]).await;
+    assert_eq!(both.status, 200, "{both:?}");
+    let ids: Vec<&str> = both.body["calendars"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
+    assert!(ids.len() == 2 && ids.contains(&primary.as_str()), "{ids:?}");
+    assert_eq!(titles(&world, &ada).await, ["Kept"]);
+    // Fewer: the other goes with its events, and comes back under its old id.
+    assert_eq!(
+        choose(&world, &[&team]).await.body["calendars"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert!(titles(&world, &ada).await.is_empty());
+    assert_eq!(
+        listed(&world).await,
+        [(before[0].0.clone(), false), ("Team".to_owned(), true)]
+    );
+    let again = choose(&world, &[&side.primary()]).await;
+    assert_eq!(again.body["calendars"][0]["id"], primary.as_str());
+    world.sync_calendar(&ada, &primary).await;
+    assert_eq!(titles(&world, &ada).await, ["Kept"]);
+    for chosen in [&[][..], &["nowhere"]] {
+        let refused = choose(&world, chosen).await;
+        assert_eq!(
+            refused.body["errors"][0]["field"], "selectedCalendarIds",
+            "{refused:?}"
+        );
+    }
+    let grace = world.sign_up("grace").await;
+    assert_eq!(
+        world.get(&grace, &path).await.status,
+        404,
+        "somebody else's"
+    );
+    side.control("revoke", json!({ "email": S::EMAIL })).await;
+    assert_eq!(
+        world.get(&ada, &path).await.status,
+        409,
+        "to be linked again"
+    );
+    assert_eq!(side.violations().await, Vec::<Value>::new());
 }
 
 /// The code of another issuer is not sent to this one (RFC 9207), and an organisation has consented only where that was

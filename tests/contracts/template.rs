@@ -126,12 +126,32 @@ fn nobody_may_scan_or_reach_everything() {
     // Who may read secrets, sessions or keys may do so for the partitions that concern them only.
     let lines: Vec<&str> = TEMPLATE.lines().map(str::trim).collect();
     for (number, line) in lines.iter().enumerate() {
-        let condition = || lines[number..].iter().skip(1).take(3).copied().collect::<String>();
-        if ["Resource: !GetAtt IdentityTable.Arn", "Resource: !GetAtt VaultTable.Arn"].contains(line) {
-            assert!(condition().contains("dynamodb:LeadingKeys"), "line {}", number + 1);
+        let condition = || {
+            lines[number..]
+                .iter()
+                .skip(1)
+                .take(3)
+                .copied()
+                .collect::<String>()
+        };
+        if [
+            "Resource: !GetAtt IdentityTable.Arn",
+            "Resource: !GetAtt VaultTable.Arn",
+        ]
+        .contains(line)
+        {
+            assert!(
+                condition().contains("dynamodb:LeadingKeys"),
+                "line {}",
+                number + 1
+            );
         }
         if *line == "Resource: !GetAtt Key.Arn" && !lines[number - 1].contains("DescribeKey") {
-            assert!(condition().contains("kms:EncryptionContext:user"), "line {}", number + 1);
+            assert!(
+                condition().contains("kms:EncryptionContext:user"),
+                "line {}",
+                number + 1
+            );
         }
     }
     let tables = Template::bundled().unwrap().tables.len();

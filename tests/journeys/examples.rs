@@ -105,6 +105,15 @@ pub async fn send_all(options: Options) -> (World, GoogleHarness, Person) {
     let selected = examples.send("selectCalendars", grace, "", &real).await;
     let calendar = selected["calendars"][0]["id"].as_str().unwrap();
     world.sync_calendar(&person, calendar).await;
+    let linked = world
+        .get(&person, "/api/v1/calendar/oauth/connections")
+        .await
+        .body;
+    let connection = linked["connections"][0]["id"].as_str().unwrap();
+    let real = [("{remoteCalendarId}", GoogleHarness::EMAIL)];
+    examples
+        .send("chooseAccountCalendars", grace, connection, &real)
+        .await;
     let real = [("cal_01M9WEW6S8WCF2EKSYCH8Z89JE", calendar)];
     let event = examples.send("createEvent", grace, "", &real).await;
     examples

@@ -288,6 +288,27 @@ async fn what_functions_do_is_permitted() {
     };
     let (world, google, person) = send_all(options).await;
     google.delivered().await;
+    // Fewer calendars, one of which shows a slot.
+    let listed = world.get(&person, "/api/v1/calendar/calendars").await.body;
+    let calendars = listed["calendars"].as_array().unwrap();
+    let own = calendars
+        .iter()
+        .find(|one| one["provider"] == "GOOGLE")
+        .unwrap();
+    let slot = json!({ "title": "Shown", "startTime": "2030-01-01T12:00:00Z", "endTime": "2030-01-01T13:00:00Z", "calendarId": own["id"] });
+    assert_eq!(world.post(&person, "/api/v1/slots", slot).await.status, 201);
+    let team = google.add_calendar("Team").await;
+    let linked = world
+        .get(&person, "/api/v1/calendar/oauth/connections")
+        .await
+        .body;
+    let id = linked["connections"][0]["id"].as_str().unwrap();
+    let path = format!("/api/v1/calendar/oauth/connections/{id}/calendars");
+    let choice = json!({ "selectedCalendarIds": [team] });
+    let chosen = world
+        .call("PUT", &path, Some(&person.token), Some(choice))
+        .await;
+    assert_eq!(chosen.status, 200, "{chosen:?}");
     use_the_rest(&world, &person).await;
 
     let names: BTreeMap<String, String> = [

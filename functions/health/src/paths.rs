@@ -2,7 +2,7 @@
 
 /// Path pattern, and its methods as in the `Allow` header.
 #[rustfmt::skip]
-pub const PATHS: [(&str, &str); 52] = [
+pub const PATHS: [(&str, &str); 53] = [
     ("/api/v1/auth/account", "DELETE"),
     ("/api/v1/auth/jwt/login", "POST"),
     ("/api/v1/auth/jwt/logout", "POST"),
@@ -31,6 +31,7 @@ pub const PATHS: [(&str, &str); 52] = [
     ("/api/v1/calendar/ics/{id}", "DELETE, GET, PUT"),
     ("/api/v1/calendar/ics/{id}/sync", "POST"),
     ("/api/v1/calendar/oauth/connections", "GET"),
+    ("/api/v1/calendar/oauth/connections/{id}/calendars", "GET, PUT"),
     ("/api/v1/calendar/oauth/session/{id}", "GET"),
     ("/api/v1/calendar/oauth/{provider}/callback", "GET"),
     ("/api/v1/calendar/oauth/{provider}/login", "GET"),

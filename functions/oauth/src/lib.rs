@@ -1,6 +1,7 @@
 //! Linking accounts: the OAuth flow with the provider, then the selection of calendars.
 
 mod browser;
+mod calendars;
 mod callback;
 mod connections;
 mod login;
@@ -21,6 +22,7 @@ pub fn routes() -> OpenApiRouter<Context> {
         .routes(routes!(login::login))
         .routes(routes!(callback::callback))
         .routes(routes!(connections::list))
+        .routes(routes!(calendars::list, calendars::choose))
         .routes(routes!(session::get))
         .routes(routes!(select::select))
 }

@@ -26,10 +26,10 @@ pub struct CalendarOffer {
     expires_at: DateTime<Utc>,
 }
 
-/// A calendar that can be selected.
+/// A calendar of an account, which can be selected.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Offered {
+pub struct Offered {
     /// The provider's id of the calendar, for `selectedCalendarIds`.
     id: String,
     /// Name at the provider.
@@ -70,7 +70,7 @@ pub async fn get(
     }))
 }
 
-fn offered(calendar: AccountCalendar, connected: &[String]) -> Offered {
+pub fn offered(calendar: AccountCalendar, connected: &[String]) -> Offered {
     Offered {
         is_selected: connected.contains(&calendar.remote_id),
         id: calendar.remote_id,

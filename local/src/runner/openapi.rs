@@ -128,6 +128,7 @@ fn describe(operation: &mut Operation) {
         let description = parameter.description.as_deref().unwrap_or_default();
         let pattern = match parameter.parameter_in {
             ParameterIn::Path if description.starts_with("Calendar id") => "^cal_[0-9A-Z]{26}$",
+            ParameterIn::Path if description.starts_with("Connection id") => "^con_[0-9A-Z]{26}$",
             ParameterIn::Path if description.starts_with("Slot id") => "^slt_[0-9A-Z]{26}$",
             ParameterIn::Path if description.starts_with("Event id") => "^evt_.+$",
             ParameterIn::Path if description.starts_with("Provider") => "^(google|microsoft)$",

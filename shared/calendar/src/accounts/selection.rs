@@ -1,7 +1,7 @@
 //! Choosing calendars of a linked account.
 
 use calweave_domain::calendar::{
-    AccountCalendar, Calendar, CalendarSource, CalendarState, DEFAULT_COLOR,
+    AccountCalendar, Calendar, CalendarSource, CalendarState, DEFAULT_COLOR, ProviderKind,
 };
 use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
@@ -95,7 +95,8 @@ pub async fn select_calendars(
     let taken = taken.ok_or(Error::NotFound)?;
     let mut calendars = Vec::with_capacity(chosen.len());
     for calendar in chosen {
-        let id = connect(context, user, &taken, calendar).await?;
+        let (provider, connection) = (taken.provider, taken.connection_id);
+        let id = connect(context, user, provider, connection, calendar).await?;
         request_sync(context, user, id, 0).await?;
         calendars.push(connected_calendar(context, user, id).await?);
     }
@@ -128,19 +129,20 @@ fn choose<'a>(offered: &'a CalendarSelection, ids: &[String]) -> Result<Vec<&'a 
     ids.iter().map(|id| find(id).ok_or_else(unknown)).collect()
 }
 
-async fn connect(
+/// Connects a calendar of an account. Returns its id.
+pub(super) async fn connect(
     context: &Context,
     user: UserId,
-    selection: &CalendarSelection,
+    provider: ProviderKind,
+    connection_id: ConnectionId,
     chosen: &AccountCalendar,
 ) -> Result<CalendarId> {
-    let connection_id: ConnectionId = selection.connection_id;
     let color = chosen.color.clone();
     let calendar = Calendar {
         id: CalendarId::new(&context.clock),
         user_id: user,
         connection_id,
-        provider: selection.provider,
+        provider,
         name: chosen.name.clone(),
         color: color.unwrap_or_else(|| DEFAULT_COLOR.to_owned()),
         is_connected: true,
