@@ -104,10 +104,14 @@ where
 /// Work ends this long before Lambda ends the invocation.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// Returns when an invocation stops to begin new work. `ends_at` is when Lambda ends it, in Unix milliseconds.
+/// Returns when an invocation stops to begin new work. `ends_at` is when Lambda ends it, in Unix milliseconds; a local Runtime API
+/// may give a time in the past, which means nothing.
 fn deadline(ends_at: u64) -> Deadline {
     let now = u64::try_from(Clock::System.now().timestamp_millis()).unwrap_or(0);
-    let left = Duration::from_millis(ends_at.saturating_sub(now));
+    if ends_at <= now {
+        return Deadline::Never;
+    }
+    let left = Duration::from_millis(ends_at - now);
     Deadline::after(left.saturating_sub(MARGIN))
 }
 

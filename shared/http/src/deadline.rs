@@ -20,11 +20,12 @@ const MARGIN: Duration = Duration::from_millis(1_500);
 pub struct RequestDeadline(Option<Instant>);
 
 impl RequestDeadline {
-    /// Reads the deadline of Lambda's context, in Unix milliseconds; 0 means that there is none.
+    /// Reads the deadline of Lambda's context, in Unix milliseconds. One in the past means that there is none: Lambda begins no
+    /// invocation after its end, but a local Runtime API may give any number.
     pub fn from_epoch(ends_at: u64, now: DateTime<Utc>) -> Self {
         let now = u64::try_from(now.timestamp_millis()).unwrap_or(0);
         let left = Duration::from_millis(ends_at.saturating_sub(now));
-        Self((ends_at > 0).then(|| Instant::now() + left))
+        Self((left > Duration::ZERO).then(|| Instant::now() + left))
     }
 
     /// Returns a deadline that is earlier by `time`.
@@ -62,5 +63,23 @@ pub async fn layer(request: Request, next: Next) -> Response {
                 .retry_after(5)
                 .into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_in_the_past_is_none() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        for ends_at in [0, 600_000, 1_799_999_999_000] {
+            assert!(RequestDeadline::from_epoch(ends_at, now).0.is_none());
+        }
+        assert!(
+            RequestDeadline::from_epoch(1_800_000_029_000, now)
+                .0
+                .is_some()
+        );
     }
 }
