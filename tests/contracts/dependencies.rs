@@ -46,7 +46,7 @@ fn linked() -> BTreeSet<(String, String, String)> {
     let mut tree = Command::new(env!("CARGO"));
     tree.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .args(["tree", "--offline", "--locked", "--prefix", "none"])
-        .args(["--edges", "normal,no-proc-macro", "--no-dedupe"])
+        .args(["--edges", "normal,no-proc-macro"])
         .args([
             "--target",
             "x86_64-unknown-linux-gnu",
@@ -64,7 +64,8 @@ fn linked() -> BTreeSet<(String, String, String)> {
         String::from_utf8_lossy(&output.stderr)
     );
     let line = |line: &str| {
-        let (package, licence) = line.split_once('|')?;
+        // What was listed before is marked.
+        let (package, licence) = line.trim_end_matches(" (*)").split_once('|')?;
         let mut words = package.split(' ');
         let (name, version) = (words.next()?, words.next()?);
         Some((name.to_owned(), version.to_owned(), licence.to_owned()))
