@@ -411,6 +411,21 @@ async fn more_or_fewer_calendars_are_chosen_later<S: ProviderHarness>() {
             "{refused:?}"
         );
     }
+    // Different choices at once: each that is made is made whole, and the link stays.
+    let primary_id = side.primary();
+    let (one, other) = ([primary_id.as_str()], [team.as_str()]);
+    for _ in 0..5 {
+        let answers = tokio::join!(
+            choose(&world, &one),
+            choose(&world, &other),
+            choose(&world, &one)
+        );
+        for answer in [answers.0, answers.1, answers.2] {
+            assert!([200, 409].contains(&answer.status), "{answer:?}");
+        }
+        let selected = listed(&world).await.into_iter().filter(|one| one.1).count();
+        assert_eq!(selected, 1);
+    }
     let grace = world.sign_up("grace").await;
     assert_eq!(
         world.get(&grace, &path).await.status,

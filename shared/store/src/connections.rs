@@ -237,6 +237,36 @@ impl Store {
         self.done("claim the listing of an account", request).await
     }
 
+    /// Claims the choice of an account's calendars until `until`, or until [`Store::end_choice`]. The condition fails while another
+    /// request holds it.
+    pub async fn begin_choice(
+        &self,
+        user: UserId,
+        connection: ConnectionId,
+        until: DateTime<Utc>,
+    ) -> Result<WriteOutcome> {
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression("SET choosingUntil = :until")
+            .condition_expression(
+                "attribute_exists(pk) AND (attribute_not_exists(choosingUntil) OR choosingUntil < :now)",
+            )
+            .expression_attribute_values(":now", s(keys::sortable(self.clock.now())))
+            .expression_attribute_values(":until", s(keys::sortable(until)));
+        self.done("begin a choice of calendars", request).await
+    }
+
+    /// Ends the claim of [`Store::begin_choice`].
+    pub async fn end_choice(&self, user: UserId, connection: ConnectionId) -> Result<()> {
+        let request = self
+            .change(&self.calendar, keys::connection(user, connection))
+            .update_expression("REMOVE choosingUntil")
+            .condition_expression("attribute_exists(pk)");
+        self.done("end a choice of calendars", request)
+            .await
+            .map(drop)
+    }
+
     /// Pauses the calls about an account until `until`; an earlier time than the stored one has no effect.
     pub async fn pause_connection(
         &self,

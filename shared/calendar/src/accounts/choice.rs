@@ -6,6 +6,8 @@ use calweave_domain::calendar::{AccountCalendar, Calendar, CalendarState};
 use calweave_domain::connection::{Connection, ConnectionStatus};
 use calweave_domain::ids::{CalendarId, ConnectionId, UserId};
 use calweave_providers::{Credentials, ProviderError, Remedy};
+use calweave_store::WriteOutcome;
+use chrono::TimeDelta;
 use tracing::warn;
 
 use super::access::credentials;
@@ -99,6 +101,9 @@ fn of_account<'a>(
     calendars.filter(move |calendar| calendar.connection_id == id)
 }
 
+/// How long a choice holds up others if it does not end.
+const CHOICE_LIFETIME: TimeDelta = TimeDelta::seconds(30);
+
 /// What a choice of calendars has changed.
 #[derive(Debug)]
 pub struct ChangedChoice {
@@ -115,8 +120,27 @@ pub struct ChangedChoice {
 ///
 /// # Errors
 /// As [`listed_calendars`]; [`Error::Invalid`] for an id that the account does not have, or for none at all;
-/// [`Error::Quota`].
+/// [`Error::Quota`]; [`Error::Conflict`] while another request chooses: two different choices at once could leave none of the
+/// calendars connected, and the account's grant would go.
 pub async fn choose_calendars(
+    context: &LinkContext,
+    user: UserId,
+    id: ConnectionId,
+    remote_ids: &[String],
+) -> Result<ChangedChoice> {
+    let store = &context.store;
+    store.connection(user, id).await?.ok_or(Error::NotFound)?;
+    let until = context.clock.now() + CHOICE_LIFETIME;
+    if store.begin_choice(user, id, until).await? == WriteOutcome::ConditionFailed {
+        let message = "another request is choosing calendars of this account; try again";
+        return Err(Error::Conflict(message.to_owned()));
+    }
+    let chosen = Box::pin(choose(context, user, id, remote_ids)).await;
+    store.end_choice(user, id).await?;
+    chosen
+}
+
+async fn choose(
     context: &LinkContext,
     user: UserId,
     id: ConnectionId,
