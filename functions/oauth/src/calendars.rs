@@ -68,7 +68,8 @@ pub struct ChosenCalendars {
 /// Chooses which calendars of a linked account are connected.
 ///
 /// Calendars that are not in the list are disconnected, as by `DELETE /calendar/calendars/{id}`; others are connected, and their
-/// events follow within seconds. What is connected and stays so does not change.
+/// events follow within seconds. What is connected and stays so does not change. 409 while another request chooses, or if the
+/// account has to be linked again.
 #[utoipa::path(put, path = "/api/v1/calendar/oauth/connections/{id}/calendars", operation_id = "chooseAccountCalendars", tag = "oauth", security(("bearer" = [])),
     params(("id" = String, Path, description = "Connection id, `con_…`")), request_body = Choice,
     responses((status = 200, body = ChosenCalendars), Problems))]
